@@ -1,0 +1,5 @@
+"""The one error that is meant for the user: one sentence with name, expected, found and what to do next."""
+
+
+class UserError(ValueError):
+    """Bad input from outside; the command line prints its message alone and exits with status 2."""

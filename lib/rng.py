@@ -1,0 +1,18 @@
+"""Random numbers without global state: every draw has a key, so threads, prefetching and resuming change nothing."""
+import zlib
+
+import numpy as np
+
+
+def generator(seed, *key):
+    """A NumPy Generator that depends on ``seed`` (int) and ``key`` (ints or strings, such as epoch, image id, purpose) alone."""
+    words = [k & 0xffffffff if isinstance(k, (int, np.integer)) else zlib.crc32(str(k).encode()) for k in (seed,) + key]
+    return np.random.default_rng(words)
+
+
+def content_key(*arrays):
+    """A 32-bit key of the arrays' bytes: randomness inside a graph follows its inputs and nothing else."""
+    key = 0
+    for array in arrays:
+        key = zlib.crc32(np.ascontiguousarray(array).tobytes(), key)
+    return key
