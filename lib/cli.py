@@ -1,0 +1,56 @@
+"""The command ``dcn``: one table of commands; each one's module is imported only when it is called."""
+import importlib
+import sys
+
+from lib.errors import UserError
+
+# name -> (module, or None where the configuration's family provides it; its main function; one line for --help)
+COMMANDS = {
+    'demo': ('lib.demo', 'main', 'evaluate the two shipped networks, plain beside deformable, and write pictures to output/demo'),
+    'detect': ('lib.detect', 'main', 'detect objects on photos with any checkpoint'),
+    'train': (None, 'train_end2end', 'train the network of a YAML file end to end'),
+    'test': (None, 'test', 'test a trained network and evaluate it with its data set\'s own metric'),
+    'validate': ('lib.dataset.validate', 'main', 'check a data set before training: broken boxes, missing images, unknown classes'),
+    'bench': ('lib.operators.bench', 'main', 'time the own operators against the stock ones'),
+}
+
+
+def usage():
+    rows = '\n'.join(f'  {name:10s} {line}' for name, (_, _, line) in COMMANDS.items())
+    return f'usage: dcn COMMAND [options]\n\n{rows}\n\n\'dcn COMMAND --help\' tells more about each.'
+
+
+def guarded(main, argv=None):
+    """Run an entry point: a user's mistake ends in its one sentence and status 2, an interrupt in status 130."""
+    try:
+        return main(argv) or 0
+    except UserError as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print('interrupted', file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 141
+
+
+def main(argv=None):
+    argv = sys.argv[1:] if argv is None else list(argv)
+    if not argv or argv[0] in ('-h', '--help'):
+        print(usage())
+        return 0
+    if argv[0] not in COMMANDS:
+        print(f'error: unknown command \'{argv[0]}\'\n\n{usage()}', file=sys.stderr)
+        return 2
+    module, function, _ = COMMANDS[argv[0]]
+    sys.argv[0] = f'dcn {argv[0]}'
+    return guarded(lambda rest: entry_point(module, function, rest)(rest), argv[1:])
+
+
+def entry_point(module, function, argv):
+    """The command's main function; training and testing belong to the family whose symbol the YAML names."""
+    if module is not None:
+        return getattr(importlib.import_module(module), function)
+    from lib.config import family_of
+    return importlib.import_module(f'{family_of(argv)}.{function}').main

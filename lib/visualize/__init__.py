@@ -1,0 +1,1 @@
+"""Pictures: detections, the sampling points of deformable convolution, the part offsets of deformable RoI pooling."""
