@@ -1,0 +1,43 @@
+"""What must hold between the values of a configuration; kinds of single values are checked while loading."""
+from lib.errors import UserError
+
+
+def check(cfg, source):
+    """Raise UserError for the first contradiction; ``source`` names the file."""
+    for rule in (_anchors, _normalisation, _depth, _classes, _gpus):
+        problem = rule(cfg)
+        if problem:
+            raise UserError(f'{source}: {problem}')
+
+
+def _anchors(cfg):
+    network = cfg.network
+    expected = len(network.ANCHOR_SCALES) * len(network.ANCHOR_RATIOS)
+    if network.NUM_ANCHORS != expected:
+        return (f'network.NUM_ANCHORS is {network.NUM_ANCHORS}, but {len(network.ANCHOR_SCALES)} ANCHOR_SCALES times '
+                f'{len(network.ANCHOR_RATIOS)} ANCHOR_RATIOS make {expected}.')
+
+
+def _normalisation(cfg):
+    # The original then trains on plain targets and still scales the stored weights by the standard deviations.
+    if cfg.TRAIN.END2END and not cfg.TRAIN.BBOX_NORMALIZATION_PRECOMPUTED:
+        return 'TRAIN.BBOX_NORMALIZATION_PRECOMPUTED must be true with TRAIN.END2END: checkpoints would not fit their box targets.'
+
+
+def _depth(cfg):
+    if cfg.network.units is None and cfg.network.depth not in (50, 101, 152):
+        return f'network.depth is {cfg.network.depth}; expected 50, 101 or 152, or give network.units.'
+
+
+def _classes(cfg):
+    names = cfg.dataset.CLASSES
+    if cfg.dataset.NUM_CLASSES < 2:
+        return f'dataset.NUM_CLASSES is {cfg.dataset.NUM_CLASSES}; expected at least 2, the background and one class.'
+    if names is not None and len({'__background__', *names}) != cfg.dataset.NUM_CLASSES:
+        return (f'dataset.NUM_CLASSES is {cfg.dataset.NUM_CLASSES}, but dataset.CLASSES names {len(set(names) - {"__background__"})} '
+                f'different classes besides the background.')
+
+
+def _gpus(cfg):
+    if not all(part.strip().isdigit() for part in cfg.gpus.split(',') if cfg.gpus.strip()):
+        return f'gpus is "{cfg.gpus}"; expected device numbers separated by commas, such as "0,1", or nothing for the CPU.'

@@ -1,0 +1,42 @@
+"""The one table that knows the network families: symbol name -> where its class lives and which keys its YAML file may have."""
+import collections
+import difflib
+import importlib
+
+from lib.config import detection
+from lib.errors import UserError
+
+# a family's package and the schema of its configuration
+SCHEMAS = {'rfcn': detection.SCHEMA}
+
+Entry = collections.namedtuple('Entry', 'family module')
+
+# the class has the symbol's name; rfcn_demo's file holds a class of another name, which is known as well
+SYMBOLS = {
+    'resnet_v1_101_rfcn': Entry('rfcn', 'rfcn.symbols.resnet_v1_101_rfcn'),
+    'resnet_v1_101_rfcn_dcn': Entry('rfcn', 'rfcn.symbols.resnet_v1_101_rfcn_dcn'),
+    'deform_conv_demo': Entry('rfcn', 'rfcn.symbols.deform_conv_demo'),
+    'deform_psroi_demo': Entry('rfcn', 'rfcn.symbols.deform_psroi_demo'),
+    'rfcn_demo': Entry('rfcn', 'rfcn.symbols.rfcn_demo'),
+    'resnet_v1_101_convnew3': Entry('rfcn', 'rfcn.symbols.rfcn_demo'),
+}
+
+
+def nearest(name, known, cutoff=0.6):
+    """The one of ``known`` (names, compared by their last part after a dot) most like ``name``, or None where nothing comes near."""
+    by_word = {str(candidate).rpartition('.')[2].lower(): candidate for candidate in known}
+    found = difflib.get_close_matches(str(name).lower(), list(by_word), 1, cutoff)
+    return by_word[found[0]] if found else None
+
+
+def lookup(symbol, source='the configuration'):
+    """The Entry of a symbol name; ``source`` names the file in the error."""
+    if str(symbol) not in SYMBOLS:
+        raise UserError(f'{source}: symbol is "{symbol}"; expected one of {", ".join(SYMBOLS)} '
+                        f'(nearest: {nearest(symbol, SYMBOLS, 0)}).')
+    return SYMBOLS[symbol]
+
+
+def symbol_class(cfg):
+    """The symbol class that ``cfg.symbol`` names."""
+    return getattr(importlib.import_module(lookup(cfg.symbol).module), cfg.symbol)

@@ -1,0 +1,2 @@
+"""R-FCN and Deformable R-FCN. Importing the package activates the own operators before any graph is built."""
+import lib.operators  # noqa: F401
