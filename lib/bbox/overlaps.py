@@ -10,7 +10,8 @@ except ImportError:
 def bbox_overlaps(boxes, query):
     """IoU table in float64.
 
-    boxes: (N, 4), query: (K, 4), both [x1, y1, x2, y2] in pixels. Returns (N, K); 0 where two boxes are disjoint.
+    boxes: (N, 4), query: (K, 4), both [x1, y1, x2, y2] in pixels. Returns (N, K); 0 where two boxes are disjoint or one holds
+    a NaN.
     """
     boxes, query = _as_boxes(boxes, "boxes"), _as_boxes(query, "query")
     return _overlaps_numpy(boxes, query) if _native is None else _native.overlaps(boxes, query)
@@ -33,4 +34,4 @@ def _overlaps_numpy(boxes, query):
     height = np.minimum(y2, v2) - np.maximum(y1, v1) + 1
     inter = np.where((width > 0) & (height > 0), width * height, 0.0)
     union = (x2 - x1 + 1) * (y2 - y1 + 1) + (u2 - u1 + 1) * (v2 - v1 + 1) - inter
-    return np.divide(inter, union, out=np.zeros_like(inter), where=inter > 0)
+    return np.divide(inter, union, out=np.zeros_like(inter), where=(inter > 0) & (union > 0))
