@@ -1,0 +1,36 @@
+"""Reference boxes of the region proposal network (Faster R-CNN, section 3.1.1, with the rounding of the original code)."""
+import functools
+
+import numpy as np
+
+
+def generate_anchors(base_size, ratios, scales):
+    """The A = len(ratios) * len(scales) anchors of the cell at the origin: (A, 4) float64, ratios outermost.
+
+    ``base_size`` is the side in pixels of the square that is reshaped (the feature stride), ``ratios`` are height / width.
+    Sides are rounded half to even *before* they are scaled: 32 x 32 at ratio 0.5 is 45 x 22, since 45 * 0.5 = 22.5 -> 22.
+    """
+    ratios = np.asarray(ratios, dtype=np.float64)
+    scales = np.asarray(scales, dtype=np.float64)
+    widths = np.round(np.sqrt(base_size * base_size / ratios))
+    heights = np.round(widths * ratios)
+    half_w = 0.5 * (np.outer(widths, scales).ravel() - 1)
+    half_h = 0.5 * (np.outer(heights, scales).ravel() - 1)
+    centre = 0.5 * (base_size - 1)
+    return np.stack([centre - half_w, centre - half_h, centre + half_w, centre + half_h], axis=1)
+
+
+def shifted_anchors(base, stride, height, width):
+    """``base`` (A, 4) moved to every cell of a height x width map: (height * width * A, 4) float64, order (y, x, a)."""
+    x, y = np.meshgrid(np.arange(width) * float(stride), np.arange(height) * float(stride))
+    # K cell shifts (K, 1, 4) plus A anchors (1, A, 4) give (K, A, 4)
+    shifts = np.stack([x, y, x, y], axis=-1).reshape(-1, 1, 4)
+    return (shifts + base[np.newaxis]).reshape(-1, 4)
+
+
+@functools.lru_cache(maxsize=64)
+def anchor_grid(stride, ratios, scales, height, width):
+    """:func:`shifted_anchors` of :func:`generate_anchors`, computed once for each set of arguments (tuples); read-only."""
+    anchors = shifted_anchors(generate_anchors(stride, ratios, scales), stride, height, width)
+    anchors.setflags(write=False)
+    return anchors

@@ -1,0 +1,52 @@
+"""Boxes to regression targets and back (Fast R-CNN's parameters; R-CNN, appendix C, eq. 1 to 10), and clipping."""
+import numpy as np
+
+
+def bbox_transform(boxes, gt):
+    """Targets (N, 4) float64 [dx, dy, dw, dh] that carry ``boxes`` (N, 4) onto ``gt`` (N, 4), row by row.
+
+    Shifts of the centre are relative to the box's side, sides are compared by logarithm. The 1e-14 is the original's.
+    """
+    x, y, w, h = _centres(boxes)
+    gt_x, gt_y, gt_w, gt_h = _centres(gt)
+    return np.stack([(gt_x - x) / (w + 1e-14), (gt_y - y) / (h + 1e-14), np.log(gt_w / w), np.log(gt_h / h)], axis=1)
+
+
+def bbox_pred(boxes, deltas):
+    """Move ``boxes`` (N, 4) by ``deltas`` (N, 4k), one group of four per class: (N, 4k) float64.
+
+    dw and dh are not clamped (as in the original): huge ones give infinite corners, which :func:`clip_boxes` brings back.
+    """
+    deltas = np.asarray(deltas)
+    boxes = np.asarray(boxes)
+    if len(boxes) == 0:
+        return np.zeros((0, deltas.shape[1]))
+    x, y, w, h = (part[:, np.newaxis] for part in _centres(boxes))
+    with np.errstate(over='ignore', invalid='ignore'):
+        centre_x = deltas[:, 0::4] * w + x
+        centre_y = deltas[:, 1::4] * h + y
+        # exp in the precision of the deltas, as in the original
+        half_w = 0.5 * (np.exp(deltas[:, 2::4]) * w - 1)
+        half_h = 0.5 * (np.exp(deltas[:, 3::4]) * h - 1)
+        corners = np.empty(deltas.shape)
+        corners[:, 0::4] = centre_x - half_w
+        corners[:, 1::4] = centre_y - half_h
+        corners[:, 2::4] = centre_x + half_w
+        corners[:, 3::4] = centre_y + half_h
+    return corners
+
+
+def clip_boxes(boxes, im_shape):
+    """``boxes`` (N, 4k) limited to an image of ``im_shape`` (height, width): corners in [0, width - 1] and [0, height - 1]."""
+    height, width = im_shape[:2]
+    clipped = np.empty_like(boxes)
+    clipped[:, 0::2] = np.clip(boxes[:, 0::2], 0, width - 1)
+    clipped[:, 1::2] = np.clip(boxes[:, 1::2], 0, height - 1)
+    return clipped
+
+
+def _centres(boxes):
+    """Centre x, centre y, width and height of ``boxes`` (N, 4), each (N,) float64."""
+    x1, y1, x2, y2 = np.asarray(boxes, dtype=np.float64)[:, :4].T
+    w, h = x2 - x1 + 1, y2 - y1 + 1
+    return x1 + 0.5 * (w - 1), y1 + 0.5 * (h - 1), w, h

@@ -1,0 +1,100 @@
+"""What the Custom operators share: arrays in, NumPy, arrays out, and gradients that are zero."""
+import ast
+
+import mxnet as mx
+import numpy as np
+
+from lib.errors import UserError
+
+
+class NumpyOperator(mx.operator.CustomOp):
+    """Runs ``compute(*inputs) -> outputs`` on NumPy arrays and passes no gradient to any input.
+
+    No MXNet operator runs inside: its engine is busy with the caller, and a second one would only wait for threads.
+    """
+
+    def __init__(self, compute):
+        super().__init__()
+        self._compute = compute
+
+    def forward(self, is_train, req, in_data, out_data, aux):
+        """Copy the inputs in, compute, copy the outputs out."""
+        results = self._compute(*[array.asnumpy() for array in in_data])
+        for target, request, value in zip(out_data, req, results):
+            _store(target, request, value)
+
+    def backward(self, req, out_grad, in_data, out_data, in_grad, aux):
+        """Zeros: the selection of boxes is a constant of the step, as in the original."""
+        for target, request in zip(in_grad, req):
+            if request in ('write', 'inplace'):
+                _store(target, request, np.zeros(target.shape))
+
+
+class NumpyOperatorProp(mx.operator.CustomOpProp):
+    """Declares a :class:`NumpyOperator` over ``self.compute``; nothing is needed to compute the zero gradients."""
+
+    arguments = ()
+    outputs = ()
+
+    def __init__(self):
+        super().__init__(need_top_grad=False)
+
+    def list_arguments(self):
+        """Names of the inputs."""
+        return list(self.arguments)
+
+    def list_outputs(self):
+        """Names of the outputs."""
+        return list(self.outputs)
+
+    def infer_shape(self, in_shape):
+        """Shapes of the inputs and outputs; all are unknown (empty) as long as the first input's is."""
+        if not in_shape[0]:
+            return in_shape, [[] for _ in self.outputs], []
+        inputs, outputs = self.shapes(*in_shape)
+        return inputs, outputs, []
+
+    def create_operator(self, ctx, shapes, dtypes):
+        """The operator for one executor."""
+        return NumpyOperator(self.compute)
+
+    def declare_backward_dependency(self, out_grad, in_data, out_data):
+        """None: the gradients are zero."""
+        return []
+
+
+def number(name, text, kind=float):
+    """The attribute ``name`` given as text, as an int or a float."""
+    try:
+        return kind(text)
+    except ValueError:
+        raise UserError(f'attribute {name}: expected a number ({kind.__name__}), found {text!r}') from None
+
+
+def numbers(name, text, length=None):
+    """The attribute ``name`` given as text such as '(8, 16, 32)', as a tuple of floats."""
+    try:
+        values = ast.literal_eval(text)
+        values = tuple(float(v) for v in (values if isinstance(values, (tuple, list)) else (values,)))
+    except (ValueError, SyntaxError, TypeError):
+        raise UserError(f'attribute {name}: expected numbers such as "(8, 16, 32)", found {text!r}') from None
+    if length is not None and len(values) != length:
+        raise UserError(f'attribute {name}: expected {length} numbers, found {len(values)} in {text!r}')
+    return values
+
+
+def boolean(name, text):
+    """The attribute ``name`` given as 'True' or 'False' (any case, or 1 and 0)."""
+    words = {'true': True, '1': True, 'false': False, '0': False}
+    if str(text).lower() not in words:
+        raise UserError(f'attribute {name}: expected True or False, found {text!r}')
+    return words[str(text).lower()]
+
+
+def _store(target, request, value):
+    """Put ``value`` into the NDArray ``target`` as the engine asks: 'null', 'write', 'inplace' or 'add'."""
+    if request == 'null':
+        return
+    if request == 'add':
+        value = target.asnumpy() + value
+    target[:] = np.ascontiguousarray(value, dtype=target.dtype)
