@@ -1,0 +1,28 @@
+"""The eight symmetries of the square, for images and their boxes (TRAIN.AUGMENT; the original only mirrors left to right)."""
+import numpy as np
+
+COUNT = 8
+
+
+def apply_symmetry(image, boxes, symmetry):
+    """Symmetry 0 to 7 of ``image`` (H, W, 3) and ``boxes`` (n, 4) inclusive corners: both transformed, boxes as float64.
+
+    Bits of ``symmetry``: 4 transposes, then 2 mirrors top to bottom, then 1 left to right; 0 changes nothing.
+    """
+    boxes = np.asarray(boxes, dtype=np.float64)
+    if symmetry & 4:
+        image, boxes = image.transpose(1, 0, 2), boxes[:, [1, 0, 3, 2]]
+    height, width = image.shape[:2]
+    if symmetry & 2:
+        image, boxes = image[::-1], _mirror(boxes, 1, height)
+    if symmetry & 1:
+        image, boxes = image[:, ::-1], _mirror(boxes, 0, width)
+    return image, boxes
+
+
+def _mirror(boxes, axis, size):
+    """Corners along ``axis`` (0: x, 1: y) seen from the other end."""
+    mirrored = boxes.copy()
+    mirrored[:, axis] = size - 1 - boxes[:, axis + 2]
+    mirrored[:, axis + 2] = size - 1 - boxes[:, axis]
+    return mirrored
