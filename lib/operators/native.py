@@ -1,0 +1,139 @@
+"""Loads the own operators (operator_cxx/build) and puts them under the stock MXNet names, or back.
+
+    activate()      import MXNet with the right environment, own operators under the stock names (what ``import lib.operators`` does)
+    status()        {'DeformableConvolution': 'own' | 'stock', ...}
+    use('stock')    switch all operators at run time; a node keeps the implementation that it was created or loaded with
+    core()          ctypes handle of libdcn.so, the kernels behind a C interface; needs no MXNet
+
+DCN_STOCK_OPERATORS=1 in the environment keeps the stock operators (``use('own')`` still works).
+"""
+import contextlib
+import ctypes
+import functools
+import importlib.util
+import os
+import sys
+import warnings
+from pathlib import Path
+
+OPERATOR_CXX = Path(__file__).resolve().parents[2] / 'operator_cxx'
+OPERATORS = ('DeformableConvolution', 'DeformablePSROIPooling', 'PSROIPooling')
+PREFIX = '_contrib_'
+
+
+def activate():
+    """Import MXNet and give the stock names to the own operators; on any trouble one warning, and the stock ones remain."""
+    prepare_environment()
+    import mxnet  # noqa: F401  (the library below needs libmxnet in the process)
+    if _bindings() is not None and os.environ.get('DCN_STOCK_OPERATORS', '0') in ('', '0'):
+        use('own')
+
+
+def prepare_environment():
+    """What MXNet reads when it is loaded: all usable cores for operators, and no operator fusion."""
+    if 'OMP_NUM_THREADS' not in os.environ:
+        if 'mxnet' in sys.modules:
+            warnings.warn('mxnet was imported before lib.operators and without OMP_NUM_THREADS, so operators use half the cores; import '
+                          'lib.operators first or set OMP_NUM_THREADS', RuntimeWarning, stacklevel=3)
+        else:
+            os.environ['OMP_NUM_THREADS'] = str(len(os.sched_getaffinity(0)))
+    # Fused convolution + batch norm + relu would be returned under the convolution's name when internals are read.
+    os.environ.setdefault('MXNET_SUBGRAPH_BACKEND', 'NONE')
+
+
+def status():
+    """{operator: 'own' or 'stock'} for nodes created from now on."""
+    found = dict.fromkeys(OPERATORS, 'stock')
+    if _bindings() is not None:
+        found.update(_bindings().status())
+    return found
+
+
+def use(which):
+    """Give all stock names to the 'own' or the 'stock' operators; nodes that exist keep theirs."""
+    if which not in ('own', 'stock'):
+        raise ValueError(f"which is 'own' or 'stock', found {which!r}")
+    if _bindings() is not None:
+        _bindings().use(which == 'own')
+    elif which == 'own':
+        raise RuntimeError(f'own operators are not loaded: {_build_module().state()[1]}')
+
+
+@contextlib.contextmanager
+def using(which):
+    """Inside the block, new nodes get the 'own' or the 'stock' operators."""
+    before = 'own' if 'own' in status().values() else 'stock'
+    use(which)
+    try:
+        yield
+    finally:
+        use(before)
+
+
+@functools.lru_cache(maxsize=None)
+def core():
+    """ctypes handle of libdcn.so, or None after one warning where it is not built or does not load."""
+    return _load('libdcn.so', ctypes.CDLL)
+
+
+class Bindings:
+    """The table of replacements inside libdcn_mxnet.so."""
+
+    def __init__(self, path):
+        self._library = ctypes.CDLL(path)  # RTLD_LOCAL: its symbols stay out of libmxnet's sight
+        self._library.dcn_mxnet_error.restype = ctypes.c_char_p
+        self._library.dcn_mxnet_name.restype = ctypes.c_char_p
+        self._check(self._library.dcn_mxnet_init())
+
+    def status(self):
+        return {self._name(row): 'own' if self._library.dcn_mxnet_is_own(row) else 'stock' for row in self._rows()}
+
+    def use(self, own):
+        for row in self._rows():
+            self._check(self._library.dcn_mxnet_use(row, int(own)))
+
+    def _rows(self):
+        return range(self._library.dcn_mxnet_count())
+
+    def _name(self, row):
+        return self._library.dcn_mxnet_name(row).decode()[len(PREFIX):]
+
+    def _check(self, failed):
+        if failed:
+            raise OSError(self._library.dcn_mxnet_error().decode())
+
+
+@functools.lru_cache(maxsize=None)
+def _bindings():
+    return _load('libdcn_mxnet.so', Bindings)
+
+
+def _load(name, loader):
+    """The loaded library or None; a build for another machine is not touched, since its instructions may be illegal here."""
+    kind, sentence = _build_module().state()
+    path = OPERATOR_CXX / 'build' / name
+    if kind in ('missing', 'foreign') or not path.exists():
+        if kind in ('current', 'stale'):
+            sentence = f'{name} is not built; run: python operator_cxx/build.py'
+        return _warn(f'{sentence} (the stock operators are used)')
+    if kind == 'stale':
+        _warn(sentence)
+    try:
+        return loader(str(path))
+    except (OSError, AttributeError) as error:  # a missing symbol is either, depending on who misses it
+        return _warn(f'{name} does not load ({error}); run: python operator_cxx/build.py --force (the stock operators are used)')
+
+
+@functools.lru_cache(maxsize=None)
+def _warn(sentence):
+    """One warning per sentence and process."""
+    warnings.warn(sentence, RuntimeWarning, stacklevel=4)
+
+
+@functools.lru_cache(maxsize=None)
+def _build_module():
+    """operator_cxx/build.py, which knows what its products are made from; a script, hence loaded by path."""
+    spec = importlib.util.spec_from_file_location('dcn_operator_build', str(OPERATOR_CXX / 'build.py'))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

@@ -1,0 +1,310 @@
+#!/usr/bin/env python3
+"""Build the own operators with the standard library alone: ``python operator_cxx/build.py [--force] [--verbose]``.
+
+    build/libdcn.so            the core: cpu/*.cc behind a plain C interface, loads without MXNet
+    build/libdcn_mxnet.so      the bindings: mxnet/*.cc, links libdcn.so; built where MXNet is installed for this Python
+    lib/nms/_native*.so        the Cython doors: lib/nms/*.pyx, links libdcn.so; built where Cython and Python.h are there
+
+Every product is keyed by its sources, flags, compiler and processor, so a second run does nothing. A source may ask for extra
+flags in a line of its own: ``// flags: -ffp-contract=off`` (C++) or ``# flags: ...`` (Cython). Without a compiler nothing is
+built and the exit status is 0: the stock operators remain.
+"""
+import argparse
+import concurrent.futures
+import contextlib
+import fcntl
+import hashlib
+import importlib.util
+import json
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+BUILD = HERE / 'build'
+MANIFEST = BUILD / 'manifest.json'
+NMS = HERE.parent / 'lib' / 'nms'
+CORE, BINDINGS = 'libdcn.so', 'libdcn_mxnet.so'
+JOBS = 2  # bindings need about 0.7 GB each while they compile
+
+COMMON_FLAGS = ['-std=c++17', '-fPIC', '-fvisibility=hidden', '-Wall']
+CORE_FLAGS = ['-O3', '-fno-math-errno', '-ffp-contract=fast']
+# The wheel was built with the old string ABI and with these switches; its headers must be read the same way. Unique symbols would
+# be shared with libmxnet although this library is loaded locally.
+BINDING_FLAGS = [
+    '-O2', '-w', '-D_GLIBCXX_USE_CXX11_ABI=0', '-DMXNET_USE_CUDA=0', '-DMXNET_USE_MKLDNN=0', '-DMSHADOW_USE_CUDA=0',
+    '-DMSHADOW_USE_CBLAS=0', '-DMSHADOW_USE_MKL=0', '-DMSHADOW_USE_F16C=0', '-DMSHADOW_USE_SSE=0', '-DDMLC_LOG_STACK_TRACE=0',
+    '-fvisibility-inlines-hidden',
+]
+
+
+class BuildError(Exception):
+    """A compiler or linker said no; the message names the file and carries what was said."""
+
+
+class Toolchain:
+    """The C++ compiler of this machine and the optional flags that it understands."""
+
+    def __init__(self, command, verbose):
+        self.command = command
+        self.verbose = verbose
+        self.version = self.run(['--version'], 'asking for the version').splitlines()[0]
+        self.native = self.supported('-march=native')
+        self.openmp = self.supported('-fopenmp')
+        self.local = self.supported('-fno-gnu-unique')
+
+    def supported(self, flag):
+        """[flag] if a small program compiles and links with it, else []."""
+        with tempfile.TemporaryDirectory() as folder:
+            source = Path(folder, 'probe.cc')
+            source.write_text('int main() { return 0; }\n')
+            probe = subprocess.run(self.command + [flag, '-Werror', str(source), '-o', str(Path(folder, 'probe'))],
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        return [flag] if probe.returncode == 0 else []
+
+    def run(self, arguments, purpose):
+        return run(self.command + arguments, purpose, self.verbose)
+
+
+def run(command, purpose, verbose=False):
+    """Run a command; its output, or a BuildError that says what it was for."""
+    if verbose:
+        print(' '.join(shlex.quote(part) for part in command), flush=True)
+    result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True)
+    if result.returncode:
+        raise BuildError(f'{purpose} failed ({command[0]}, status {result.returncode}):\n{result.stdout.strip()}')
+    if result.stdout.strip() and verbose:
+        print(result.stdout.strip(), flush=True)
+    return result.stdout
+
+
+def find_compiler():
+    """The command of a C++ compiler as a list (CXX may carry arguments), or None."""
+    named = shlex.split(os.environ.get('CXX', ''))
+    for command in [named] if named else [['g++'], ['c++'], ['clang++']]:
+        if shutil.which(command[0]):
+            return command
+    return None
+
+
+def find_package(name):
+    """Folder of an installed package of the running Python, found without importing it, or None."""
+    spec = importlib.util.find_spec(name)
+    return Path(spec.origin).parent if spec and spec.origin else None
+
+
+def processor():
+    """Model and instruction sets: code compiled for one processor may be illegal on another."""
+    try:
+        lines = Path('/proc/cpuinfo').read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    wanted = ('model name', 'flags', 'Features', 'CPU part')
+    first = {line.split(':')[0].strip(): line for line in reversed(lines) if line.split(':')[0].strip() in wanted}
+    return '\n'.join(first[name] for name in wanted if name in first)
+
+
+def digest(*parts):
+    """Short hash over strings and the contents of files."""
+    state = hashlib.sha256()
+    for part in parts:
+        content = part.name.encode() + b'\0' + part.read_bytes() if isinstance(part, Path) else str(part).encode()
+        state.update(len(content).to_bytes(8, 'little') + content)
+    return state.hexdigest()[:16]
+
+
+def sources():
+    """All files that the products are made from, in a fixed order."""
+    found = [path for folder in ('include', 'cpu', 'mxnet') for path in (HERE / folder).iterdir() if path.suffix in ('.h', '.cc')]
+    return sorted(found) + sorted(NMS.glob('*.pyx'))
+
+
+def wanted_flags(source):
+    """Flags that a source asks for in its own '// flags:' line."""
+    for line in source.read_text().splitlines():
+        for mark in ('// flags:', '# flags:'):
+            if line.startswith(mark):
+                return shlex.split(line[len(mark):])
+    return []
+
+
+def read_manifest():
+    try:
+        return json.loads(MANIFEST.read_text())
+    except (OSError, ValueError):
+        return {}
+
+
+def write_manifest(manifest):
+    temporary = MANIFEST.with_suffix('.tmp')
+    temporary.write_text(json.dumps(manifest, indent=1, sort_keys=True) + '\n')
+    os.replace(str(temporary), str(MANIFEST))
+
+
+def state():
+    """('current'|'missing'|'foreign'|'stale', sentence): what lies in build/, judged without a compiler; for lib.operators.native."""
+    manifest = read_manifest()
+    remedy = f'run: python {os.path.relpath(str(Path(__file__).resolve()))}'
+    if CORE not in manifest or not (BUILD / CORE).exists():
+        return 'missing', f'own operators are not built; {remedy}'
+    if manifest.get('processor') != digest(processor()):
+        return 'foreign', f'own operators were built for another processor; {remedy}'
+    if BINDINGS in manifest and manifest.get('mxnet') != mxnet_identity(find_package('mxnet')):
+        return 'foreign', f'own operators were built for another MXNet; {remedy}'
+    if manifest.get('sources') != digest(*sources()):
+        return 'stale', f'own operators are older than their sources; {remedy}'
+    return 'current', 'own operators are built'
+
+
+def mxnet_identity(folder):
+    return digest(folder / 'libinfo.py', (folder / 'libmxnet.so').stat().st_size) if folder else None
+
+
+class Builder:
+    """Compiles what changed and links it; products move into place whole."""
+
+    def __init__(self, tools, force):
+        self.tools = tools
+        self.force = force
+        self.manifest = {} if force else read_manifest()
+        self.sources = digest(*sources())  # taken now: an edit during the build must show as stale
+        self.base = digest(tools.command, tools.version, processor())
+        (BUILD / 'objects').mkdir(parents=True, exist_ok=True)
+
+    def compile(self, source, flags, headers):
+        """Object file of one source, compiled unless the same was compiled before."""
+        flags = COMMON_FLAGS + flags + self.tools.openmp + wanted_flags(source)
+        stem = f'{source.parent.name}-{source.stem}'
+        target = BUILD / 'objects' / f'{stem}-{digest(self.base, flags, source, *headers)}.o'
+        if self.force or not target.exists():
+            temporary = target.with_suffix('.tmp.o')
+            self.tools.run(flags + ['-c', str(source), '-o', str(temporary)], f'compiling {source.relative_to(HERE.parent)}')
+            os.replace(str(temporary), str(target))
+        for old in target.parent.glob(f'{stem}-????????????????.o'):
+            if old != target:
+                old.unlink()
+        return target
+
+    def compile_all(self, folder, flags):
+        files = sorted((HERE / folder).glob('*.cc'))
+        headers = sorted((HERE / folder).glob('*.h')) + sorted((HERE / 'include').glob('*.h'))
+        with concurrent.futures.ThreadPoolExecutor(JOBS) as pool:
+            return list(pool.map(lambda source: self.compile(source, flags, headers), files))
+
+    def link(self, product, objects, flags):
+        """Link objects to a shared library unless it was linked from the same before."""
+        name = product.name
+        key = digest(self.base, flags, *[path.name for path in objects])
+        if self.manifest.get(name) == key and product.exists():
+            return False
+        temporary = product.with_name('.' + name)
+        self.tools.run(['-shared'] + self.tools.openmp + [str(path) for path in objects] + flags + ['-o', str(temporary)],
+                       f'linking {name}')
+        os.replace(str(temporary), str(product))
+        self.manifest[name] = key
+        return True
+
+    def core(self):
+        objects = self.compile_all('cpu', CORE_FLAGS + self.tools.native + [f'-I{HERE / "include"}'])
+        return self.link(BUILD / CORE, objects, ['-Wl,-soname,' + CORE, '-Wl,-z,defs'])
+
+    def bindings(self, mxnet):
+        includes = [f'-I{HERE / "include"}', '-isystem', str(mxnet / 'include')]
+        objects = self.compile_all('mxnet', BINDING_FLAGS + self.tools.local + includes)
+        self.manifest['mxnet'] = mxnet_identity(mxnet)
+        return self.link(BUILD / BINDINGS, objects, [
+            f'-L{mxnet}', '-lmxnet', f'-L{BUILD}', '-ldcn', '-ldl', '-Wl,-rpath,$ORIGIN', f'-Wl,-rpath-link,{mxnet}',
+            '-Wl,-Bsymbolic'])
+
+    def cython(self, source):
+        """Extension module beside its .pyx, for the running Python."""
+        generated = BUILD / 'objects' / f'{source.stem}.cpp'
+        key_name = f'{source.stem} {sysconfig.get_config_var("SOABI")}'
+        flags = ['-w', '-O2', f'-I{HERE / "include"}', f'-I{sysconfig.get_paths()["include"]}'] + numpy_include() + wanted_flags(source)
+        headers = sorted((HERE / 'include').glob('*.h')) + sorted(NMS.glob('*.pxd'))
+        key = digest(self.base, flags, source, *headers)
+        product = source.with_name(source.stem + sysconfig.get_config_var('EXT_SUFFIX'))
+        if self.manifest.get(key_name) == key and product.exists():
+            return False
+        run([sys.executable, '-m', 'cython', '--cplus', '-3', str(source), '-o', str(generated)], f'translating {source.name}')
+        temporary = product.with_name('.' + product.name)
+        # The module's own init function must stay visible, hence no -fvisibility=hidden from the common flags.
+        self.tools.run(['-std=c++17', '-fPIC', '-shared'] + flags + [str(generated), f'-L{BUILD}', '-ldcn',
+                       '-Wl,-rpath,$ORIGIN/' + os.path.relpath(str(BUILD), str(NMS)), '-o', str(temporary)], f'compiling {source.name}')
+        os.replace(str(temporary), str(product))
+        self.manifest[key_name] = key
+        return True
+
+    def finish(self):
+        self.manifest['processor'] = digest(processor())
+        self.manifest['sources'] = self.sources
+        write_manifest(self.manifest)
+
+
+def numpy_include():
+    folder = find_package('numpy')
+    include = folder / 'core' / 'include' if folder else None
+    return [f'-I{include}'] if include and include.exists() else []
+
+
+def cython_available():
+    return find_package('Cython') is not None and Path(sysconfig.get_paths()['include'], 'Python.h').exists()
+
+
+def build(force=False, verbose=False):
+    """Build everything that this machine can; sentences that say what happened."""
+    command = find_compiler()
+    if command is None:
+        return ['No C++ compiler was found (CXX, g++, c++, clang++), so the stock MXNet operators and NumPy are used; to build the own '
+                'ones install a compiler (Debian/Ubuntu: apt-get install g++) and run this again.']
+    builder = Builder(Toolchain(command, verbose), force)
+    said = [report(CORE, builder.core())]
+    mxnet = find_package('mxnet')
+    if mxnet:
+        said.append(report(BINDINGS, builder.bindings(mxnet)))
+    else:
+        said.append(f'MXNet is not installed for {sys.executable}, so only the core was built; install mxnet==1.9.1 and run this again.')
+    if cython_available():
+        said += [report(source.stem + ' (Cython)', builder.cython(source)) for source in sorted(NMS.glob('*.pyx'))]
+    else:
+        said.append('Cython or Python.h is missing, so NumPy is used for non-maximum suppression and overlaps; to change that install '
+                    'them (pip install cython; Debian/Ubuntu: apt-get install python3-dev) and run this again.')
+    builder.finish()
+    return said
+
+
+def report(name, built):
+    return f'{name}: built' if built else f'{name}: up to date'
+
+
+@contextlib.contextmanager
+def build_lock():
+    """One build at a time: a second one waits, then finds everything up to date."""
+    BUILD.mkdir(exist_ok=True)
+    with open(str(BUILD / 'lock'), 'w') as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def main():
+    parser = argparse.ArgumentParser(description='Build the own operators (C++ core, MXNet bindings, Cython modules).')
+    parser.add_argument('--force', action='store_true', help='compile everything again')
+    parser.add_argument('--verbose', action='store_true', help='show each command and the warnings')
+    arguments = parser.parse_args()
+    try:
+        with build_lock():
+            print('\n'.join(build(arguments.force, arguments.verbose)))
+    except BuildError as error:
+        print(f'{error}\nThe stock MXNet operators remain in use.', file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
