@@ -1,0 +1,39 @@
+"""From a configuration to data: cfg.dataset.dataset names the kind, 'YEAR_SET' the images."""
+from lib.dataset.pascal_voc import PascalVOC
+from lib.dataset.roidb import filter_roidb
+from lib.dataset.shapes import Shapes
+from lib.errors import UserError
+
+KINDS = {'PascalVOC': PascalVOC, 'shapes': Shapes}
+
+
+def get_imdb(cfg, image_set):
+    """The data set of ``cfg.dataset`` for one ``image_set`` ('2007_test'); generates 'shapes' on first use."""
+    dataset = cfg.dataset
+    kind = KINDS.get(dataset.dataset)
+    if kind is None:
+        raise UserError(f"dataset.dataset is {dataset.dataset!r}, expected one of {', '.join(KINDS)}")
+    imdb = kind.from_config(dataset, image_set)
+    if imdb.num_classes != dataset.NUM_CLASSES:
+        raise UserError(f'dataset.NUM_CLASSES is {dataset.NUM_CLASSES}, but {imdb.name} has {imdb.num_classes} classes '
+                        'with background; set NUM_CLASSES or dataset.CLASSES')
+    return imdb
+
+
+def split_image_sets(image_set):
+    """'2007_trainval+2012_trainval' -> both names."""
+    return [name for name in image_set.split('+') if name]
+
+
+def training_roidb(cfg):
+    """Records of all sets in cfg.dataset.image_set, mirrored copies after each set if TRAIN.FLIP, then filtered."""
+    roidb = []
+    for image_set in split_image_sets(cfg.dataset.image_set):
+        imdb = get_imdb(cfg, image_set)
+        records = imdb.gt_roidb()
+        roidb += imdb.append_flipped(records) if cfg.TRAIN.FLIP else records
+    roidb = filter_roidb(roidb, cfg.TRAIN)
+    if not roidb:
+        raise UserError(f'dataset.image_set {cfg.dataset.image_set!r} holds no image with an object to learn; '
+                        'run `dcn validate` to see why')
+    return roidb

@@ -1,0 +1,45 @@
+"""What every detection data set offers: names, image ids, ground-truth records, evaluation."""
+import os
+
+from lib.dataset.roidb import append_flipped
+
+
+class IMDB:
+    """A named set of images with ground truth.
+
+    name        '<base>_<image set>', for example 'voc_2007_test'; part of cache and result file names
+    classes     tuple of class names, '__background__' first
+    image_ids   list of str, in the order of the image list; ``all_boxes[class][i]`` belongs to ``image_ids[i]``
+    """
+
+    def __init__(self, base, image_set, classes, root_path):
+        self.name = f'{base}_{image_set}'
+        self.image_set = image_set
+        self.classes = tuple(classes)
+        self.root_path = root_path
+
+    @property
+    def num_classes(self):
+        """Number of classes, background included."""
+        return len(self.classes)
+
+    @property
+    def num_images(self):
+        return len(self.image_ids)
+
+    @property
+    def cache_path(self):
+        """Folder for caches; each cache carries the key of the files it was made from."""
+        return os.path.join(self.root_path, 'cache')
+
+    def gt_roidb(self):
+        """List of records (see lib.dataset.roidb), one per image, in the order of ``image_ids``."""
+        raise NotImplementedError
+
+    def evaluate_detections(self, all_boxes, result_path):
+        """``all_boxes[class][image]``: (k, 5) float32 x1 y1 x2 y2 score, 0-based image pixels -> dict of figures."""
+        raise NotImplementedError
+
+    def append_flipped(self, roidb):
+        """The records of ``roidb`` followed by their mirrored copies."""
+        return append_flipped(roidb)

@@ -1,0 +1,229 @@
+"""PASCAL VOC detection data: <dataset_path>/VOC<year>/{ImageSets/Main, JPEGImages, Annotations}."""
+import difflib
+import logging
+import os
+from collections import namedtuple
+
+import numpy as np
+
+from lib.dataset import cache
+from lib.dataset.annotation import parse_annotation
+from lib.dataset.imdb import IMDB
+from lib.dataset.problems import DataError, at
+from lib.dataset.roidb import make_record
+from lib.dataset.voc_eval import evaluate, write_detections
+from lib.errors import UserError
+
+log = logging.getLogger(__name__)
+
+VOC_CLASSES = (
+    'aeroplane', 'bicycle', 'bird', 'boat', 'bottle', 'bus', 'car', 'cat', 'chair', 'cow', 'diningtable', 'dog',
+    'horse', 'motorbike', 'person', 'pottedplant', 'sheep', 'sofa', 'train', 'tvmonitor')
+
+Truth = namedtuple('Truth', 'height width boxes classes difficult')
+"""Ground truth of one image: boxes (n, 4) uint16 0-based, classes (n,) int32, difficult (n,) bool."""
+
+
+class PascalVOC(IMDB):
+    """One image set, ``image_set`` = 'YEAR_SET', for example '2007_trainval'.
+
+    ``classes`` without background; the 20 VOC classes if None. ``root_path`` holds the folder of caches.
+    """
+    base = 'voc'
+
+    @classmethod
+    def from_config(cls, dataset, image_set):
+        """``dataset``: the section of that name of a configuration."""
+        return cls(image_set, dataset.root_path, dataset.dataset_path, dataset.get('CLASSES'))
+
+    def __init__(self, image_set, root_path, dataset_path, classes=None):
+        year, separator, name = image_set.partition('_')
+        if not (year and separator and name):
+            raise UserError(f"dataset.image_set is {image_set!r}, expected 'YEAR_SET' such as '2007_trainval'")
+        names = ('__background__',) + class_names(classes)
+        super().__init__(f'{self.base}_{year}', name, names, root_path)
+        self.year = year
+        self.data_path = os.path.join(dataset_path, 'VOC' + year)
+        self.list_path = os.path.join(self.data_path, 'ImageSets', 'Main', name + '.txt')
+        self.image_ids, self.image_lines = read_image_list(self.list_path)
+        self._truth = None
+
+    def image_path(self, image_id):
+        return os.path.join(self.data_path, 'JPEGImages', image_id + '.jpg')
+
+    def annotation_path(self, image_id):
+        return os.path.join(self.data_path, 'Annotations', image_id + '.xml')
+
+    def gt_roidb(self):
+        """Records of all images, difficult objects dropped, as for training in the original."""
+        return [self._record(*pair) for pair in zip(self.image_ids, self.image_lines, self.truth())]
+
+    def truth(self):
+        """List of Truth, one per image, difficult objects included; from the cache while no annotation has changed."""
+        if self._truth is None:
+            self._truth = self._read_truth()
+        return self._truth
+
+    def evaluate_detections(self, all_boxes, result_path, use_07_metric=None):
+        """VOC AP at IoU 0.5 and 0.7, computed from the result files with their rounded numbers, as in the original.
+
+        all_boxes[class][image]: (k, 5) float32 x1 y1 x2 y2 score in 0-based image pixels.
+        result_path: result files go to <result_path>/results/VOC<year>/Main (to the cache folder if it is None).
+        use_07_metric: 11-point AP; None means the original's rule, years before 2010.
+        Returns {'mAP@0.5', 'mAP@0.7': float, 'AP@0.5', 'AP@0.7': {class: float}, 'metric': '11-point' or 'area'}.
+        """
+        self._check_detections(all_boxes)
+        if use_07_metric is None:
+            use_07_metric = self._year_has_11_point_metric()
+        folder = os.path.join(result_path or self.cache_path, 'results', 'VOC' + self.year, 'Main')
+        paths = {name: os.path.join(folder, f'comp4_det_{self.image_set}_{name}.txt') for name in self.classes[1:]}
+        for index, name in enumerate(self.classes[1:], 1):
+            write_detections(paths[name], self.image_ids, all_boxes[index])
+        result = evaluate(paths, self.image_ids, self.truth(), self.classes, use_07_metric)
+        for line in summary(result):
+            log.info(line)
+        return result
+
+    def _year_has_11_point_metric(self):
+        return self.year == 'SDS' or (self.year.isdigit() and int(self.year) < 2010)
+
+    def _check_detections(self, all_boxes):
+        classes, images = len(all_boxes), sorted({len(row) for row in all_boxes[1:]})
+        if (classes, images) != (self.num_classes, [self.num_images]):
+            raise UserError(f'{self.name}: detections are for {classes} classes and {images} images; expected '
+                            f'{self.num_classes} classes (background included) and {self.num_images} images')
+        if len(set(self.image_ids)) != self.num_images:
+            raise DataError(self.list_path, None, 'ids are listed twice, so detections cannot be told apart',
+                            'run `dcn validate` to see which')
+
+    def _record(self, image_id, line, truth):
+        path = self.image_path(image_id)
+        if not os.path.isfile(path):
+            raise self.missing(path, 'the image is missing', line)
+        easy = ~truth.difficult
+        return make_record(image_id, path, truth.height, truth.width, truth.boxes[easy], truth.classes[easy],
+                           self.num_classes)
+
+    def _read_truth(self):
+        contents = [self.annotation_bytes(*pair) for pair in zip(self.image_ids, self.image_lines)]
+        key = cache.ContentKey('voc truth 1', *self.classes, *self.image_ids, *contents).text()
+        path = os.path.join(self.cache_path, self.name + '_gt_roidb.npz')
+        stored = cache.load(path, key)
+        if stored is not None:
+            return _unpack(stored)
+        truth = [self._truth_of(*pair) for pair in zip(self.image_ids, contents)]
+        cache.store(path, key, _pack(truth))
+        return truth
+
+    def annotation_bytes(self, image_id, line):
+        """Content of the annotation of ``image_id``, which line ``line`` of the image list names."""
+        path = self.annotation_path(image_id)
+        try:
+            with open(path, 'rb') as stream:
+                return stream.read()
+        except OSError as error:
+            raise self.missing(path, f'the annotation cannot be read ({error.strerror})', line) from None
+
+    def missing(self, path, what, line):
+        """The error for a file that line ``line`` of the image list asks for."""
+        return DataError(path, None, f'{what}, listed at {at(self.list_path, line)}',
+                         'restore it or take its id out of the list')
+
+    def _truth_of(self, image_id, content):
+        annotation = parse_annotation(content, self.annotation_path(image_id))
+        objects = annotation.objects
+        return Truth(annotation.height, annotation.width,
+                     np.array([zero_based_box(o, annotation) for o in objects], dtype=np.uint16).reshape(-1, 4),
+                     np.array([self._class_index(o, annotation.path) for o in objects], dtype=np.int32),
+                     np.array([o.difficult for o in objects], dtype=bool))
+
+    def _class_index(self, item, path):
+        if item.name not in self.classes[1:]:
+            raise DataError(path, item.line, *class_fault(item.name, self.classes[1:]))
+        return self.classes.index(item.name)
+
+
+def class_fault(name, known):
+    """(what, todo) for a class ``name`` that is none of ``known``."""
+    near = difflib.get_close_matches(name, known, 1)
+    hint = f'did you mean {near[0]!r}?' if near else f"expected one of {', '.join(known)}"
+    return f'unknown class {name!r}', f'{hint} (dataset.CLASSES names the classes)'
+
+
+def box_fault(item, width, height):
+    """(what, todo) for the box of an annotated object that no image of ``width`` x ``height`` can have, or None.
+
+    A 0, where the smallest coordinate is 1, passes: see ``zero_based_box``.
+    """
+    x1, y1, x2, y2 = item.box
+    if x2 < x1 or y2 < y1:
+        fault = 'is inverted'
+    elif min(x1, y1) < 0 or int(x2) > width or int(y2) > height:
+        fault = f'leaves the image of {width} x {height} pixels'
+    else:
+        return None
+    numbers = ' '.join(f'{value:g}' for value in item.box)
+    return f'the box {numbers} (xmin ymin xmax ymax) of {item.name!r} {fault}', 'correct its corners'
+
+
+def zero_based_box(item, annotation):
+    """Corners of one annotated object, 0-based: the file's numbers minus 1, fractions cut off (uint16 in the original).
+
+    A coordinate 0 in the file, where the smallest is 1, would become -1 and as uint16 65535, and its mirror image one
+    pixel outside the picture; the original lets that happen. It is clipped to 0 here.
+    """
+    fault = box_fault(item, annotation.width, annotation.height)
+    if fault:
+        raise DataError(annotation.path, item.box_line, *fault)
+    return [max(int(value - 1), 0) for value in item.box]
+
+
+def class_names(names):
+    """Class names without background from a configuration's list (with or without it); None gives the 20 of VOC."""
+    names = tuple(str(name).strip().lower() for name in names) if names else VOC_CLASSES
+    names = names[1:] if names[0] == '__background__' else names
+    repeated = sorted({name for name in names if names.count(name) > 1 or name == '__background__'})
+    if repeated:
+        raise UserError(f'dataset.CLASSES must name every class once, but repeats {", ".join(repeated)}; correct it')
+    return names
+
+
+def read_image_list(path):
+    """Ids in an image list, one per line (further columns are ignored), and their line numbers."""
+    try:
+        with open(path, encoding='utf-8') as stream:
+            rows = [(row.split()[0], line) for line, row in enumerate(stream, 1) if row.strip()]
+    except OSError as error:
+        raise DataError(path, None, f'the image list cannot be read ({error.strerror})',
+                        'check dataset.dataset_path and the image set, or download the data') from None
+    except UnicodeDecodeError:
+        raise DataError(path, None, 'the image list is no text', 'write one image id per line') from None
+    if not rows:
+        raise DataError(path, None, 'the image list is empty', 'write one image id per line')
+    return [row[0] for row in rows], [row[1] for row in rows]
+
+
+def summary(result):
+    """Lines that say the figures of ``evaluate_detections``, in the order of the original's log."""
+    lines = [f"VOC AP, {result['metric']} metric"]
+    for threshold in (0.5, 0.7):
+        lines += [f'AP@{threshold} for {name} = {ap:.4f}' for name, ap in result[f'AP@{threshold}'].items()]
+        lines.append(f"Mean AP@{threshold} = {result[f'mAP@{threshold}']:.4f}")
+    return lines
+
+
+def _pack(truth):
+    """List of Truth -> flat arrays for a .npz file."""
+    return {
+        'sizes': np.array([(t.height, t.width) for t in truth], dtype=np.int32).reshape(-1, 2),
+        'counts': np.array([len(t.boxes) for t in truth], dtype=np.int64),
+        'boxes': np.concatenate([t.boxes for t in truth]),
+        'classes': np.concatenate([t.classes for t in truth]),
+        'difficult': np.concatenate([t.difficult for t in truth]),
+    }
+
+
+def _unpack(arrays):
+    cuts = np.cumsum(arrays['counts'])[:-1]
+    columns = [np.split(arrays[name], cuts) for name in ('boxes', 'classes', 'difficult')]
+    return [Truth(int(h), int(w), *row) for (h, w), row in zip(arrays['sizes'], zip(*columns))]

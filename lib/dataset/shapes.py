@@ -1,0 +1,6 @@
+"""stub"""
+from lib.dataset.pascal_voc import PascalVOC
+
+
+class Shapes(PascalVOC):
+    base = 'shapes'

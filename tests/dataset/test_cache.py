@@ -1,0 +1,60 @@
+"""A cache answers for the very files it was made from, and for no others."""
+import numpy as np
+import pytest
+
+from lib.dataset import cache, get_imdb, pascal_voc
+
+
+@pytest.fixture
+def parses(monkeypatch):
+    """Names of the files parsed so far: a hit of the cache parses none."""
+    paths = []
+    original = pascal_voc.parse_annotation
+    monkeypatch.setattr(pascal_voc, 'parse_annotation', lambda content, path: paths.append(path) or original(content, path))
+    return paths
+
+
+def boxes_of(tree):
+    return [record['boxes'].tolist() for record in get_imdb(tree.cfg(), '2007_trainval').gt_roidb()]
+
+
+def test_second_reading_comes_from_the_cache(tree, parses):
+    first = boxes_of(tree)
+    assert len(parses) == 2 and (tree.root / 'cache' / 'voc_2007_trainval_gt_roidb.npz').is_file()
+    assert boxes_of(tree) == first and len(parses) == 2
+
+
+def test_changed_annotation_is_read_again(tree, parses):
+    boxes_of(tree)
+    # same length of file, so that a key of size or name would miss it
+    tree.xml_path('b').write_text(tree.xml_path('b').read_text().replace('<xmin>11', '<xmin>12'))
+    assert boxes_of(tree)[1] == [[11, 5, 29, 24]] and len(parses) == 4
+
+
+def test_changed_list_and_changed_classes_are_read_again(tree, parses):
+    boxes_of(tree)
+    tree.listing('trainval', 'b', 'a')
+    assert boxes_of(tree)[0] == [[10, 5, 29, 24]] and len(parses) == 4
+    swapped = get_imdb(tree.cfg(classes=('dog', 'cat')), '2007_trainval').gt_roidb()
+    assert swapped[0]['gt_classes'].tolist() == [1] and len(parses) == 6
+
+
+def test_image_without_objects_survives_the_cache(tree):
+    tree.add('e')
+    tree.listing('trainval', 'e', 'a', 'e')
+    assert boxes_of(tree) == boxes_of(tree) == [[], [[0, 0, 19, 29]], []]
+
+
+@pytest.mark.parametrize('damage', [b'', b'no archive at all', None])
+def test_torn_cache_is_no_cache(tmp_path, damage):
+    path = str(tmp_path / 'c.npz')
+    cache.store(path, 'k', {'x': np.arange(3)})
+    assert cache.load(path, 'k')['x'].tolist() == [0, 1, 2]
+    assert cache.load(path, 'other') is None
+    content = (tmp_path / 'c.npz').read_bytes()
+    (tmp_path / 'c.npz').write_bytes(content[:len(content) // 2] if damage is None else damage)
+    assert cache.load(path, 'k') is None
+
+
+def test_pieces_of_a_key_do_not_run_together():
+    assert cache.ContentKey('ab', 'c').text() != cache.ContentKey('a', 'bc').text()
