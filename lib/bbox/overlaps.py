@@ -10,8 +10,8 @@ except ImportError:
 def bbox_overlaps(boxes, query):
     """IoU table in float64.
 
-    boxes: (N, 4), query: (K, 4), both [x1, y1, x2, y2] in pixels. Returns (N, K); 0 where two boxes are disjoint or one holds
-    a NaN.
+    boxes: (N, 4), query: (K, 4), both [x1, y1, x2, y2] in pixels. Returns (N, K); 0 where two boxes are disjoint
+    or one of them holds a NaN.
     """
     boxes, query = _as_boxes(boxes, "boxes"), _as_boxes(query, "query")
     return _overlaps_numpy(boxes, query) if _native is None else _native.overlaps(boxes, query)

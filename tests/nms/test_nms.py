@@ -145,7 +145,8 @@ def test_inputs_are_left_alone(each_backend):
 def test_compiled_core_and_numpy_agree_on_a_crowd(method):
     dets = random_dets(np.random.default_rng(8), 700, whole_pixels=False)
     assert np.array_equal(backend.nms(dets, np.float32(0.5), 700), fallback.nms(dets, np.float32(0.5), 700))
-    (keep, scores), (keep_np, scores_np) = (m.soft_nms(dets, 0.5, SOFT_METHODS[method], 700) for m in (backend, fallback))
+    keep, scores = backend.soft_nms(dets, 0.5, SOFT_METHODS[method], 700)
+    keep_np, scores_np = fallback.soft_nms(dets, 0.5, SOFT_METHODS[method], 700)
     assert np.array_equal(keep, keep_np)
     assert np.allclose(scores, scores_np, rtol=1e-6, atol=0)
 
