@@ -1,0 +1,29 @@
+"""First values of parameters. Each depends on (seed, name, shape) alone, so that every variant of a network starts from the same numbers."""
+import mxnet as mx
+import numpy as np
+
+from lib.rng import generator
+
+_CONSTANTS = {'gamma': 1, 'beta': 0, 'moving_mean': 0, 'moving_var': 1, 'bias': 0}
+
+
+def initial_value(name, shape, seed, new_layers):
+    """float32 array of ``shape`` for the parameter ``name``.
+
+    Layers whose names begin with one of ``new_layers`` (those that no ImageNet model has): N(0, 0.01); offsets: zero, so that a
+    deformable layer starts as the plain one; other weights: He normal (He et al., ICCV 2015, eq. 10), N(0, 2 / fan in).
+    """
+    for ending, value in _CONSTANTS.items():
+        if name.endswith('_' + ending):
+            return np.full(shape, value, dtype=np.float32)
+    if 'offset' in name:
+        return np.zeros(shape, dtype=np.float32)
+    deviation = 0.01 if name.startswith(new_layers) else np.sqrt(2.0 / np.prod(shape[1:]))
+    return (generator(seed, 'initial value', name).standard_normal(shape) * deviation).astype(np.float32)
+
+
+def initialise_missing(params, shapes, seed, new_layers, backbone=False):
+    """Add what ``shapes`` (name -> shape) names and ``params`` (name -> NDArray) lacks: new and offset layers, with ``backbone`` all."""
+    for name, shape in shapes.items():
+        if name not in params and (backbone or 'offset' in name or name.startswith(new_layers)):
+            params[name] = mx.nd.array(initial_value(name, shape, seed, new_layers))
