@@ -1,66 +1,151 @@
-"""MXNet's ``.params`` files as dictionaries of NumPy arrays."""
+"""MXNet's ``.params`` files (``mx.nd.save``), on NumPy alone and without trusting a number in them.
+
+    uint64 0x112, uint64 reserved
+    uint64 count, then the arrays (ndarray.py)
+    uint64 0 or count, then the names, each uint64 length and UTF-8 bytes
+Memory follows the bytes that are there, never the sizes that they claim.
+"""
 import struct
 
 import numpy as np
 
+from lib.errors import UserError
 from lib.files import atomic_write
+from lib.formats import foreign, ndarray
+from lib.formats.cursor import Cursor
 from lib.formats.errors import FormatError
+from lib.formats.mapping import map_file
+from lib.formats.sparse import SparseArray
 
-_LIST_MAGIC, _V2_MAGIC = 0x112, 0xF993fac9
-_DTYPES = {0: np.float32, 1: np.float64, 2: np.float16, 3: np.uint8, 4: np.int32, 5: np.int8, 6: np.int64, 7: np.bool_}
-_FLAGS = {np.dtype(t): flag for flag, t in _DTYPES.items()}
+__all__ = ['FormatError', 'ParamsFile', 'SparseArray', 'open_params', 'read', 'write']
+
+_LIST_MAGIC = 0x112
+_SMALLEST_ARRAY, _SMALLEST_NAME = 12, 8    # bytes; an empty V2 array, an empty name
+
+
+class ParamsFile:
+    """A checkpoint, opened: ``entries`` in the file's order, ``file['arg:conv1_weight']`` an Entry; no data is read until ``Entry.array()``."""
+
+    def __init__(self, data, label):
+        """``data``: bytes or a memory map; ``label``: what errors call it."""
+        cursor = Cursor(data, label)
+        _check_magic(cursor)
+        count = _count(cursor, _SMALLEST_ARRAY, 'arrays')
+        self.path, self.entries = label, []
+        for i in range(count):
+            cursor.place = f'tensor {i + 1} of {count}'
+            self.entries.append(ndarray.parse(cursor, str(i)))
+        self.named = self._read_names(cursor, count)
+        if cursor.left:
+            cursor.place = f'after the last of {count} tensors'
+            raise cursor.fail('the end of the file', f'{cursor.left} more bytes')
+        self._by_name = {entry.name: entry for entry in self.entries}
+
+    def _read_names(self, cursor, count):
+        cursor.place = 'table of names'
+        start = cursor.position
+        names = _count(cursor, _SMALLEST_NAME, 'names')
+        if names not in (0, count):
+            raise cursor.fail(f'{count} names, one for each array, or none', names, start)
+        seen = set()
+        for i in range(names):
+            cursor.place = f'name of tensor {i + 1} of {count}'
+            name = self.entries[i].name = _name(cursor)
+            if name in seen:
+                raise cursor.fail('each name once', f'{name!r} again')
+            seen.add(name)
+        return names > 0 or count == 0
+
+    def __getitem__(self, name):
+        if name not in self._by_name:
+            raise FormatError(f'{self.path}: expected a tensor {name!r}, found none of that name among {len(self.entries)}')
+        return self._by_name[name]
+
+    def __contains__(self, name):
+        return name in self._by_name
+
+    def __iter__(self):
+        return iter(self.entries)
+
+    def __len__(self):
+        return len(self.entries)
+
+
+def _check_magic(cursor):
+    head = bytes(cursor.data[:512])
+    if not head.startswith(struct.pack('<Q', _LIST_MAGIC)):
+        advice = 'give the .params file that MXNet saved' if head else 'copy or download it again'
+        raise cursor.fail('an MXNet checkpoint, which begins with the bytes 12 01 00 00 00 00 00 00', foreign.kind(head), advice=advice)
+    cursor.numbers('QQ', 'header')    # MXNet does not look at the reserved number, nor do we
+
+
+def _count(cursor, smallest, what):
+    start = cursor.position
+    count, = cursor.numbers('Q', f'number of {what}')
+    if count * smallest > cursor.left:
+        raise cursor.fail(f'at most {cursor.left // smallest} {what} in the {cursor.left} bytes that follow', count, start)
+    return count
+
+
+def _name(cursor):
+    start = cursor.position
+    length, = cursor.numbers('Q', 'length of a name')
+    if length > cursor.left:
+        raise cursor.fail(f'a name within the {cursor.left} bytes that follow', f'one of {length} bytes', start)
+    offset = cursor.skip(length, 'name')
+    raw = bytes(cursor.data[offset:offset + length])
+    try:
+        name = raw.decode('utf-8')
+    except UnicodeDecodeError:
+        raise cursor.fail('a name in UTF-8', ascii(raw[:40]), offset)
+    if '\0' in name:
+        raise cursor.fail('a name without zero bytes', ascii(raw[:40]), offset)
+    return name
+
+
+def open_params(path):
+    """The ParamsFile of the file ``path``, memory-mapped: shapes and types of 200 MB take milliseconds."""
+    return ParamsFile(map_file(path), str(path))
 
 
 def read(path):
-    """The file's arrays by name (with their ``arg:`` and ``aux:`` prefixes), in the file's order."""
-    with open(path, 'rb') as stream:
-        data = stream.read()
-    try:
-        return _parse(data, path)
-    except (struct.error, ValueError, KeyError) as error:
-        raise FormatError(f'{path}: not a readable .params file ({error})')
+    """The arrays of the file ``path`` by name, in the file's order, as copies to keep (names with their ``arg:`` and ``aux:`` prefixes).
+
+    Dense ones are ndarrays, sparse ones SparseArrays; the arrays of a file without names are called '0', '1', ...
+    """
+    return {entry.name: _own(entry.array()) for entry in open_params(path)}
 
 
-def _parse(data, path):
-    position = 0
-
-    def take(layout):
-        nonlocal position
-        values = struct.unpack_from('<' + layout, data, position)
-        position += struct.calcsize('<' + layout)
-        return values
-
-    magic, _, count = take('QQQ')
-    if magic != _LIST_MAGIC:
-        raise FormatError(f'{path}: expected the number 0x112 at offset 0 of a .params file, found {magic:#x}')
-    arrays = []
-    for _ in range(count):
-        version, storage, ndim = take('Iii')
-        if version != _V2_MAGIC or storage != 0:
-            raise FormatError(f'{path}: array {len(arrays)} at offset {position} is not a dense version 2 array')
-        shape = take(f'{ndim}q')
-        _, _, flag = take('iii')
-        array = np.frombuffer(data, _DTYPES[flag], int(np.prod(shape)), position).reshape(shape).copy()
-        position += array.nbytes
-        arrays.append(array)
-    names = []
-    for _ in range(take('Q')[0]):
-        length, = take('Q')
-        names.append(take(f'{length}s')[0].decode())
-    if len(names) != count:
-        raise FormatError(f'{path}: expected {count} names, found {len(names)}')
-    return dict(zip(names, arrays))
+def _own(array):
+    if isinstance(array, SparseArray):
+        return array._replace(**{field: np.array(getattr(array, field)) for field in ('data', 'indices', 'indptr')
+                                 if getattr(array, field) is not None})
+    return np.array(array)
 
 
-def write(path, arrays):
-    """Write ``{name: array}`` as MXNet's ``mx.nd.save`` would, byte by byte; the file appears whole or not at all."""
+def write(path, arrays, np_shape=False):
+    """Write ``{name: array}``, or a list of arrays without names, byte for byte as ``mx.nd.save`` would; the file appears whole or not at all.
+
+    arrays    NumPy arrays of any type that MXNet 1.9.1 can save (``dtypes.SAVABLE``), SparseArrays
+    np_shape  as saved under ``mx.util.np_shape``: scalars are allowed, and MXNet must load the file under ``np_shape`` too
+    """
+    names = list(arrays) if isinstance(arrays, dict) else []
+    values = list(arrays.values()) if isinstance(arrays, dict) else list(arrays)
+    encoded = [_encoded(name) for name in names]
     with atomic_write(path) as stream:
-        stream.write(struct.pack('<QQQ', _LIST_MAGIC, 0, len(arrays)))
-        for array in arrays.values():
-            array = np.ascontiguousarray(array)
-            stream.write(struct.pack(f'<Iii{array.ndim}q', _V2_MAGIC, 0, array.ndim, *array.shape))
-            stream.write(struct.pack('<iii', 1, 0, _FLAGS[array.dtype]))
-            stream.write(array.tobytes())
-        stream.write(struct.pack('<Q', len(arrays)))
-        for name in arrays:
-            stream.write(struct.pack('<Q', len(name.encode())) + name.encode())
+        stream.write(struct.pack('<QQQ', _LIST_MAGIC, 0, len(values)))
+        for i, value in enumerate(values):
+            for chunk in ndarray.chunks(names[i] if names else i, value, np_shape):
+                stream.write(chunk)
+        stream.write(struct.pack('<Q', len(encoded)))
+        for name in encoded:
+            stream.write(struct.pack('<Q', len(name)) + name)
+
+
+def _encoded(name):
+    if not isinstance(name, str) or '\0' in name:
+        raise UserError(f'tensor name {name!r}: expected a text without zero bytes, found {type(name).__name__}; rename the tensor')
+    try:
+        return name.encode('utf-8')
+    except UnicodeEncodeError:
+        raise UserError(f'tensor name {name!r}: expected a text that UTF-8 can write, found half a character; rename the tensor')

@@ -1,0 +1,48 @@
+"""What a file is that was taken for an MXNet file: a word for the error sentence, found by its first bytes."""
+import re
+
+_SIGNATURES = (
+    (b'PK\x03\x04', 'a zip archive (.npz, a PyTorch file, or a packed download)'), (b'PK\x05\x06', 'an empty zip archive'),
+    (b'\x1f\x8b', 'a gzip archive'), (b'BZh', 'a bzip2 archive'), (b'\xfd7zXZ', 'an xz archive'), (b'7z\xbc\xaf', 'a 7z archive'),
+    (b'Rar!', 'a rar archive'), (b'\x93NUMPY', 'a NumPy .npy array'), (b'\x89HDF', 'an HDF5 file (Keras)'), (b'\x89PNG', 'a PNG image'),
+    (b'\xff\xd8\xff', 'a JPEG image'), (b'%PDF', 'a PDF document'), (b'\x7fELF', 'a program or library'), (b'GGUF', 'a GGUF model'),
+    (b'\x0a\x23\xd7\xce', 'a RecordIO file of images'), (b'version https://git-lfs', 'a Git LFS pointer, not the file itself'),
+)
+_PICKLE = re.compile(rb'\x80[\x02-\x05]')
+_HTML = re.compile(rb'\s*<(!doctype|html|head|\?xml|!--)', re.IGNORECASE)
+_PARAMS = b'\x12\x01' + bytes(6)
+
+
+def kind(head):
+    """A noun phrase for the file that begins with ``head`` (its first bytes, 512 are plenty)."""
+    if not head:
+        return 'an empty file'
+    for signature, word in _SIGNATURES:
+        if head.startswith(signature):
+            return word
+    if head.startswith(_PARAMS):
+        return 'an MXNet checkpoint (.params)'
+    if _PICKLE.match(head):
+        return 'a Python pickle (never opened: it could run code)'
+    if _HTML.match(head):
+        return 'a web page (HTML or XML), as servers send it in place of a download'
+    if head[8:9] == b'{' and not any(head[4:8]):
+        return 'a safetensors file'
+    if head[257:262] == b'ustar':
+        return 'a tar archive'
+    if not any(head):
+        return 'a file that begins with zeros (a download that stopped?)'
+    return _text(head)
+
+
+def _text(head):
+    try:
+        text = head.decode('utf-8', errors='strict' if len(head) < 64 else 'ignore')
+    except UnicodeDecodeError:
+        text = ''
+    printable = sum(c.isprintable() or c.isspace() for c in text)
+    if printable < len(text) or printable * 4 < len(head):
+        return 'bytes ' + ' '.join(f'{b:02x}' for b in head[:8])
+    if text.lstrip()[:1] in ('{', '['):
+        return 'a JSON text'
+    return f'a text that begins with {text.strip()[:24]!r}'
