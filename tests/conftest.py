@@ -1,0 +1,35 @@
+"""What all tests share: the environment that MXNet reads when it is imported, the option --full, and the operators on demand."""
+import os
+from pathlib import Path
+
+import pytest
+
+# Read by MXNet at import time, which happens in fixtures and tests, after this file.
+os.environ.setdefault('OMP_NUM_THREADS', str(len(os.sched_getaffinity(0))))
+os.environ.setdefault('MXNET_SUBGRAPH_BACKEND', 'NONE')
+
+
+def pytest_addoption(parser):
+    parser.addoption('--full', action='store_true', help="also run the tests marked 'full': real sizes and long runs")
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.getoption('--full'):
+        return
+    skip = pytest.mark.skip(reason='real sizes and long runs: needs --full')
+    for item in items:
+        if 'full' in item.keywords:
+            item.add_marker(skip)
+
+
+@pytest.fixture(scope='session')
+def operators():
+    """The package lib.operators, with its operators active in MXNet. Tests without it run where MXNet is not installed."""
+    import lib.operators
+    return lib.operators
+
+
+@pytest.fixture(scope='session')
+def repository():
+    """The root folder of the project."""
+    return Path(__file__).resolve().parents[1]
