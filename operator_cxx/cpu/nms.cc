@@ -2,11 +2,7 @@
 //
 // No fused multiply-add here: the NumPy version of each function (lib/nms/fallback.py) gives the same bits, so that a
 // machine without a compiler keeps the same boxes.
-#if defined(__clang__)
-#pragma STDC FP_CONTRACT OFF
-#else
-#pragma GCC optimize("fp-contract=off")
-#endif
+// flags: -ffp-contract=off
 #include "nms.h"
 
 #include <algorithm>
@@ -140,8 +136,6 @@ int64_t soft(const float* dets, int64_t n, double sigma_or_thresh, int method, i
 
 }  // namespace
 
-extern "C" {
-
 int64_t dcn_nms(const float* dets, int64_t n, float thresh, int64_t max_keep, int64_t* keep) {
   try {
     return greedy(dets, n, thresh, max_keep, keep);
@@ -173,5 +167,3 @@ void dcn_bbox_overlaps(const double* boxes, int64_t n, const double* query, int6
     }
   }
 }
-
-}  // extern "C"

@@ -3,27 +3,21 @@
 // Boxes are [x1, y1, x2, y2] with inclusive corners: a box from 3 to 3 is one pixel wide. dets rows add the score.
 // Order is by descending score; equal scores go by index; NaN scores come last. A NaN IoU suppresses or decays nothing.
 #pragma once
-#include <stdint.h>
+#include <cstdint>
 
-#ifdef __cplusplus
-extern "C" {
-#endif
+#include "common.h"
 
 enum { DCN_SOFT_GAUSSIAN = 0, DCN_SOFT_LINEAR = 1 };
 
 // Greedy suppression of IoU > thresh in float32. dets (n, 5). Writes at most max_keep indices to keep, best first.
 // Returns how many, or -1 if memory ran out.
-int64_t dcn_nms(const float* dets, int64_t n, float thresh, int64_t max_keep, int64_t* keep);
+DCN_API int64_t dcn_nms(const float* dets, int64_t n, float thresh, int64_t max_keep, int64_t* keep);
 
 // Soft suppression (Bodla et al. 2017). dets (n, 5); keep and scores hold max_keep entries: the index of each picked
 // box and its score at that time. sigma_or_thresh: sigma (gaussian) or the IoU from which decay starts (linear).
 // Returns how many were picked, or -1 if memory ran out.
-int64_t dcn_soft_nms(const float* dets, int64_t n, double sigma_or_thresh, int method, int64_t max_keep, int64_t* keep,
-                     float* scores);
+DCN_API int64_t dcn_soft_nms(const float* dets, int64_t n, double sigma_or_thresh, int method, int64_t max_keep,
+                             int64_t* keep, float* scores);
 
 // out (n, k) = IoU of boxes (n, 4) with query (k, 4) in float64; 0 where two boxes are disjoint or one has a NaN.
-void dcn_bbox_overlaps(const double* boxes, int64_t n, const double* query, int64_t k, double* out);
-
-#ifdef __cplusplus
-}
-#endif
+DCN_API void dcn_bbox_overlaps(const double* boxes, int64_t n, const double* query, int64_t k, double* out);
