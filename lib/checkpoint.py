@@ -1,0 +1,128 @@
+"""Checkpoints: parameters with their *_test twins, and the training state that lets a run go on.
+
+<prefix>-symbol.json      the training graph
+<prefix>-NNNN.params      parameters after epoch NNNN, or in the middle of it
+<prefix>-NNNN.state       optimiser state by name, update count, position in the data: a file of arrays in the .params layout, never a pickle
+"""
+import glob
+import os
+import re
+import zlib
+
+import mxnet as mx
+import numpy as np
+
+from lib.errors import UserError
+from lib.files import atomic_write
+from lib.formats import params as params_file
+
+_PICKLE = b'\x80'  # first byte of every pickle that MXNet wrote
+_COUNTERS = ('update', 'epoch', 'batch', 'batches', 'origin')
+
+
+def params_path(prefix, epoch):
+    return f'{prefix}-{epoch:04d}.params'
+
+
+def state_path(prefix, epoch):
+    return f'{prefix}-{epoch:04d}.state'
+
+
+def load_param(prefix, epoch, process=False):
+    """(arg_params, aux_params) of ``<prefix>-NNNN.params``; with ``process`` each *_test parameter takes the place of its twin (for testing)."""
+    path = params_path(prefix, epoch)
+    if not os.path.isfile(path):
+        raise UserError(f'{path}: no such checkpoint; "dcn train --cfg <the YAML file>" makes it, or set TEST.test_epoch (now {epoch}) to one that '
+                        f'exists ({_existing(prefix)}).')
+    return split_params(params_file.read(path), process)
+
+
+def split_params(arrays, process=False):
+    """{'arg:<name>' or 'aux:<name>': array} -> (arg_params, aux_params) as NDArrays."""
+    groups = {'arg': {}, 'aux': {}}
+    for key, array in arrays.items():
+        kind, _, name = key.partition(':')
+        if kind not in groups:
+            raise UserError(f"parameter '{key}': expected a name that begins with arg: or aux:; this is no checkpoint of a network.")
+        groups[kind][name] = array
+    args = groups['arg']
+    if process:
+        args.update({name.replace('_test', ''): args[name] for name in list(args) if '_test' in name})
+    return tuple({name: mx.nd.array(array, dtype=array.dtype) for name, array in group.items()} for group in (groups['arg'], groups['aux']))
+
+
+def _existing(prefix):
+    found = sorted(os.path.basename(path) for path in glob.glob(f'{glob.escape(prefix)}-[0-9][0-9][0-9][0-9].params'))
+    return 'there is none' if not found else 'there are ' + ', '.join(found)
+
+
+def box_test_weights(arg_params, layer, means, stds, classes):
+    """{'<layer>_weight_test', '<layer>_bias_test'}: the box regression layer with BBOX_STDS and BBOX_MEANS folded in.
+
+    means, stds: 4 numbers, tiled over ``classes`` regression classes. Rows are class-slot major: a position-sensitive layer has k*k rows for each
+    of the 4 * classes values, a fully connected one has one.
+    """
+    weight, bias = (arg_params[f'{layer}_{kind}'].asnumpy() for kind in ('weight', 'bias'))
+    cells, rest = divmod(len(bias), 4 * classes)
+    if rest:
+        raise UserError(f'{layer}_bias: expected a multiple of 4 x {classes} rows, found {len(bias)}.')
+    std, mean = (np.repeat(np.tile(np.asarray(values, np.float32), classes), cells) for values in (stds, means))
+    scaled = weight * std.reshape((-1,) + (1,) * (weight.ndim - 1))
+    return {f'{layer}_weight_test': mx.nd.array(scaled), f'{layer}_bias_test': mx.nd.array(bias * std + mean)}
+
+
+def save_checkpoint(prefix, epoch, symbol, arg_params, aux_params, extras=None, state=None):
+    """Write the graph, the parameters with ``extras`` (*_test arrays), and, last, the training ``state`` if given."""
+    with atomic_write(f'{prefix}-symbol.json', 'w') as stream:
+        stream.write(symbol.tojson())
+    arrays = {f'arg:{name}': array.asnumpy() for name, array in dict(arg_params, **(extras or {})).items()}
+    arrays.update({f'aux:{name}': array.asnumpy() for name, array in aux_params.items()})
+    path = params_path(prefix, epoch)
+    params_file.write(path, arrays)
+    if state is not None:
+        params_file.write(state_path(prefix, epoch), dict(state, **{'params:crc32': np.array([_crc(path)], np.int64)}))
+    return path
+
+
+def training_state(optimizer, metrics, **counters):
+    """The content of a .state file: optimiser arrays, sums behind the running metrics, and the counters update (number of updates done), epoch and
+    batch (the next batch to train on), batches (per epoch), origin (epoch at which the schedule began)."""
+    state = dict(optimizer)
+    state.update({f'metric:{name}': values for name, values in metrics.items()})
+    state.update({f'counter:{name}': np.array([counters[name]], np.int64) for name in _COUNTERS})
+    return state
+
+
+def load_state(prefix, epoch):
+    """(optimiser arrays, metric sums, counters) of ``<prefix>-NNNN.state``, which must belong to the .params file beside it."""
+    path = state_path(prefix, epoch)
+    refuse_pickle(path)
+    arrays = params_file.read(path)
+    stored = arrays.pop('params:crc32', None)
+    if stored is None or int(stored[0]) != _crc(params_path(prefix, epoch)):
+        raise UserError(f'{path}: it does not belong to {params_path(prefix, epoch)} (the check sums differ); remove both files to go on from an '
+                        'earlier epoch.')
+    metrics = {name[len('metric:'):]: arrays.pop(name) for name in list(arrays) if name.startswith('metric:')}
+    counters = {name: int(arrays.pop(f'counter:{name}')[0]) for name in _COUNTERS}
+    return arrays, metrics, counters
+
+
+def refuse_pickle(path):
+    """MXNet's own optimizer states are pickles, which could run anything; they are refused by name."""
+    with open(path, 'rb') as stream:
+        if stream.read(1) == _PICKLE:
+            raise UserError(f'{path}: this is a pickled optimizer state of MXNet, which is not read; move it away to go on with momentum zero.')
+
+
+def latest_state(prefix):
+    """The epoch number of the newest .state file, or None."""
+    epochs = [int(match.group(1)) for match in (re.search(r'-(\d{4})\.state$', path) for path in glob.glob(f'{glob.escape(prefix)}-*.state')) if match]
+    return max(epochs, default=None)
+
+
+def _crc(path):
+    value = 0
+    with open(path, 'rb') as stream:
+        for block in iter(lambda: stream.read(1 << 20), b''):
+            value = zlib.crc32(block, value)
+    return value

@@ -1,0 +1,41 @@
+"""The command lines of training and testing: the original's flags and this project's own."""
+import argparse
+
+from lib.config import load_config
+
+
+def common_arguments(parser):
+    parser.add_argument('--cfg', required=True, metavar='FILE', help='experiment configuration, such as experiments/rfcn/cfgs/*.yaml')
+    parser.add_argument('--set', action='append', nargs='+', default=[], metavar='KEY=VALUE', dest='overrides',
+                        help='change keys of the configuration, such as TRAIN.lr=0.001')
+    parser.add_argument('--gpus', metavar='LIST', help="GPU numbers such as 0,1, or 'cpu' (default: the configuration's gpus)")
+
+
+def train_arguments(parser):
+    parser.add_argument('--frequent', type=int, metavar='N', help='log every N batches')
+    parser.add_argument('--max-iterations', type=positive, metavar='N', help='stop after N iterations with a checkpoint to go on from')
+    parser.add_argument('--checkpoint-every', type=positive, metavar='N', help='write a checkpoint every N iterations, besides each epoch')
+    parser.add_argument('--resume', action='store_true', help='go on from the newest checkpoint of this experiment, in the middle of an epoch too')
+
+
+def test_arguments(parser):
+    parser.add_argument('--vis', action='store_true', help='write pictures of the detections into the results folder')
+    parser.add_argument('--ignore_cache', action='store_true', help='detect anew even if stored detections fit')
+    parser.add_argument('--thresh', type=float, default=1e-3, metavar='SCORE', help='detections up to this score are dropped (default 0.001)')
+    parser.add_argument('--shuffle', action='store_true', help='visit the images in random order')
+
+
+def parse(argv, description, *groups):
+    """Parsed arguments and the configuration they name. groups: functions that add arguments to a parser."""
+    parser = argparse.ArgumentParser(description=description)
+    for group in (common_arguments,) + groups:
+        group(parser)
+    args = parser.parse_args(argv)
+    return args, load_config(args.cfg, [text for group in args.overrides for text in group])
+
+
+def positive(text):
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f'expected a number above 0, found {text}')
+    return value

@@ -1,0 +1,77 @@
+"""Training metrics under the original's names; running means since the start of the epoch."""
+import numpy as np
+
+_EPS = 1e-14  # keeps the logarithm finite, as in the original
+
+
+def accuracy(prob, label):
+    """prob (N, C), label (N,): rows with label -1 do not count. Returns (number right, number counted)."""
+    keep = label != -1
+    return float((prob.argmax(axis=1)[keep] == label[keep]).sum()), int(keep.sum())
+
+
+def log_loss(prob, label):
+    """Sum of -ln(p[label] + 1e-14) over rows with label other than -1, and their number."""
+    keep = np.flatnonzero(label != -1)
+    chosen = prob[keep, label[keep].astype(np.int64)].astype(np.float64)
+    return float(-np.log(chosen + _EPS).sum()), len(keep)
+
+
+def l1_loss(loss, label):
+    """Sum of the unscaled box losses (MakeLoss's grad_scale acts on gradients only) and the number of labels other than -1."""
+    return float(loss.sum(dtype=np.float64)), int((label != -1).sum())
+
+
+def foreground_fraction(label):
+    """Share of labels above 0 among those that are not -1."""
+    return int((label > 0).sum()), int((label >= 0).sum())
+
+
+def foreground_accuracy(prob, label):
+    """Accuracy over the labels above 0."""
+    return accuracy(prob, np.where(label > 0, label, -1))
+
+
+class DetectionMetrics:
+    """RPN* and RCNN* metrics; after OHEM the RCNN* ones see the kept hard RoIs only.
+
+    update() takes, per device, the outputs [rpn_cls_prob (B, 2, n), rpn_bbox_loss, cls_prob (B, R, C), bbox_loss, rcnn_label (B, R)] and the RPN
+    label (B, n).
+    """
+
+    NAMES = ('RPNAcc', 'RPNLogLoss', 'RPNL1Loss', 'RCNNAcc', 'RCNNLogLoss', 'RCNNL1Loss')
+    FPN_NAMES = NAMES[:3] + ('Proposal FG Fraction', 'R-CNN FG Accuracy') + NAMES[3:]
+
+    def __init__(self, foreground=False):
+        self.names = self.FPN_NAMES if foreground else self.NAMES
+        self.reset()
+
+    def reset(self):
+        self.totals = {name: [0.0, 0] for name in self.names}
+
+    def update(self, outputs, rpn_label):
+        for name, (value, count) in self.values(outputs, rpn_label).items():
+            if name in self.totals:
+                self.totals[name][0] += value
+                self.totals[name][1] += count
+
+    @staticmethod
+    def values(outputs, rpn_label):
+        rpn_prob, rpn_loss, prob, loss, label = outputs[:5]
+        rpn_prob = rpn_prob.reshape(rpn_prob.shape[0], 2, -1).transpose(0, 2, 1).reshape(-1, 2)
+        rpn_label, label, prob = rpn_label.ravel(), label.ravel(), prob.reshape(-1, prob.shape[-1])
+        return {
+            'RPNAcc': accuracy(rpn_prob, rpn_label), 'RPNLogLoss': log_loss(rpn_prob, rpn_label), 'RPNL1Loss': l1_loss(rpn_loss, rpn_label),
+            'Proposal FG Fraction': foreground_fraction(label), 'R-CNN FG Accuracy': foreground_accuracy(prob, label),
+            'RCNNAcc': accuracy(prob, label), 'RCNNLogLoss': log_loss(prob, label), 'RCNNL1Loss': l1_loss(loss, label)}
+
+    def get(self):
+        """[(name, running mean)], nan where nothing was counted."""
+        return [(name, value / count if count else float('nan')) for name, (value, count) in self.totals.items()]
+
+    def state(self):
+        return {name: np.array(total, np.float64) for name, total in self.totals.items()}
+
+    def load_state(self, state):
+        for name, (value, count) in state.items():
+            self.totals[name] = [float(value), int(count)]

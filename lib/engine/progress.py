@@ -1,0 +1,41 @@
+"""What a person sees while training: the original's Speedometer lines, and a progress bar on a terminal."""
+import logging
+import sys
+import time
+
+import tqdm
+
+LOG = logging.getLogger(__name__)
+
+
+class Speedometer:
+    """Every ``frequent`` batches: Epoch[e] Batch [i]<tab>Speed: x samples/sec<tab>Train-<name>=<value>,<tab>..."""
+
+    def __init__(self, batch_images, frequent):
+        self.batch_images, self.frequent = batch_images, frequent
+        self.start = None
+
+    def __call__(self, epoch, batch, metrics):
+        if self.start is None:
+            self.start = time.time()  # the first call only starts the clock
+        elif batch % self.frequent == 0:
+            speed = self.frequent * self.batch_images / max(1e-9, time.time() - self.start)
+            values = ''.join(f'{name}={value:f},\t' for name, value in metrics.get())
+            LOG.info(f'Epoch[{epoch}] Batch [{batch}]\tSpeed: {speed:.2f} samples/sec\tTrain-{values}')
+            self.start = time.time()
+
+    def restart(self):
+        self.start = None
+
+
+def bar(total, first, label):
+    """A progress bar over ``total`` steps of which ``first`` are done; silent where the output is no terminal."""
+    return tqdm.tqdm(total=total, initial=first, desc=label, unit='it', disable=not sys.stderr.isatty(), leave=False, mininterval=0.5)
+
+
+class ConsoleHandler(logging.Handler):
+    """Log lines on standard output, above the progress bar where there is one."""
+
+    def emit(self, record):
+        tqdm.tqdm.write(self.format(record), file=sys.stdout)
+        sys.stdout.flush()

@@ -1,0 +1,47 @@
+"""What a run leaves beside its checkpoints: a log and its configuration."""
+import contextlib
+import logging
+import os
+import sys
+import time
+
+import yaml
+
+from lib.config import difference_from_default
+from lib.engine.progress import ConsoleHandler
+from lib.files import atomic_write
+
+LOG = logging.getLogger('lib')  # parent of every logger here
+
+
+@contextlib.contextmanager
+def logging_to(folder, cfg):
+    """Within the block, log lines of lib go to the terminal and to ``<folder>/<name>_<date>.log``; the configuration is written beside it."""
+    os.makedirs(folder, exist_ok=True)
+    stem = os.path.join(folder, f'{cfg.name}_{time.strftime("%Y-%m-%d-%H-%M")}')
+    for suffix, values in (('config', plain(cfg)), ('difference', difference_from_default(cfg))):
+        with atomic_write(f'{stem}.{suffix}.yaml', 'w') as stream:
+            yaml.safe_dump(values, stream, default_flow_style=None, sort_keys=False)
+    to_file, to_console = logging.FileHandler(f'{stem}.log'), ConsoleHandler()
+    to_file.setFormatter(logging.Formatter('%(asctime)-15s %(message)s'))
+    handlers, level = (to_file, to_console), LOG.level
+    LOG.setLevel(logging.INFO)
+    for handler in handlers:
+        LOG.addHandler(handler)
+    try:
+        LOG.info(f'{" ".join(sys.argv)}\nlog: {stem}.log')
+        yield stem
+    finally:
+        LOG.setLevel(level)
+        for handler in handlers:
+            LOG.removeHandler(handler)
+            handler.close()
+
+
+def plain(value):
+    """EasyDicts, tuples and arrays as dicts and lists."""
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if hasattr(value, 'tolist'):
+        return value.tolist()
+    return [plain(item) for item in value] if isinstance(value, (list, tuple)) else value

@@ -1,0 +1,69 @@
+"""One training step over one or several devices."""
+import mxnet as mx
+import numpy as np
+
+from lib.engine.executors import DeviceExecutors
+from lib.engine.updater import Updater
+from lib.errors import UserError
+
+
+def fixed_names(symbol, fixed, inputs=()):
+    """The arguments that get no gradient: those whose name contains one of ``fixed`` (anywhere, as in the original)."""
+    return [name for name in symbol.list_arguments() if name not in inputs and any(part in name for part in fixed)]
+
+
+class Trainer:
+    """Parameters on every device, gradients summed over devices, one update.
+
+    symbol: the training graph; arg_params, aux_params: {name: NDArray}; fixed: substrings of the names that are not trained.
+    Loss normalisation is per device and the sum is not averaged (the original's rule), so the step grows with the number of devices.
+    """
+
+    def __init__(self, symbol, contexts, arg_params, aux_params, fixed=(), optimizer='sgd', momentum=0.9, wd=0.0005, clip_norm=None):
+        self.symbol = symbol
+        self.fixed = fixed_names(symbol, fixed)
+        trainable = [name for name in symbol.list_arguments() if name in arg_params and name not in set(self.fixed)]
+        self.devices = [DeviceExecutors(symbol, context, arg_params, aux_params, trainable) for context in contexts]
+        # two CPU contexts have two engine threads, and the wheel's OpenBLAS must not be entered by both
+        self._one_at_a_time = len(contexts) > 1 and contexts[0].device_type == 'cpu'
+        self.updater = Updater(symbol, {name: self.devices[0].params[name] for name in trainable}, optimizer, momentum, wd, clip_norm)
+        self._pending = False
+
+    def forward_backward(self, inputs):
+        """inputs: one {name: array} per device. Returns the outputs of each device as numpy arrays; gradients may still be on their way."""
+        executors = []
+        for device, values in zip(self.devices, inputs):
+            executors.append(device.run(values, is_train=True))
+            if self._one_at_a_time:
+                mx.nd.waitall()
+        outputs = [[output.asnumpy() for output in executor.outputs] for executor in executors]
+        self._check_finite(outputs)
+        return outputs
+
+    def update(self, lr):
+        """Sum the gradients on the first device, update there, copy the parameters to the others."""
+        first, others = self.devices[0], self.devices[1:]
+        for device in others:
+            for name, grad in device.grads.items():
+                first.grads[name] += grad.as_in_context(first.context)
+        self.updater.update(first.grads, lr)
+        for device in others:
+            for name in device.grads:
+                first.params[name].copyto(device.params[name])
+
+    def _check_finite(self, outputs):
+        for device in outputs:
+            for name, values in zip(self.symbol.list_outputs(), device):
+                if not np.isfinite(values.sum(dtype=np.float64)):
+                    raise UserError(
+                        f'update {self.updater.count + 1}: the output {name} is not finite; the parameters were not updated and no checkpoint was '
+                        'written. Lower TRAIN.lr, set TRAIN.clip_gradient, or look at the images of this batch with "dcn validate".')
+
+    def params(self):
+        """(arg_params, aux_params); auxiliary states are averaged over the devices, and every device takes the average."""
+        first = self.devices[0]
+        for name in first.aux if len(self.devices) > 1 else ():
+            mean = mx.nd.add_n(*[device.aux[name].as_in_context(first.context) for device in self.devices]) / len(self.devices)
+            for device in self.devices:
+                mean.copyto(device.aux[name])
+        return dict(first.params), dict(first.aux)
