@@ -1,6 +1,6 @@
 """From records to batches: every batch is a pure function of the seed, the epoch and its index."""
 from lib.loader.loaders import Batch, TestLoader, TrainLoader
-from lib.loader.prefetch import prefetch
+from lib.loader.prefetching import prefetch
 from lib.loader.rpn_targets import RpnRule, assign_anchors
 
 __all__ = ['Batch', 'RpnRule', 'TestLoader', 'TrainLoader', 'assign_anchors', 'prefetch']
