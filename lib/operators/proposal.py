@@ -79,7 +79,7 @@ def _candidates(scores, deltas, im_shape, smallest, anchor_key, pre_nms):
     stride, ratios, scales = anchor_key
     rows, columns = scores.shape[1:]
     flat = scores.transpose(1, 2, 0).ravel()
-    flat_deltas = deltas.reshape(-1, 4, rows, columns).transpose(2, 3, 0, 1).reshape(-1, 4)
+    flat_deltas = deltas.reshape(len(scores), 4, rows, columns).transpose(2, 3, 0, 1).reshape(-1, 4)
     anchors = anchor_grid(stride, ratios, scales, rows, columns)
     boxes = clip_boxes(bbox_pred(anchors, flat_deltas), im_shape)
     sides = boxes[:, 2:] - boxes[:, :2] + 1
