@@ -21,7 +21,7 @@ def _anchors(cfg):
 def _normalisation(cfg):
     # The original then trains on plain targets and still scales the stored weights by the standard deviations.
     if cfg.TRAIN.END2END and not cfg.TRAIN.BBOX_NORMALIZATION_PRECOMPUTED:
-        return 'TRAIN.BBOX_NORMALIZATION_PRECOMPUTED must be true with TRAIN.END2END: checkpoints would not fit their box targets.'
+        return 'TRAIN.BBOX_NORMALIZATION_PRECOMPUTED must be true with TRAIN.END2END: box weights and targets would disagree.'
 
 
 def _depth(cfg):
@@ -34,10 +34,10 @@ def _classes(cfg):
     if cfg.dataset.NUM_CLASSES < 2:
         return f'dataset.NUM_CLASSES is {cfg.dataset.NUM_CLASSES}; expected at least 2, the background and one class.'
     if names is not None and len({'__background__', *names}) != cfg.dataset.NUM_CLASSES:
-        return (f'dataset.NUM_CLASSES is {cfg.dataset.NUM_CLASSES}, but dataset.CLASSES names {len(set(names) - {"__background__"})} '
-                f'different classes besides the background.')
+        return (f'dataset.NUM_CLASSES is {cfg.dataset.NUM_CLASSES}, but dataset.CLASSES names '
+                f'{len(set(names) - {"__background__"})} different classes besides the background.')
 
 
 def _gpus(cfg):
     if not all(part.strip().isdigit() for part in cfg.gpus.split(',') if cfg.gpus.strip()):
-        return f'gpus is "{cfg.gpus}"; expected device numbers separated by commas, such as "0,1", or nothing for the CPU.'
+        return f'gpus is "{cfg.gpus}"; expected numbers separated by commas, such as "0,1", or nothing for the CPU.'

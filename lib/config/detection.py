@@ -1,11 +1,11 @@
 """Every key of a detection network's configuration with its default and kind; the defaults are the original's.
 
-A key below "this project's own" does not exist in the original; its default means what the original does, and null leaves the choice to
-the symbol class.
+A key below "this project's own" does not exist in the original; its default means what the original does, and null
+leaves the choice to the symbol class.
 """
 from lib.config.kinds import (
-    BOOLEAN, FOUR_NUMBERS, FOUR_SIZES, FOUR_WEIGHTS, INTEGER, NAMES, NUMBER, NUMBERS, POSITIVE, SCALE, STRIDES, TEXT, THREE_NUMBERS, choice,
-    optional)
+    BOOLEAN, FOUR_NUMBERS, FOUR_SIZES, FOUR_WEIGHTS, INTEGER, NAMES, NUMBER, NUMBERS, POSITIVE, SCALE, STRIDES, TEXT,
+    THREE_NUMBERS, choice, optional)
 
 _ALTERNATE_STAGES = ('rpn1', 'rfcn1', 'rpn2', 'rfcn2', 'rpn3')
 
@@ -24,12 +24,12 @@ NETWORK = {
     # this project's own
     'depth': (101, POSITIVE),                           # 50, 101 or 152; any number when units are given
     'units': (None, optional(FOUR_SIZES)),              # residual blocks of res2 to res5
-    'filters': (None, optional(FOUR_SIZES)),            # middle width of res2 to res5; the stem has filters[0], outputs have four times as many
+    'filters': (None, optional(FOUR_SIZES)),            # middle widths of res2 to res5, the first is the stem's
     'strides': (None, optional(FOUR_SIZES)),            # stride of the first block of res2 to res5
     'rpn_filters': (512, POSITIVE),
     'head_filters': (1024, POSITIVE),
     'pooled_size': (None, optional(POSITIVE)),          # bins a side of position-sensitive pooling
-    'deformable': (None, optional(NAMES)),              # stages (res5) or blocks (res4b22) whose 3x3 is deformable; [] for none
+    'deformable': (None, optional(NAMES)),              # stages (res5) or blocks (res4b22); [] for none
     'deformable_groups': (None, optional(POSITIVE)),
     'deform_rule': ('v1', choice('v1', 'v2')),          # border rule of deformable sampling
     'modulated': (False, BOOLEAN),

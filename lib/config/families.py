@@ -1,4 +1,4 @@
-"""The one table that knows the network families: symbol name -> where its class lives and which keys its YAML file may have."""
+"""The one table that knows the network families: symbol name -> home of its class and keys of its YAML file."""
 import collections
 import difflib
 import importlib
@@ -23,7 +23,7 @@ SYMBOLS = {
 
 
 def nearest(name, known, cutoff=0.6):
-    """The one of ``known`` (names, compared by their last part after a dot) most like ``name``, or None where nothing comes near."""
+    """The one of ``known`` most like ``name`` in its part after the last dot, or None where nothing comes near."""
     by_word = {str(candidate).rpartition('.')[2].lower(): candidate for candidate in known}
     found = difflib.get_close_matches(str(name).lower(), list(by_word), 1, cutoff)
     return by_word[found[0]] if found else None

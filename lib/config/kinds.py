@@ -1,10 +1,10 @@
-"""What a configuration value may be: each kind turns a YAML value into the value of the key or says what it expected."""
+"""What a configuration value may be: each kind turns a YAML value into the key's value or says what it expected."""
 import collections
 import math
 
 import numpy as np
 
-# ``expected``: words for the error message; ``convert``: YAML value -> value, raising ValueError or TypeError when it does not fit
+# expected: words for the error message; convert: YAML value -> value, ValueError or TypeError when it does not fit
 Kind = collections.namedtuple('Kind', 'expected convert')
 
 

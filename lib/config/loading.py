@@ -13,7 +13,8 @@ from lib.errors import UserError
 def load_config(path, overrides=()):
     """The whole configuration of the experiment that the YAML file at ``path`` describes.
 
-    ``overrides``: 'KEY.SUB=VALUE' strings, VALUE in YAML, applied after the file. ``cfg.name`` is the file's name up to its first dot.
+    ``overrides``: 'KEY.SUB=VALUE' strings, VALUE in YAML, applied after the file. ``cfg.name`` is the file's name up to its
+    first dot.
     """
     given = _read(path)
     for text in overrides:
@@ -43,7 +44,7 @@ def _read(path):
         with open(path, encoding='utf-8') as stream:
             given = yaml.safe_load(stream)
     except OSError as error:
-        raise UserError(f'{path}: the configuration cannot be read ({error.strerror}); give the path of a YAML file.') from None
+        raise UserError(f'{path}: cannot be read ({error.strerror}); give the path of a YAML file.') from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f'{path}: not a YAML file: {" ".join(str(error).split())}.') from None
     if not isinstance(given, dict):
@@ -72,7 +73,8 @@ def _merge(schema, given, source, prefix=''):
     """The defaults of ``schema`` with the values of ``given``, each checked against its kind."""
     for key in given:
         if key not in schema:
-            raise UserError(f'{source}: unknown key "{prefix}{key}"; the nearest known key is "{_nearest_key(key, schema, prefix)}".')
+            raise UserError(f'{source}: unknown key "{prefix}{key}"; the nearest known key is '
+                            f'"{_nearest_key(key, schema, prefix)}".')
     merged = EasyDict()
     for key, entry in schema.items():
         if isinstance(entry, dict):

@@ -1,4 +1,4 @@
-"""First values of parameters. Each depends on (seed, name, shape) alone, so that every variant of a network starts from the same numbers."""
+"""First values of parameters, functions of (seed, name, shape): every variant of a network starts the same."""
 import mxnet as mx
 import numpy as np
 
@@ -10,8 +10,8 @@ _CONSTANTS = {'gamma': 1, 'beta': 0, 'moving_mean': 0, 'moving_var': 1, 'bias': 
 def initial_value(name, shape, seed, new_layers):
     """float32 array of ``shape`` for the parameter ``name``.
 
-    Layers whose names begin with one of ``new_layers`` (those that no ImageNet model has): N(0, 0.01); offsets: zero, so that a
-    deformable layer starts as the plain one; other weights: He normal (He et al., ICCV 2015, eq. 10), N(0, 2 / fan in).
+    Layers that no ImageNet model has (names beginning with one of ``new_layers``): N(0, 0.01); offsets: zero, so that a
+    deformable layer starts as the plain one; other weights: N(0, 2 / fan in) (He et al., ICCV 2015, eq. 10).
     """
     for ending, value in _CONSTANTS.items():
         if name.endswith('_' + ending):
@@ -23,7 +23,7 @@ def initial_value(name, shape, seed, new_layers):
 
 
 def initialise_missing(params, shapes, seed, new_layers, backbone=False):
-    """Add what ``shapes`` (name -> shape) names and ``params`` (name -> NDArray) lacks: new and offset layers, with ``backbone`` all."""
+    """Add to ``params`` the new and offset layers of ``shapes`` (name -> shape) it lacks; with ``backbone``, all."""
     for name, shape in shapes.items():
         if name not in params and (backbone or 'offset' in name or name.startswith(new_layers)):
             params[name] = mx.nd.array(initial_value(name, shape, seed, new_layers))

@@ -3,7 +3,7 @@ from rfcn.symbols.base import RFCN
 
 
 class deform_psroi_demo(RFCN):
-    """Plain convolutions, three by three deformable parts; the test graph puts out the class offsets (R, 2C, 3, 3) first."""
+    """Plain convolutions, 3x3 deformable parts; the test graph puts out the class offsets (R, 2C, 3, 3) first."""
 
     roi_pooling = 'deformable'
     pooled_size = 3
