@@ -21,7 +21,7 @@ def _anchors(cfg):
 def _normalisation(cfg):
     # The original then trains on plain targets and still scales the stored weights by the standard deviations.
     if cfg.TRAIN.END2END and not cfg.TRAIN.BBOX_NORMALIZATION_PRECOMPUTED:
-        return 'TRAIN.BBOX_NORMALIZATION_PRECOMPUTED must be true with TRAIN.END2END: box weights and targets would disagree.'
+        return 'TRAIN.BBOX_NORMALIZATION_PRECOMPUTED must be true with TRAIN.END2END; checkpoints assume it.'
 
 
 def _depth(cfg):

@@ -13,8 +13,8 @@ from lib.errors import UserError
 def load_config(path, overrides=()):
     """The whole configuration of the experiment that the YAML file at ``path`` describes.
 
-    ``overrides``: 'KEY.SUB=VALUE' strings, VALUE in YAML, applied after the file. ``cfg.name`` is the file's name up to its
-    first dot.
+    ``overrides``: 'KEY.SUB=VALUE' strings, VALUE in YAML, applied after the file. ``cfg.name`` is the file's name up
+    to its first dot.
     """
     given = _read(path)
     for text in overrides:

@@ -53,15 +53,17 @@ def resnet(data, plan, deform=Deform(), train_bn=False, cudnn_off=()):
         stage = names[0][:4]
         extra = _extra(dilate, stage in cudnn_off)
         for name in names:
-            first = name == names[0]
-            layer = name + '_branch2b'
-            inner = _entry(x, name, mid, stride if first else 1, train_bn)
+            first, layer = name == names[0], name + '_branch2b'
+            inner = _pointwise(x, name + '_branch2a', mid, stride if first else 1, train_bn)
+            inner = _relu(inner, name + '_branch2a_relu')
             if name in layers:
                 inner, offsets[layer] = deformable_convolution(inner, layer, mid, dilate, deform)
             else:
                 inner = _conv(inner, layer, mid, 3, pad=dilate, **extra)
-            shortcut = _projection(x, name, mid, stride, train_bn) if first else x
-            x = _exit(inner, shortcut, name, mid, train_bn)
+            inner = _relu(_norm(inner, layer.replace('res', 'bn'), train_bn), layer + '_relu')
+            inner = _pointwise(inner, name + '_branch2c', 4 * mid, 1, train_bn)
+            shortcut = _pointwise(x, name + '_branch1', 4 * mid, stride, train_bn) if first else x
+            x = _relu(mx.sym.broadcast_add(shortcut, inner, name=name), name + '_relu')
         outputs[stage] = x
     return outputs, offsets
 
@@ -70,7 +72,6 @@ def deformable_convolution(data, name, filters, dilate, deform):
     """Output (B, filters, h, w) and offsets (B, 18 * groups, h, w) of a 3x3 deformable convolution.
 
     Its taps move by offsets that a convolution of the same input predicts (Dai et al., ICCV 2017, section 2.1).
-   
     """
     own = dilate if deform.offset_dilated else 1
     settings = dict(kernel=(3, 3), pad=(own, own), stride=(1, 1), name=name + '_offset',
@@ -112,20 +113,9 @@ def _deformable_layers(plan, deform):
     return chosen
 
 
-def _projection(x, name, mid, stride, train_bn):
-    x = _conv(x, name + '_branch1', 4 * mid, 1, stride=stride)
-    return _norm(x, name.replace('res', 'bn') + '_branch1', train_bn)
-
-
-def _entry(x, name, mid, stride, train_bn):
-    x = _conv(x, name + '_branch2a', mid, 1, stride=stride)
-    return _relu(_norm(x, name.replace('res', 'bn') + '_branch2a', train_bn), name + '_branch2a_relu')
-
-
-def _exit(x, shortcut, name, mid, train_bn):
-    x = _relu(_norm(x, name.replace('res', 'bn') + '_branch2b', train_bn), name + '_branch2b_relu')
-    x = _norm(_conv(x, name + '_branch2c', 4 * mid, 1), name.replace('res', 'bn') + '_branch2c', train_bn)
-    return _relu(mx.sym.broadcast_add(shortcut, x, name=name), name + '_relu')
+def _pointwise(x, layer, filters, stride, train_bn):
+    """1x1 convolution and batch norm."""
+    return _norm(_conv(x, layer, filters, 1, stride=stride), layer.replace('res', 'bn'), train_bn)
 
 
 def _conv(data, name, filters, kernel, stride=1, pad=0, **extra):

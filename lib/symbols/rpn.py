@@ -22,7 +22,7 @@ def rpn_head(features, anchors, filters=512):
 def rpn_losses(score, deltas, batch_size, grad_scale=None):
     """Probabilities with softmax loss, and box losses (B, 4A, h, w) divided by ``batch_size`` (anchors an image).
 
-    Inputs: label (B, A*h*w), order (a, y, x), -1 where an anchor does not count; bbox_target, bbox_weight (B, 4A, h, w).
+    Inputs: label (B, A*h*w), order (a, y, x), -1 where it does not count; bbox_target, bbox_weight (B, 4A, h, w).
     """
     probability = softmax_loss(score, mx.sym.Variable('label'), 'rpn_cls_prob', grad_scale, multi_output=True)
     target, weight = mx.sym.Variable('bbox_target'), mx.sym.Variable('bbox_weight')

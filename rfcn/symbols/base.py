@@ -47,8 +47,8 @@ class RFCN(Network):
             stages, _ = self._backbone(cfg)
             score, deltas, _ = self._head(cfg, stages['res5'], _flat_input('rois', -1, 5))
             if is_train:
-                boxes = -1, 4 * _reg_classes(cfg)
-                targets = _flat_input('label', -1), _flat_input('bbox_target', *boxes), _flat_input('bbox_weight', *boxes)
+                boxes = [_flat_input(name, -1, 4 * _reg_classes(cfg)) for name in ('bbox_target', 'bbox_weight')]
+                targets = [_flat_input('label', -1), *boxes]
                 *outputs, label = _losses(cfg, score, deltas, targets, float(cfg.TRAIN.BATCH_IMAGES))
                 outputs += [mx.sym.BlockGrad(label)] if cfg.TRAIN.ENABLE_OHEM else []
             else:
