@@ -3,4 +3,5 @@ from lib.bbox.anchors import anchor_grid, generate_anchors, shifted_anchors
 from lib.bbox.overlaps import bbox_overlaps
 from lib.bbox.transform import bbox_pred, bbox_transform, clip_boxes
 
-__all__ = ['anchor_grid', 'generate_anchors', 'shifted_anchors', 'bbox_overlaps', 'bbox_pred', 'bbox_transform', 'clip_boxes']
+__all__ = ['anchor_grid', 'bbox_overlaps', 'bbox_pred', 'bbox_transform', 'clip_boxes', 'generate_anchors',
+           'shifted_anchors']

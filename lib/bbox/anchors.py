@@ -1,4 +1,4 @@
-"""Reference boxes of the region proposal network (Faster R-CNN, section 3.1.1, with the rounding of the original code)."""
+"""Reference boxes of the region proposal network (Faster R-CNN, section 3.1.1; the rounding is the original's)."""
 import functools
 
 import numpy as np
@@ -7,8 +7,8 @@ import numpy as np
 def generate_anchors(base_size, ratios, scales):
     """The A = len(ratios) * len(scales) anchors of the cell at the origin: (A, 4) float64, ratios outermost.
 
-    ``base_size`` is the side in pixels of the square that is reshaped (the feature stride), ``ratios`` are height / width.
-    Sides are rounded half to even *before* they are scaled: 32 x 32 at ratio 0.5 is 45 x 22, since 45 * 0.5 = 22.5 -> 22.
+    ``base_size`` is the side in pixels of the square that is reshaped (the feature stride), ``ratios`` are height over
+    width. Sides are rounded half to even *before* they are scaled: 32 x 32 at ratio 0.5 is 45 x 22, as 22.5 -> 22.
     """
     ratios = np.asarray(ratios, dtype=np.float64)
     scales = np.asarray(scales, dtype=np.float64)
@@ -30,7 +30,7 @@ def shifted_anchors(base, stride, height, width):
 
 @functools.lru_cache(maxsize=64)
 def anchor_grid(stride, ratios, scales, height, width):
-    """:func:`shifted_anchors` of :func:`generate_anchors`, computed once for each set of arguments (tuples); read-only."""
+    """:func:`shifted_anchors` of :func:`generate_anchors`, read-only; computed once for each set of arguments."""
     anchors = shifted_anchors(generate_anchors(stride, ratios, scales), stride, height, width)
     anchors.setflags(write=False)
     return anchors

@@ -15,7 +15,8 @@ def bbox_transform(boxes, gt):
 def bbox_pred(boxes, deltas):
     """Move ``boxes`` (N, 4) by ``deltas`` (N, 4k), one group of four per class: (N, 4k) float64.
 
-    dw and dh are not clamped (as in the original): huge ones give infinite corners, which :func:`clip_boxes` brings back.
+    dw and dh are not clamped (as in the original): huge ones give infinite corners, and
+    :func:`clip_boxes` brings those back.
     """
     deltas = np.asarray(deltas)
     boxes = np.asarray(boxes)
@@ -37,7 +38,7 @@ def bbox_pred(boxes, deltas):
 
 
 def clip_boxes(boxes, im_shape):
-    """``boxes`` (N, 4k) limited to an image of ``im_shape`` (height, width): corners in [0, width - 1] and [0, height - 1]."""
+    """``boxes`` (N, 4k) limited to the pixels of an image of ``im_shape`` (height, width): x to 0 ... width - 1."""
     height, width = im_shape[:2]
     clipped = np.empty_like(boxes)
     clipped[:, 0::2] = np.clip(boxes[:, 0::2], 0, width - 1)

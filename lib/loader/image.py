@@ -19,7 +19,8 @@ def load_image(record):
     image = cv2.imread(path, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION) if os.path.isfile(path) else None
     if image is None:
         state = 'is not an image that can be read' if os.path.isfile(path) else 'is missing'
-        raise UserError(f'{path}: the image of record {record.get("id", "?")} {state}; restore it or take it out of the image list')
+        raise UserError(f'{path}: the image of record {record.get("id", "?")} {state}; '
+                        'restore it or take it out of the image list')
     return image[:, ::-1] if record.get('flipped') else image
 
 
@@ -35,19 +36,21 @@ def resize_scale(height, width, short, max_size):
 
 
 def resize(image, short, max_size, stride=0):
-    """``image`` (H, W, 3) scaled by :func:`resize_scale` (bilinear), then padded with zeros at the bottom and right up to
-    multiples of ``stride`` if that is positive. Returns the image and the scale."""
+    """``image`` (H, W, 3) scaled by :func:`resize_scale` (bilinear); returns the image and the scale.
+
+    With a positive ``stride`` zeros are added at the bottom and right up to multiples of it.
+    """
     scale = resize_scale(image.shape[0], image.shape[1], short, max_size)
     image = cv2.resize(np.ascontiguousarray(image), None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR)
     if stride > 0:
-        # before the means are subtracted, so padding ends up at minus the mean (kept: the released FPN weights saw that)
+        # before the means are subtracted, so padding ends up at minus the mean (kept: released FPN weights saw that)
         padding = [(0, -side % stride) for side in image.shape[:2]]
         image = np.pad(image, padding + [(0, 0)] * (image.ndim - 2))
     return image, scale
 
 
 def to_tensor(image, means):
-    """``image`` (H, W, 3) BGR minus ``means`` (blue, green, red) -> (1, 3, H, W) float32 in the order red, green, blue."""
+    """``image`` (H, W, 3) BGR minus ``means`` (blue, green, red) -> (1, 3, H, W) float32, planes red, green, blue."""
     tensor = np.empty((1, 3) + image.shape[:2], dtype=np.float32)
     for plane, channel in enumerate((2, 1, 0)):
         np.subtract(image[:, :, channel], float(means[channel]), out=tensor[0, plane], casting='same_kind')
@@ -61,13 +64,16 @@ def transform_inverse(tensor, means):
 
 
 def scale_boxes(boxes, scale, height, width):
-    """``boxes`` (n, 4) in the resized image: whole pixels (half to even), inside ``height`` x ``width`` (with padding)."""
+    """``boxes`` (n, 4) in the resized image: whole pixels (half to even), inside its padded ``height`` x ``width``."""
     scaled = np.round(np.asarray(boxes, dtype=np.float64) * scale)
     return np.clip(scaled, 0, [width - 1, height - 1, width - 1, height - 1])
 
 
 def network_input(image, short, max_size, stride, means):
-    """What a network reads of one BGR ``image``: {'data' (1, 3, H, W), 'im_info' (1, 3) [H, W, scale]}, both float32."""
+    """What a network reads of one BGR ``image``, and the scale.
+
+    The inputs are {'data': (1, 3, H, W), 'im_info': (1, 3) [H, W, scale]}, both float32.
+    """
     image, scale = resize(image, short, max_size, stride)
     im_info = np.array([[image.shape[0], image.shape[1], scale]], dtype=np.float32)
     return {'data': to_tensor(image, means), 'im_info': im_info}, scale

@@ -13,18 +13,18 @@ from lib.loader.symmetry import COUNT, apply_symmetry
 from lib.rng import generator
 
 Batch = collections.namedtuple('Batch', 'inputs records')
-Batch.__doc__ = """``inputs``: one dict of name -> float32 array for each device; ``records``: the records behind each."""
+Batch.__doc__ = """``inputs``: a dict of name -> float32 array for each device; ``records``: the records behind each."""
 
 Sample = collections.namedtuple('Sample', 'tensor boxes scale rng')
-Sample.__doc__ = """One image: tensor (1, 3, H, W), ground truth (g, 5) in its pixels, scale, and the generator of its draws."""
+Sample.__doc__ = """One image: tensor (1, 3, H, W), ground truth (g, 5) in its pixels, scale, generator of its draws."""
 
 
 class TrainLoader:
     """Training batches: ``num_devices`` dicts of ``cfg.TRAIN.BATCH_IMAGES`` images each.
 
     B images on a device, padded to a common H x W with zeros (after the means, so that a padded pixel says nothing):
-    data (B, 3, H, W); im_info (B, 3) [height, width, scale] of each image itself; gt_boxes (B, G, 5) x1 y1 x2 y2 class, rows
-    of -1 fill up; label (B, A*h*w), bbox_target and bbox_weight (B, 4A, h, w), with (h, w) = ``feature_shape(H, W)``.
+    data (B, 3, H, W); im_info (B, 3) [height, width, scale] of each image itself; gt_boxes (B, G, 5) x1 y1 x2 y2 class,
+    rows of -1 fill up; label (B, A*h*w), bbox_target and bbox_weight (B, 4A, h, w), (h, w) = ``feature_shape(H, W)``.
     Every draw is keyed by (seed, epoch, image), so a batch is the same in any thread and after any restart.
     """
 
@@ -67,7 +67,8 @@ class TrainLoader:
         im_info = np.array([s.tensor.shape[2:] + (s.scale,) for s in samples], dtype=np.float32)
         # at least one row: MXNet reads a dimension of 0 as unknown
         rows = max(1, max(len(s.boxes) for s in samples))
-        label, target, weight = zip(*(assign_anchors(map_shape, s.boxes, s.tensor.shape[2:], self._rule, s.rng) for s in samples))
+        targets = [assign_anchors(map_shape, s.boxes, s.tensor.shape[2:], self._rule, s.rng) for s in samples]
+        label, target, weight = zip(*targets)
         return {
             'data': np.concatenate([_padded(s.tensor, (1, 3, height, width), 0) for s in samples]), 'im_info': im_info,
             'gt_boxes': np.stack([_padded(s.boxes.astype(np.float32), (rows, 5), -1) for s in samples]),
@@ -83,8 +84,8 @@ class TrainLoader:
         if cfg.TRAIN.get('AUGMENT', False):
             image, boxes = apply_symmetry(image, boxes, int(rng.integers(COUNT)))
         image, scale = resize(image, short, max_size, cfg.network.IMAGE_STRIDE)
-        boxes = scale_boxes(boxes, scale, *image.shape[:2])
-        return Sample(to_tensor(image, cfg.network.PIXEL_MEANS), np.column_stack([boxes, record['gt_classes']]), scale, rng)
+        boxes = np.column_stack([scale_boxes(boxes, scale, *image.shape[:2]), record['gt_classes']])
+        return Sample(to_tensor(image, cfg.network.PIXEL_MEANS), boxes, scale, rng)
 
 
 class TestLoader:
@@ -100,14 +101,14 @@ class TestLoader:
 
     def item(self, index, scale=None):
         """Image ``index`` at ``scale`` (short, max_size); by default the first of TEST_SCALES, or of SCALES."""
-        cfg, record = self._cfg, self._roidb[index]
+        cfg, network, record = self._cfg, self._cfg.network, self._roidb[index]
         short, max_size = scale or (cfg.get('TEST_SCALES') or cfg.SCALES)[0]
-        inputs, factor = network_input(load_image(record), short, max_size, cfg.network.IMAGE_STRIDE, cfg.network.PIXEL_MEANS)
+        inputs, factor = network_input(load_image(record), short, max_size, network.IMAGE_STRIDE, network.PIXEL_MEANS)
         return inputs, factor, record
 
 
 def _padded(array, shape, value):
-    """``array`` in the leading corner of an array of ``shape`` filled with ``value``; itself where nothing is to be added."""
+    """``array`` in the leading corner of an array of ``shape`` filled with ``value``; itself where it fits already."""
     if array.shape == shape:
         return array
     padded = np.full(shape, value, dtype=array.dtype)
@@ -118,9 +119,11 @@ def _padded(array, shape, value):
 def _locked_cache(feature_shape):
     """``feature_shape`` called once for each (height, width), by one thread at a time: it may ask MXNet."""
     lock = threading.Lock()
-    cached = functools.lru_cache(maxsize=None)(lambda height, width: tuple(int(n) for n in feature_shape(height, width)))
+    known = {}
 
     def locked(height, width):
         with lock:
-            return cached(height, width)
+            if (height, width) not in known:
+                known[height, width] = tuple(int(n) for n in feature_shape(height, width))
+            return known[height, width]
     return locked

@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 
 def prefetch(loader, epoch, start=0, workers=1):
-    """Yield ``loader.batch(epoch, i)`` for i from ``start`` to the end of the epoch, loading ``workers`` + 1 batches ahead.
+    """Yield ``loader.batch(epoch, i)`` for i from ``start`` to the end of the epoch, ``workers`` + 1 batches ahead.
 
     An error in a worker is raised here. Closing the generator (or leaving its loop) waits for the batches being loaded
     and drops the rest.

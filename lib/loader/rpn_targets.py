@@ -1,4 +1,4 @@
-"""What the region proposal network should say at every anchor (Faster R-CNN, section 3.1.2, with the original's rules)."""
+"""What the region proposal network should say at every anchor (Faster R-CNN, section 3.1.2; the original's rules)."""
 import collections
 import functools
 
@@ -7,7 +7,10 @@ import numpy as np
 from lib.bbox import anchor_grid, bbox_overlaps, bbox_transform
 
 
-class RpnRule(collections.namedtuple('RpnRule', 'stride ratios scales batch_size fg_fraction positive negative clobber weights border')):
+_FIELDS = 'stride ratios scales batch_size fg_fraction positive negative clobber weights border'
+
+
+class RpnRule(collections.namedtuple('RpnRule', _FIELDS)):
     """Settings of :func:`assign_anchors`.
 
     stride, ratios, scales   of the anchors (int, tuple, tuple)
@@ -22,19 +25,19 @@ class RpnRule(collections.namedtuple('RpnRule', 'stride ratios scales batch_size
     def from_config(cls, cfg, border=0):
         """The rule of a configuration."""
         network, train = cfg.network, cfg.TRAIN
-        return cls(network.RPN_FEAT_STRIDE, _floats(network.ANCHOR_RATIOS), _floats(network.ANCHOR_SCALES), train.RPN_BATCH_SIZE,
-                   train.RPN_FG_FRACTION, train.RPN_POSITIVE_OVERLAP, train.RPN_NEGATIVE_OVERLAP, train.RPN_CLOBBER_POSITIVES,
-                   _floats(train.RPN_BBOX_WEIGHTS), border)
+        return cls(network.RPN_FEAT_STRIDE, _floats(network.ANCHOR_RATIOS), _floats(network.ANCHOR_SCALES),
+                   train.RPN_BATCH_SIZE, train.RPN_FG_FRACTION, train.RPN_POSITIVE_OVERLAP, train.RPN_NEGATIVE_OVERLAP,
+                   train.RPN_CLOBBER_POSITIVES, _floats(train.RPN_BBOX_WEIGHTS), border)
 
 
 def assign_anchors(map_shape, gt_boxes, im_info, rule, rng):
     """Targets of one image on a feature map of ``map_shape`` (h, w), with A anchors in each cell.
 
-    ``gt_boxes`` (g, 4 or more) x1 y1 x2 y2 in input pixels, ``im_info`` [height, width, ...] of the image itself, which the map
-    may exceed; ``rng`` draws the anchors that train. Returns label (A * h * w,) in the order (a, y, x): 1 positive, 0 negative,
-    -1 ignored; bbox_target and bbox_weight (4A, h, w), channel 4 * a + k; all float32.
+    ``gt_boxes`` (g, 4 or more) x1 y1 x2 y2 in input pixels, ``im_info`` [height, width, ...] of the image itself, which
+    the map may exceed; ``rng`` draws the anchors that train. Returns label (A * h * w,) in the order (a, y, x):
+    1 positive, 0 negative, -1 ignored; bbox_target and bbox_weight (4A, h, w), channel 4 * a + k; all float32.
     """
-    grid, inside = _inside(rule.stride, rule.ratios, rule.scales, map_shape[0], map_shape[1], im_info[0], im_info[1], rule.border)
+    grid, inside = _inside(rule.stride, rule.ratios, rule.scales, tuple(map_shape), tuple(im_info[:2]), rule.border)
     anchors = grid[inside]
     labels, best = _labels(anchors, gt_boxes, rule)
     _sample(labels, rule, rng)
@@ -48,10 +51,11 @@ def assign_anchors(map_shape, gt_boxes, im_info, rule, rng):
 
 
 @functools.lru_cache(maxsize=64)
-def _inside(stride, ratios, scales, rows, columns, height, width, border):
-    """All anchors (h*w*A, 4) of a map, and the indices of those that lie in the image."""
-    grid = anchor_grid(stride, ratios, scales, rows, columns)
-    inside = (grid[:, 0] >= -border) & (grid[:, 1] >= -border) & (grid[:, 2] < width + border) & (grid[:, 3] < height + border)
+def _inside(stride, ratios, scales, map_shape, im_shape, border):
+    """All anchors (h*w*A, 4) of a map, and the indices of those inside an image of ``im_shape`` (height, width)."""
+    grid = anchor_grid(stride, ratios, scales, *map_shape)
+    height, width = im_shape
+    inside = (grid[:, :2] >= -border).all(axis=1) & (grid[:, 2] < width + border) & (grid[:, 3] < height + border)
     return grid, np.flatnonzero(inside)
 
 
@@ -65,8 +69,8 @@ def _labels(anchors, gt_boxes, rule):
     overlaps = bbox_overlaps(anchors, gt_boxes[:, :4])
     best = overlaps.argmax(axis=1)
     largest = overlaps[np.arange(len(anchors)), best]
-    # Every anchor as good as a ground truth's best one is positive. The original lets a best IoU of 0 count as well, which
-    # turns all anchors that miss that ground truth positive; here it makes none.
+    # Every anchor as good as a ground truth's best one is positive. The original lets a best IoU of 0 count as well,
+    # which turns all anchors that miss that ground truth positive; here it makes none.
     best_of_gt = overlaps.max(axis=0)
     is_best = ((overlaps == best_of_gt) & (best_of_gt > 0)).any(axis=1)
     if not rule.clobber:

@@ -1,11 +1,11 @@
-"""The eight symmetries of the square, for images and their boxes (TRAIN.AUGMENT; the original only mirrors left to right)."""
+"""The eight symmetries of the square, for images and boxes (TRAIN.AUGMENT; the original only mirrors left to right)."""
 import numpy as np
 
 COUNT = 8
 
 
 def apply_symmetry(image, boxes, symmetry):
-    """Symmetry 0 to 7 of ``image`` (H, W, 3) and ``boxes`` (n, 4) inclusive corners: both transformed, boxes as float64.
+    """``image`` (H, W, 3) and ``boxes`` (n, 4), inclusive corners, under symmetry 0 to 7; boxes come back as float64.
 
     Bits of ``symmetry``: 4 transposes, then 2 mirrors top to bottom, then 1 left to right; 0 changes nothing.
     """

@@ -1,6 +1,7 @@
 """Custom operator `BoxAnnotatorOHEM`: online hard example mining (Shrivastava et al., CVPR 2016), as R-FCN uses it.
 
-The head computes every RoI, and only those with the largest loss train. Unlike the paper, no NMS removes near duplicates.
+The head computes every RoI, and only those with the largest loss train. Unlike in the paper, no NMS removes near
+duplicates.
 """
 import mxnet as mx
 import numpy as np
@@ -11,10 +12,11 @@ from lib.operators.custom import NumpyOperatorProp, number
 
 @mx.operator.register('BoxAnnotatorOHEM')
 class BoxAnnotatorOHEMProp(NumpyOperatorProp):
-    """Keep the ``roi_per_img`` RoIs of largest loss in each of ``batch_images`` images; the others get label -1 and weight 0.
+    """Keep the ``roi_per_img`` RoIs of largest loss in each of ``batch_images`` images.
 
     cls_score (n, C) before the softmax, bbox_pred (n, 4K), labels (n,), bbox_targets (n, 4K), bbox_weights (n, 4K)
-    -> labels_ohem (n,), bbox_weights_ohem (n, 4K). The images' rows follow one another, n / batch_images each.
+    -> labels_ohem (n,), bbox_weights_ohem (n, 4K), with label -1 and weight 0 where a RoI is not kept. The images' rows
+    follow one another, n / batch_images each. Rows that come with label -1 are never kept; equal losses keep the first.
     ``num_classes`` (C) and ``num_reg_classes`` (K) are part of the saved graphs; the shapes say the same.
     """
 
@@ -49,7 +51,7 @@ class BoxAnnotatorOHEMProp(NumpyOperatorProp):
 
 
 def roi_losses(cls_score, bbox_pred, labels, targets, weights):
-    """Loss (n,) of each RoI: -log(softmax[label] + 1e-14) + sum of weight * smooth L1; minus infinity where the label is -1."""
+    """Loss (n,) of each RoI: -log(softmax[label] + 1e-14) + sum of weight * smooth L1; -inf where the label is -1."""
     scores = cls_score.astype(np.float64)
     scores = np.exp(scores - scores.max(axis=1, keepdims=True))
     # rows without a label read class 0 here and are put last below

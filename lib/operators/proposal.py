@@ -15,8 +15,9 @@ from lib.rng import content_key, generator
 class ProposalProp(NumpyOperatorProp):
     """cls_prob (B, 2A, h, w), bbox_pred (B, 4A, h, w), im_info (B, 3) -> output (B * post, 5) [, score (B * post, 1)].
 
-    The first A channels of cls_prob are background. im_info holds height, width and scale of each image. Rows of output are
-    [image index, x1, y1, x2, y2] in input pixels, ``rpn_post_nms_top_n`` for each image, best first. See :func:`propose`.
+    The first A channels of cls_prob are background. im_info holds height, width and scale of each image. Rows of output
+    are [image index, x1, y1, x2, y2] in input pixels, ``rpn_post_nms_top_n`` for each image, best first.
+    See :func:`propose`.
     """
 
     arguments = ('cls_prob', 'bbox_pred', 'im_info')
@@ -53,13 +54,13 @@ def propose(scores, deltas, im_info, stride, scales, ratios, pre_nms, post_nms, 
     """Proposals of one image: boxes (post_nms, 4) and their scores (post_nms,), float32, descending.
 
     ``scores`` (A, h, w) foreground probabilities, ``deltas`` (4A, h, w), ``im_info`` [height, width, scale].
-    Equal scores keep the order (y, x, anchor). Fewer boxes than ``post_nms`` are filled up with random ones of themselves,
-    with repetition, by a generator that the inputs determine. Boxes whose coordinates or score are not finite are dropped;
-    if nothing is left at all, every row is the full image with score 0.
+    Equal scores keep the order (y, x, anchor). Fewer boxes than ``post_nms`` are filled up with random ones of
+    themselves, with repetition, by a generator that the inputs determine. Boxes whose coordinates or score are not
+    finite are dropped; if nothing is left at all, every row is the full image with score 0.
     """
     # one pixel at least, so that an im_info of zeros or NaN gives boxes as well
     height, width, scale = max(1.0, im_info[0]), max(1.0, im_info[1]), im_info[2]
-    # floor, although the feature map is the ceiling: the last row and column of cells give no proposals (kept from the original)
+    # floor, although the map is the ceiling: its last row and column may give no proposals (kept from the original)
     rows, columns = int(height / stride), int(width / stride)
     scores, deltas = scores[:, :rows, :columns], deltas[:, :rows, :columns]
     boxes, best = _candidates(scores, deltas, (height, width), scale * min_size, (stride, ratios, scales), pre_nms)
@@ -75,7 +76,7 @@ def propose(scores, deltas, im_info, stride, scales, ratios, pre_nms, post_nms, 
 
 
 def _candidates(scores, deltas, im_shape, smallest, anchor_key, pre_nms):
-    """Decoded, clipped, filtered boxes (n, 4) and scores (n,), by descending score, the best ``pre_nms`` of them if positive."""
+    """Decoded, clipped, filtered boxes (n, 4) and scores (n,), best first; at most ``pre_nms`` if that is positive."""
     stride, ratios, scales = anchor_key
     rows, columns = scores.shape[1:]
     flat = scores.transpose(1, 2, 0).ravel()

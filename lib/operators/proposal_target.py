@@ -14,27 +14,29 @@ from lib.operators.custom import NumpyOperatorProp, boolean, number, numbers
 from lib.rng import content_key, generator
 
 Rule = collections.namedtuple('Rule', 'fg_fraction fg_thresh bg_hi bg_lo means stds')
-Rule.__doc__ = """How one image's RoIs are sampled: largest share of foreground, IoU limits, normalisation (4,) of the targets."""
+Rule.__doc__ = """How one image's RoIs are sampled: largest share of foreground, IoU limits, normalisation (4,)."""
 
-PICKLED_CONFIG = ('proposal_target carries a pickled config (attribute cfg), which is not executed; expected the plain attributes '
-                  'fg_thresh, bg_thresh_hi, ...: build the graph from its YAML file with get_symbol instead')
+PICKLED_CONFIG = ('proposal_target carries a pickled config (attribute cfg), which is not executed; expected the plain '
+                  'attributes fg_thresh, bg_thresh_hi, ...: build the graph from its YAML file with get_symbol instead')
 
 
 @mx.operator.register('proposal_target')
 class ProposalTargetProp(NumpyOperatorProp):
-    """rois (B*n, 5), gt_boxes (B*g, 5) -> rois_output (B*R, 5), label (B*R,), bbox_target and bbox_weight (B*R, 4*num_classes).
+    """rois (B*n, 5), gt_boxes (B*g, 5) -> rois_output (B*R, 5), label (B*R,), bbox_target and bbox_weight (B*R, 4K).
 
-    B = ``batch_images``. rois are [image index, x1, y1, x2, y2], gt_boxes [x1, y1, x2, y2, class] in input pixels; ground truth
-    rows of -1 are padding. ``num_classes`` counts regression classes: 2 means class-agnostic. R = ``batch_rois`` // B, or
-    n + g for ``batch_rois`` -1 (every RoI); rows that this leaves over, one for each padding row, get label -1 and weight 0.
+    B = ``batch_images``. rois are [image index, x1, y1, x2, y2], gt_boxes [x1, y1, x2, y2, class] in input pixels;
+    ground truth rows of -1 are padding. K = ``num_classes`` counts regression classes: 2 means class-agnostic.
+    R = ``batch_rois`` // B, or n + g for ``batch_rois`` -1 (every RoI); rows that this leaves over, one for each
+    padding row, get label -1 and weight 0.
     """
 
     arguments = ('rois', 'gt_boxes')
     outputs = ('rois_output', 'label', 'bbox_target', 'bbox_weight')
 
-    def __init__(self, num_classes, batch_images='1', batch_rois='-1', fg_fraction='0.25', fg_thresh='0.5', bg_thresh_hi='0.5',
-                 bg_thresh_lo='0.0', bbox_means='(0.0, 0.0, 0.0, 0.0)', bbox_stds='(0.1, 0.1, 0.2, 0.2)',
-                 bbox_weights='(1.0, 1.0, 1.0, 1.0)', bbox_normalization_precomputed='True', cfg=None):
+    def __init__(self, num_classes, batch_images='1', batch_rois='-1', fg_fraction='0.25', fg_thresh='0.5',
+                 bg_thresh_hi='0.5', bg_thresh_lo='0.0', bbox_means='(0.0, 0.0, 0.0, 0.0)',
+                 bbox_stds='(0.1, 0.1, 0.2, 0.2)', bbox_weights='(1.0, 1.0, 1.0, 1.0)',
+                 bbox_normalization_precomputed='True', cfg=None):
         super().__init__()
         self._pickled = cfg is not None
         self._classes = number('num_classes', num_classes, int)
@@ -44,11 +46,12 @@ class ProposalTargetProp(NumpyOperatorProp):
         means, stds = numbers('bbox_means', bbox_means, 4), numbers('bbox_stds', bbox_stds, 4)
         if not boolean('bbox_normalization_precomputed', bbox_normalization_precomputed):
             means, stds = (0.0,) * 4, (1.0,) * 4
-        self._rule = Rule(number('fg_fraction', fg_fraction), number('fg_thresh', fg_thresh), number('bg_thresh_hi', bg_thresh_hi),
-                          number('bg_thresh_lo', bg_thresh_lo), np.array(means), np.array(stds))
+        self._rule = Rule(number('fg_fraction', fg_fraction), number('fg_thresh', fg_thresh),
+                          number('bg_thresh_hi', bg_thresh_hi), number('bg_thresh_lo', bg_thresh_lo),
+                          np.array(means), np.array(stds))
 
     def shapes(self, rois, gt_boxes):
-        """Input shapes as they are, and output shapes. A pickled config ends here: graphs that carry one are only for reading."""
+        """Input shapes as they are, and output shapes. A pickled config ends here: its graph is only for reading."""
         if self._pickled:
             raise UserError(PICKLED_CONFIG)
         rows = self._images * self._rois_per_image(rois[0] // self._images, gt_boxes[0] // self._images)
@@ -58,7 +61,8 @@ class ProposalTargetProp(NumpyOperatorProp):
     def compute(self, rois, gt_boxes):
         """All images, one after the other: outputs of the operator as NumPy arrays."""
         parts = []
-        for index, (boxes, gt) in enumerate(zip(rois.reshape(self._images, -1, 5), gt_boxes.reshape(self._images, -1, 5))):
+        images = zip(rois.reshape(self._images, -1, 5), gt_boxes.reshape(self._images, -1, 5))
+        for index, (boxes, gt) in enumerate(images):
             per_image = self._rois_per_image(len(boxes), len(gt))
             sample = sample_rois(boxes[:, 1:], gt, per_image, self._rule, everything=self._batch_rois == -1)
             boxes, labels, targets = (_fill_up(part, per_image, value) for part, value in zip(sample, (0, -1, 0)))
@@ -71,7 +75,7 @@ class ProposalTargetProp(NumpyOperatorProp):
 
 
 def refuse_pickled_config(symbol):
-    """Raise a UserError if the graph ``symbol`` (mx.sym.Symbol) can be read but not run, because it carries a pickled config."""
+    """Raise a UserError if the graph ``symbol`` (mx.sym.Symbol) carries a pickled config: to be read, not run."""
     for node in json.loads(symbol.tojson())['nodes']:
         attrs = node.get('attrs', {})
         if attrs.get('op_type') == 'proposal_target' and 'cfg' in attrs:
@@ -82,7 +86,8 @@ def sample_rois(rois, gt_boxes, count, rule, everything=False):
     """RoIs of one image, foreground first: boxes (m, 4), labels (m,), regression targets (m, 4).
 
     ``rois`` (n, 4), ``gt_boxes`` (g, 5) with the class last; the ground truth joins the RoIs. m = ``count``, or with
-    ``everything`` the number of RoIs and true ground truths (then no limit on foreground). Draws are keyed by the inputs.
+    ``everything`` the number of RoIs and true ground truths, without a limit on foreground. The inputs alone key the
+    draws.
     """
     gt_boxes = gt_boxes[gt_boxes[:, 4] >= 0]
     rng = generator(content_key(rois, gt_boxes), 'proposal_target')
@@ -107,7 +112,7 @@ def sample_rois(rois, gt_boxes, count, rule, everything=False):
 
 
 def expand_targets(labels, targets, num_classes, weights):
-    """Targets (m, 4) spread to the columns of their class: targets and weights, both (m, 4 * num_classes), zero elsewhere.
+    """Targets (m, 4) in the columns of their class: targets and weights, both (m, 4 * num_classes), zero elsewhere.
 
     Class k owns columns 4k to 4k + 3; with two regression classes (class-agnostic) every foreground class uses class 1.
     """

@@ -90,7 +90,8 @@ def test_tensor_is_red_green_blue_minus_means():
     tensor = module.to_tensor(pixels, MEANS)
     assert (tensor.shape, tensor.dtype) == ((1, 3, 3, 4), np.float32)
     for plane, channel in ((0, 2), (1, 1), (2, 0)):
-        np.testing.assert_array_equal(tensor[0, plane], (pixels[:, :, channel] - np.float64(MEANS[channel])).astype(np.float32))
+        expected = pixels[:, :, channel] - np.float64(MEANS[channel])
+        np.testing.assert_array_equal(tensor[0, plane], expected.astype(np.float32))
 
 
 def test_stride_padding_is_minus_the_mean():

@@ -11,11 +11,13 @@ from lib.rng import generator
 # one 8 x 8 anchor for each cell of stride 8, exactly the cell
 CELLS = RpnRule(8, (1.0,), (1.0,), 256, 0.5, 0.7, 0.3, False, (1.0, 1.0, 1.0, 1.0), 0)
 PAPER = CELLS._replace(stride=16, ratios=(0.5, 1.0, 2.0), scales=(2.0, 4.0))
-REFERENCE = os.path.join(os.path.dirname(__file__), '../../../shared/reference/train__rfcn__resnet_v1_101_voc0712_rfcn_dcn_end2end_ohem__seed0.npz')
+REFERENCE = os.path.join(os.path.dirname(__file__), '../../../shared/reference',
+                         'train__rfcn__resnet_v1_101_voc0712_rfcn_dcn_end2end_ohem__seed0.npz')
 
 
 def assign(gt, rule=CELLS, map_shape=(3, 4), im_info=(24, 32, 1), seed=0):
-    return assign_anchors(map_shape, np.array(gt, dtype=np.float64).reshape(-1, 5), im_info, rule, generator(seed, 'test'))
+    gt = np.array(gt, dtype=np.float64).reshape(-1, 5)
+    return assign_anchors(map_shape, gt, im_info, rule, generator(seed, 'test'))
 
 
 def iou(a, b):
@@ -117,7 +119,8 @@ def test_layout_and_values_against_a_loop():
     rows, columns, info = 5, 7, (78, 110, 1)
     label, target, weight = assign(gt, PAPER, (rows, columns), info)
     base = generate_anchors(16, PAPER.ratios, PAPER.scales)
-    anchors = {(a, y, x): base[a] + (16 * x, 16 * y, 16 * x, 16 * y) for a in range(6) for y in range(rows) for x in range(columns)}
+    anchors = {(a, y, x): base[a] + (16 * x, 16 * y, 16 * x, 16 * y)
+               for a in range(6) for y in range(rows) for x in range(columns)}
     inside = {k: b for k, b in anchors.items() if b[0] >= 0 and b[1] >= 0 and b[2] < info[1] and b[3] < info[0]}
     best = [max(iou(box, g) for box in inside.values()) for g in gt]
     assert 0 < len(inside) < len(anchors)

@@ -21,8 +21,8 @@ def inputs(rows=12, classes=5, seed=0):
 
 def run(arrays, keep, **attributes):
     """[labels_ohem, bbox_weights_ohem] through an MXNet executor; the gradients must come back as zeros."""
-    symbol = mx.sym.Custom(*(mx.sym.Variable(n) for n in NAMES), op_type='BoxAnnotatorOHEM', num_classes=arrays[0].shape[1],
-                           num_reg_classes=2, roi_per_img=keep, **attributes)
+    symbol = mx.sym.Custom(*(mx.sym.Variable(n) for n in NAMES), op_type='BoxAnnotatorOHEM', num_reg_classes=2,
+                           num_classes=arrays[0].shape[1], roi_per_img=keep, **attributes)
     assert symbol.list_outputs() == [f'{symbol.name}_labels_ohem', f'{symbol.name}_bbox_weights_ohem']
     bound = {name: mx.nd.array(array) for name, array in zip(NAMES, arrays)}
     grads = {name: mx.nd.ones(array.shape) for name, array in bound.items()}
@@ -105,7 +105,7 @@ def test_nan_does_not_crash():
 
 
 def test_rows_must_divide_into_images():
-    symbol = mx.sym.Custom(*(mx.sym.Variable(n) for n in NAMES), op_type='BoxAnnotatorOHEM', num_classes=5, num_reg_classes=2,
-                           roi_per_img=4, batch_images=2)
+    symbol = mx.sym.Custom(*(mx.sym.Variable(n) for n in NAMES), op_type='BoxAnnotatorOHEM', num_classes=5,
+                           num_reg_classes=2, roi_per_img=4, batch_images=2)
     with pytest.raises(mx.base.MXNetError):
         symbol.infer_shape(cls_score=(7, 5), bbox_pred=(7, 8))

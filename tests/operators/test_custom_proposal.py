@@ -10,8 +10,8 @@ from lib.bbox import generate_anchors
 
 STRIDE, SCALES, RATIOS = 16, (2, 4), (0.5, 1, 2)
 ANCHORS = 6
-DEFAULTS = dict(feat_stride=STRIDE, scales=str(SCALES), ratios=str(RATIOS), rpn_pre_nms_top_n=60, rpn_post_nms_top_n=20, threshold=0.7,
-                rpn_min_size=0)
+DEFAULTS = dict(feat_stride=STRIDE, scales=str(SCALES), ratios=str(RATIOS), rpn_pre_nms_top_n=60, rpn_post_nms_top_n=20,
+                threshold=0.7, rpn_min_size=0)
 
 
 def inputs(images=1, rows=5, columns=7, info=(80, 112, 1.0), seed=0):
@@ -54,8 +54,8 @@ def oracle(scores, deltas, info, pre=60, post=20, threshold=0.7, min_size=0):
                 dx, dy, dw, dh = (float(v) for v in deltas[4 * a:4 * a + 4, y, x])
                 w, h = x2 - x1 + 1, y2 - y1 + 1
                 centre_x, centre_y = x1 + 0.5 * (w - 1) + dx * w, y1 + 0.5 * (h - 1) + dy * h
-                w, h = math.exp(dw) * w, math.exp(dh) * h
-                box = [centre_x - 0.5 * (w - 1), centre_y - 0.5 * (h - 1), centre_x + 0.5 * (w - 1), centre_y + 0.5 * (h - 1)]
+                half_w, half_h = 0.5 * (math.exp(dw) * w - 1), 0.5 * (math.exp(dh) * h - 1)
+                box = [centre_x - half_w, centre_y - half_h, centre_x + half_w, centre_y + half_h]
                 box = [min(max(v, 0), limit - 1) for v, limit in zip(box, (width, height, width, height))]
                 if box[2] - box[0] + 1 >= min_size * scale and box[3] - box[1] + 1 >= min_size * scale:
                     boxes.append(box + [scores[ANCHORS + a, y, x]])
@@ -78,8 +78,8 @@ def test_against_the_loop(settings, info):
     scores, deltas, info = inputs(info=info)
     found = run(scores, deltas, info, **settings)
     merged = dict(DEFAULTS, **settings)
-    expected = oracle(scores[0], deltas[0], info[0], merged['rpn_pre_nms_top_n'], merged['rpn_post_nms_top_n'], merged['threshold'],
-                      merged['rpn_min_size'])
+    expected = oracle(scores[0], deltas[0], info[0], merged['rpn_pre_nms_top_n'], merged['rpn_post_nms_top_n'],
+                      merged['threshold'], merged['rpn_min_size'])
     assert len(expected) > 3
     assert found.shape == (merged['rpn_post_nms_top_n'], 5)
     np.testing.assert_allclose(found[:len(expected), 1:], expected[:, :4], atol=1e-4)
@@ -139,7 +139,8 @@ def test_scores_that_are_not_finite_are_dropped(bad):
     scores[0, ANCHORS + 1, 2, 3] = bad
     clean = scores.copy()
     clean[0, ANCHORS + 1, 2, 3] = -1
-    np.testing.assert_array_equal(run(scores, deltas, info, rpn_post_nms_top_n=5), run(clean, deltas, info, rpn_post_nms_top_n=5))
+    expected = run(clean, deltas, info, rpn_post_nms_top_n=5)
+    np.testing.assert_array_equal(run(scores, deltas, info, rpn_post_nms_top_n=5), expected)
 
 
 def test_deltas_that_are_not_a_number_are_dropped():

@@ -11,21 +11,24 @@ from lib.errors import UserError
 from lib.operators.proposal_target import ProposalTargetProp, refuse_pickled_config
 
 STDS = (0.1, 0.1, 0.2, 0.2)
-REFERENCE = os.path.join(os.path.dirname(__file__), '../../../shared/reference/train__rfcn__resnet_v1_101_voc0712_rfcn_dcn_end2end_ohem__seed0.npz')
+OUTPUTS = ('rois_output', 'label', 'bbox_target', 'bbox_weight')
+REFERENCE = os.path.join(os.path.dirname(__file__), '../../../shared/reference',
+                         'train__rfcn__resnet_v1_101_voc0712_rfcn_dcn_end2end_ohem__seed0.npz')
 GT = np.array([[10, 10, 49, 59, 7], [60, 20, 99, 79, 2]], dtype=np.float32)
 
 
 def run(rois, gt_boxes, **attributes):
-    """[rois_output, label, bbox_target, bbox_weight] through an MXNet executor; the gradients must come back as zeros."""
+    """The four OUTPUTS through an MXNet executor; the gradients must come back as zeros."""
     attributes = dict(dict(num_classes=2, batch_images=1, batch_rois=-1, fg_fraction=0.25), **attributes)
-    symbol = mx.sym.Custom(mx.sym.Variable('rois'), mx.sym.Variable('gt_boxes'), op_type='proposal_target', **attributes)
+    variables = mx.sym.Variable('rois'), mx.sym.Variable('gt_boxes')
+    symbol = mx.sym.Custom(*variables, op_type='proposal_target', **attributes)
     arrays = {'rois': mx.nd.array(rois), 'gt_boxes': mx.nd.array(gt_boxes)}
     grads = {name: mx.nd.ones(array.shape) for name, array in arrays.items()}
     executor = symbol.bind(mx.cpu(), arrays, args_grad=grads)
     found = [out.asnumpy() for out in executor.forward(is_train=True)]
     executor.backward([mx.nd.ones(out.shape) for out in found])
     assert not any(grad.asnumpy().any() for grad in grads.values())
-    assert tuple(symbol.list_outputs()) == tuple(f'{symbol.name}_{n}' for n in ('rois_output', 'label', 'bbox_target', 'bbox_weight'))
+    assert symbol.list_outputs() == [f'{symbol.name}_{name}' for name in OUTPUTS]
     return found
 
 
@@ -97,7 +100,7 @@ def test_too_few_rois_are_repeated_as_background():
     """As in the original, RoIs of any overlap fill the gap with label 0, foreground ones too."""
     rois = np.array([[0, 10, 10, 49, 58], [0, 200, 200, 220, 220]], dtype=np.float32)
     found, label, target, _ = run(rois, GT, batch_rois=16)
-    # foreground: the first RoI and both ground truths, at most 4; background: the second RoI; 12 more fill up, in rounds of 4
+    # foreground: the first RoI and both ground truths; background: the second RoI; 12 more fill up, in rounds of 4
     np.testing.assert_array_equal(np.sort(label)[::-1], [7, 7, 2] + [0] * 13)
     assert not target[3:].any()
     assert len(np.unique(found[4:8], axis=0)) == 4
@@ -105,7 +108,8 @@ def test_too_few_rois_are_repeated_as_background():
 
 def test_normalisation_and_weights():
     rois = np.array([[0, 14, 10, 53, 59]], dtype=np.float32)
-    attributes = dict(bbox_means='(0.5, 0.0, 0.0, 0.0)', bbox_stds='(0.2, 0.1, 0.1, 0.1)', bbox_weights='(1.0, 2.0, 3.0, 4.0)')
+    attributes = dict(bbox_means='(0.5, 0.0, 0.0, 0.0)', bbox_stds='(0.2, 0.1, 0.1, 0.1)',
+                      bbox_weights='(1.0, 2.0, 3.0, 4.0)')
     # the first ground truth is 40 wide and 4 pixels to the left: dx = -0.1
     _, _, target, weight = run(rois, GT, **attributes)
     np.testing.assert_allclose(target[0, 4:], [(-0.1 - 0.5) / 0.2, 0, 0, 0], atol=1e-5)
@@ -162,8 +166,8 @@ def test_draws_follow_the_inputs():
 
 
 def test_pickled_config_can_be_read_but_not_run():
-    symbol = mx.sym.Custom(mx.sym.Variable('rois'), mx.sym.Variable('gt'), name='target', op_type='proposal_target', num_classes=2,
-                           batch_images=1, batch_rois=-1, fg_fraction=0.25, cfg='(dp0\n.')
+    symbol = mx.sym.Custom(mx.sym.Variable('rois'), mx.sym.Variable('gt'), name='target', op_type='proposal_target',
+                           num_classes=2, batch_images=1, batch_rois=-1, fg_fraction=0.25, cfg='(dp0\n.')
     loaded = mx.sym.load_json(symbol.tojson())
     assert loaded.attr_dict()['target']['cfg'] == '(dp0\n.'
     with pytest.raises(UserError, match='target: .*pickled config'):
@@ -178,8 +182,9 @@ def test_plain_attributes_are_not_refused():
     assert symbol.infer_shape(rois=(300, 5), gt=(5, 5))[1] == [(305, 5), (305,), (305, 8), (305, 8)]
 
 
-@pytest.mark.parametrize('name, text', [('bbox_stds', '(0.1, 0.2)'), ('bbox_means', '__import__("os")'), ('fg_thresh', 'half'),
-                                        ('bbox_normalization_precomputed', 'perhaps'), ('batch_rois', '1.5')])
+@pytest.mark.parametrize('name, text', [
+    ('bbox_stds', '(0.1, 0.2)'), ('bbox_means', '__import__("os")'), ('fg_thresh', 'half'),
+    ('bbox_normalization_precomputed', 'perhaps'), ('batch_rois', '1.5')])
 def test_bad_attribute_is_named(name, text):
     with pytest.raises(UserError, match=f'{name}: expected'):
         ProposalTargetProp(num_classes='2', **{name: text})
@@ -190,5 +195,5 @@ def test_equals_the_original():
     """BATCH_ROIS -1 draws nothing, so the rows agree one by one."""
     data = np.load(REFERENCE)
     found = run(data['cust_rois_output'], data['in_gt_boxes'][0])
-    for array, name in zip(found, ('rois_output', 'label', 'bbox_target', 'bbox_weight')):
+    for array, name in zip(found, OUTPUTS):
         np.testing.assert_allclose(array, data['cust_custom0_' + name], rtol=1e-5, atol=1e-5)
