@@ -22,7 +22,7 @@ class Network:
             if name not in names:
                 raise UserError(f'the graph has no input "{name}"; its inputs are {", ".join(input_names(names))}.')
         try:
-            args, outs, auxs = self.sym.infer_shape(**data_shape_dict)
+            args, outs, auxs = self.sym.infer_shape(**{name: tuple(shape) for name, shape in data_shape_dict.items()})
         except mx.base.MXNetError as error:
             given = ', '.join(f'{name} {tuple(shape)}' for name, shape in data_shape_dict.items())
             raise UserError(f'the inputs ({given}) do not fit the graph: {_reason(error)}') from None

@@ -1,0 +1,92 @@
+"""Graphs as lists of comparable records, from a symbol or from the JSON description of an original graph.
+
+A record is [label, operator, attributes, inputs, shapes of the outputs]; an input is [label of a node, which of its outputs].
+A label is the node's name, with #2 for a second node of that name.
+"""
+import gzip
+import json
+from pathlib import Path
+
+GOLDEN = Path(__file__).with_name('golden_rfcn.json.gz')
+
+# The original pickles its whole configuration into proposal_target; here these plain attributes take its place.
+INSTEAD_OF_CFG = ('fg_thresh', 'bg_thresh_hi', 'bg_thresh_lo', 'bbox_means', 'bbox_stds', 'bbox_weights')
+
+
+def from_symbol(symbol, input_shapes):
+    """Records of an MXNet symbol at ``input_shapes`` (name -> shape), and the plain attributes that replace the pickled cfg."""
+    nodes = json.loads(symbol.tojson())['nodes']
+    internals = symbol.get_internals()
+    _, shapes, _ = internals.infer_shape(**{name: tuple(shape) for name, shape in input_shapes.items()})
+    shapes = iter(shapes)
+    replaced, records = {}, []
+    labels = _labels(node['name'] for node in nodes)
+    heads = _outputs_per_node(internals, nodes)
+    for node, label, count in zip(nodes, labels, heads):
+        attributes = dict(node.get('attrs', {}))
+        variable = node['op'] == 'null'
+        if variable:
+            # variables inherit the attributes of the operator that made them; only those of the variable itself count
+            attributes = {name: value for name, value in attributes.items() if name.startswith('__')}
+        if attributes.get('op_type') == 'proposal_target':
+            replaced = {name: attributes.pop(name) for name in INSTEAD_OF_CFG}
+        inputs = [[labels[index], output] for index, output, *_ in node['inputs']]
+        records.append([label, 'Variable' if variable else node['op'], attributes, inputs,
+                        [list(next(shapes)) for _ in range(count)]])
+    return records, replaced
+
+
+def from_description(description):
+    """Records of an original graph's JSON description."""
+    nodes = description['nodes']
+    labels = _labels(node['name'] for node in nodes)
+    records = []
+    for node, label in zip(nodes, labels):
+        attributes = {name: value for name, value in node['attrs'].items()
+                      if not (name == 'cfg' and node['attrs'].get('op_type') == 'proposal_target')}
+        inputs = [[labels[index], output] for index, output in zip(node['input_ids'], node['input_index'])]
+        records.append([label, node['op'], attributes, inputs, node['out_shapes']])
+    return records
+
+
+def first_difference(found, expected):
+    """One sentence on the first record that differs, or None."""
+    for one, other in zip(found, expected):
+        if one[0] != other[0]:
+            return f'node {other[0]} expected, found {one[0]}'
+        for what, mine, theirs in zip(('operator', 'inputs', 'shapes'), (one[1], *one[3:]), (other[1], *other[3:])):
+            if mine != theirs:
+                return f'node {one[0]}: {what} {theirs} expected, found {mine}'
+        for name in sorted({*one[2], *other[2]}):
+            if one[2].get(name) != other[2].get(name):
+                return f'node {one[0]}: attribute {name} = {other[2].get(name)!r} expected, found {one[2].get(name)!r}'
+    if len(found) != len(expected):
+        return f'{len(expected)} nodes expected, found {len(found)}'
+    return None
+
+
+def read_golden():
+    """{graph: {yaml, symbol, part, mode, outputs, input_shapes, params, macs, records}} of the checked-in file."""
+    with gzip.open(GOLDEN, 'rt', encoding='utf-8') as stream:
+        content = json.load(stream)
+    for graph in content['graphs'].values():
+        graph['records'] = [content['records'][index] for start, count in graph.pop('runs')
+                            for index in range(start, start + count)]
+    return content['graphs']
+
+
+def _labels(names):
+    seen, labels = {}, []
+    for name in names:
+        seen[name] = seen.get(name, 0) + 1
+        labels.append(name if seen[name] == 1 else f'{name}#{seen[name]}')
+    return labels
+
+
+def _outputs_per_node(internals, nodes):
+    """How many outputs of each node the symbol of all internals lists."""
+    heads = json.loads(internals.tojson())['heads']
+    counts = [0] * len(nodes)
+    for index, *_ in heads:
+        counts[index] += 1
+    return counts

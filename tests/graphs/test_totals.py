@@ -1,0 +1,54 @@
+"""Parameters (millions) and multiply-adds (G) at 600 x 1000 of every R-FCN graph in test mode, counted from the original's graphs."""
+import pytest
+
+from tests.graphs.macs import multiply_adds, parameters
+from tests.graphs.normal_form import read_golden
+
+GOLDEN = read_golden()
+PREFIX = 'rfcn__resnet_v1_101_'
+# graph: parameters in all, backbone, offset layers, heads; multiply-adds likewise
+TABLE = {
+    'alt__' + PREFIX + 'voc0712_rfcn_dcn_end2end_ohem__rfcn': (49.260, 42.500, 3.205, 3.555, 135.00, 118.82, 7.67, 8.50),
+    'alt__' + PREFIX + 'voc0712_rfcn_dcn_end2end_ohem__rpn': (32.282, 27.535, 0.000, 4.747, 94.41, 83.05, 0.00, 11.36),
+    'alt__' + PREFIX + 'voc0712_rfcn_end2end_ohem__rfcn': (46.055, 42.500, 0.000, 3.555, 127.33, 118.82, 0.00, 8.50),
+    'alt__' + PREFIX + 'voc0712_rfcn_end2end_ohem__rpn': (32.282, 27.535, 0.000, 4.747, 94.41, 83.05, 0.00, 11.36),
+    'rfcn__deform_conv_demo': (51.051, 42.500, 0.249, 8.302, 139.29, 118.82, 0.60, 19.87),
+    'rfcn__deform_psroi_demo': (50.019, 42.500, 0.406, 7.113, 136.82, 118.82, 0.97, 17.02),
+    PREFIX + 'coco_trainval_rfcn_dcn_end2end_ohem': (63.057, 42.500, 9.232, 11.324, 168.00, 118.82, 22.08, 27.10),
+    PREFIX + 'coco_trainval_rfcn_end2end_ohem': (53.824, 42.500, 0.000, 11.324, 145.92, 118.82, 0.00, 27.10),
+    PREFIX + 'voc0712_rfcn_dcn_end2end_ohem': (54.007, 42.500, 3.205, 8.302, 146.36, 118.82, 7.67, 19.87),
+    PREFIX + 'voc0712_rfcn_end2end_ohem': (50.802, 42.500, 0.000, 8.302, 138.69, 118.82, 0.00, 19.87),
+    'rfcn__rfcn_coco_demo__rfcn_demo': (53.824, 42.500, 0.000, 11.324, 145.92, 118.82, 0.00, 27.10),
+    'rfcn__rfcn_coco_demo': (53.824, 42.500, 0.000, 11.324, 145.92, 118.82, 0.00, 27.10),
+}
+
+
+def measure(network, graph):
+    """Exact counts of the graph of a golden entry."""
+    _, made = network(graph['yaml'], [f'symbol={graph["symbol"]}'], graph['mode'] == 'train',
+                      graph['part'] and '_' + graph['part'])
+    made.infer_shape(graph['input_shapes'])
+    return parameters(made, graph['input_shapes']), multiply_adds(made, graph['input_shapes'])
+
+
+@pytest.mark.parametrize('name', TABLE)
+def test_totals_equal_the_published_graphs(name, network):
+    params, macs = measure(network, GOLDEN[name + '__test'])
+    kinds = ('total', 'backbone', 'offset', 'head')
+    assert tuple(round(params[kind] / 1e6, 3) for kind in kinds) == TABLE[name][:4]
+    assert tuple(round(macs[kind] / 1e9, 2) for kind in kinds) == TABLE[name][4:]
+
+
+@pytest.mark.parametrize('name', GOLDEN)
+def test_counts_equal_the_golden_file(name, network):
+    params, macs = measure(network, GOLDEN[name])
+    assert params == GOLDEN[name]['params']
+    assert macs == GOLDEN[name]['macs']
+
+
+# torchvision prints 25,557,032, 44,549,160 and 60,192,808 parameters; its last layer has 2048 * 1000 + 1000 of them
+@pytest.mark.parametrize('depth, count', [(50, 25557032 - 2049000), (101, 44549160 - 2049000), (152, 60192808 - 2049000)])
+def test_resnets_have_the_right_number_of_parameters(depth, count, network):
+    _, made = network('resnet_v1_101_voc0712_rfcn_end2end_ohem', [f'network.depth={depth}'], False)
+    made.infer_shape({'data': (1, 3, 64, 96), 'im_info': (1, 3)})
+    assert parameters(made, ('data', 'im_info'))['backbone'] == count
