@@ -1,0 +1,61 @@
+// Eight numbers side by side, through the vector types that GCC and Clang have for every processor.
+#pragma once
+#include <cstddef>
+#include <cstring>
+
+namespace dcn {
+
+constexpr int kLanes = 8;
+
+template <typename T>
+struct LanesOf;
+template <>
+struct LanesOf<float> {
+  typedef float type __attribute__((vector_size(32)));
+};
+template <>
+struct LanesOf<double> {
+  typedef double type __attribute__((vector_size(64)));
+};
+template <typename T>
+using Lanes = typename LanesOf<T>::type;
+
+// first, first + 1, ... first + 7
+template <typename T>
+inline Lanes<T> counting(int first) {
+  const Lanes<T> steps = {0, 1, 2, 3, 4, 5, 6, 7};
+  return steps + T(first);
+}
+
+// Sum in a fixed order.
+template <typename T>
+inline T sum(const Lanes<T>& v) {
+  return ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7]));
+}
+
+// What row_ptr + lane holds, as far as the array reaches (`left` elements); 0 beyond.
+template <typename T>
+inline Lanes<T> load(const T* from, ptrdiff_t left) {
+  Lanes<T> v = {};
+  std::memcpy(&v, from, (left < kLanes ? left : ptrdiff_t(kLanes)) * sizeof(T));
+  return v;
+}
+
+template <typename T>
+inline Lanes<T> load(const T* from) {
+  Lanes<T> v;
+  std::memcpy(&v, from, sizeof v);
+  return v;
+}
+
+template <typename T>
+inline void store(T* to, const Lanes<T>& v) {
+  std::memcpy(to, &v, sizeof v);
+}
+
+template <typename T>
+inline void store(T* to, const Lanes<T>& v, ptrdiff_t left) {
+  std::memcpy(to, &v, (left < kLanes ? left : ptrdiff_t(kLanes)) * sizeof(T));
+}
+
+}  // namespace dcn

@@ -1,0 +1,38 @@
+// What the pooling operators share: how a region of interest lies on the feature map.
+//
+// rois (R, 5): [image index, x1, y1, x2, y2] in image pixels, inclusive corners. The arithmetic follows MXNet 1.9.1 step
+// by step in the element type, since one rounding more or less can move a bin by a whole cell: compile it without fused
+// multiply-add.
+#pragma once
+#include <cmath>
+
+#include "common.h"
+
+namespace dcn {
+
+// One axis of a region on the map, in cells: where it starts, how long it is, and how long each of its bins is.
+template <typename T>
+struct RoiSpan {
+  T start, size, bin;
+};
+
+// first, last: inclusive corners in image pixels, rounded half away from zero; shift: 0.5 where cell centres are whole
+// numbers, else 0. A region has at least 0.1 cells, also if its corners are swapped; a NaN stays a NaN.
+template <typename T>
+DCN_HD RoiSpan<T> roi_span(T first, T last, T scale, T shift, int bins) {
+  using std::round;
+  const T start = round(first) * scale - shift, end = (round(last) + T(1)) * scale - shift;
+  const T size = end - start < T(0.1) ? T(0.1) : end - start;
+  return {start, size, size / T(bins)};
+}
+
+// The image that a region belongs to; -1 if there is none of that number (such a region pools to 0).
+template <typename T>
+DCN_HD int roi_image(T index, int images) {
+  return index > T(-1) && index < T(images) ? int(index) : -1;
+}
+
+// The row (or column) of position-sensitive groups that serves bin p.
+DCN_HD int group_cell(int p, int groups, int bins) { return int((long long)p * groups / bins); }
+
+}  // namespace dcn
