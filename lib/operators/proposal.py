@@ -82,12 +82,23 @@ def _candidates(scores, deltas, im_shape, smallest, anchor_key, pre_nms):
     flat = scores.transpose(1, 2, 0).ravel()
     flat_deltas = deltas.reshape(len(scores), 4, rows, columns).transpose(2, 3, 0, 1).reshape(-1, 4)
     anchors = anchor_grid(stride, ratios, scales, rows, columns)
-    boxes = clip_boxes(bbox_pred(anchors, flat_deltas), im_shape)
-    sides = boxes[:, 2:] - boxes[:, :2] + 1
-    # comparisons with NaN are false, so boxes without coordinates go as well
-    valid = np.flatnonzero((sides >= smallest).all(axis=1) & np.isfinite(flat))
-    order = valid[np.argsort(-flat[valid], kind='stable')]
-    if pre_nms > 0:
-        order = order[:pre_nms]
-    return boxes[order], flat[order]
+    for limit in (pre_nms, 0):
+        # usually no box is too small, and only the best ones need decoding; otherwise others move up
+        order = _descending(flat, limit)
+        boxes = clip_boxes(bbox_pred(anchors[order], flat_deltas[order]), im_shape)
+        # comparisons with NaN are false, so boxes without coordinates go as well
+        valid = (boxes[:, 2:] - boxes[:, :2] + 1 >= smallest).all(axis=1)
+        if valid.all():
+            break
+    boxes, order = boxes[valid], order[valid]
+    return (boxes[:pre_nms], flat[order[:pre_nms]]) if pre_nms > 0 else (boxes, flat[order])
 
+
+def _descending(scores, limit):
+    """Indices of the finite ``scores`` (n,), best first, lower index first among equals; ``limit`` of them, 0 for all."""
+    order = np.flatnonzero(np.isfinite(scores))
+    if 0 < limit < len(order):
+        finite = scores[order]
+        order = order[finite >= np.partition(finite, len(finite) - limit)[len(finite) - limit]]
+    order = order[np.argsort(-scores[order], kind='stable')]
+    return order[:limit] if limit > 0 else order
