@@ -95,7 +95,7 @@ def _candidates(scores, deltas, im_shape, smallest, anchor_key, pre_nms):
 
 
 def _descending(scores, limit):
-    """Indices of the finite ``scores`` (n,), best first, lower index first among equals; ``limit`` of them, 0 for all."""
+    """Indices of the finite ``scores`` (n,), best first, equal ones in order; ``limit`` of them, 0 for all."""
     order = np.flatnonzero(np.isfinite(scores))
     if 0 < limit < len(order):
         finite = scores[order]
