@@ -34,6 +34,13 @@ def load_param(prefix, epoch, process=False):
     if not os.path.isfile(path):
         raise UserError(f'{path}: no such checkpoint; "dcn train --cfg <the YAML file>" makes it, or set TEST.test_epoch (now {epoch}) to one that '
                         f'exists ({_existing(prefix)}).')
+    return read_params(path, process)
+
+
+def read_params(path, process=False):
+    """(arg_params, aux_params) of the .params file ``path``."""
+    if not os.path.isfile(path):
+        raise UserError(f'{path}: no such file; expected a checkpoint PREFIX-NNNN.params.')
     return split_params(params_file.read(path), process)
 
 

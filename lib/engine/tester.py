@@ -7,6 +7,7 @@ import time
 import cv2
 import numpy as np
 
+from lib.config import symbol_class
 from lib.engine.detections import cache_key, im_detect, load_detections, save_detections, select
 from lib.engine.executors import DeviceExecutors
 from lib.engine.progress import bar
@@ -31,6 +32,17 @@ class Predictor:
 
     def predict(self, inputs):
         return self.collect(self.start(inputs))
+
+
+def checked_symbol(cfg, arg_params, aux_params):
+    """The test graph, after a check that the parameters fit it."""
+    network = symbol_class(cfg)()
+    symbol = network.get_symbol(cfg, is_train=False)
+    short, longest = (cfg.get('TEST_SCALES') or cfg.SCALES)[0]
+    shapes = {'data': (1, 3, short, longest), 'im_info': (1, 3)}
+    network.infer_shape(shapes)
+    network.check_parameter_shapes(arg_params, aux_params, shapes, is_train=False)
+    return symbol
 
 
 def pred_eval(predictors, loader, roidb, imdb, cfg, result_path, params, thresh=1e-3, ignore_cache=False, vis=False, order=None):

@@ -2,11 +2,10 @@
 import logging
 import os
 
-import lib.operators  # noqa: F401  (own operators, before any graph is built)
 from lib import checkpoint
 from lib.config import output_folder, symbol_class
 from lib.dataset import training_roidb
-from lib.engine.contexts import contexts
+from lib.engine.devices import contexts
 from lib.engine.fit import fit
 from lib.engine.metrics import DetectionMetrics
 from lib.engine.progress import Speedometer

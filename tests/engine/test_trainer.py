@@ -61,8 +61,8 @@ def test_clipping_by_the_global_norm():
 
 
 def test_fixed_parameters_are_substrings_and_do_not_move():
-    run = trainer(fixed=['conv', 'n_box_b'])
-    assert run.fixed == fixed_names(NET, ['conv', 'box_b']) == ['conv_weight', 'conv_bias', 'rpn_box_bias']
+    run = trainer(fixed=['conv', 'box_b'])
+    assert run.fixed == fixed_names(NET, ['conv', 'box_b']) == ['conv_weight', 'conv_bias', 'rpn_box_bias', 'rfcn_bbox_bias']
     before = {name: array.asnumpy() for name, array in run.params()[0].items()}
     run.forward_backward([tiny.inputs(0)])
     run.update(lr=0.1)

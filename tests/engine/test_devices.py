@@ -5,7 +5,7 @@ import mxnet as mx
 import pytest
 from easydict import EasyDict
 
-from lib.engine.contexts import contexts
+from lib.engine.devices import contexts
 from lib.errors import UserError
 
 CFG = EasyDict(gpus='0,1,2,3', TRAIN=dict(lr=0.0005))

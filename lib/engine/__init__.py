@@ -1,0 +1,11 @@
+"""Training, testing and detecting: what turns graphs, data and parameters into results."""
+import lib.operators  # noqa: F401  (own operators under the stock names, before any graph is built)
+from lib.engine.detector import Detections, Detector
+from lib.engine.devices import contexts
+from lib.engine.fit import fit
+from lib.engine.tester import Predictor, pred_eval
+from lib.engine.testing import evaluate_detector
+from lib.engine.trainer import Trainer
+from lib.engine.training import train_detector
+
+__all__ = ['Detections', 'Detector', 'Predictor', 'Trainer', 'contexts', 'evaluate_detector', 'fit', 'pred_eval', 'train_detector']

@@ -1,0 +1,153 @@
+"""The commands on a small network and a small generated VOC folder: train, stop, resume, test."""
+import os
+
+import numpy as np
+import pytest
+
+from lib.config import load_config, symbol_class
+from lib.engine.detector import Detector
+from lib.engine.trainer import fixed_names
+from lib.engine.training import _Run, pretrained
+from lib.errors import UserError
+from lib.formats import params as params_file
+from rfcn import test as testing, train_end2end
+from tests.engine.voc import write_voc
+
+CFGS = os.path.join(os.path.dirname(__file__), '..', '..', 'experiments', 'rfcn', 'cfgs')
+PLAIN, DEFORMABLE = (os.path.join(CFGS, f'shapes_rfcn{kind}_end2end_ohem.yaml') for kind in ('', '_dcn'))
+# one block a stage, 16 channels, 96 x 128 images; anchors that fit them
+SMALL = ['network.units=[1,1,1,1]', 'network.filters=[16,16,16,16]', 'network.rpn_filters=16', 'network.head_filters=16', 'network.pooled_size=3',
+         'SCALES=[96,128]', 'TRAIN.RPN_BATCH_SIZE=64', 'TRAIN.RPN_POST_NMS_TOP_N=32', 'TRAIN.BATCH_ROIS_OHEM=16', 'TRAIN.end_epoch=2',
+         'TRAIN.warmup_step=2', 'TRAIN.warmup_lr=0.0001', 'TRAIN.model_prefix=net', 'TEST.RPN_POST_NMS_TOP_N=32']
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory):
+    """6 training images (with mirrored copies: 6 batches of 2 an epoch), 2 test images."""
+    return write_voc(str(tmp_path_factory.mktemp('voc')), train=6, test=2)
+
+
+def command(cfg, data, out, *changes):
+    return ['--cfg', cfg, '--set', *data, *SMALL, f'output_path={out}', *changes]
+
+
+def files(out, cfg, number):
+    folder = os.path.join(out, os.path.basename(cfg).split('.')[0], '2007_train')
+    return [params_file.read(os.path.join(folder, f'net-{number:04d}.{kind}')) for kind in ('params', 'state')]
+
+
+@pytest.mark.parametrize('cfg, changes, first, rest, number', [
+    (DEFORMABLE, [], 2, 2, 1),                                                          # within an epoch, adam, cosine
+    (PLAIN, ['TRAIN.optimizer=sgd', 'TRAIN.lr_schedule=step', 'TRAIN.lr_step=0.5', 'TRAIN.lr=0.01'], 5, 2, 2),    # across its end, sgd with a drop
+])
+def test_two_and_two_iterations_equal_four(cfg, changes, first, rest, number, data, tmp_path):
+    straight, stopped = str(tmp_path / 'straight'), str(tmp_path / 'stopped')
+    train_end2end.main(command(cfg, data, straight, *changes) + ['--max-iterations', str(first + rest)])
+    train_end2end.main(command(cfg, data, stopped, *changes) + ['--max-iterations', str(first)])
+    train_end2end.main(command(cfg, data, stopped, *changes) + ['--max-iterations', str(rest), '--resume'])
+    for one, other in zip(files(straight, cfg, number), files(stopped, cfg, number)):
+        assert list(one) == list(other)
+        for name in one:
+            np.testing.assert_array_equal(one[name], other[name], err_msg=name)
+
+
+def test_train_then_test_writes_results_and_keeps_detections(data, tmp_path, capsys):
+    out = str(tmp_path / 'out')
+    train_end2end.main(command(PLAIN, data, out) + ['--frequent', '2', '--checkpoint-every', '4'])
+    log = capsys.readouterr().out
+    assert 'Epoch[0] Batch [2]\tSpeed: ' in log and 'Epoch[1] Train-RCNNL1Loss=' in log and 'net-0002.params' in log
+    arguments = command(PLAIN, data, out, 'TEST.test_epoch=2')
+    testing.main(arguments + ['--vis', '--thresh', '0.01'])
+    log = capsys.readouterr().out
+    assert 'testing 2/2 data ' in log and 'Mean AP@0.5 = ' in log and 'Mean AP@0.7 = ' in log
+    folder = os.path.join(out, 'shapes_rfcn_end2end_ohem', '2007_test')
+    assert os.listdir(os.path.join(folder, 'results', 'VOC2007', 'Main')) and len(os.listdir(os.path.join(folder, 'vis'))) == 2
+    # the second time nothing is detected; another threshold, or the flag, detects anew
+    for flags, anew in (([], False), (['--ignore_cache'], True)):
+        testing.main(arguments + ['--thresh', '0.01'] + flags)
+        assert ('testing 2/2' in capsys.readouterr().out) == anew
+    testing.main(arguments + ['--thresh', '0.02', '--shuffle'])
+    assert 'testing 2/2' in capsys.readouterr().out
+
+
+def test_detector_takes_paths_and_arrays(data, tmp_path):
+    out = str(tmp_path / 'out')
+    train_end2end.main(command(PLAIN, data, out) + ['--max-iterations', '1'])
+    cfg = load_config(PLAIN, data + SMALL)
+    path = os.path.join(out, 'shapes_rfcn_end2end_ohem', '2007_train', 'net-0001.params')
+    detector = Detector(cfg, path, thresh=0.0)
+    assert detector.class_names == ('__background__', 'tall', 'wide')
+    gray = np.arange(96 * 128, dtype=np.uint8).reshape(96, 128)
+    found = detector.detect(np.repeat(gray[..., None], 3, axis=2))
+    assert found.boxes.shape == (len(found.scores), 4) and len(found.scores) and (np.diff(found.scores) <= 0).all()
+    assert found.boxes.min() >= 0 and found.boxes[:, 2].max() <= 127 and found.boxes[:, 3].max() <= 95
+    for same in (gray, np.dstack([gray] * 3 + [np.full_like(gray, 7)])):
+        np.testing.assert_array_equal(detector.detect(same).boxes, found.boxes)
+
+
+@pytest.mark.parametrize('image, reason', [
+    ('nowhere.jpg', 'no such file'), (__file__, 'cannot read it as an image'), (np.zeros((4, 4, 3)), 'found float64 array'),
+    (np.zeros((4, 4, 2), np.uint8), r'found \(4, 4, 2\)'), (np.zeros((0, 4, 3), np.uint8), r'found \(0, 4, 3\)'), (None, 'found NoneType')])
+def test_images_that_are_none(image, reason):
+    from lib.engine.detector import bgr_image
+    with pytest.raises(UserError, match=reason):
+        bgr_image(image)
+
+
+def run_of(cfg, data, tmp_path, gpus, images, *changes):
+    overrides = data + SMALL + [f'output_path={tmp_path}', f'TRAIN.BATCH_IMAGES={images}', 'network.train_bn=false', 'TRAIN.optimizer=sgd',
+                                'TRAIN.SHUFFLE=false', *changes]
+    return _Run(load_config(cfg, overrides), gpus, resume=False)
+
+
+def one_step(run):
+    run.trainer.forward_backward(run.loader.batch(0, 0).inputs)
+    run.trainer.update(0.01)
+    return {name: array.asnumpy() for name, array in run.trainer.params()[0].items()}
+
+
+@pytest.mark.parametrize('cfg', [PLAIN, DEFORMABLE])
+def test_two_devices_equal_two_images_on_one(cfg, data, tmp_path):
+    """The same two images: one on each of two devices, or both on one; also what makes a batch the sum of its images."""
+    apart = run_of(cfg, data, tmp_path, 'cpu0,cpu1', 1)
+    together = run_of(cfg, data, tmp_path, 'cpu', 2)
+    images = [[record['id'] for part in run.loader.batch(0, 0).records for record in part] for run in (apart, together)]
+    assert images[0] == images[1]
+    before = {name: array.asnumpy() for name, array in apart.trainer.params()[0].items()}
+    left, right = one_step(apart), one_step(together)
+    moved = 0
+    for name in left:
+        step = np.abs(left[name] - before[name]).max()
+        moved += step > 0
+        np.testing.assert_allclose(left[name], right[name], rtol=0, atol=max(2e-3 * step, 1e-7), err_msg=name)
+    assert moved > 20
+
+
+def test_voc_experiments_freeze_219_names():
+    for name in ('rfcn', 'rfcn_dcn'):
+        cfg = load_config(os.path.join(CFGS, f'resnet_v1_101_voc0712_{name}_end2end_ohem.yaml'))
+        symbol = symbol_class(cfg)().get_symbol(cfg, is_train=True)
+        fixed = fixed_names(symbol, cfg.network.FIXED_PARAMS)
+        assert len(fixed) == 219
+        assert 'res2a_branch2a_weight' in fixed and 'bn5c_branch2c_gamma' in fixed and 'res3a_branch2a_weight' not in fixed
+
+
+def test_missing_pretrained_model_is_one_sentence():
+    cfg = load_config(os.path.join(CFGS, 'resnet_v1_101_voc0712_rfcn_end2end_ohem.yaml'), ['network.pretrained=./nowhere/resnet'])
+    with pytest.raises(UserError, match=r"resnet-0000\.params is missing; put it there, or train from scratch with --set network\.pretrained=''"):
+        pretrained(cfg)
+
+
+def test_resume_without_a_checkpoint(data, tmp_path):
+    with pytest.raises(UserError, match='--resume: there is no .*net-.*state to go on from'):
+        train_end2end.main(command(PLAIN, data, str(tmp_path)) + ['--resume'])
+
+
+def test_original_checkpoint_without_state_goes_on_with_momentum_zero(data, tmp_path, capsys):
+    """TRAIN.RESUME with begin_epoch as in the original; its .states file is a pickle that nothing reads."""
+    out = str(tmp_path)
+    train_end2end.main(command(PLAIN, data, out) + ['--max-iterations', '6'])
+    os.remove(os.path.join(out, 'shapes_rfcn_end2end_ohem', '2007_train', 'net-0001.state'))
+    train_end2end.main(command(PLAIN, data, out, 'TRAIN.RESUME=true', 'TRAIN.begin_epoch=1') + ['--max-iterations', '1'])
+    assert 'going on at epoch 1 with momentum zero' in capsys.readouterr().out
+    assert int(files(out, PLAIN, 2)[1]['counter:update'][0]) == 7

@@ -1,0 +1,103 @@
+"""Checkpoints: *_test weights, names that replace their twins, training state, and files that are refused."""
+import pickle
+
+import mxnet as mx
+import numpy as np
+import pytest
+
+from lib import checkpoint
+from lib.errors import UserError
+from lib.formats import params as params_file
+
+STDS, MEANS = (0.1, 0.1, 0.2, 0.2), (0.0, 0.5, 0.0, 0.25)
+COUNTERS = dict(update=7, epoch=1, batch=2, batches=5, origin=0)
+
+
+def layer(name, rows):
+    """Weights of ones with a bias of twos: what comes out is the standard deviation and 2 x deviation + mean."""
+    return {f'{name}_weight': mx.nd.ones((rows, 3, 1, 1)), f'{name}_bias': mx.nd.full((rows,), 2)}
+
+
+@pytest.mark.parametrize('k', [3, 5, 7])
+def test_position_sensitive_rows_are_class_slot_major(k):
+    """Channel c of rfcn_bbox belongs to value c // (k * k) of [background x1 y1 w h, foreground x1 y1 w h]."""
+    extras = checkpoint.box_test_weights(layer('rfcn_bbox', k * k * 8), 'rfcn_bbox', MEANS, STDS, 2)
+    weight, bias = (extras[f'rfcn_bbox_{kind}_test'].asnumpy() for kind in ('weight', 'bias'))
+    for row in range(k * k * 8):
+        value = row // (k * k) % 4
+        assert weight[row] == pytest.approx(STDS[value])
+        assert bias[row] == pytest.approx(2 * STDS[value] + MEANS[value])
+
+
+def test_fully_connected_rows_have_one_value_each():
+    extras = checkpoint.box_test_weights(layer('bbox_pred', 84), 'bbox_pred', MEANS, STDS, 21)
+    np.testing.assert_allclose(extras['bbox_pred_weight_test'].asnumpy()[:, 0, 0, 0], np.tile(STDS, 21), rtol=1e-6)
+
+
+def test_rows_that_do_not_fit_the_classes():
+    with pytest.raises(UserError, match='expected a multiple of 4 x 3 rows, found 8'):
+        checkpoint.box_test_weights(layer('bbox_pred', 8), 'bbox_pred', MEANS, STDS, 3)
+
+
+def save(prefix, epoch=1, state=None):
+    args = layer('rfcn_bbox', 8)
+    symbol = mx.sym.Convolution(mx.sym.Variable('data'), name='rfcn_bbox', kernel=(1, 1), num_filter=8)
+    extras = checkpoint.box_test_weights(args, 'rfcn_bbox', MEANS, STDS, 2)
+    return checkpoint.save_checkpoint(prefix, epoch, symbol, args, {'bn_moving_mean': mx.nd.zeros(2)}, extras, state)
+
+
+def test_round_trip_and_process(tmp_path):
+    prefix = str(tmp_path / 'net')
+    save(prefix)
+    arg_params, aux_params = checkpoint.load_param(prefix, 1)
+    assert set(arg_params) == {'rfcn_bbox_weight', 'rfcn_bbox_bias', 'rfcn_bbox_weight_test', 'rfcn_bbox_bias_test'}
+    assert set(aux_params) == {'bn_moving_mean'}
+    assert arg_params['rfcn_bbox_weight'].asnumpy()[2, 0] == 1
+    processed, _ = checkpoint.load_param(prefix, 1, process=True)
+    assert processed['rfcn_bbox_weight'].asnumpy()[2, 0] == pytest.approx(0.2)
+
+
+def test_mxnet_reads_what_is_written(tmp_path):
+    prefix = str(tmp_path / 'net')
+    save(prefix, epoch=12)
+    symbol, arg_params, _ = mx.model.load_checkpoint(prefix, 12)
+    assert symbol.list_outputs() == ['rfcn_bbox_output']
+    np.testing.assert_allclose(arg_params['rfcn_bbox_bias_test'].asnumpy()[1], 0.7, rtol=1e-6)
+
+
+def test_missing_checkpoint_names_path_command_and_what_exists(tmp_path):
+    save(str(tmp_path / 'net'), epoch=3)
+    with pytest.raises(UserError, match=r'net-0007\.params: no such checkpoint; "dcn train .*there are net-0003\.params'):
+        checkpoint.load_param(str(tmp_path / 'net'), 7)
+
+
+def test_names_without_kind_are_no_checkpoint(tmp_path):
+    params_file.write(str(tmp_path / 'net-0000.params'), {'weight': np.zeros(1, np.float32)})
+    with pytest.raises(UserError, match="parameter 'weight': expected a name that begins with arg: or aux:"):
+        checkpoint.load_param(str(tmp_path / 'net'), 0)
+
+
+def test_training_state_round_trip(tmp_path):
+    prefix = str(tmp_path / 'net')
+    momentum = np.arange(3, dtype=np.float32)
+    save(prefix, state=checkpoint.training_state({'momentum:rfcn_bbox_bias': momentum}, {'RPNAcc': np.array([1.5, 3])}, **COUNTERS))
+    arrays, metrics, counters = checkpoint.load_state(prefix, 1)
+    np.testing.assert_array_equal(arrays['momentum:rfcn_bbox_bias'], momentum)
+    assert counters == COUNTERS and list(metrics['RPNAcc']) == [1.5, 3]
+    assert checkpoint.latest_state(prefix) == 1
+    assert checkpoint.latest_state(str(tmp_path / 'other')) is None
+
+
+def test_state_of_other_parameters_is_refused(tmp_path):
+    prefix = str(tmp_path / 'net')
+    save(prefix, state=checkpoint.training_state({}, {}, **COUNTERS))
+    params_file.write(prefix + '-0001.params', {'arg:rfcn_bbox_bias': np.zeros(8, np.float32)})
+    with pytest.raises(UserError, match='check sums differ'):
+        checkpoint.load_state(prefix, 1)
+
+
+def test_pickled_states_are_refused_by_name(tmp_path):
+    path = tmp_path / 'net-0001.state'
+    path.write_bytes(pickle.dumps({'momentum': 1}))
+    with pytest.raises(UserError, match=r'net-0001\.state: this is a pickled optimizer state of MXNet'):
+        checkpoint.load_state(str(tmp_path / 'net'), 1)
