@@ -119,11 +119,11 @@ class Property : public mxnet::OperatorProperty {
 
 }  // namespace dcn
 
-// Registers the property under `own` and adds (own, stock) to the table; continue with .describe(...).add_argument(...). Use it at
-// global scope, with the property's unqualified name in reach.
-#define DCN_BIND(own, stock, PropertyType)  \
-  DCN_REPLACES(own, stock);                 \
-  namespace mxnet {                         \
-  MXNET_REGISTER_OP_PROPERTY(own, PropertyType) \
+// Registers the property under `own` and adds (own, stock) to the table. Use it at global scope, with the property's unqualified
+// name in reach.
+#define DCN_BIND(own, stock, PropertyType)                         \
+  DCN_REPLACES(own, stock);                                        \
+  namespace mxnet {                                                \
+  MXNET_REGISTER_OP_PROPERTY(own, PropertyType)                    \
       .add_arguments(decltype(PropertyType::param)::__FIELDS__()); \
   }

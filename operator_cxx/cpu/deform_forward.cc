@@ -1,0 +1,200 @@
+// Forward pass: for each tile of output positions, unfold slice after slice and multiply it by the packed weights at once.
+//
+//   out tile (positions, filters) += unfolded tile (positions, columns) * weights (columns, filters)
+//
+// Only a tile of the unfolded image ever exists. The sum over columns runs in one order whatever the tiles, so any number of
+// threads and any batch give the same bits.
+#include "deform_passes.h"
+#include "deform_sample.h"
+#include "parallel.h"
+
+namespace dcn {
+namespace {
+
+template <typename T>
+class ForwardPass {
+ public:
+  ForwardPass(const Plan<T>& plan, void* workspace) : plan_(plan), threads_(max_threads()), arena_(workspace) {
+    images_per_pass_ = images_per_pass(plan, plan.image_size());
+    row_blocks_ = tile_row_blocks();
+    weights_ = arena_.take<T>(plan.all_columns * filters_padded());
+    channel_last_ = arena_.take<T>(plan.image_size() * images_per_pass_);
+    unfolded_ = arena_.take<T>(threads_ * unfolded_size());
+    products_ = arena_.take<T>(threads_ * product_size());
+    samples_ = arena_.take<SampleTile<T>>(threads_);
+  }
+
+  size_t bytes() const { return arena_.bytes(); }
+
+  void run(const dcn_conv_inputs& inputs, T* out, int request) {
+    offset_ = static_cast<const T*>(inputs.offset);
+    mask_ = static_cast<const T*>(inputs.mask);
+    bias_ = static_cast<const T*>(inputs.bias);
+    out_ = out;
+    add_ = request == DCN_ADD;
+    pack_weights(static_cast<const T*>(inputs.weight));
+    for (int first = 0; first < plan_.shape.batch; first += images_per_pass_) {
+      const int images = std::min(images_per_pass_, plan_.shape.batch - first);
+      load_images(static_cast<const T*>(inputs.data), first, images);
+      multiply_images(first, images);
+    }
+  }
+
+ private:
+  using S = Simd<T>;
+  static constexpr size_t kProductBytes = 512 << 10;  // of one tile of the output: half of a usual second-level cache
+
+  size_t filters_padded() const { return static_cast<size_t>(plan_.filter_panels) * kPanel<T>; }
+  size_t unfolded_size() const { return static_cast<size_t>(row_blocks_) * kRows * kTileStride<T>; }
+  size_t product_size() const { return static_cast<size_t>(row_blocks_) * kRows * filters_padded(); }
+
+  // The more rows, the less often the weights stream through the cache, as long as the tile's output stays in it.
+  int tile_row_blocks() const {
+    const int most = Plan<T>::kTilePositions / kRows;
+    const size_t fit = kProductBytes / (filters_padded() * kRows * sizeof(T));
+    return std::max(std::min(4, most), static_cast<int>(std::min<size_t>(fit, most)));
+  }
+
+  // weight (F, C / groups, taps) to, per slice, panels of filters: (filter panel, tap, channel, kPanel filters).
+  void pack_weights(const T* weight) {
+    const int segments = static_cast<int>(plan_.segments.size());
+    parallel_for(segments * plan_.filter_panels, threads_, [=](int item, int) {
+      pack_panel(weight, plan_.segments[item / plan_.filter_panels], item % plan_.filter_panels);
+    });
+  }
+
+  void pack_panel(const T* weight, const Segment& segment, int panel) {
+    const int filters = std::min(kPanel<T>, plan_.group_filters - panel * kPanel<T>);
+    const ptrdiff_t filter_size = static_cast<ptrdiff_t>(plan_.group_channels) * plan_.taps;
+    const T* from = weight + (segment.group * plan_.group_filters + panel * kPanel<T>) * filter_size +
+                    static_cast<ptrdiff_t>(segment.first - segment.group * plan_.group_channels) * plan_.taps;
+    std::vector<T*> rows = panel_rows(segment, panel);
+    transpose(from, filters, segment.channels * plan_.taps, filter_size, [&](int column, int filter, typename S::Vector v, int) {
+      const int channel = column / plan_.taps, tap = column % plan_.taps;
+      S::store(rows[tap] + static_cast<ptrdiff_t>(channel) * kPanel<T> + filter, v);
+    });
+  }
+
+  // Where the weights of each tap begin in a packed panel; sets those that nothing will be stored to (padding) to zero.
+  std::vector<T*> panel_rows(const Segment& segment, int panel) {
+    std::vector<T*> rows(plan_.taps);
+    const size_t tap_size = static_cast<size_t>(segment.padded) * kPanel<T>;
+    for (int tap = 0; tap < plan_.taps; ++tap) {
+      const Slice& slice = plan_.slice_of(segment, tap);
+      rows[tap] = weights_ + slice.columns_before * filters_padded() + panel * slice.columns * size_t(kPanel<T>) +
+                  (tap - slice.tap) * tap_size;
+      if (segment.padded > segment.channels || (panel + 1) * kPanel<T> > plan_.group_filters) {
+        std::fill(rows[tap], rows[tap] + tap_size, T(0));
+      }
+    }
+    return rows;
+  }
+
+  void load_images(const T* data, int first, int images) {
+    const int segments = static_cast<int>(plan_.segments.size());
+    const ptrdiff_t image_size = static_cast<ptrdiff_t>(plan_.shape.channels) * plan_.pixels;
+    parallel_for(images * segments, threads_, [=](int item, int) {
+      const int image = item / segments;
+      to_channel_last(plan_, plan_.segments[item % segments], data + (first + image) * image_size,
+                      channel_last_ + image * plan_.image_size());
+    });
+  }
+
+  // Output positions of all images in one row, cut into equal tiles; a tile may span images.
+  void multiply_images(int first_image, int images) {
+    const int rows = images * plan_.positions, blocks = divide_up(rows, kRows);
+    const int tiles = std::min(blocks, round_up(divide_up(blocks, row_blocks_), threads_));
+    parallel_for(tiles * plan_.shape.groups, threads_, [=](int item, int thread) {
+      const long long tile = item / plan_.shape.groups;
+      const int begin = static_cast<int>(blocks * tile / tiles) * kRows;
+      const int end = std::min(rows, static_cast<int>(blocks * (tile + 1) / tiles) * kRows);
+      multiply_tile(first_image, begin, end - begin, item % plan_.shape.groups, thread);
+    });
+  }
+
+  void multiply_tile(int first_image, int begin, int rows, int group, int thread) {
+    T* unfolded = unfolded_ + thread * unfolded_size();
+    T* product = products_ + thread * product_size();
+    const int blocks = divide_up(rows, kRows);
+    std::fill(unfolded + static_cast<ptrdiff_t>(rows) * kTileStride<T>, unfolded + static_cast<ptrdiff_t>(blocks) * kRows * kTileStride<T>,
+              T(0));
+    bool add = false;
+    for (const Slice& slice : plan_.slices) {
+      if (plan_.segments[slice.segment].group != group) continue;
+      unfold_rows(slice, first_image, begin, rows, unfolded, samples_ + thread);
+      multiply<T, kTileStride<T>, 1>(blocks, plan_.filter_panels, slice.columns, unfolded,
+                                     weights_ + slice.columns_before * filters_padded(),
+                                     static_cast<ptrdiff_t>(slice.columns) * kPanel<T>, product, filters_padded(), add);
+      add = true;
+    }
+    for_each_image(begin, rows, [&](int image, int position, int count, int row) {
+      store(first_image + image, group, position, count, product + row * filters_padded());
+    });
+  }
+
+  void unfold_rows(const Slice& slice, int first_image, int begin, int rows, T* unfolded, SampleTile<T>* samples) {
+    for_each_image(begin, rows, [&](int image, int position, int count, int row) {
+      unfold(plan_, slice, offset_ + first_image * offset_size(2), mask_ ? mask_ + first_image * offset_size(1) : nullptr,
+             channel_last_ + image * plan_.image_size(), image, position, count, samples, RowLayout<T>{unfolded}, row);
+    });
+  }
+
+  // action(image, first position, count, row of the tile) for the images that rows [begin, begin + rows) run through.
+  template <typename Action>
+  void for_each_image(int begin, int rows, Action action) {
+    for (int row = 0; row < rows;) {
+      const int image = (begin + row) / plan_.positions, position = (begin + row) % plan_.positions;
+      const int count = std::min(rows - row, plan_.positions - position);
+      action(image, position, count, row);
+      row += count;
+    }
+  }
+
+  ptrdiff_t offset_size(int planes_per_tap) const {
+    return static_cast<ptrdiff_t>(planes_per_tap) * plan_.shape.deformable_groups * plan_.taps * plan_.positions;
+  }
+
+  // Rows of positions to rows of filters, with the bias, into the output.
+  void store(int image, int group, int position, int count, const T* product) {
+    const ptrdiff_t first_filter = static_cast<ptrdiff_t>(group) * plan_.group_filters;
+    T* to = out_ + (static_cast<ptrdiff_t>(image) * plan_.shape.filters + first_filter) * plan_.positions + position;
+    const T* bias = bias_ ? bias_ + first_filter : nullptr;
+    const ptrdiff_t plane = plan_.positions;
+    const bool add = add_;
+    transpose(product, count, plan_.group_filters, filters_padded(), [=](int filter, int row, typename S::Vector v, int real) {
+      T* at = to + filter * plane + row;
+      if (bias) v += bias[filter];
+      if (add) v += S::load_some(at, real);
+      S::store_some(at, v, real);
+    });
+  }
+
+  const Plan<T>& plan_;
+  const int threads_;
+  Arena arena_;
+  int images_per_pass_, row_blocks_;
+  T *weights_, *channel_last_, *unfolded_, *products_;
+  SampleTile<T>* samples_;
+  const T *offset_, *mask_, *bias_;
+  T* out_;
+  bool add_;
+};
+
+}  // namespace
+
+template <typename T>
+size_t forward_workspace(const Plan<T>& plan) {
+  return ForwardPass<T>(plan, nullptr).bytes();
+}
+
+template <typename T>
+void forward(const Plan<T>& plan, const dcn_conv_inputs& inputs, void* out, int request, void* workspace) {
+  ForwardPass<T>(plan, workspace).run(inputs, static_cast<T*>(out), request);
+}
+
+template size_t forward_workspace(const Plan<float>&);
+template size_t forward_workspace(const Plan<double>&);
+template void forward(const Plan<float>&, const dcn_conv_inputs&, void*, int, void*);
+template void forward(const Plan<double>&, const dcn_conv_inputs&, void*, int, void*);
+
+}  // namespace dcn

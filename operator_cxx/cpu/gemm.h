@@ -1,0 +1,63 @@
+// The inner product kernel that all passes of the convolution share.
+//
+// One block of C has kRows rows and kPanel columns and stays in registers while it adds up  C(r, :) += A(r, k) * B(k, :)  over k.
+// A is read element by element and broadcast, with strides known at compile time; B is a packed panel, kPanel elements per k.
+// Every C, A and panel is padded to whole blocks by its owner, so there are no edges here and one order of summation.
+#pragma once
+
+#include <stddef.h>
+
+#include "simd.h"
+
+namespace dcn {
+
+// 14 x 2 accumulators + 2 for the panel + 1 for the broadcast fit 32 registers; 6 x 2 + 3 fit 16.
+constexpr int kRows = kVectorRegisters == 32 ? 14 : 6;
+
+template <typename T>
+constexpr int kPanel = 2 * Simd<T>::kLanes;
+
+// Longest run of k before C is put back, and the row stride of tiles that hold such runs: one vector more, so that rows do not
+// compete for the same cache sets.
+constexpr int kDepth = 256;
+template <typename T>
+constexpr int kTileStride = kDepth + Simd<T>::kLanes;
+
+template <typename T, int RowStride, int StepStride>
+inline void multiply_block(int depth, const T* a, const T* panel, T* c, ptrdiff_t c_stride, bool add) {
+  using S = Simd<T>;
+  typename S::Vector sum[kRows][2];
+#pragma GCC unroll 14
+  for (int r = 0; r < kRows; ++r) {
+    sum[r][0] = add ? S::load(c + r * c_stride) : typename S::Vector{};
+    sum[r][1] = add ? S::load(c + r * c_stride + S::kLanes) : typename S::Vector{};
+  }
+  for (int k = 0; k < depth; ++k, a += StepStride, panel += kPanel<T>) {
+    const typename S::Vector b0 = S::load(panel), b1 = S::load(panel + S::kLanes);
+#pragma GCC unroll 14
+    for (int r = 0; r < kRows; ++r) {
+      sum[r][0] += a[r * RowStride] * b0;
+      sum[r][1] += a[r * RowStride] * b1;
+    }
+  }
+#pragma GCC unroll 14
+  for (int r = 0; r < kRows; ++r) {
+    S::store(c + r * c_stride, sum[r][0]);
+    S::store(c + r * c_stride + S::kLanes, sum[r][1]);
+  }
+}
+
+// C (row_blocks * kRows, panels * kPanel) from A tiles and `panels` packed panels that lie panel_stride elements apart.
+// BlockStride: elements from one block of kRows rows of A to the next.
+template <typename T, int RowStride, int StepStride>
+inline void multiply(int row_blocks, int panels, int depth, const T* a, const T* panel, ptrdiff_t panel_stride, T* c,
+                     ptrdiff_t c_stride, bool add) {
+  for (int p = 0; p < panels; ++p) {
+    for (int block = 0; block < row_blocks; ++block) {
+      multiply_block<T, RowStride, StepStride>(depth, a + static_cast<ptrdiff_t>(block) * kRows * RowStride, panel + p * panel_stride,
+                                               c + static_cast<ptrdiff_t>(block) * kRows * c_stride + p * kPanel<T>, c_stride, add);
+    }
+  }
+}
+
+}  // namespace dcn

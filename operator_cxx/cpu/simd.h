@@ -1,0 +1,104 @@
+// Vectors of the widest kind that this build may use, written with the compilers' own vector types: no intrinsics, any processor.
+#pragma once
+
+#include <string.h>
+
+#include <utility>
+
+namespace dcn {
+
+#if defined(__AVX512F__)
+constexpr int kVectorBytes = 64;
+constexpr int kVectorRegisters = 32;
+#elif defined(__AVX__)
+constexpr int kVectorBytes = 32;
+constexpr int kVectorRegisters = 16;
+#else
+constexpr int kVectorBytes = 16;
+constexpr int kVectorRegisters = 16;
+#endif
+
+template <typename T>
+struct Simd {
+  typedef T Vector __attribute__((vector_size(kVectorBytes)));
+  static constexpr int kLanes = kVectorBytes / sizeof(T);
+
+  static inline Vector load(const T* from) {
+    Vector v;
+    memcpy(&v, from, sizeof(v));
+    return v;
+  }
+  static inline void store(T* to, Vector v) { memcpy(to, &v, sizeof(v)); }
+
+  // The first `count` lanes; the others are zero.
+  static inline Vector load_some(const T* from, int count) {
+    if (count >= kLanes) return load(from);
+    Vector v = {};
+    memcpy(&v, from, count * sizeof(T));
+    return v;
+  }
+  static inline void store_some(T* to, Vector v, int count) {
+    if (count >= kLanes) {
+      store(to, v);
+    } else {
+      memcpy(to, &v, count * sizeof(T));
+    }
+  }
+  static inline T sum(Vector v) {
+    T total = 0;
+    for (int lane = 0; lane < kLanes; ++lane) total += v[lane];
+    return total;
+  }
+};
+
+template <typename T, int... Lane>
+inline typename Simd<T>::Vector interleave(typename Simd<T>::Vector a, typename Simd<T>::Vector b, int half,
+                                           std::integer_sequence<int, Lane...>) {
+  constexpr int kLanes = Simd<T>::kLanes;
+#if defined(__clang__)
+  return half ? __builtin_shufflevector(a, b, (Lane / 2 + kLanes / 2 + Lane % 2 * kLanes)...)
+              : __builtin_shufflevector(a, b, (Lane / 2 + Lane % 2 * kLanes)...);
+#else
+  using Index = typename std::conditional<sizeof(T) == 4, int, long long>::type;
+  typedef Index Mask __attribute__((vector_size(kVectorBytes)));
+  return half ? __builtin_shuffle(a, b, Mask{(Lane / 2 + kLanes / 2 + Lane % 2 * kLanes)...})
+              : __builtin_shuffle(a, b, Mask{(Lane / 2 + Lane % 2 * kLanes)...});
+#endif
+}
+
+// Transposes a square of kLanes vectors in registers: log2(kLanes) rounds, each of which interleaves the two halves.
+template <typename T>
+inline void transpose_square(typename Simd<T>::Vector* square) {
+  constexpr int kLanes = Simd<T>::kLanes;
+  using Lanes = std::make_integer_sequence<int, kLanes>;
+  for (int round = 1; round < kLanes; round *= 2) {
+    typename Simd<T>::Vector next[kLanes];
+    for (int i = 0; i < kLanes / 2; ++i) {
+      next[2 * i] = interleave<T>(square[i], square[i + kLanes / 2], 0, Lanes());
+      next[2 * i + 1] = interleave<T>(square[i], square[i + kLanes / 2], 1, Lanes());
+    }
+    for (int i = 0; i < kLanes; ++i) square[i] = next[i];
+  }
+}
+
+// Hands out the transpose of source (rows, columns; row stride in elements) in pieces of a column:
+//   sink(column, first_row, vector of up to kLanes rows, how many of them are real); the other lanes are zero.
+template <typename T, typename Sink>
+inline void transpose(const T* source, int rows, int columns, ptrdiff_t stride, Sink sink) {
+  using S = Simd<T>;
+  constexpr int kLanes = S::kLanes;
+  for (int row = 0; row < rows; row += kLanes) {
+    const int high = rows - row < kLanes ? rows - row : kLanes;
+    for (int column = 0; column < columns; column += kLanes) {
+      const int wide = columns - column < kLanes ? columns - column : kLanes;
+      typename S::Vector square[kLanes];
+      for (int i = 0; i < kLanes; ++i) {
+        square[i] = i < high ? S::load_some(source + (row + i) * stride + column, wide) : typename S::Vector{};
+      }
+      transpose_square<T>(square);
+      for (int i = 0; i < wide; ++i) sink(column + i, row, square[i], high);
+    }
+  }
+}
+
+}  // namespace dcn

@@ -1,0 +1,50 @@
+// Deformable convolution (Dai et al., ICCV 2017, eq. 2) and its modulated form (Zhu et al., CVPR 2019, eq. 1); C interface.
+//
+//   out(n, f, oy, ox) = bias(f) + sum over c, tap k = (i, j) of
+//                       weight(f, c, i, j) * mask_k * v_c(oy * stride - pad + i * dilate + dy_k, ox * stride - pad + j * dilate + dx_k)
+//
+//   data    (N, C, H, W)
+//   offset  (N, 2 * G * kh * kw, OH, OW)   channel 2 * (g * kh * kw + k) is dy, the next one dx; channel c has g = c / (C / G)
+//   mask    (N, G * kh * kw, OH, OW)       null: all ones (deformable convolution v1)
+//   weight  (F, C / groups, kh, kw)        bias (F) or null
+//   out     (N, F, OH, OW)                 OH = (H + 2 pad - dilate * (kh - 1) - 1) / stride + 1
+//
+// All arrays are dense, row-major and of one element type. Results do not depend on the number of threads, to the last bit.
+#pragma once
+
+#include <stddef.h>
+
+#include "common.h"
+
+enum dcn_boundary { DCN_BOUNDARY_V1 = 0, DCN_BOUNDARY_V2 = 1 };
+
+// Pairs are (y, x).
+struct dcn_conv_shape {
+  int batch, channels, height, width;
+  int filters, out_height, out_width;
+  int kernel[2], stride[2], pad[2], dilate[2];
+  int groups, deformable_groups;
+  int boundary;  // dcn_boundary
+};
+
+// Inputs of the forward pass.
+struct dcn_conv_inputs {
+  const void *data, *offset, *mask, *weight, *bias;
+};
+
+// Results of the backward pass; each with its own request, null pointers need request DCN_NULL.
+struct dcn_conv_gradients {
+  void *data, *offset, *mask, *weight, *bias;
+  int data_request, offset_request, mask_request, weight_request, bias_request;
+};
+
+// Bytes of scratch memory that a call from this thread needs; 0 for shapes that the calls refuse.
+DCN_API size_t dcn_conv_workspace(const dcn_conv_shape* shape, int dtype, int backward);
+
+// out, according to request. workspace may be null: then memory is allocated for the duration of the call. Returns a dcn_status.
+DCN_API int dcn_conv_forward(const dcn_conv_shape* shape, int dtype, const dcn_conv_inputs* inputs, void* out, int request,
+                             void* workspace);
+
+// Gradients of the loss, given out_gradient (shape of out). The bias itself is not needed. Returns a dcn_status.
+DCN_API int dcn_conv_backward(const dcn_conv_shape* shape, int dtype, const dcn_conv_inputs* inputs, const void* out_gradient,
+                              const dcn_conv_gradients* gradients, void* workspace);

@@ -1,0 +1,237 @@
+// Binding of deformable convolution: parameters and shapes as in stock MXNet 1.9.1, plus `boundary` and `im2col_step`.
+#include "../include/deformable_convolution.h"
+
+#include <dmlc/optional.h>
+#include <dmlc/parameter.h>
+
+#include <limits>
+
+#include "binding.h"
+
+namespace dcn {
+
+struct ConvParam : public dmlc::Parameter<ConvParam> {
+  TShape kernel, stride, dilate, pad;
+  int num_filter, num_group, num_deformable_group;
+  uint64_t workspace;
+  bool no_bias;
+  int im2col_step;
+  dmlc::optional<int> layout;
+  int boundary;
+  DMLC_DECLARE_PARAMETER(ConvParam) {
+    DMLC_DECLARE_FIELD(kernel).describe("Convolution kernel size: (h, w)");
+    DMLC_DECLARE_FIELD(stride).set_default(TShape(0, -1)).describe("Convolution stride: (h, w). Defaults to 1 for each dimension.");
+    DMLC_DECLARE_FIELD(dilate).set_default(TShape(0, -1)).describe("Convolution dilate: (h, w). Defaults to 1 for each dimension.");
+    DMLC_DECLARE_FIELD(pad).set_default(TShape(0, -1)).describe("Zero pad for convolution: (h, w). Defaults to no padding.");
+    DMLC_DECLARE_FIELD(num_filter).set_lower_bound(1).describe("Convolution filter(channel) number");
+    DMLC_DECLARE_FIELD(num_group).set_default(1).set_lower_bound(1).describe("Number of group partitions.");
+    DMLC_DECLARE_FIELD(num_deformable_group).set_default(1).set_lower_bound(1).describe("Number of deformable group partitions.");
+    DMLC_DECLARE_FIELD(workspace).set_default(1024).describe("Accepted and ignored: this implementation needs a few MB.");
+    DMLC_DECLARE_FIELD(no_bias).set_default(false).describe("Whether to disable bias parameter.");
+    DMLC_DECLARE_FIELD(im2col_step).set_default(64).describe("Accepted and ignored: any batch size is computed tile by tile.");
+    DMLC_DECLARE_FIELD(layout)
+        .add_enum("NCW", 0)
+        .add_enum("NCHW", 1)
+        .add_enum("NCDHW", 2)
+        .set_default(dmlc::optional<int>())
+        .describe("Set layout for input, output and weight. Only NCHW, the default.");
+    DMLC_DECLARE_FIELD(boundary)
+        .add_enum("v1", DCN_BOUNDARY_V1)
+        .add_enum("v2", DCN_BOUNDARY_V2)
+        .set_default(DCN_BOUNDARY_V1)
+        .describe("Border rule: v1 samples in [0, size) and clamps at the last row (the original), v2 samples in (-1, size) with zeros "
+                  "outside (the authors' update of 12/2018).");
+  }
+};
+DMLC_REGISTER_PARAMETER(ConvParam);
+
+// Positions of the arguments; without a mask weight and bias move up by one.
+struct ConvArguments {
+  bool masked, biased;
+  enum { kData, kOffset, kMask };
+  int weight() const { return masked ? 3 : 2; }
+  int bias() const { return weight() + 1; }
+};
+
+class ConvOperator : public mxnet::Operator {
+ public:
+  ConvOperator(const char* name, const ConvParam& param, int boundary, ConvArguments arguments, int dtype)
+      : name_(name), param_(param), boundary_(boundary), arguments_(arguments), dtype_(dtype) {}
+
+  void Forward(const OpContext& context, const std::vector<TBlob>& in, const std::vector<OpReqType>& request,
+               const std::vector<TBlob>& out, const std::vector<TBlob>&) override {
+    const dcn_conv_shape shape = conv_shape(in[0].shape_, out[0].shape_);
+    const dcn_conv_inputs inputs = conv_inputs(in);
+    void* scratch = dcn::workspace(context, dcn_conv_workspace(&shape, dtype_, 0));
+    check_status(name_, dcn_conv_forward(&shape, dtype_, &inputs, out[0].dptr_, request[0], scratch));
+  }
+
+  void Backward(const OpContext& context, const std::vector<TBlob>& out_gradient, const std::vector<TBlob>& in, const std::vector<TBlob>&,
+                const std::vector<OpReqType>& request, const std::vector<TBlob>& in_gradient, const std::vector<TBlob>&) override {
+    const dcn_conv_shape shape = conv_shape(in[0].shape_, out_gradient[0].shape_);
+    const dcn_conv_inputs inputs = conv_inputs(in);
+    const dcn_conv_gradients gradients = conv_gradients(in_gradient, request);
+    void* scratch = dcn::workspace(context, dcn_conv_workspace(&shape, dtype_, 1));
+    check_status(name_, dcn_conv_backward(&shape, dtype_, &inputs, out_gradient[0].dptr_, &gradients, scratch));
+  }
+
+ private:
+  dcn_conv_shape conv_shape(const TShape& data, const TShape& out) const {
+    dcn_conv_shape shape = {};
+    shape.batch = data[0];
+    shape.channels = data[1];
+    shape.height = data[2];
+    shape.width = data[3];
+    shape.filters = param_.num_filter;
+    shape.out_height = out[2];
+    shape.out_width = out[3];
+    for (int axis = 0; axis < 2; ++axis) {
+      shape.kernel[axis] = param_.kernel[axis];
+      shape.stride[axis] = param_.stride[axis];
+      shape.pad[axis] = param_.pad[axis];
+      shape.dilate[axis] = param_.dilate[axis];
+    }
+    shape.groups = param_.num_group;
+    shape.deformable_groups = param_.num_deformable_group;
+    shape.boundary = boundary_;
+    return shape;
+  }
+
+  // In the backward pass the bias is not among the inputs, and not needed.
+  dcn_conv_inputs conv_inputs(const std::vector<TBlob>& in) const {
+    const bool with_bias = static_cast<int>(in.size()) > arguments_.bias();
+    return {in[ConvArguments::kData].dptr_, in[ConvArguments::kOffset].dptr_, arguments_.masked ? in[ConvArguments::kMask].dptr_ : nullptr,
+            in[arguments_.weight()].dptr_, with_bias ? in[arguments_.bias()].dptr_ : nullptr};
+  }
+
+  dcn_conv_gradients conv_gradients(const std::vector<TBlob>& gradient, const std::vector<OpReqType>& request) const {
+    dcn_conv_gradients g = {};
+    g.data = gradient[ConvArguments::kData].dptr_;
+    g.data_request = request[ConvArguments::kData];
+    g.offset = gradient[ConvArguments::kOffset].dptr_;
+    g.offset_request = request[ConvArguments::kOffset];
+    if (arguments_.masked) {
+      g.mask = gradient[ConvArguments::kMask].dptr_;
+      g.mask_request = request[ConvArguments::kMask];
+    }
+    g.weight = gradient[arguments_.weight()].dptr_;
+    g.weight_request = request[arguments_.weight()];
+    if (arguments_.biased) {
+      g.bias = gradient[arguments_.bias()].dptr_;
+      g.bias_request = request[arguments_.bias()];
+    }
+    return g;
+  }
+
+  const char* name_;
+  ConvParam param_;
+  int boundary_;
+  ConvArguments arguments_;
+  int dtype_;
+};
+
+// Deformable convolution, with and without a mask.
+template <typename Self, bool kMasked>
+class ConvProperty : public Property<ConvParam, Self> {
+ public:
+  using Property<ConvParam, Self>::param;
+
+  void check() {
+    fill(&param.stride, 1);
+    fill(&param.dilate, 1);
+    fill(&param.pad, 0);
+    expect_pair("kernel", param.kernel, 1);
+    expect_pair("stride", param.stride, 1);
+    expect_pair("dilate", param.dilate, 1);
+    expect_pair("pad", param.pad, 0);
+    CHECK(!param.layout.has_value() || param.layout.value() == 1) << Self::name() << ": layout must be NCHW";
+    expect_divisible("num_filter", param.num_filter, "num_group", param.num_group);
+    expect_divisible("num_filter", param.num_filter, "num_deformable_group", param.num_deformable_group);
+  }
+
+  Names ListArguments() const override {
+    Names names = {"data", "offset"};
+    if (kMasked) names.push_back("mask");
+    names.push_back("weight");
+    if (!param.no_bias) names.push_back("bias");
+    return names;
+  }
+
+  bool InferShape(ShapeVector* in, ShapeVector* out, ShapeVector* aux) const override {
+    const TShape data = (*in)[0];
+    out->resize(1);
+    aux->clear();
+    if (!mxnet::ndim_is_known(data)) return false;
+    expect_ndim(Self::name(), "data", data, 4);
+    if (!mxnet::dim_size_is_known(data, 1)) return false;
+    expect_divisible("channels of data", data[1], "num_group", param.num_group);
+    expect_divisible("channels of data", data[1], "num_deformable_group", param.num_deformable_group);
+    expect_shape(Self::name(), "weight", &(*in)[arguments().weight()], weight_shape(data));
+    if (!param.no_bias) expect_shape(Self::name(), "bias", &(*in)[arguments().bias()], mshadow::Shape1(param.num_filter));
+    expect_shape(Self::name(), "offset", &(*in)[ConvArguments::kOffset], out_shape(data, 2 * planes()));
+    if (kMasked) expect_shape(Self::name(), "mask", &(*in)[ConvArguments::kMask], out_shape(data, planes()));
+    expect_shape(Self::name(), "output", &(*out)[0], out_shape(data, param.num_filter));
+    return mxnet::shape_is_known(data);
+  }
+
+  std::vector<int> DeclareBackwardDependency(const std::vector<int>& out_gradient, const std::vector<int>& in,
+                                             const std::vector<int>&) const override {
+    std::vector<int> needed = {out_gradient[0]};
+    needed.insert(needed.end(), in.begin(), in.begin() + arguments().weight() + 1);
+    return needed;
+  }
+
+  mxnet::Operator* create(int dtype) const {
+    return new ConvOperator(Self::name(), param, Self::boundary(param), arguments(), dtype);
+  }
+
+ private:
+  ConvArguments arguments() const { return {kMasked, !param.no_bias}; }
+  int planes() const { return param.num_deformable_group * param.kernel[0] * param.kernel[1]; }
+
+  static void fill(TShape* pair, int value) {
+    if (pair->ndim() == 0) *pair = mshadow::Shape2(value, value);
+  }
+  static void expect_pair(const char* what, const TShape& pair, int least) {
+    CHECK_EQ(pair.ndim(), 2) << Self::name() << ": " << what << " needs two numbers (h, w), found " << pair;
+    for (int axis = 0; axis < 2; ++axis) {
+      CHECK(pair[axis] >= least && pair[axis] <= std::numeric_limits<int16_t>::max())
+          << Self::name() << ": " << what << " must be at least " << least << ", found " << pair;
+    }
+  }
+  static void expect_divisible(const char* what, int64_t number, const char* by, int64_t divisor) {
+    CHECK_EQ(number % divisor, 0) << Self::name() << ": " << what << " = " << number << " is not divisible by " << by << " = " << divisor;
+  }
+
+  TShape weight_shape(const TShape& data) const {
+    return mshadow::Shape4(param.num_filter, data[1] / param.num_group, param.kernel[0], param.kernel[1]);
+  }
+
+  // (N, channels, OH, OW), unknown where the data's dimension is.
+  TShape out_shape(const TShape& data, int channels) const {
+    TShape shape(4, -1);
+    shape[0] = data[0];
+    shape[1] = channels;
+    for (int axis = 0; axis < 2; ++axis) {
+      if (!mxnet::dim_size_is_known(data, axis + 2)) continue;
+      const int64_t window = param.dilate[axis] * (param.kernel[axis] - 1) + 1, room = data[axis + 2] + 2 * param.pad[axis] - window;
+      CHECK_GE(room, 0) << Self::name() << ": the dilated kernel " << param.kernel << " does not fit into data of shape " << data
+                        << " with pad " << param.pad;
+      shape[axis + 2] = room / param.stride[axis] + 1;
+    }
+    return shape;
+  }
+};
+
+class DeformableConvolution : public ConvProperty<DeformableConvolution, false> {
+ public:
+  static const char* private_name() { return "_contrib_OwnDeformableConvolution"; }
+  static const char* name() { return "DeformableConvolution"; }
+  static int boundary(const ConvParam& param) { return param.boundary; }
+};
+
+}  // namespace dcn
+
+using OwnDeformableConvolution = dcn::DeformableConvolution;
+
+DCN_BIND(_contrib_OwnDeformableConvolution, _contrib_DeformableConvolution, OwnDeformableConvolution)
