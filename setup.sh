@@ -48,7 +48,7 @@ find_python() {
 no_python_sentence() {
     local advice='install Python 3.11 with its venv module, or the program uv (https://docs.astral.sh/uv), and run ./setup.sh again'
     if [ -r /etc/os-release ] && grep -qiE '^(ID|ID_LIKE)=.*(debian|ubuntu)' /etc/os-release; then
-        advice="run 'apt-get install python3 python3-venv python3-dev g++' (where python3 is 3.12 or newer: 'pip install uv' instead), then ./setup.sh again"
+        advice="run 'apt-get install python3 python3-venv python3-dev g++' (where python3 is 3.12 or newer, install the program uv instead), then ./setup.sh again"
     fi
     printf 'no working Python 3.8 to 3.11 with venv and ensurepip found; %s' "$advice"
 }
