@@ -6,6 +6,7 @@ import mxnet as mx
 from lib.errors import UserError
 
 _PARAMETERS = ('_weight', '_bias', '_gamma', '_beta')
+_ESSENTIAL = ('data', 'gt_boxes', 'rois')     # all other shapes follow from these
 
 
 class Network:
@@ -21,14 +22,14 @@ class Network:
         for name in data_shape_dict:
             if name not in names:
                 raise UserError(f'the graph has no input "{name}"; its inputs are {", ".join(input_names(names))}.')
+        missing = [name for name in _ESSENTIAL if name in names and name not in data_shape_dict]
+        if missing:
+            raise UserError(f'the graph has unknown shapes without those of {", ".join(missing)}; give them too.')
         try:
             args, outs, auxs = self.sym.infer_shape(**{name: tuple(shape) for name, shape in data_shape_dict.items()})
         except mx.base.MXNetError as error:
             given = ', '.join(f'{name} {tuple(shape)}' for name, shape in data_shape_dict.items())
             raise UserError(f'the inputs ({given}) do not fit the graph: {_reason(error)}') from None
-        if args is None:
-            missing = ', '.join(name for name in input_names(names) if name not in data_shape_dict)
-            raise UserError(f'the shapes of the graph do not follow from its inputs; give those of {missing} too.')
         self.arg_shape_dict = dict(zip(names, args))
         self.out_shape_dict = dict(zip(self.sym.list_outputs(), outs))
         self.aux_shape_dict = dict(zip(self.sym.list_auxiliary_states(), auxs))

@@ -27,8 +27,8 @@ def multiply_adds(network, input_shapes):
     _, shapes, _ = internals.infer_shape(**{name: tuple(shape) for name, shape in input_shapes.items()})
     out_shapes = dict(zip(internals.list_outputs(), shapes))
     layers = [node['name'] for node in json.loads(network.sym.tojson())['nodes'] if node['op'] in _COUNTED]
-    return _totals((name, int(np.prod(network.arg_shape_dict[name + '_weight'][1:]) * np.prod(out_shapes[name + '_output'])))
-                   for name in layers)
+    filters = {name: network.arg_shape_dict[name + '_weight'] for name in layers}
+    return _totals((name, int(np.prod(filters[name][1:]) * np.prod(out_shapes[name + '_output']))) for name in layers)
 
 
 def _totals(counts):

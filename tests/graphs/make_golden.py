@@ -2,9 +2,9 @@
 
     python -m tests.graphs.make_golden FOLDER
 
-FOLDER holds one file for each YAML file, mode and sub-graph (rfcn__<yaml>__<train|test>.json, alt__rfcn__...): every node with name,
-operator, attributes, inputs and output shapes, as MXNet 1.9.1 reports them for the original's symbol files. Equal records are
-stored once, and a graph is a list of runs [first record, number of records].
+FOLDER holds one file for each YAML file, mode and sub-graph (rfcn__<yaml>__<train|test>.json, alt__rfcn__...): every
+node with name, operator, attributes, inputs and output shapes, as MXNet 1.9.1 reports them for the original's symbol
+files. Equal records are stored once, and a graph is a list of runs [first record, number of records].
 """
 import gzip
 import io

@@ -1,7 +1,7 @@
 """Graphs as lists of comparable records, from a symbol or from the JSON description of an original graph.
 
-A record is [label, operator, attributes, inputs, shapes of the outputs]; an input is [label of a node, which of its outputs].
-A label is the node's name, with #2 for a second node of that name.
+A record is [label, operator, attributes, inputs, shapes of the outputs]; an input is [label of a node, number of its
+output]. A label is the node's name, with #2 for a second node of that name.
 """
 import gzip
 import json
@@ -14,7 +14,7 @@ INSTEAD_OF_CFG = ('fg_thresh', 'bg_thresh_hi', 'bg_thresh_lo', 'bbox_means', 'bb
 
 
 def from_symbol(symbol, input_shapes):
-    """Records of an MXNet symbol at ``input_shapes`` (name -> shape), and the plain attributes that replace the pickled cfg."""
+    """Records of a symbol at ``input_shapes`` (name -> shape), and the attributes that replace the pickled cfg."""
     nodes = json.loads(symbol.tojson())['nodes']
     internals = symbol.get_internals()
     _, shapes, _ = internals.infer_shape(**{name: tuple(shape) for name, shape in input_shapes.items()})

@@ -26,7 +26,7 @@ def build(operators, repository):
 
 
 def test_the_golden_file_holds_every_rfcn_graph():
-    # seven YAML files, the unused demo symbol and four sub-graphs of alternate training for two networks; train and test
+    # seven YAML files, the unused demo symbol, two sub-graphs of alternate training for two networks; train and test
     assert len(GOLDEN) == 2 * (7 + 1) + 2 * 2 * 2
     assert sum(graph['mode'] == 'train' for graph in GOLDEN.values()) == 12
 
@@ -50,8 +50,9 @@ def test_proposal_target_has_plain_attributes_in_place_of_the_pickle(build):
 
 
 def test_a_difference_is_told_by_node_and_attribute():
-    expected = [['data', 'Variable', {}, [], [[1, 3]]], ['conv1', 'Convolution', {'pad': '(3, 3)'}, [['data', 0]], [[1, 8]]]]
-    found = [expected[0], ['conv1', 'Convolution', {'pad': '(1, 1)'}, [['data', 0]], [[1, 8]]]]
+    data = ['data', 'Variable', {}, [], [[1, 3]]]
+    expected = [data, ['conv1', 'Convolution', {'pad': '(3, 3)'}, [['data', 0]], [[1, 8]]]]
+    found = [data, ['conv1', 'Convolution', {'pad': '(1, 1)'}, [['data', 0]], [[1, 8]]]]
     assert first_difference(found, expected) == "node conv1: attribute pad = '(3, 3)' expected, found '(1, 1)'"
     assert first_difference(expected[:1], expected) == '2 nodes expected, found 1'
     assert first_difference(expected, expected) is None

@@ -1,0 +1,181 @@
+"""Variants are arguments: sizes, deformable layers, poolings and several images a device come from one builder."""
+import numpy as np
+import pytest
+
+from lib.errors import UserError
+from tests.graphs.conftest import SMALL, VOC, VOC_DCN
+
+TEST_INPUTS = {'data': (1, 3, 64, 96), 'im_info': (1, 3)}
+
+
+def train_shapes(images=1, anchors=9, height=64, width=96, stride=16, boxes=3):
+    h, w = height // stride, width // stride
+    return {'data': (images, 3, height, width), 'im_info': (images, 3), 'gt_boxes': (images, boxes, 5),
+            'label': (images, anchors * h * w), 'bbox_target': (images, 4 * anchors, h, w),
+            'bbox_weight': (images, 4 * anchors, h, w)}
+
+
+def train_arrays(shapes, seed=0):
+    """One image's inputs, repeated for every image: two objects and a padding row of -1."""
+    rng = np.random.default_rng(seed)
+    boxes = [[2, 3, 40, 40, 1], [30, 20, 90, 60, 3], [-1] * 5]
+    one = {'data': rng.normal(0, 50, (1,) + shapes['data'][1:]), 'im_info': np.array([[64, 96, 1.0]]),
+           'gt_boxes': np.array([boxes]), 'label': rng.integers(-1, 2, (1,) + shapes['label'][1:]),
+           'bbox_target': rng.normal(0, 0.1, (1,) + shapes['bbox_target'][1:]),
+           'bbox_weight': np.ones((1,) + shapes['bbox_weight'][1:])}
+    return {name: np.repeat(value, shapes[name][0], axis=0).astype(np.float32) for name, value in one.items()}
+
+
+def step(network, stem, overrides=(), images=1, **sizes):
+    """One forward and backward pass of a small network: outputs, and gradients by name, as NumPy arrays."""
+    import mxnet as mx
+    cfg, made = network(stem, [*SMALL, f'TRAIN.BATCH_IMAGES={images}', *overrides])
+    shapes = train_shapes(images, **sizes)
+    made.infer_shape(shapes)
+    args, auxs = {}, {}
+    made.init_weight(cfg, args, auxs)
+    made.check_parameter_shapes(args, auxs, shapes)
+    grads = {name: mx.nd.zeros(value.shape) for name, value in args.items()}
+    args.update({name: mx.nd.array(value) for name, value in train_arrays(shapes).items()})
+    executor = made.sym.bind(mx.cpu(), args, args_grad=grads, aux_states=auxs)
+    outputs = [output.asnumpy() for output in executor.forward(is_train=True)]
+    executor.backward()
+    return outputs, {name: grad.asnumpy() for name, grad in grads.items()}
+
+
+def nodes(made, operator):
+    """Names of the nodes of an operator, in order."""
+    import json
+    return [node['name'] for node in json.loads(made.sym.tojson())['nodes'] if node['op'] == operator]
+
+
+def attributes(made, name):
+    return made.sym.get_internals()[name + '_output'].attr_dict()[name]
+
+
+@pytest.mark.parametrize('depth, blocks', [
+    # Caffe's names: letters in ResNet-50, numbers in the middle stages of the deeper ones
+    (50, {'res3d', 'res4f', 'res5c'}), (101, {'res3b3', 'res4b22', 'res5c'}), (152, {'res3b7', 'res4b35', 'res5c'})])
+def test_depth_chooses_the_blocks(depth, blocks, network):
+    _, made = network(VOC, [f'network.depth={depth}'], False)
+    found = nodes(made, 'broadcast_add')
+    assert blocks <= set(found)
+    assert len(found) == (depth - 2) // 3       # three weighted layers a block, besides the first and the last layer
+
+
+def test_small_networks_come_out_of_the_same_builder(network):
+    _, made = network(VOC, SMALL, False)
+    assert nodes(made, 'broadcast_add') == ['res2a', 'res3a', 'res4a', 'res4b1', 'res5a']
+    made.infer_shape(TEST_INPUTS)
+    # stem of filters[0]; outputs of a stage have four times its middle width
+    assert made.arg_shape_dict['conv1_weight'] == (8, 3, 7, 7)
+    assert made.arg_shape_dict['res4b1_branch2c_weight'] == (64, 16, 1, 1)
+    assert made.arg_shape_dict['rpn_conv_3x3_weight'] == (16, 64, 3, 3)
+    assert made.out_shape_dict == {'rois_output': (20, 5), 'cls_prob_reshape_output': (1, 20, 21),
+                                   'bbox_pred_reshape_output': (1, 20, 8)}
+
+
+@pytest.mark.parametrize('stem', [VOC, VOC_DCN, 'deform_conv_demo', 'deform_psroi_demo'])
+def test_every_parameter_gets_a_gradient(stem, network):
+    _, gradients = step(network, stem)
+    assert all(np.isfinite(gradient).all() and gradient.any() for gradient in gradients.values())
+
+
+@pytest.mark.parametrize('layers, expected', [
+    ('[]', []), ('[res5]', ['res5a', 'res5b', 'res5c']), ('[res5c]', ['res5c']),
+    ('[res5, res4b22, res3b3]', ['res3b3', 'res4b22', 'res5a', 'res5b', 'res5c'])])
+def test_any_layer_can_be_deformable(layers, expected, network):
+    for stem in (VOC, VOC_DCN):
+        _, made = network(stem, [f'network.deformable={layers}'], False)
+        assert nodes(made, '_contrib_DeformableConvolution') == [name + '_branch2b' for name in expected]
+
+
+def test_a_deformable_layer_keeps_the_dilation_of_its_stage(network):
+    _, made = network(VOC, ['network.deformable=[res5, res4b22]', 'network.deformable_groups=2'], False)
+    assert attributes(made, 'res5a_branch2b')['dilate'] == '(2, 2)'
+    assert attributes(made, 'res5a_branch2b_offset')['dilate'] == '(2, 2)'
+    assert attributes(made, 'res4b22_branch2b')['dilate'] == '(1, 1)'
+    assert attributes(made, 'res4b22_branch2b_offset')['num_filter'] == '36'      # 2 groups, 9 taps, y and x
+
+
+@pytest.mark.parametrize('overrides, words', [
+    (['network.deformable=[res6]'], 'names "res6"; expected stages (res2, res3, res4, res5)'),
+    (['network.deformable=[res5]', 'network.deformable_groups=3'], 'does not divide the 512 channels'),
+    (['network.strides=[1,2,1,1]'], 'network.RPN_FEAT_STRIDE is 16; a backbone of strides [1, 2, 1, 1] has 8'),
+    (['TRAIN.ENABLE_OHEM=false'], 'TRAIN.BATCH_ROIS is -1'),
+])
+def test_a_contradiction_is_an_error(overrides, words, network):
+    with pytest.raises(UserError) as error:
+        network(VOC, overrides)
+    assert words in str(error.value)
+
+
+def test_feature_stride_8(network):
+    strides = ['network.strides=[1,2,1,1]', 'network.RPN_FEAT_STRIDE=8', 'network.RCNN_FEAT_STRIDE=8']
+    outputs, _ = step(network, VOC_DCN, strides, stride=8)
+    assert outputs[1].shape == (1, 36, 8, 12)
+    _, made = network(VOC, [*SMALL, *strides])
+    assert attributes(made, 'psroipooled_cls_rois')['spatial_scale'] == '0.125'
+
+
+def test_the_third_row_pools_bilinearly_without_offsets(network):
+    _, made = network(VOC, ['network.roi_pooling=bilinear'], False)
+    assert nodes(made, '_contrib_DeformablePSROIPooling') == ['psroipooled_cls_rois', 'psroipooled_loc_rois']
+    found = attributes(made, 'psroipooled_cls_rois')
+    assert (found['no_trans'], found['sample_per_part'], found['part_size']) == ('True', '4', '7')
+    _, plain = network(VOC, (), False)
+    assert set(made.sym.list_arguments()) == set(plain.sym.list_arguments())     # same checkpoints
+
+
+def test_pooled_size_replaces_seven_everywhere(network):
+    _, made = network(VOC_DCN, ['network.pooled_size=5'], False)
+    for name in ('psroipooled_cls_rois', 'psroipooled_loc_rois', 'rfcn_cls_offset', 'rfcn_bbox_offset'):
+        found = attributes(made, name)
+        assert {found[key] for key in ('group_size', 'pooled_size', 'part_size')} == {'5'}
+    assert attributes(made, 'ave_cls_scors_rois')['kernel'] == '(5, 5)'
+    made.infer_shape(TEST_INPUTS)
+    assert {name: made.arg_shape_dict[name + '_weight'][0]
+            for name in ('rfcn_cls', 'rfcn_bbox', 'rfcn_cls_offset_t', 'rfcn_bbox_offset_t')} == {
+        'rfcn_cls': 25 * 21, 'rfcn_bbox': 25 * 8, 'rfcn_cls_offset_t': 25 * 42, 'rfcn_bbox_offset_t': 25 * 2}
+
+
+def test_class_specific_boxes(network):
+    outputs, _ = step(network, VOC, ['CLASS_AGNOSTIC=false'])
+    assert outputs[3].shape == (1, 23, 84)
+
+
+@pytest.mark.parametrize('trained', [True, False])
+def test_train_bn_uses_batch_statistics(trained, network):
+    _, made = network(VOC, [*SMALL, f'network.train_bn={trained}'])
+    assert {attributes(made, name)['use_global_stats'] for name in nodes(made, 'BatchNorm')} == {str(not trained)}
+
+
+def test_modulated_layers_predict_offsets_and_masks(network):
+    _, made = network(VOC_DCN, [*SMALL, 'network.modulated=true'], False)
+    assert nodes(made, '_contrib_ModulatedDeformableConvolution') == ['res5a_branch2b']
+    made.infer_shape(TEST_INPUTS)
+    assert made.arg_shape_dict['res5a_branch2b_offset_weight'] == (4 * 27, 16, 3, 3)
+
+
+def test_cxx_proposal_uses_the_built_in_operator(network):
+    for images, operator in ((1, '_contrib_Proposal'), (2, '_contrib_MultiProposal')):
+        _, made = network(VOC, [*SMALL, 'TRAIN.CXX_PROPOSAL=true', f'TRAIN.BATCH_IMAGES={images}'])
+        assert nodes(made, operator) == ['rois']
+    _, rpn = network(VOC, ['TEST.CXX_PROPOSAL=true'], False, '_rpn')      # the original left its outputs undefined here
+    assert rpn.sym.list_outputs() == ['rois_output', 'rois_score']
+
+
+@pytest.mark.parametrize('stem', [VOC, VOC_DCN])
+@pytest.mark.parametrize('overrides, wide', [
+    ((), 1),
+    # a fixed number of RoIs is for the device: two images need twice as many for as many each
+    (('TRAIN.ENABLE_OHEM=false', 'TRAIN.BATCH_ROIS=12'), 2)])
+def test_two_equal_images_on_a_device_give_twice_the_gradient(stem, overrides, wide, network):
+    more = [*overrides, 'TRAIN.BATCH_ROIS=24'] if wide == 2 else overrides
+    outputs, one = step(network, stem, overrides)
+    both, two = step(network, stem, more, images=2)
+    for single, double in zip(outputs, both):
+        np.testing.assert_allclose(double, np.repeat(single, 2, axis=0), rtol=1e-4, atol=1e-5)
+    for name, gradient in one.items():
+        size = np.abs(gradient).max()
+        np.testing.assert_allclose(two[name], 2 * gradient, rtol=0, atol=1e-3 * size, err_msg=name)
