@@ -1,19 +1,20 @@
 """From a configuration to data: cfg.dataset.dataset names the kind, 'YEAR_SET' the images."""
-from lib.dataset.pascal_voc import PascalVOC
+import importlib
+
 from lib.dataset.roidb import filter_roidb
-from lib.dataset.shapes import Shapes
 from lib.errors import UserError
 
-KINDS = {'PascalVOC': PascalVOC, 'shapes': Shapes}
+# imported when asked for: reading VOC needs nothing of what painting needs
+KINDS = {'PascalVOC': ('lib.dataset.pascal_voc', 'PascalVOC'), 'shapes': ('lib.dataset.shapes', 'Shapes')}
 
 
 def get_imdb(cfg, image_set):
     """The data set of ``cfg.dataset`` for one ``image_set`` ('2007_test'); generates 'shapes' on first use."""
     dataset = cfg.dataset
-    kind = KINDS.get(dataset.dataset)
-    if kind is None:
+    if dataset.dataset not in KINDS:
         raise UserError(f"dataset.dataset is {dataset.dataset!r}, expected one of {', '.join(KINDS)}")
-    imdb = kind.from_config(dataset, image_set)
+    module, name = KINDS[dataset.dataset]
+    imdb = getattr(importlib.import_module(module), name).from_config(dataset, image_set)
     if imdb.num_classes != dataset.NUM_CLASSES:
         raise UserError(f'dataset.NUM_CLASSES is {dataset.NUM_CLASSES}, but {imdb.name} has {imdb.num_classes} classes '
                         'with background; set NUM_CLASSES or dataset.CLASSES')
