@@ -5,6 +5,7 @@ from lib.formats.errors import FormatError
 
 CUT_SHORT = 'the file is cut short, copy or download it again'
 DAMAGED = 'the file is damaged, copy or download it again'
+CUT_OR_DAMAGED = 'the file is cut short or damaged, copy or download it again'
 
 
 class Cursor:

@@ -38,17 +38,20 @@ class Entry:
     version  0, 1, 2 or 3
     context  (device type, device id) that it was saved from; 1 is the CPU, 2 a GPU
     """
-    __slots__ = ('name', 'dtype', 'shape', 'storage', 'offset', 'nbytes', 'version', 'context', '_parts', '_buffer')
+    __slots__ = ('name', 'dtype', 'shape', 'storage', 'offset', 'nbytes', 'version', 'context', '_parts', '_buffer', '_label')
 
-    def __init__(self, name, version, storage='empty', dtype=None, shape=None, offset=0, context=_CPU, parts=(), buffer=None):
+    def __init__(self, name, version, storage='empty', dtype=None, shape=None, offset=0, context=_CPU, parts=(), buffer=None,
+                 label='file'):
         self.name, self.version, self.storage, self.dtype, self.shape = name, version, storage, dtype, shape
         self.offset, self.context, self._parts, self._buffer = offset, context, parts, buffer
+        self._label = label
         self.nbytes = sum(_nbytes(part_dtype, part_shape) for part_dtype, part_shape in parts)
 
     def array(self):
         """A read-only view of the file (dense: an ndarray; bfloat16: of dtype ``dtypes.BFLOAT16``; sparse: a SparseArray). Copy it to change it."""
         if self.storage == 'empty':
-            raise FormatError(f'tensor {self.name}: expected a shape, found an empty array that was never given one; leave it out')
+            raise FormatError(f'{self._label}: tensor {self.name}: expected a shape, found an empty array that was never given one; '
+                              'write the file again without it')
         views, offset = [], self.offset
         for dtype, shape in self._parts:
             count = _nbytes(dtype, shape) // dtypes.numpy_dtype(dtype).itemsize
@@ -86,7 +89,7 @@ def parse(cursor, name):
         stored = _shape(cursor) if storage != 'dense' else None
         shape = _shape(cursor)
         if (version == 2 and not shape) or (version == 3 and -1 in shape):
-            return Entry(name, version, offset=cursor.position)
+            return Entry(name, version, offset=cursor.position, label=cursor.label)
     _check_sizes(cursor, shape, start)
     context = cursor.numbers('ii', 'device')
     dtype = _dtype(cursor, dtypes.NAMES)
@@ -94,7 +97,7 @@ def parse(cursor, name):
     if storage != 'dense':
         parts = [(dtype, stored)] + [(_dtype(cursor, dtypes.INDEX_NAMES), _shape(cursor)) for _ in range(_INDEX_ARRAYS[storage])]
         _check_sparse(cursor, storage, shape, parts, start)
-    entry = Entry(name, version, storage, dtype, shape, cursor.position, context, tuple(parts), cursor.data)
+    entry = Entry(name, version, storage, dtype, shape, cursor.position, context, tuple(parts), cursor.data, cursor.label)
     cursor.skip(entry.nbytes, f'{dtype} data of shape {shape}')
     return entry
 

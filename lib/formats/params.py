@@ -12,7 +12,7 @@ import numpy as np
 from lib.errors import UserError
 from lib.files import atomic_write
 from lib.formats import foreign, ndarray
-from lib.formats.cursor import Cursor
+from lib.formats.cursor import CUT_OR_DAMAGED, Cursor
 from lib.formats.errors import FormatError
 from lib.formats.mapping import map_file
 from lib.formats.sparse import SparseArray
@@ -46,7 +46,7 @@ class ParamsFile:
         start = cursor.position
         names = _count(cursor, _SMALLEST_NAME, 'names')
         if names not in (0, count):
-            raise cursor.fail(f'{count} names, one for each array, or none', names, start)
+            raise cursor.fail(f'a name for each of {count} arrays, or none', f'{names} names', start)
         seen = set()
         for i in range(names):
             cursor.place = f'name of tensor {i + 1} of {count}'
@@ -83,7 +83,7 @@ def _count(cursor, smallest, what):
     start = cursor.position
     count, = cursor.numbers('Q', f'number of {what}')
     if count * smallest > cursor.left:
-        raise cursor.fail(f'at most {cursor.left // smallest} {what} in the {cursor.left} bytes that follow', count, start)
+        raise cursor.fail(f'at most {cursor.left // smallest} {what} in the {cursor.left} bytes that follow', count, start, CUT_OR_DAMAGED)
     return count
 
 
@@ -91,7 +91,7 @@ def _name(cursor):
     start = cursor.position
     length, = cursor.numbers('Q', 'length of a name')
     if length > cursor.left:
-        raise cursor.fail(f'a name within the {cursor.left} bytes that follow', f'one of {length} bytes', start)
+        raise cursor.fail(f'a name within the {cursor.left} bytes that follow', f'one of {length} bytes', start, CUT_OR_DAMAGED)
     offset = cursor.skip(length, 'name')
     raw = bytes(cursor.data[offset:offset + length])
     try:

@@ -81,6 +81,7 @@ def _graph(scanner, depth):
         if key == 'nodes':
             for _ in scanner.items():
                 raw.nodes.append(_node(scanner, len(raw.nodes), depth))
+            scanner.place = ''
         elif key == 'arg_nodes':
             raw.arg_nodes = _numbers(scanner, key)
         elif key == 'node_row_ptr':
