@@ -10,6 +10,8 @@ import numpy as np
 
 from lib.rng import generator
 
+OWN = ('DeformableConvolution', 'DeformablePSROIPooling', 'PSROIPooling')
+
 Case = collections.namedtuple('Case', 'operator inputs attributes out_grad')
 
 
@@ -23,11 +25,11 @@ CONVOLUTIONS = {
     'kernel 3x2, stride 2x1, pad 1x0, dilate 2x1': _ASYMMETRIC,
     'kernel 2x3, stride 1x2, pad 0x1, dilate 1x2': dict(kernel=(2, 3), stride=(1, 2), pad=(0, 1), dilate=(1, 2)),
     'asymmetric, groups 2, deformable groups 2, batch 3': dict(_ASYMMETRIC, batch=3, groups=2, deformable_groups=2),
-    'groups 3 across deformable groups 2': dict(channels=6, filters=9, groups=3, deformable_groups=2),
-    'deformable groups 4 inside groups 2, no bias': dict(batch=2, channels=8, filters=6, groups=2, deformable_groups=4,
+    'groups 3 across deformable groups 2': dict(channels=6, filters=12, groups=3, deformable_groups=2),
+    'deformable groups 4 inside groups 2, no bias': dict(batch=2, channels=8, filters=12, groups=2, deformable_groups=4,
                                                          bias=False),
-    'res5 in small': dict(batch=2, channels=68, size=(6, 8), filters=33, kernel=(3, 3), pad=(2, 2), dilate=(2, 2),
-                          deformable_groups=4),   # 17 channels per group and 33 filters: no multiples of a vector
+    'res5 in small': dict(batch=2, channels=68, size=(6, 8), filters=36, kernel=(3, 3), pad=(2, 2), dilate=(2, 2),
+                          deformable_groups=4),   # 17 channels per group and 36 filters: no multiples of a vector
     '1x1': dict(batch=2, channels=17, filters=5, kernel=(1, 1)),
     'batch 33': dict(batch=33, channels=2, size=(4, 3), filters=3, kernel=(2, 2)),   # no multiple of any step
     'offsets far outside': dict(batch=2, reach=30.),
@@ -36,10 +38,19 @@ CONVOLUTIONS = {
     'more positions than one block': dict(channels=3, size=(40, 37), filters=2, kernel=(3, 3), pad=(1, 1)),
 }
 
+LARGE_CONVOLUTIONS = {   # shared among threads
+    'large': dict(batch=2, channels=64, size=(30, 41), filters=48, kernel=(3, 3), pad=(2, 2), dilate=(2, 2),
+                  deformable_groups=4),
+}
+
+ODD_CONVOLUTIONS = {   # deformable groups divide the channels; stock MXNet does not ask that they divide the filters
+    'odd filters': dict(channels=4, filters=33, deformable_groups=2),
+}
+
 
 def convolution(name, dtype=np.float32, modulated=False):
     """The named case of DeformableConvolution with all inputs: data, offset, [mask], weight, [bias]."""
-    p = dict(_CONV_DEFAULTS, **CONVOLUTIONS[name])
+    p = dict(_CONV_DEFAULTS, **dict(CONVOLUTIONS, **LARGE_CONVOLUTIONS, **ODD_CONVOLUTIONS)[name])
     random = generator(0, name)
     out = output_size(p['size'], p['kernel'], p['stride'], p['pad'], p['dilate'])
     taps = p['kernel'][0] * p['kernel'][1]
@@ -82,10 +93,14 @@ POOLINGS = {
     'scale 0.3': dict(batch=2, size=(9, 9), scale=0.3, dim=2, group=3, pooled=3, part=3, samples=2),
 }
 
+LARGE_POOLINGS = {
+    'large': dict(batch=2, size=(38, 50), scale=1 / 16, dim=8, group=7, pooled=7, part=7, samples=4, ordinary=90),
+}
+
 
 def deformable_pooling(name, dtype=np.float32, no_trans=False):
     """The named case of DeformablePSROIPooling; data, rois and, unless no_trans, trans."""
-    p, random = POOLINGS[name], generator(1, name)
+    p, random = _pooling_parameters(name), generator(1, name)
     inputs, out_grad = _pooling_inputs(p, random)
     if not no_trans:
         part = p['part'] or p['pooled']
@@ -97,7 +112,7 @@ def deformable_pooling(name, dtype=np.float32, no_trans=False):
 
 def pooling(name, dtype=np.float32):
     """The named case of PSROIPooling; data and rois."""
-    p = POOLINGS[name]
+    p = _pooling_parameters(name)
     inputs, out_grad = _pooling_inputs(p, generator(2, name))
     attributes = dict(spatial_scale=p['scale'], output_dim=p['dim'], pooled_size=p['pooled'], group_size=p['group'])
     return Case('PSROIPooling', _cast(inputs, dtype), attributes, out_grad.astype(dtype))
@@ -105,7 +120,7 @@ def pooling(name, dtype=np.float32):
 
 def integer_pooling(name, dtype=np.float32):
     """The named case of ROIPooling; data and rois; one bin fewer along y than along x."""
-    p = POOLINGS[name]
+    p = _pooling_parameters(name)
     inputs, _ = _pooling_inputs(p, generator(3, name))
     bins = (max(p['pooled'] - 1, 1), p['pooled'])
     out_grad = generator(4, name).standard_normal((len(inputs['rois']), inputs['data'].shape[1]) + bins)
@@ -113,26 +128,37 @@ def integer_pooling(name, dtype=np.float32):
     return Case('ROIPooling', _cast(inputs, dtype), attributes, out_grad.astype(dtype))
 
 
+def _pooling_parameters(name):
+    return dict(POOLINGS, **LARGE_POOLINGS)[name]
+
+
 def _pooling_inputs(p, random):
     data = random.standard_normal((p['batch'], p['dim'] * p['group'] ** 2) + p['size'])
-    rois = boxes(random, p['batch'], (p['size'][0] / p['scale'], p['size'][1] / p['scale']))
+    image_size = p['size'][0] / p['scale'], p['size'][1] / p['scale']
+    rois = boxes(random, p['batch'], image_size, p.get('ordinary', 6))
     return {'data': data, 'rois': rois}, random.standard_normal((len(rois), p['dim'], p['pooled'], p['pooled']))
 
 
-def boxes(random, batch, image_size):
+def boxes(random, batch, image_size, ordinary):
     """(R, 5) RoIs on ``batch`` images of image_size (h, w): ordinary ones and those that detectors meet at the
     border."""
     h, w = image_size
-    corners = random.uniform(0, 1, (6, 2, 2)) * (w - 1, h - 1)
-    ordinary = np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
+    corners = random.uniform(0, 1, (ordinary, 2, 2)) * (w - 1, h - 1)
+    inside = np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
     special = [(0, 0, w - 1, h - 1),                        # the whole image
                (w / 3, h / 3, w / 3, h / 3),                # one image pixel: a bin smaller than a feature pixel
                (2.5, 3.5, w / 2 + 0.5, h / 2 + 0.5),        # halves, which round away from zero
                (-0.4 * w, -7.5, 0.6 * w, 0.7 * h),          # beyond the top left corner
                (0.5 * w, 0.4 * h, 1.3 * w, 1.6 * h),        # beyond the bottom right corner
+               (0.7 * w, 0.6 * h, 0.3 * w, 0.2 * h),        # last corner before the first: taken as 0.1 pixel wide
                (1.5 * w, 1.5 * h, 1.9 * w, 1.9 * h)]        # outside: every bin is empty
-    coordinates = np.concatenate([ordinary, special])
+    coordinates = np.concatenate([inside, special])
     return np.column_stack([np.arange(len(coordinates)) % batch, coordinates])
+
+
+def cast(case, dtype):
+    """The same numbers in another format."""
+    return case._replace(inputs=_cast(case.inputs, dtype), out_grad=case.out_grad.astype(dtype))
 
 
 def _cast(inputs, dtype):
@@ -179,7 +205,8 @@ def oracle(case, dtype=np.float64, **more):
     }[case.operator]
     implied = ('kernel', 'num_filter', 'no_bias', 'no_trans')   # the shapes of the inputs say the same
     arguments = {name: value for name, value in case.attributes.items() if name not in implied}
-    arguments.update(case.inputs, dtype=dtype, **more)
+    arguments.update(case.inputs, dtype=dtype)
+    arguments.update(more)
     if case.operator == 'ModulatedDeformableConvolution':
         arguments['boundary'] = 'v2'
     return forward(**arguments), backward(case.out_grad, **arguments)

@@ -20,5 +20,6 @@ def need_own(operators):
 
 @pytest.fixture(scope='session')
 def bad_input_verdicts(repository):
-    """{name of a bad case: what became of it}; the cases run in processes of their own, so that a crash is a verdict."""
+    """{name of a bad case: what became of it}; the cases run in processes of their own, so that a crash is a
+    verdict."""
     return worker.verdicts(repository)

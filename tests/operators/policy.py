@@ -1,29 +1,38 @@
 """When a float32 result counts as right: not by a tolerance that somebody once chose, but by what float32 can do."""
 import numpy as np
 
-PLAIN_FACTOR = 4      # another order of summation may lose this much more than the plain float32 evaluation does ...
-ROUNDINGS = 4         # ... and a result may be off by this many roundings of its largest value even where that one is lucky
+PLAIN_FACTOR = 4   # another order of summation may lose this much more than the plain evaluation does
+ROUNDINGS = 4      # and be off by this many roundings of the largest value even where the plain one is lucky
 
 
-def assert_exact_enough(actual, exact, plain, what):
-    """The error of ``actual`` against the float64 oracle ``exact`` is at most PLAIN_FACTOR times that of ``plain``.
+def roundings_of_a_sum(terms):
+    """Roundings that adding ``terms`` numbers one after the other may cost: they walk at random, as far as the root."""
+    return max(ROUNDINGS, terms ** 0.5)
 
-    plain is the same formula evaluated in the number format of ``actual``, by NumPy. Errors are the largest over the array.
+
+def assert_exact_enough(actual, exact, plain, what, roundings=ROUNDINGS):
+    """The error of ``actual`` against the float64 oracle ``exact`` is at most PLAIN_FACTOR times that of ``plain``,
+    plus some roundings of the largest value.
+
+    plain is the same formula evaluated in the number format of ``actual``, by NumPy (which sums pairwise: better than
+    one after the other). Errors are the largest over the array.
     """
     assert actual.shape == exact.shape, f'{what}: shape {actual.shape}, expected {exact.shape}'
     assert actual.dtype == plain.dtype, f'{what}: {actual.dtype}, expected {plain.dtype}'
     if not actual.size:
         return
     error, plain_error = np.abs(actual - exact).max(), np.abs(plain - exact).max()
-    allowed = PLAIN_FACTOR * plain_error + ROUNDINGS * np.finfo(actual.dtype).eps * np.abs(exact).max()
+    allowed = PLAIN_FACTOR * plain_error + roundings * np.finfo(actual.dtype).eps * np.abs(exact).max()
     place = np.unravel_index(np.abs(actual - exact).argmax(), actual.shape)
     assert error <= allowed, (f'{what}: error {error:.3g} at {place} ({actual[place]!r} instead of {exact[place]!r}), '
                               f'allowed {allowed:.3g}')
 
 
-def assert_case_exact_enough(result, exact, plain):
-    """The same for (output, gradients) as cases.run and cases.oracle return them."""
+def assert_case_exact_enough(result, exact, plain, **roundings):
+    """The same for (output, gradients) as cases.run and cases.oracle return them; roundings: input -> that of its
+    gradient."""
     assert_exact_enough(result[0], exact[0], plain[0], 'output')
     assert set(result[1]) == set(exact[1])
     for name, gradient in result[1].items():
-        assert_exact_enough(gradient, exact[1][name], plain[1][name], f'gradient of {name}')
+        assert_exact_enough(gradient, exact[1][name], plain[1][name], f'gradient of {name}',
+                            roundings.get(name, ROUNDINGS))
