@@ -2,10 +2,10 @@
 
     python -m lib.dataset.shapes --out data/shapes
 
-writes <out>/VOC2007/{JPEGImages,Annotations,ImageSets/Main/{train,test}.txt} and shapes.json, which says what was made and
-by which version of the generator. The same seed gives the same bytes on one machine; a larger set begins with the images
-of a smaller one. Every object carries its geometry (scale, rotation, bend, aspect, visible part) in <geometry>, so that
-results can be split by it.
+writes <out>/VOC2007/{JPEGImages,Annotations,ImageSets/Main/{train,test}.txt} and shapes.json, which says what was made
+and by which version of the generator. The same seed gives the same bytes on one machine; a larger set begins with the
+images of a smaller one. Every object carries its geometry (scale, rotation, bend, aspect, visible part) in <geometry>, so
+that results can be split by it.
 """
 import argparse
 import contextlib
@@ -41,7 +41,7 @@ class Shapes(PascalVOC):
 
     @classmethod
     def from_config(cls, dataset, image_set):
-        """Generate in dataset.dataset_path unless it is there; for numbers other than DEFAULTS call ``generate`` before."""
+        """Generates in dataset.dataset_path what is not there; for other numbers than DEFAULTS call ``generate`` first."""
         year = image_set.partition('_')[0]
         stored = _marker(_folder(dataset.dataset_path, year))
         wanted = stored['parameters'] if stored else DEFAULTS
@@ -107,8 +107,8 @@ def _tile(folder, image_id, boxes):
 
 def _check(train, test, size):
     if train < 1 or test < 1 or size < 64:
-        raise UserError(f'shapes: {train} training and {test} test images of {size} pixels; expected at least one image '
-                        'each and 64 pixels')
+        raise UserError(f'shapes: {train} training and {test} test images of {size} pixels; expected at least one image'
+                        ' each and 64 pixels')
 
 
 def _folder(root, year):

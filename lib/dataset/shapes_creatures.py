@@ -1,12 +1,12 @@
 """The five creatures of the generated data set.
 
 Each has a surface of its own (bands, stripes, dots, suckers, beads) and a colour family, so that a small piece of it
-tells the class, and a geometry that varies: size, rotation, bend, elongation, the position of its parts. Only the geometry
-tells the box.
+tells the class, and a geometry that varies: size, rotation, bend, elongation, the position of its parts. Only the
+geometry tells the box.
 
 A creature is a list of parts in the order of painting, in units of its own length; it is scaled as a whole so that its
-box has the wanted longer side. A part is (paint, strands): ``paint(canvas, field)`` covers the union of the strands, each
-given as points (n, 2) and radii (n,).
+box has the wanted longer side. A part is (paint, strands): ``paint(canvas, field)`` covers the union of the strands,
+each given as points (n, 2) and radii (n,).
 """
 from collections import namedtuple
 
@@ -219,8 +219,9 @@ def _plain(colour, **options):
 
 def _eyes(centres, radius, gaze):
     """White balls with dark pupils that look along ``gaze``."""
+    pupils = [centre + 0.3 * radius * gaze for centre in centres]
     return [_part(_plain(WHITE, gloss=0, outline=0.3), *((centre, radius) for centre in centres)),
-            _part(_plain(BLACK, gloss=0.8, outline=0), *((centre + 0.3 * radius * gaze, 0.6 * radius) for centre in centres))]
+            _part(_plain(BLACK, gloss=0.8, outline=0), *((pupil, 0.6 * radius) for pupil in pupils))]
 
 
 def _profile(t, knots, values):

@@ -11,14 +11,14 @@ import numpy as np
 MARGIN = 3                                              # pixels around an object for its anti-aliased edge and shadow
 LIGHT = np.array([-0.48, -0.62, 0.62], np.float32)      # from the upper left, towards the viewer
 
-Strand = namedtuple('Strand', 'points tangents radii along reach length')
-"""points (n, 2), unit tangents (n, 2), radii (n,) in pixels; along (n,): 0..1 from start to end; reach (n,): half the way to
-the neighbours in pixels; length (n,): of the whole strand in pixels, at least 1."""
+Strand = namedtuple('Strand', 'points tangents radii along back ahead length')
+"""points (n, 2), unit tangents (n, 2), radii (n,) in pixels; along (n,): 0..1 from start to end; back, ahead (n,): half
+the way to the neighbour before and after, 0 at the ends; length (n,): of the whole strand in pixels, at least 1."""
 
 Field = namedtuple('Field', 'window along across depth normal radius')
 """What each pixel of ``window`` (two slices) sees of the nearest strand, arrays (h, w):
-along: 0..1 from the strand's start to its end; across: -1..1, left to right edge; depth: pixels inside the edge (negative outside);
-normal: (h, w, 3) of the round surface; radius: of the strand there."""
+along: 0..1 from the strand's start to its end; across: -1..1 from its left to its right edge; depth: pixels inside the
+edge (negative outside); normal: (h, w, 3) of the round surface; radius: of the strand there."""
 
 
 def hsv(hue, saturation, value):
@@ -61,8 +61,8 @@ def strand(points, radii):
     """Strand through ``points`` (n, 2) with radii (n,) or one number."""
     points = np.asarray(points, np.float32).reshape(-1, 2)
     count = len(points)
-    rows = np.zeros((4, count), np.float32)
-    rows[0], rows[3] = radii, 1
+    rows = np.zeros((5, count), np.float32)
+    rows[0], rows[4] = radii, 1
     if count == 1:
         return Strand(points, np.array([[1, 0]], np.float32), *rows)
     steps = points[1:] - points[:-1]
@@ -72,10 +72,9 @@ def strand(points, radii):
     tangents[0], tangents[-1], tangents[1:-1] = steps[0], steps[-1], steps[1:] + steps[:-1]
     tangents /= np.maximum(np.sqrt((tangents ** 2).sum(axis=1)), 1e-6)[:, None]
     rows[1, 1:] = lengths.cumsum()
-    rows[3] = max(rows[1, -1], 1)
-    rows[1] /= rows[3]
-    rows[2, :-1] = lengths / 2
-    rows[2, -1] = lengths[-1] / 2
+    rows[4] = max(rows[1, -1], 1)
+    rows[1] /= rows[4]
+    rows[2, 1:] = rows[3, :-1] = lengths / 2
     return Strand(points, tangents, *rows)
 
 
@@ -112,7 +111,7 @@ class Canvas:
         return _look_up((slice(y1, y2), slice(x1, x2)), distance.argmin(axis=2), samples)
 
     def paint(self, field, colour, gloss=0.35, outline=0.55):
-        """Fill a field with ``colour`` ((3,) or (h, w, 3)), shaded by its normals, with a dark rim of about one pixel."""
+        """Fill a field with ``colour`` ((3,) or (h, w, 3)), shaded by its normals, with a dark rim about a pixel wide."""
         light = np.maximum(field.normal @ LIGHT, 0)
         rim = outline * (1 - ramp(0.2, np.minimum(np.maximum(field.radius * 0.35, 1.0), 2.2), field.depth))
         dim = 1 - 0.8 * rim
@@ -121,7 +120,7 @@ class Canvas:
 
     @classmethod
     def around(cls, strands):
-        """The smallest canvas that holds strands ((n, 2) points, (n,) radii), and the place of its corner (x, y) in their frame."""
+        """A canvas that just holds ``strands`` (see ``bounds``), and the place of its corner (x, y) in their frame."""
         low, high = bounds(strands)
         corner = np.floor(low).astype(int) - MARGIN
         return cls(*(np.ceil(high).astype(int) + MARGIN + 1 - corner)), corner
@@ -132,20 +131,20 @@ class Canvas:
 
 
 def _look_up(window, nearest, samples):
-    """Field from the index (h, w) of the sample nearest to each pixel, moved along its tangent to the pixel's foot point."""
+    """Field from the index (h, w) of each pixel's nearest sample, moved along its tangent to the pixel's foot point."""
     rows, columns = np.arange(window[0].start, window[0].stop)[:, None], np.arange(window[1].start, window[1].stop)
     centre, tangent, radius = samples.points[nearest], samples.tangents[nearest], samples.radii[nearest]
     vector = -centre
     vector[..., 0] += columns
     vector[..., 1] += rows
-    reach = samples.reach[nearest]
-    shift = np.minimum(np.maximum((vector * tangent).sum(axis=-1), -reach), reach)
+    shift = np.minimum(np.maximum((vector * tangent).sum(axis=-1), -samples.back[nearest]), samples.ahead[nearest])
     vector = vector - shift[..., None] * tangent
     length = np.sqrt((vector ** 2).sum(axis=-1))
     flat = vector / np.maximum(np.maximum(length, radius), 1e-6)[..., None]
     normal = np.dstack([flat, np.sqrt(np.maximum(1 - (flat ** 2).sum(axis=-1), 0))])
     across = (tangent[..., 0] * vector[..., 1] - tangent[..., 1] * vector[..., 0]) / radius
-    return Field(window, samples.along[nearest] + shift / samples.length[nearest], across, radius - length, normal, radius)
+    along = samples.along[nearest] + shift / samples.length[nearest]
+    return Field(window, along, across, radius - length, normal, radius)
 
 
 def lay(image, canvas, x, y, shadow=0.0):

@@ -14,7 +14,7 @@ from lib.errors import UserError
 
 SceneObject = namedtuple('SceneObject', 'name box geometry')
 """box: x1 y1 x2 y2, 0-based inclusive, tight around the object's own mask before anything covers it; geometry: dict of
-scale (longer side in pixels), rotation, bend (degrees), aspect, visible (0..1, the part of the mask that nothing covers)."""
+scale (longer side in pixels), rotation, bend (degrees), aspect, visible (0..1, the part that nothing covers)."""
 
 PHOTOS = ('chelsea.png', 'coffee.png', 'rocket.jpg')                                # in colour
 TEXTURES = ('brick.png', 'grass.png', 'gravel.png', 'moon.png')                     # grey, to be tinted
@@ -56,7 +56,7 @@ def _photo(name):
 
 
 def background(rng, size):
-    """A random piece of a photograph, turned, blurred and low in contrast: objects stand out -> (size, size, 3) 0..1."""
+    """A random piece of a photograph, turned, blurred and low in contrast, so that objects stand out -> 0..1."""
     name = (PHOTOS + TEXTURES)[rng.integers(len(PHOTOS) + len(TEXTURES))]
     photo = _photo(name)
     height, width = photo.shape[:2]

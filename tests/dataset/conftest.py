@@ -25,7 +25,8 @@ class VocTree:
         lines = ['<annotation>', f'<size><width>{width}</width><height>{height}</height><depth>3</depth></size>']
         for name, x1, y1, x2, y2, *difficult in objects:
             lines += ['<object>', f'<name>{name}</name>', f'<difficult>{int(any(difficult))}</difficult>',
-                      f'<bndbox><xmin>{x1}</xmin><ymin>{y1}</ymin><xmax>{x2}</xmax><ymax>{y2}</ymax></bndbox>', '</object>']
+                      f'<bndbox><xmin>{x1}</xmin><ymin>{y1}</ymin><xmax>{x2}</xmax><ymax>{y2}</ymax></bndbox>',
+                      '</object>']
         self.xml_path(image_id).write_text('\n'.join(lines + ['</annotation>']))
 
     def add(self, image_id, *objects):
@@ -45,8 +46,8 @@ class VocTree:
         return self.folder / 'ImageSets' / 'Main' / f'{name}.txt'
 
     def cfg(self, image_set='2007_trainval', test_image_set='2007_test', classes=CLASSES, flip=True):
-        dataset = dict(dataset='PascalVOC', image_set=image_set, test_image_set=test_image_set, root_path=str(self.root),
-                       dataset_path=str(self.root), NUM_CLASSES=len(classes) + 1, CLASSES=list(classes))
+        dataset = dict(dataset='PascalVOC', image_set=image_set, test_image_set=test_image_set,
+                       root_path=str(self.root), dataset_path=str(self.root), NUM_CLASSES=len(classes) + 1, CLASSES=list(classes))
         return EasyDict(dataset=dataset, TRAIN=dict(FLIP=flip, FG_THRESH=0.5, BG_THRESH_HI=0.5, BG_THRESH_LO=0.0))
 
 

@@ -10,7 +10,12 @@ def parses(monkeypatch):
     """Names of the files parsed so far: a hit of the cache parses none."""
     paths = []
     original = pascal_voc.parse_annotation
-    monkeypatch.setattr(pascal_voc, 'parse_annotation', lambda content, path: paths.append(path) or original(content, path))
+
+    def counted(content, path):
+        paths.append(path)
+        return original(content, path)
+
+    monkeypatch.setattr(pascal_voc, 'parse_annotation', counted)
     return paths
 
 

@@ -1,4 +1,4 @@
-"""Layout and rules of VOC data as the original reads them (0-based uint16 boxes, difficult dropped), and its faults by name."""
+"""Layout and rules of VOC data as the original reads it (0-based uint16 boxes, difficult dropped); faults by name."""
 import numpy as np
 import pytest
 

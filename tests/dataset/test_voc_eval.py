@@ -76,12 +76,11 @@ def test_damaged_result_file_is_named(tmp_path):
 
 def detections(tree, cat=(), dog=()):
     empty = np.zeros((0, 5), np.float32)
-    rows = {1: cat, 2: dog}
-    return [[empty] * 2] + [[np.array(rows[c].get(i, empty), np.float32) if rows[c] else empty for i in 'ab'] for c in (1, 2)]
+    return [[empty] * 2] + [[np.array(dict(rows).get(i, empty), np.float32) for i in 'ab'] for rows in (cat, dog)]
 
 
 def test_evaluation_of_an_image_set(tree, tmp_path):
-    """The cat of 'a' is found twice (second hit false); the dog of 'b' at IoU 0.6; the difficult dog of 'a' is ignored."""
+    """The cat of 'a' is found twice (second hit false), the dog of 'b' at IoU 0.6; that of 'a' is difficult."""
     imdb = get_imdb(tree.cfg(), '2007_trainval')
     boxes = detections(tree, cat={'a': [[0, 0, 19, 29, .9], [0, 0, 19, 28, .8]]},
                        dog={'a': [[4, 4, 59, 39, .95]], 'b': [[10, 5, 29, 16, .5]]})
