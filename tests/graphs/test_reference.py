@@ -1,0 +1,110 @@
+"""Outputs and gradients of filled networks against those of the original's graphs, where its results are at hand.
+
+Tolerances: RoIs 0.01 pixel in the same order, probabilities 1e-4, box deltas 5e-4, gradient norms 2e-3 of their size. When
+suppression leaves fewer RoIs than asked for, the rest is random repetition and is left out.
+"""
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.graphs.conftest import VOC_DCN
+
+REFERENCE = Path(__file__).resolve().parents[3] / 'shared' / 'reference'
+pytestmark = pytest.mark.skipif(not REFERENCE.is_dir(), reason='the outputs of the original are not here')
+
+
+@pytest.mark.parametrize('case', [
+    'rfcn__deform_conv_demo__seed0', 'rfcn__deform_psroi_demo__seed0',
+    'rfcn__resnet_v1_101_voc0712_rfcn_dcn_end2end_ohem__seed0__post200',
+    'rfcn__resnet_v1_101_voc0712_rfcn_end2end_ohem__seed0'])
+def test_outputs_equal_the_original(case, network):
+    from tests.graphs.runs import pictured, run
+    reference = np.load(REFERENCE / f'{case}.npz')
+    meta = json.loads(str(reference['meta']))
+    _, made = network(meta['yaml'], [f'TEST.RPN_POST_NMS_TOP_N={meta["post_nms"]}'], False)
+    outputs, _ = run(made, pictured(224, 320))
+    assert list(outputs) == meta['outputs']
+    rois = reference['out_rois_output']
+    count = distinct(rois)
+    assert count > 100      # enough to compare
+    compare(outputs.pop('rois_output')[:count], rois[:count], 0.01)
+    compare(outputs.pop('cls_prob_reshape_output')[:, :count], reference['out_cls_prob_reshape_output'][:, :count], 1e-4)
+    compare(outputs.pop('bbox_pred_reshape_output')[:, :count], reference['out_bbox_pred_reshape_output'][:, :count], 5e-4)
+    for name, found in outputs.items():     # the demos' offsets, in cells or in parts of the RoI
+        rows = count if name == 'rfcn_cls_offset_output' else None
+        compare(found[:rows], reference['out_' + name][:rows], 1e-3)
+
+
+@pytest.fixture(scope='module')
+def training(network):
+    """Reference and our own training pass on the reference's proposals, whose padding is random."""
+    import mxnet as mx
+
+    from tests.graphs.runs import run
+    from tests.graphs.filling import picture
+    reference = np.load(REFERENCE / f'train__rfcn__{VOC_DCN}__seed0.npz')
+    cfg, made = network(VOC_DCN)
+    made._proposals = lambda *args, **kwargs: mx.sym.Variable('rois')
+    made.get_symbol(cfg, True)
+    inputs = {name[3:]: reference[name] for name in reference.files if name.startswith('in_')}
+    inputs.pop('im_info')       # only the proposals use it
+    watch = [f'custom0_{name}' for name in ('rois_output', 'label', 'bbox_target', 'bbox_weight')]
+    watch += ['custom1_labels_ohem', 'custom1_bbox_weights_ohem']
+    given = {'data': picture(224, 320), 'rois': reference['cust_rois_output'], **inputs}
+    return reference, run(made, given, gradients=True, watch=watch)
+
+
+def test_training_proposals_equal_the_original(network):
+    from tests.graphs.runs import pictured, run
+    reference = np.load(REFERENCE / f'train__rfcn__{VOC_DCN}__seed0.npz')
+    _, made = network(VOC_DCN, (), False)       # the same numbers of boxes before and after suppression in test mode
+    rois = reference['cust_rois_output']
+    count = distinct(rois)
+    found, _ = run(made, pictured(224, 320))
+    compare(found['rois_output'][:count], rois[:count], 0.01)
+
+
+def test_targets_and_hard_examples_equal_the_original(training):
+    reference, (found, _) = training
+    for name in ('custom0_rois_output', 'custom0_label', 'custom0_bbox_target', 'custom0_bbox_weight',
+                 'custom1_labels_ohem', 'custom1_bbox_weights_ohem'):
+        compare(found[name], reference['cust_' + name], 1e-4)
+
+
+def test_gradients_equal_the_original(training):
+    reference, (_, gradients) = training
+    names = [str(name) for name in reference['grad_names']]
+    assert set(names) == set(gradients)
+    norms = np.array([np.sqrt((gradients[name].astype(np.float64) ** 2).sum()) for name in names])
+    np.testing.assert_allclose(norms, reference['grad_l2'], rtol=2e-3)
+    largest = np.array([np.abs(gradients[name]).max() for name in names])
+    np.testing.assert_allclose(largest, reference['grad_absmax'], rtol=1e-2)
+
+
+def test_metrics_of_the_training_outputs_equal_the_original(training):
+    reference, (found, _) = training
+    metrics = json.loads(str(reference['meta']))['metrics']
+    label = found['blockgrad0_output'].ravel()
+    probability = found['cls_prob_reshape_output'].reshape(len(label), -1)
+    kept = label >= 0
+    likelihood = probability[kept, label[kept].astype(int)]
+    assert np.isclose(-np.log(likelihood + 1e-14).mean(), metrics['RCNNLogLoss'], rtol=1e-4)
+    assert np.isclose(found['bbox_loss_reshape_output'].sum() / kept.sum(), metrics['RCNNL1Loss'], rtol=1e-4)
+    anchors = reference['in_label'].ravel() >= 0
+    assert np.isclose(found['rpn_bbox_loss_output'].sum() / anchors.sum(), metrics['RPNL1Loss'], rtol=1e-4)
+
+
+def distinct(rois):
+    """Number of RoIs before the first repetition."""
+    seen = set()
+    for count, row in enumerate(map(tuple, rois)):
+        if row in seen:
+            return count
+        seen.add(row)
+    return len(rois)
+
+
+def compare(found, expected, tolerance):
+    np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance)
