@@ -1,6 +1,6 @@
 """Class names of a configuration's data set, without its files: what a detector needs to name what it finds."""
 from lib.dataset.pascal_voc import VOC_CLASSES
-from lib.dataset.shapes import CLASSES as SHAPES_CLASSES
+from lib.dataset.shapes import SHAPES_CLASSES
 from lib.errors import UserError
 
 # the 80 categories of COCO's instances files, in the order of their ids
