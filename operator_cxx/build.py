@@ -34,7 +34,9 @@ CORE, BINDINGS = 'libdcn.so', 'libdcn_mxnet.so'
 JOBS = 2  # bindings need about 0.7 GB each while they compile
 
 COMMON_FLAGS = ['-std=c++17', '-fPIC', '-fvisibility=hidden', '-Wall']
-CORE_FLAGS = ['-O3', '-fno-math-errno', '-ffp-contract=fast']
+# NaN and infinity keep their meaning; only traps and errno, which nobody reads, may go: without that no loop with a selection
+# becomes vectors.
+CORE_FLAGS = ['-O3', '-fno-math-errno', '-fno-trapping-math', '-ffp-contract=fast']
 # The wheel was built with the old string ABI and with these switches; its headers must be read the same way. Unique symbols would
 # be shared with libmxnet although this library is loaded locally.
 BINDING_FLAGS = [

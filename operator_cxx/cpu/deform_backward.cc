@@ -217,7 +217,7 @@ class BackwardPass {
   }
 
   static T weighted_sum(const typename S::Vector* dot, const T (*weight)[SampleTile<T>::kCapacity], int i) {
-    return S::sum(weight[0][i] * dot[0] + weight[1][i] * dot[1] + weight[2][i] * dot[2] + weight[3][i] * dot[3]);
+    return sum<T>(weight[0][i] * dot[0] + weight[1][i] * dot[1] + weight[2][i] * dot[2] + weight[3][i] * dot[3]);
   }
 
   // Adds each unfolded gradient to the pixels that its sample came from. Corners may coincide, so they are served in turn.

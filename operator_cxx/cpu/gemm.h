@@ -23,8 +23,9 @@ constexpr int kDepth = 256;
 template <typename T>
 constexpr int kTileStride = kDepth + Simd<T>::kLanes;
 
+// Not inlined: among the registers of a caller the accumulators would not all find one.
 template <typename T, int RowStride, int StepStride>
-inline void multiply_block(int depth, const T* a, const T* panel, T* c, ptrdiff_t c_stride, bool add) {
+__attribute__((noinline)) void multiply_block(int depth, const T* a, const T* panel, T* c, ptrdiff_t c_stride, bool add) {
   using S = Simd<T>;
   typename S::Vector sum[kRows][2];
 #pragma GCC unroll 14
@@ -48,7 +49,6 @@ inline void multiply_block(int depth, const T* a, const T* panel, T* c, ptrdiff_
 }
 
 // C (row_blocks * kRows, panels * kPanel) from A tiles and `panels` packed panels that lie panel_stride elements apart.
-// BlockStride: elements from one block of kRows rows of A to the next.
 template <typename T, int RowStride, int StepStride>
 inline void multiply(int row_blocks, int panels, int depth, const T* a, const T* panel, ptrdiff_t panel_stride, T* c,
                      ptrdiff_t c_stride, bool add) {

@@ -1,8 +1,10 @@
 // Vectors of the widest kind that this build may use, written with the compilers' own vector types: no intrinsics, any processor.
 #pragma once
 
+#include <stddef.h>
 #include <string.h>
 
+#include <type_traits>
 #include <utility>
 
 namespace dcn {
@@ -44,26 +46,39 @@ struct Simd {
       memcpy(to, &v, count * sizeof(T));
     }
   }
-  static inline T sum(Vector v) {
-    T total = 0;
-    for (int lane = 0; lane < kLanes; ++lane) total += v[lane];
-    return total;
-  }
 };
 
+// Lanes of a and b in a fixed order; lane numbers from kLanes on are those of b.
 template <typename T, int... Lane>
-inline typename Simd<T>::Vector interleave(typename Simd<T>::Vector a, typename Simd<T>::Vector b, int half,
+inline typename Simd<T>::Vector shuffle(typename Simd<T>::Vector a, typename Simd<T>::Vector b, std::integer_sequence<int, Lane...>) {
+#if defined(__clang__)
+  return __builtin_shufflevector(a, b, Lane...);
+#else
+  typedef typename std::conditional<sizeof(T) == 4, int, long long>::type Index;
+  typedef Index Mask __attribute__((vector_size(kVectorBytes)));
+  return __builtin_shuffle(a, b, Mask{Lane...});
+#endif
+}
+
+// a0 b0 a1 b1 ... of the lower (kHalf = 0) or upper (1) halves of a and b.
+template <typename T, int kHalf, int... Lane>
+inline typename Simd<T>::Vector interleave(typename Simd<T>::Vector a, typename Simd<T>::Vector b,
                                            std::integer_sequence<int, Lane...>) {
   constexpr int kLanes = Simd<T>::kLanes;
-#if defined(__clang__)
-  return half ? __builtin_shufflevector(a, b, (Lane / 2 + kLanes / 2 + Lane % 2 * kLanes)...)
-              : __builtin_shufflevector(a, b, (Lane / 2 + Lane % 2 * kLanes)...);
-#else
-  using Index = typename std::conditional<sizeof(T) == 4, int, long long>::type;
-  typedef Index Mask __attribute__((vector_size(kVectorBytes)));
-  return half ? __builtin_shuffle(a, b, Mask{(Lane / 2 + kLanes / 2 + Lane % 2 * kLanes)...})
-              : __builtin_shuffle(a, b, Mask{(Lane / 2 + Lane % 2 * kLanes)...});
-#endif
+  return shuffle<T>(a, b, std::integer_sequence<int, (Lane / 2 + kHalf * kLanes / 2 + Lane % 2 * kLanes)...>());
+}
+
+template <typename T, int kDistance, int... Lane>
+inline typename Simd<T>::Vector add_neighbours(typename Simd<T>::Vector v, std::integer_sequence<int, Lane...> lanes) {
+  v += shuffle<T>(v, v, std::integer_sequence<int, (Lane ^ kDistance)...>());
+  if constexpr (kDistance > 1) return add_neighbours<T, kDistance / 2>(v, lanes);
+  return v;
+}
+
+// Sum of all lanes, as a tree.
+template <typename T>
+inline T sum(typename Simd<T>::Vector v) {
+  return add_neighbours<T, Simd<T>::kLanes / 2>(v, std::make_integer_sequence<int, Simd<T>::kLanes>())[0];
 }
 
 // Transposes a square of kLanes vectors in registers: log2(kLanes) rounds, each of which interleaves the two halves.
@@ -74,8 +89,8 @@ inline void transpose_square(typename Simd<T>::Vector* square) {
   for (int round = 1; round < kLanes; round *= 2) {
     typename Simd<T>::Vector next[kLanes];
     for (int i = 0; i < kLanes / 2; ++i) {
-      next[2 * i] = interleave<T>(square[i], square[i + kLanes / 2], 0, Lanes());
-      next[2 * i + 1] = interleave<T>(square[i], square[i + kLanes / 2], 1, Lanes());
+      next[2 * i] = interleave<T, 0>(square[i], square[i + kLanes / 2], Lanes());
+      next[2 * i + 1] = interleave<T, 1>(square[i], square[i + kLanes / 2], Lanes());
     }
     for (int i = 0; i < kLanes; ++i) square[i] = next[i];
   }

@@ -1,7 +1,8 @@
 // Bilinear sampling of a feature map at a fractional position, one axis at a time, and what happens at the border.
 //
 // A sample is  v(y, x) = sum over corners (i, j) of  wy_i * wx_j * v_ij  with i, j in {low, high}. Its derivative along y is the same
-// sum with the slopes sy_i in place of the weights wy_i. Everything is plain arithmetic without branches, for host and device alike.
+// sum with the slopes sy_i in place of the weights wy_i. Everything is arithmetic and selection without branches (hence & for &&),
+// so that a CPU computes samples by vectors and a GPU without divergence.
 //
 //   rule  position h             value              slope
 //   v1    h < 0, h >= size       nothing            0
@@ -24,24 +25,30 @@ struct AxisSample {
   int low, high;               // always valid indices, also outside, so that no read can go wrong
   T weight_low, weight_high;
   T slope_low, slope_high;
-  bool inside;
+  int inside;
 };
+
+// The nearest number in [least, most], and least for what is not a number: the position may then be converted to int.
+template <typename T>
+DCN_HD T clamp(T position, T least, T most) {
+  const T above = position > least ? position : least;
+  return above < most ? above : most;
+}
 
 // Border rule of the original: samples in [0, size), clamped to the last row.
 struct BoundaryV1 {
   template <typename T>
   static DCN_HD AxisSample<T> sample(T position, int size) {
+    const T clamped = clamp(position, T(0), T(size - 1));
     AxisSample<T> s;
-    s.inside = position >= T(0) && position < T(size);
-    const T safe = s.inside ? position : T(0);  // converting anything else to int would be undefined
-    s.low = static_cast<int>(safe);             // truncation is floor, since safe >= 0
-    const bool clamped = s.low >= size - 1;
-    const T fraction = clamped ? T(0) : safe - T(s.low);
-    s.high = clamped ? s.low : s.low + 1;
-    s.weight_low = T(1) - fraction;
-    s.weight_high = fraction;
-    s.slope_low = clamped ? T(0) : T(-1);
-    s.slope_high = clamped ? T(0) : T(1);
+    s.inside = (position >= T(0)) & (position < T(size));
+    s.low = static_cast<int>(clamped);  // truncation is floor, since clamped >= 0
+    const int last = s.low == size - 1;
+    s.high = s.low + 1 - last;
+    s.weight_high = clamped - T(s.low);
+    s.weight_low = T(1) - s.weight_high;
+    s.slope_high = T(1 - last);
+    s.slope_low = -s.slope_high;
     return s;
   }
 };
@@ -50,18 +57,18 @@ struct BoundaryV1 {
 struct BoundaryV2 {
   template <typename T>
   static DCN_HD AxisSample<T> sample(T position, int size) {
+    const T clamped = clamp(position, T(-1), T(size));
     AxisSample<T> s;
-    s.inside = position > T(-1) && position < T(size);
-    const T safe = s.inside ? position : T(0);
-    const int low = static_cast<int>(floor(safe));
-    const bool low_inside = low >= 0, high_inside = low + 1 < size;
-    const T fraction = safe - T(low);
-    s.weight_low = low_inside ? T(1) - fraction : T(0);
-    s.weight_high = high_inside ? fraction : T(0);
-    s.slope_low = low_inside ? T(-1) : T(0);
-    s.slope_high = high_inside ? T(1) : T(0);
-    s.low = low_inside ? low : 0;
-    s.high = high_inside ? low + 1 : size - 1;
+    s.inside = (position > T(-1)) & (position < T(size));
+    const int low = static_cast<int>(floor(clamped)), high = low + 1;
+    const int low_inside = (low >= 0) & (low < size), high_inside = high < size;
+    const T fraction = clamped - T(low);
+    s.weight_low = T(low_inside) * (T(1) - fraction);
+    s.weight_high = T(high_inside) * fraction;
+    s.slope_low = -T(low_inside);
+    s.slope_high = T(high_inside);
+    s.low = clamp(low, 0, size - 1);  // a corner outside has weight 0 and reads the one inside
+    s.high = clamp(high, 0, size - 1);
     return s;
   }
 };
@@ -72,14 +79,14 @@ struct BilinearSample {
   int pixel[4];                  // y * width + x
   T weight[4];                   // value = sum weight * v
   T slope_y[4], slope_x[4];      // d value / dy = sum slope_y * v, likewise x
-  bool inside;                   // else value and both derivatives are 0
+  int inside;                    // else value and both derivatives are 0
 };
 
 template <typename Boundary, typename T>
 DCN_HD BilinearSample<T> bilinear_sample(T y, T x, int height, int width) {
   const AxisSample<T> v = Boundary::template sample<T>(y, height), h = Boundary::template sample<T>(x, width);
   BilinearSample<T> s;
-  s.inside = v.inside && h.inside;
+  s.inside = v.inside & h.inside;
   s.pixel[0] = v.low * width + h.low;
   s.pixel[1] = v.low * width + h.high;
   s.pixel[2] = v.high * width + h.low;
