@@ -21,29 +21,40 @@ class Detector:
 
     cfg: configuration (lib.config.load_config); params: path of a ``.params`` file, or (arg_params, aux_params) with the *_test weights in place;
     ctx: mx context, the CPU by default; thresh: detections up to this score are dropped. ``class_names[0]`` is the background.
+    layers: names of inner outputs ('res5a_branch2b_offset_output') that :meth:`outputs` shall give besides those of the test graph.
     """
 
-    def __init__(self, cfg, params, ctx=None, thresh=1e-3):
+    def __init__(self, cfg, params, ctx=None, thresh=1e-3, layers=()):
         self.cfg, self.thresh = cfg, thresh
         from lib.dataset.class_names import class_names
         self.class_names = class_names(cfg.dataset)
         if isinstance(params, (str, os.PathLike)):
             params = read_params(params, process=True)
-        self.symbol = checked_symbol(cfg, *params)
+        self.symbol = with_layers(checked_symbol(cfg, *params), layers)
         self.predictor = Predictor(self.symbol, ctx or mx.cpu(), *params)
 
     def detect(self, image):
         """Detections on ``image``: a path, or an array (H, W, 3) uint8 BGR; gray (H, W) and BGRA images are taken as well."""
-        image = bgr_image(image)
-        cfg = self.cfg
-        short, longest = (cfg.get('TEST_SCALES') or cfg.SCALES)[0]
-        inputs, scale = network_input(image, short, longest, cfg.network.IMAGE_STRIDE, cfg.network.PIXEL_MEANS)
-        scores, boxes = im_detect(self.predictor.predict(inputs), inputs['data'].shape[2:], scale)
+        cfg, (outputs, scale, size) = self.cfg, self.outputs(image)
+        scores, boxes = im_detect(outputs, size, scale)
         found = select(scores, boxes, self.thresh, cfg.TEST.NMS, cfg.TEST.max_per_image, cfg.CLASS_AGNOSTIC)
         rows = np.concatenate(found)
         classes = np.concatenate([np.full(len(dets), j, np.int32) for j, dets in enumerate(found)])
         order = np.argsort(-rows[:, 4], kind='stable')
         return Detections(rows[order, :4], rows[order, 4], classes[order])
+
+    def outputs(self, image):
+        """What the network itself says of ``image``: {output name: numpy array}, the scale of its input and that input's (height, width)."""
+        cfg = self.cfg
+        short, longest = (cfg.get('TEST_SCALES') or cfg.SCALES)[0]
+        inputs, scale = network_input(bgr_image(image), short, longest, cfg.network.IMAGE_STRIDE, cfg.network.PIXEL_MEANS)
+        return self.predictor.predict(inputs), scale, inputs['data'].shape[2:]
+
+
+def with_layers(symbol, layers):
+    """``symbol`` with the outputs of inner ``layers`` added to its own."""
+    internals = symbol.get_internals()
+    return mx.sym.Group([symbol, *(internals[name] for name in layers)]) if layers else symbol
 
 
 def bgr_image(image):

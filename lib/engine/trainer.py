@@ -3,7 +3,7 @@ import mxnet as mx
 import numpy as np
 
 from lib.engine.executors import DeviceExecutors
-from lib.engine.updater import Updater
+from lib.engine.updater import Updater, layout_of, multipliers
 from lib.errors import UserError
 
 
@@ -15,19 +15,24 @@ def fixed_names(symbol, fixed, inputs=()):
 class Trainer:
     """Parameters on every device, gradients summed over devices, one update.
 
-    symbol: the training graph; arg_params, aux_params: {name: NDArray}; fixed: substrings of the names that are not trained.
-    Loss normalisation is per device and the sum is not averaged (the original's rule), so the step grows with the number of devices.
+    symbol: the training graph; arg_params, aux_params: {name: NDArray}; fixed: substrings of the names that are not trained. Loss
+    normalisation is per device and the sum is not averaged (the original's rule), so the step grows with the number of devices.
     """
 
     def __init__(self, symbol, contexts, arg_params, aux_params, fixed=(), optimizer='sgd', momentum=0.9, wd=0.0005, clip_norm=None):
-        self.symbol = symbol
-        self.fixed = fixed_names(symbol, fixed)
+        self.symbol, self.fixed = symbol, fixed_names(symbol, fixed)
         trainable = [name for name in symbol.list_arguments() if name in arg_params and name not in set(self.fixed)]
-        self.devices = [DeviceExecutors(symbol, context, arg_params, aux_params, trainable) for context in contexts]
+        groups = multipliers(symbol, trainable)
+        layout = layout_of(groups, arg_params)
+        self.devices = [DeviceExecutors(symbol, context, arg_params, aux_params, layout) for context in contexts]
+        self.updater = Updater(layout, list(groups), contexts[0], optimizer, momentum, wd, clip_norm)
         # two CPU contexts have two engine threads, and the wheel's OpenBLAS must not be entered by both
         self._one_at_a_time = len(contexts) > 1 and contexts[0].device_type == 'cpu'
-        self.updater = Updater(symbol, {name: self.devices[0].params[name] for name in trainable}, optimizer, momentum, wd, clip_norm)
-        self._pending = False
+
+    def reserve(self, shapes):
+        """Bind at the largest input ``shapes`` {name: shape} first, so that every executor works in the same memory."""
+        for device in self.devices:
+            device.executor({name: shapes[name] for name in device.inputs})
 
     def forward_backward(self, inputs):
         """inputs: one {name: array} per device. Returns the outputs of each device as numpy arrays; gradients may still be on their way."""
@@ -44,20 +49,18 @@ class Trainer:
         """Sum the gradients on the first device, update there, copy the parameters to the others."""
         first, others = self.devices[0], self.devices[1:]
         for device in others:
-            for name, grad in device.grads.items():
-                first.grads[name] += grad.as_in_context(first.context)
-        self.updater.update(first.grads, lr)
+            first.grads.flat[:] += device.grads.flat.as_in_context(first.context)
+        self.updater.update(first.trained, first.grads, lr)
         for device in others:
-            for name in device.grads:
-                first.params[name].copyto(device.params[name])
+            first.trained.flat.copyto(device.trained.flat)
 
     def _check_finite(self, outputs):
         for device in outputs:
             for name, values in zip(self.symbol.list_outputs(), device):
                 if not np.isfinite(values.sum(dtype=np.float64)):
                     raise UserError(
-                        f'update {self.updater.count + 1}: the output {name} is not finite; the parameters were not updated and no checkpoint was '
-                        'written. Lower TRAIN.lr, set TRAIN.clip_gradient, or look at the images of this batch with "dcn validate".')
+                        f'update {self.updater.count + 1}: the output {name} is not finite; the parameters were not updated and no '
+                        'checkpoint was written. Lower TRAIN.lr, set TRAIN.clip_gradient, or check the data with "dcn validate".')
 
     def params(self):
         """(arg_params, aux_params); auxiliary states are averaged over the devices, and every device takes the average."""

@@ -95,7 +95,7 @@ class _Run:
         updater = self.trainer.updater
         if not os.path.isfile(checkpoint.state_path(self.prefix, stored)):
             self.epoch, self.origin = stored, 0
-            updater.start_at(stored * len(self.loader))
+            updater.count = stored * len(self.loader)
             LOG.warning(f'{checkpoint.state_path(self.prefix, stored)} does not exist (pickled .states files of MXNet are not read): going on at '
                         f'epoch {stored} with momentum zero')
             return

@@ -1,47 +1,60 @@
-"""One optimiser over named parameters whose state can be read and set by name (never pickled)."""
+"""SGD and Adam over packed parameters; the state can be read and set by parameter name and is never pickled."""
+import math
+
 import mxnet as mx
 
+from lib.engine.pack import Layout, Pack
 from lib.errors import UserError
 
-# state arrays of one parameter, by optimiser, in MXNet's order
+# state arrays of each optimizer
 STATES = {'sgd': ('momentum',), 'adam': ('mean', 'variance')}
+# Adam's constants (Kingma and Ba, ICLR 2015), MXNet's defaults
+BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
+
+
+def multipliers(symbol, names):
+    """{(lr multiplier, weight decay multiplier): names}: the symbol's attributes, and no decay but for *_weight and *_gamma."""
+    # MXNet's optimizer knows the rules; nothing else of it is used
+    rules = mx.optimizer.Optimizer(sym=symbol, param_idx2name=dict(enumerate(names)))
+    groups = {}
+    for name in names:
+        groups.setdefault((rules.lr_mult.get(name, 1.0), rules.wd_mult.get(name, 1.0)), []).append(name)
+    return groups
 
 
 class Updater:
-    """mx.optimizer over ``names``: lr and wd multipliers come from the symbol's attributes, weight decay acts on *_weight and *_gamma only.
+    """Update rules as in MXNet 1.9.1, on the device of the parameters.
 
-    SGD as in MXNet: m = momentum * m - lr * (g + wd * w); w += m. Gradients arrive summed over devices and are not rescaled.
+    sgd: m = momentum * m - lr * (g + wd * w); w += m. adam: g + wd * w (plain L2) in Adam's rule. Gradients arrive summed over devices
+    and are not rescaled; ``clip_norm`` limits their global norm. ``count``: updates done.
     """
 
-    def __init__(self, symbol, params, kind='sgd', momentum=0.9, wd=0.0005, clip_norm=None):
-        self.names, self.kind, self.clip_norm = list(params), kind, clip_norm
-        options = {'momentum': momentum} if kind == 'sgd' else {}
-        self.optimizer = mx.optimizer.create(
-            kind, wd=wd, rescale_grad=1.0, sym=symbol, param_idx2name=dict(enumerate(self.names)), **options)
-        self.weights = [params[name] for name in self.names]
-        self.states = [self.optimizer.create_state(index, weight) for index, weight in enumerate(self.weights)]
+    def __init__(self, layout, factors, context, kind='sgd', momentum=0.9, wd=0.0005, clip_norm=None):
+        """layout: of the parameters, a group for each (lr multiplier, wd multiplier) in ``factors``."""
+        self.kind, self.momentum, self.wd, self.clip_norm = kind, momentum, wd, clip_norm
+        self.factors = factors
+        self.states = {name: Pack(layout, context) for name in STATES[kind]}
         self.count = 0
 
-    def update(self, grads, lr):
-        """One update of all parameters in place; grads {name: NDArray}."""
-        grads = [grads[name] for name in self.names]
-        self.optimizer.rescale_grad = self._clip_factor(grads)
-        self.optimizer.set_learning_rate(lr)
-        indices, step = list(range(len(grads))), self.optimizer.aggregate_num
-        if step > 1:
-            for first in range(0, len(grads), step):
-                part = slice(first, first + step)
-                self.optimizer.update(indices[part], self.weights[part], grads[part], self.states[part])
-        else:
-            for arguments in zip(indices, self.weights, grads, self.states):
-                self.optimizer.update(*arguments)
+    def update(self, params, grads, lr):
+        """One update of the Pack ``params`` in place with the Pack ``grads``."""
         self.count += 1
+        rule, scale = getattr(self, '_' + self.kind), self._clip_factor(grads)
+        for group, (lr_mult, wd_mult) in enumerate(self.factors):
+            states = [state.groups[group] for state in self.states.values()]
+            rule(params.groups[group], grads.groups[group], states, lr=lr * lr_mult, wd=self.wd * wd_mult, rescale_grad=scale)
+
+    def _sgd(self, weight, grad, states, **options):
+        mx.nd.sgd_mom_update(weight, grad, *states, out=weight, momentum=self.momentum, **options)
+
+    def _adam(self, weight, grad, states, lr, **options):
+        lr *= math.sqrt(1 - BETA2 ** self.count) / (1 - BETA1 ** self.count)
+        mx.nd.adam_update(weight, grad, *states, out=weight, lr=lr, beta1=BETA1, beta2=BETA2, epsilon=EPSILON, **options)
 
     def _clip_factor(self, grads):
-        """What brings the global norm of the gradients down to ``clip_norm``; 1 where they are shorter or clipping is off."""
         if not self.clip_norm:
             return 1.0
-        norm = float(mx.nd.multi_sum_sq(*grads, num_arrays=len(grads)).asnumpy().sum()) ** 0.5
+        norm = float(mx.nd.norm(grads.flat).asscalar())
         return min(1.0, self.clip_norm / norm) if norm > 0 else 1.0
 
     def state(self):
@@ -56,15 +69,14 @@ class Updater:
                 raise UserError(f'training state: expected {kind}:{name} of shape {array.shape}, found '
                                 f'{"nothing" if found is None else found.shape}; it belongs to another network or optimizer.')
             array[:] = found
-        self.start_at(count)
-
-    def start_at(self, count):
-        self.count = self.optimizer.num_update = self.optimizer.begin_num_update = count
-        # one list of counts per device, MXNet keeps a pointer to the current one
-        self.optimizer._index_update_count.update({index: count for index in range(len(self.names))})
+        self.count = count
 
     def _named(self):
-        for name, state in zip(self.names, self.states):
-            arrays = state if isinstance(state, tuple) else (state,)
-            for kind, array in zip(STATES[self.kind], arrays):
+        for kind, pack in self.states.items():
+            for name, array in pack.views.items():
                 yield kind, name, array
+
+
+def layout_of(groups, params):
+    """The Layout of {factors: names} with the shapes of ``params``."""
+    return Layout([{name: params[name].shape for name in names} for names in groups.values()])

@@ -16,13 +16,13 @@ def trainer(devices=1, images=1, net=NET, **options):
 
 
 def gradients(run):
-    return {name: grad.asnumpy() for name, grad in run.devices[0].grads.items()}
+    return {name: grad.asnumpy() for name, grad in run.devices[0].grads.views.items()}
 
 
 def test_sgd_by_hand():
     """m = .9 m - lr (g + wd w); w += m: wd on *_weight only, lr three times as large where lr_mult says so."""
     run = trainer()
-    momentum = {name: 0.0 for name in run.updater.names}
+    momentum = {name: 0.0 for name in gradients(run)}
     for step in range(2):
         before = {name: array.asnumpy() for name, array in run.params()[0].items()}
         run.forward_backward([tiny.inputs(step)])

@@ -1,0 +1,29 @@
+"""Many named arrays in one flat array, so that summing, updating and copying them is one operation and not hundreds."""
+import mxnet as mx
+import numpy as np
+
+# floats; every array begins at a cache line, as arrays of their own do
+_ALIGNMENT = 16
+
+
+class Layout:
+    """Where each array lies: ``groups`` is a list of {name: shape}; the arrays of a group lie side by side."""
+
+    def __init__(self, groups):
+        self.shapes, self.starts, self.ranges, self.size = {}, {}, [], 0
+        for group in groups:
+            first = self.size
+            for name, shape in group.items():
+                self.shapes[name], self.starts[name] = shape, self.size
+                self.size += -(-int(np.prod(shape)) // _ALIGNMENT) * _ALIGNMENT
+            self.ranges.append((first, self.size))
+
+
+class Pack:
+    """Zeros of a Layout on ``context``. ``flat`` is all of it, ``views[name]`` each array; they share memory."""
+
+    def __init__(self, layout, context):
+        self.flat = mx.nd.zeros(max(1, layout.size), context)
+        self.views = {name: self.flat[start:start + int(np.prod(layout.shapes[name]))].reshape(layout.shapes[name])
+                      for name, start in layout.starts.items()}
+        self.groups = [self.flat[first:last] for first, last in layout.ranges]
