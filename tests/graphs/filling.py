@@ -1,7 +1,8 @@
 """Parameters and pictures that depend on (seed, name, shape) alone, so that outputs can be compared between programs.
 
-A rule of numbers, not of training: every generator is NumPy's Mersenne Twister, seeded with crc32(name) xor seed * 2654435761.
-Weights are normal with a deviation that keeps activations in range, batch norm is near identity, biases are small.
+A rule of numbers, not of training: every generator is NumPy's Mersenne Twister, seeded with crc32(name) xor
+seed * 2654435761. Weights are normal with a deviation that keeps activations in range, batch norm is near identity, biases
+are small.
 """
 import zlib
 
@@ -40,13 +41,14 @@ def _deviation(name, fan_in):
 
 
 def picture(height, width, seed=0):
-    """(1, 3, height, width) float32: in each plane eight waves and four flat rectangles, values within about 120 of zero."""
+    """(1, 3, height, width) float32: eight waves and four flat rectangles a plane, values within about 120 of zero."""
     draw = np.random.RandomState(1000 + seed)
     y, x = np.mgrid[:height, :width].astype(np.float64)
     planes = np.zeros((3, height, width))
     for plane in planes:
         for _ in range(8):
-            across, down, phase, amplitude = (draw.uniform(*limits) for limits in ((0, 12), (0, 12), (0, 6.28), (8, 30)))
+            across, down, phase, amplitude = (draw.uniform(*limits) for limits in (
+                (0, 12), (0, 12), (0, 6.28), (8, 30)))
             plane += amplitude * np.sin(2 * np.pi * (across / width * x + down / height * y) + phase)
         for _ in range(4):
             left, top, wide, high = (draw.randint(*limits) for limits in (

@@ -14,7 +14,6 @@ import numpy as np
 from lib.config import load_config, symbol_class
 from lib.files import atomic_write
 from tests.graphs.conftest import VOC_DCN
-from tests.graphs.filling import picture
 from tests.graphs.runs import pictured, run
 
 GOLDEN = Path(__file__).with_name('golden_outputs.json')
@@ -31,7 +30,7 @@ def training_inputs():
     cells = (HEIGHT // 16, WIDTH // 16)
     count = 36 * cells[0] * cells[1]
     return {
-        'data': picture(HEIGHT, WIDTH), 'im_info': np.array([[HEIGHT, WIDTH, 1]]), 'gt_boxes': np.array([[[20, 10, 90, 70, 7]]]),
+        **pictured(HEIGHT, WIDTH), 'gt_boxes': np.array([[[20, 10, 90, 70, 7]]]),
         'label': (1 - np.arange(count // 4) % 3)[np.newaxis], 'bbox_weight': np.ones((1, 36, *cells)),
         'bbox_target': np.linspace(-0.5, 0.5, count).reshape(1, 36, *cells)}
 

@@ -8,8 +8,8 @@ from tests.graphs.filling import parameter, picture
 def run(network, inputs, gradients=False, watch=()):
     """Outputs by name and gradients by name (None without ``gradients``) of a Network, as NumPy arrays.
 
-    ``inputs``: name -> array; every parameter is filled by :func:`tests.graphs.filling.parameter`. ``watch``: names of inner
-    outputs to add.
+    ``inputs``: name -> array; every parameter is filled by :func:`tests.graphs.filling.parameter`. ``watch``: names of
+    inner outputs to add.
     """
     network.infer_shape({name: value.shape for name, value in inputs.items()})
     internals = network.sym.get_internals()

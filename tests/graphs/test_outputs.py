@@ -1,4 +1,4 @@
-"""A whole deformable network at 96 x 128 pixels against a few checked-in numbers (make_outputs.py tells where they come from)."""
+"""A whole deformable network at 96 x 128 pixels against a few numbers; make_outputs.py tells their source."""
 import json
 
 import numpy as np

@@ -1,7 +1,7 @@
 """Outputs and gradients of filled networks against those of the original's graphs, where its results are at hand.
 
-Tolerances: RoIs 0.01 pixel in the same order, probabilities 1e-4, box deltas 5e-4, gradient norms 2e-3 of their size. When
-suppression leaves fewer RoIs than asked for, the rest is random repetition and is left out.
+Tolerances: RoIs 0.01 pixel in the same order, probabilities 1e-4, box deltas 5e-4, gradient norms 2e-3 of their size.
+When suppression leaves fewer RoIs than asked for, the rest is random repetition and is left out.
 """
 import json
 from pathlib import Path
@@ -30,8 +30,8 @@ def test_outputs_equal_the_original(case, network):
     count = distinct(rois)
     assert count > 100      # enough to compare
     compare(outputs.pop('rois_output')[:count], rois[:count], 0.01)
-    compare(outputs.pop('cls_prob_reshape_output')[:, :count], reference['out_cls_prob_reshape_output'][:, :count], 1e-4)
-    compare(outputs.pop('bbox_pred_reshape_output')[:, :count], reference['out_bbox_pred_reshape_output'][:, :count], 5e-4)
+    for name, tolerance in (('cls_prob_reshape_output', 1e-4), ('bbox_pred_reshape_output', 5e-4)):
+        compare(outputs.pop(name)[:, :count], reference['out_' + name][:, :count], tolerance)
     for name, found in outputs.items():     # the demos' offsets, in cells or in parts of the RoI
         rows = count if name == 'rfcn_cls_offset_output' else None
         compare(found[:rows], reference['out_' + name][:rows], 1e-3)

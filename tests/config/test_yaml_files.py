@@ -1,0 +1,93 @@
+"""The experiments' YAML files hold the values of the original's, key by key."""
+import pytest
+import yaml
+
+from lib.config import load_config
+
+# values that all seven files share
+COMMON = {
+    'MXNET_VERSION': 'mxnet', 'CLASS_AGNOSTIC': True, 'SCALES': [600, 1000], 'default.kvstore': 'device',
+    'network.pretrained': './model/pretrained_model/resnet_v1_101', 'network.pretrained_epoch': 0,
+    'network.PIXEL_MEANS': [103.06, 115.9, 123.15], 'network.IMAGE_STRIDE': 0, 'network.RPN_FEAT_STRIDE': 16,
+    'network.RCNN_FEAT_STRIDE': 16, 'network.FIXED_PARAMS': ['conv1', 'bn_conv1', 'res2', 'bn2', 'gamma', 'beta'],
+    'network.ANCHOR_RATIOS': [0.5, 1, 2], 'dataset.root_path': './data',
+    'TRAIN.lr': 0.0005, 'TRAIN.warmup_lr': 0.00005, 'TRAIN.warmup_step': 1000, 'TRAIN.FLIP': True,
+    'TRAIN.SHUFFLE': True, 'TRAIN.ASPECT_GROUPING': True, 'TRAIN.ENABLE_OHEM': True, 'TRAIN.BATCH_IMAGES': 1,
+    'TRAIN.BATCH_ROIS': -1, 'TRAIN.BATCH_ROIS_OHEM': 128, 'TRAIN.FG_FRACTION': 0.25, 'TRAIN.FG_THRESH': 0.5, 'TRAIN.BG_THRESH_HI': 0.5,
+    'TRAIN.BG_THRESH_LO': 0.0, 'TRAIN.BBOX_REGRESSION_THRESH': 0.5, 'TRAIN.BBOX_WEIGHTS': [1, 1, 1, 1],
+    'TRAIN.RPN_BATCH_SIZE': 256, 'TRAIN.RPN_FG_FRACTION': 0.5, 'TRAIN.RPN_POSITIVE_OVERLAP': 0.7,
+    'TRAIN.RPN_NEGATIVE_OVERLAP': 0.3, 'TRAIN.RPN_CLOBBER_POSITIVES': False, 'TRAIN.RPN_BBOX_WEIGHTS': [1, 1, 1, 1],
+    'TRAIN.RPN_POSITIVE_WEIGHT': -1, 'TRAIN.CXX_PROPOSAL': False, 'TRAIN.RPN_NMS_THRESH': 0.7,
+    'TRAIN.RPN_PRE_NMS_TOP_N': 6000, 'TRAIN.RPN_POST_NMS_TOP_N': 300, 'TRAIN.RPN_MIN_SIZE': 0,
+    'TRAIN.BBOX_NORMALIZATION_PRECOMPUTED': True, 'TRAIN.BBOX_MEANS': [0, 0, 0, 0],
+    'TRAIN.BBOX_STDS': [0.1, 0.1, 0.2, 0.2], 'TEST.BATCH_IMAGES': 1, 'TEST.CXX_PROPOSAL': False, 'TEST.RPN_NMS_THRESH': 0.7,
+    'TEST.RPN_PRE_NMS_TOP_N': 6000, 'TEST.RPN_POST_NMS_TOP_N': 300, 'TEST.RPN_MIN_SIZE': 0, 'TEST.PROPOSAL_NMS_THRESH': 0.7,
+    'TEST.PROPOSAL_PRE_NMS_TOP_N': 20000, 'TEST.PROPOSAL_POST_NMS_TOP_N': 2000, 'TEST.PROPOSAL_MIN_SIZE': 0,
+    'TEST.NMS': 0.3,
+}
+SHARED = ['beta', 'bn2', 'bn3', 'bn4', 'bn_conv1', 'conv1', 'gamma', 'res2', 'res3', 'res4']
+
+VOC = {'dataset.dataset': 'PascalVOC', 'dataset.NUM_CLASSES': 21, 'dataset.dataset_path': './data/VOCdevkit',
+       'dataset.image_set': '2007_trainval+2012_trainval', 'dataset.test_image_set': '2007_test',
+       'network.ANCHOR_SCALES': [8, 16, 32], 'network.NUM_ANCHORS': 9, 'TRAIN.lr_step': '4.83', 'TEST.test_epoch': 7}
+COCO = {'dataset.dataset': 'coco', 'dataset.NUM_CLASSES': 81, 'dataset.dataset_path': './data/coco',
+        'dataset.image_set': 'train2014+val2014', 'dataset.test_image_set': 'test-dev2015',
+        'network.ANCHOR_SCALES': [4, 8, 16, 32], 'network.NUM_ANCHORS': 12, 'TRAIN.lr_step': '5.333',
+        'TEST.test_epoch': 8, 'TEST.max_per_image': 100}
+KEYS = ('output_path', 'symbol', 'gpus', 'default.frequent', 'dataset.proposal', 'TRAIN.warmup', 'TRAIN.begin_epoch',
+        'TRAIN.end_epoch', 'TRAIN.model_prefix', 'TRAIN.RESUME', 'TRAIN.END2END', 'TEST.HAS_RPN')
+GPUS4, GPUS8 = '0,1,2,3', '0,1,2,3,4,5,6,7'
+FILES = {
+    'deform_conv_demo': (VOC, (
+        './output/rfcn', 'deform_conv_demo', '0', 100, 'rpn', True, 0, 8, 'rfcn_voc', False, True, True)),
+    'deform_psroi_demo': (VOC, (
+        './output/rfcn', 'deform_psroi_demo', '0', 100, 'selective_search', True, 0, 8, 'rfcn_voc', False, False,
+        False)),
+    'resnet_v1_101_coco_trainval_rfcn_dcn_end2end_ohem': (COCO, (
+        './output/rfcn_dcn/coco', 'resnet_v1_101_rfcn_dcn', GPUS8, 100, 'rpn', True, 0, 8, 'rfcn_dcn_coco', False, True,
+        True)),
+    'resnet_v1_101_coco_trainval_rfcn_end2end_ohem': (COCO, (
+        './output/rfcn/coco', 'resnet_v1_101_rfcn', GPUS8, 100, 'rpn', True, 0, 8, 'rfcn_coco', False, True, True)),
+    'resnet_v1_101_voc0712_rfcn_dcn_end2end_ohem': (VOC, (
+        './output/rfcn_dcn/voc', 'resnet_v1_101_rfcn_dcn', GPUS4, 100, 'rpn', True, 0, 7, 'rfcn_voc', False, True,
+        True)),
+    'resnet_v1_101_voc0712_rfcn_end2end_ohem': (VOC, (
+        './output/rfcn/voc', 'resnet_v1_101_rfcn', GPUS4, 100, 'rpn', True, 0, 7, 'rfcn_voc', False, True, True)),
+    'rfcn_coco_demo': (COCO, (
+        './output/rfcn', 'resnet_v1_101_rfcn', '0', 20, 'rpn', False, 5, 8, 'e2e', True, True, True)),
+}
+
+
+def flat(mapping, prefix=''):
+    result = {}
+    for key, value in mapping.items():
+        result.update(flat(value, f'{prefix}{key}.') if isinstance(value, dict) else {prefix + key: value})
+    return result
+
+
+@pytest.fixture
+def folder(repository):
+    return repository / 'experiments' / 'rfcn' / 'cfgs'
+
+
+@pytest.mark.parametrize('stem', FILES)
+def test_values_are_the_originals(stem, folder):
+    given = flat(yaml.safe_load((folder / f'{stem}.yaml').read_text()))
+    assert sorted(given.pop('network.FIXED_PARAMS_SHARED')) == SHARED
+    dataset, own = FILES[stem]
+    assert given == {**COMMON, **dataset, **dict(zip(KEYS, own))}
+
+
+@pytest.mark.parametrize('stem', FILES)
+def test_loading_keeps_every_value(stem, folder):
+    given = flat(yaml.safe_load((folder / f'{stem}.yaml').read_text()))
+    loaded = flat(load_config(str(folder / f'{stem}.yaml')))
+    assert loaded.pop('SCALES') == [(600, 1000)] and given.pop('SCALES') == [600, 1000]
+    assert {key: getattr(loaded[key], 'tolist', lambda: loaded[key])() for key in given} == given
+    assert loaded['name'] == stem
+
+
+def test_every_file_of_the_folder_loads(folder):
+    stems = {path.stem for path in folder.glob('*.yaml')}
+    assert set(FILES) <= stems
+    assert {load_config(str(folder / f'{stem}.yaml')).name for stem in stems} == stems
