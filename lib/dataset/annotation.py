@@ -83,4 +83,7 @@ def _parse_xml(content, path):
     except expat.ExpatError as error:
         raise DataError(path, error.lineno, f'the annotation is no well-formed XML ({expat.ErrorString(error.code)})',
                         'repair or replace the file') from None
+    except (ValueError, LookupError) as error:
+        # an encoding that expat does not know
+        raise DataError(path, 1, f'the annotation cannot be decoded ({error})', 'save it as UTF-8') from None
     return builder.close()

@@ -153,12 +153,12 @@ def class_fault(name, known):
 def box_fault(item, width, height):
     """(what, todo) for the box of an annotated object that no image of ``width`` x ``height`` can have, or None.
 
-    A 0, where the smallest coordinate is 1, passes: see ``zero_based_box``.
+    One pixel outside passes (0, or size + 1): see ``zero_based_box``.
     """
     x1, y1, x2, y2 = item.box
     if x2 < x1 or y2 < y1:
         fault = 'is inverted'
-    elif min(x1, y1) < 0 or int(x2) > width or int(y2) > height:
+    elif min(x1, y1) < 0 or int(x2) > width + 1 or int(y2) > height + 1:
         fault = f'leaves the image of {width} x {height} pixels'
     else:
         return None
@@ -170,12 +170,14 @@ def zero_based_box(item, annotation):
     """Corners of one annotated object, 0-based: the file's numbers minus 1, fractions cut off (uint16 in the original).
 
     A coordinate 0 in the file, where the smallest is 1, would become -1 and as uint16 65535, and its mirror image one
-    pixel outside the picture; the original lets that happen. It is clipped to 0 here.
+    pixel outside the picture; the original lets that happen. It is clipped to 0 here. So is, at the far border, the one
+    pixel by which a file leaves the image whose corners are exclusive.
     """
     fault = box_fault(item, annotation.width, annotation.height)
     if fault:
         raise DataError(annotation.path, item.box_line, *fault)
-    return [max(int(value - 1), 0) for value in item.box]
+    limits = (annotation.width, annotation.height) * 2
+    return [min(max(int(value - 1), 0), limit - 1) for value, limit in zip(item.box, limits)]
 
 
 def class_names(names):

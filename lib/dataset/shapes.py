@@ -4,8 +4,8 @@
 
 writes <out>/VOC2007/{JPEGImages,Annotations,ImageSets/Main/{train,test}.txt} and shapes.json, which says what was made
 and by which version of the generator. The same seed gives the same bytes on one machine; a larger set begins with the
-images of a smaller one. Every object carries its geometry (scale, rotation, bend, aspect, visible part) in <geometry>, so
-that results can be split by it.
+images of a smaller one. Every object carries its geometry (scale, rotation, bend, aspect, visible part) in <geometry>,
+so that results can be split by it.
 """
 import argparse
 import contextlib
@@ -41,7 +41,7 @@ class Shapes(PascalVOC):
 
     @classmethod
     def from_config(cls, dataset, image_set):
-        """Generates in dataset.dataset_path what is not there; for other numbers than DEFAULTS call ``generate`` first."""
+        """Generates what dataset.dataset_path lacks; for other numbers than DEFAULTS call ``generate`` first."""
         year = image_set.partition('_')[0]
         stored = _marker(_folder(dataset.dataset_path, year))
         wanted = stored['parameters'] if stored else DEFAULTS

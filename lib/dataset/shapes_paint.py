@@ -111,7 +111,7 @@ class Canvas:
         return _look_up((slice(y1, y2), slice(x1, x2)), distance.argmin(axis=2), samples)
 
     def paint(self, field, colour, gloss=0.35, outline=0.55):
-        """Fill a field with ``colour`` ((3,) or (h, w, 3)), shaded by its normals, with a dark rim about a pixel wide."""
+        """Fill a field with ``colour`` ((3,) or (h, w, 3)), shaded by its normals, with a dark rim a pixel wide."""
         light = np.maximum(field.normal @ LIGHT, 0)
         rim = outline * (1 - ramp(0.2, np.minimum(np.maximum(field.radius * 0.35, 1.0), 2.2), field.depth))
         dim = 1 - 0.8 * rim
@@ -132,19 +132,19 @@ class Canvas:
 
 def _look_up(window, nearest, samples):
     """Field from the index (h, w) of each pixel's nearest sample, moved along its tangent to the pixel's foot point."""
-    rows, columns = np.arange(window[0].start, window[0].stop)[:, None], np.arange(window[1].start, window[1].stop)
-    centre, tangent, radius = samples.points[nearest], samples.tangents[nearest], samples.radii[nearest]
-    vector = -centre
-    vector[..., 0] += columns
-    vector[..., 1] += rows
-    shift = np.minimum(np.maximum((vector * tangent).sum(axis=-1), -samples.back[nearest]), samples.ahead[nearest])
-    vector = vector - shift[..., None] * tangent
-    length = np.sqrt((vector ** 2).sum(axis=-1))
-    flat = vector / np.maximum(np.maximum(length, radius), 1e-6)[..., None]
-    normal = np.dstack([flat, np.sqrt(np.maximum(1 - (flat ** 2).sum(axis=-1), 0))])
-    across = (tangent[..., 0] * vector[..., 1] - tangent[..., 1] * vector[..., 0]) / radius
+    rows, columns = (np.arange(span.start, span.stop, dtype=np.float32) for span in window)
+    points, tangents, radius = samples.points, samples.tangents, samples.radii[nearest]
+    # x and y in arrays of their own: sums over an axis of two are slow
+    dx, dy = columns - points[:, 0][nearest], rows[:, None] - points[:, 1][nearest]
+    tx, ty = tangents[:, 0][nearest], tangents[:, 1][nearest]
+    shift = np.minimum(np.maximum(dx * tx + dy * ty, -samples.back[nearest]), samples.ahead[nearest])
+    dx, dy = dx - shift * tx, dy - shift * ty
+    length = np.sqrt(dx * dx + dy * dy)
+    reach = np.maximum(length, radius)
+    nx, ny = dx / reach, dy / reach
+    normal = np.dstack([nx, ny, np.sqrt(np.maximum(1 - nx * nx - ny * ny, 0))])
     along = samples.along[nearest] + shift / samples.length[nearest]
-    return Field(window, along, across, radius - length, normal, radius)
+    return Field(window, along, (tx * dy - ty * dx) / radius, radius - length, normal, radius)
 
 
 def lay(image, canvas, x, y, shadow=0.0):

@@ -81,9 +81,9 @@ def _object_problems(item, annotation, known):
     elif x1 == x2 or y1 == y2:
         yield Problem(annotation.path, item.box_line, f'the box of {item.name!r} has zero width or height',
                       'correct its corners or remove the object')
-    elif min(x1, y1) < 1:
-        yield Problem(annotation.path, item.box_line, f'the box of {item.name!r} starts at 0, VOC counts from 1',
-                      'add 1 to its corners (reading clips it to the border)')
+    elif min(x1, y1) < 1 or int(x2) > annotation.width or int(y2) > annotation.height:
+        yield Problem(annotation.path, item.box_line, f'the box of {item.name!r} leaves the image by one pixel',
+                      'count corners from 1 and include the last pixel (reading clips the box)')
 
 
 def _image_size(imdb, image_id, line):

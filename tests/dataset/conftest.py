@@ -47,7 +47,8 @@ class VocTree:
 
     def cfg(self, image_set='2007_trainval', test_image_set='2007_test', classes=CLASSES, flip=True):
         dataset = dict(dataset='PascalVOC', image_set=image_set, test_image_set=test_image_set,
-                       root_path=str(self.root), dataset_path=str(self.root), NUM_CLASSES=len(classes) + 1, CLASSES=list(classes))
+                       root_path=str(self.root), dataset_path=str(self.root), NUM_CLASSES=len(classes) + 1,
+                       CLASSES=list(classes))
         return EasyDict(dataset=dataset, TRAIN=dict(FLIP=flip, FG_THRESH=0.5, BG_THRESH_HI=0.5, BG_THRESH_LO=0.0))
 
 

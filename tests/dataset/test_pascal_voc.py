@@ -33,6 +33,11 @@ def test_zero_coordinate_is_clipped_instead_of_wrapping(tree):
     assert boxes[0] == [[0, 0, 39, 29]] and boxes[2] == [[20, 0, 59, 29]]
 
 
+def test_one_pixel_past_the_far_border_is_clipped(tree):
+    tree.annotation('a', ('cat', 5, 6, 61, 41))
+    assert [record['boxes'].tolist() for record in training_roidb(tree.cfg())][::2] == [[[4, 5, 59, 39]], [[0, 5, 55, 39]]]
+
+
 def test_class_names_are_stripped_and_lowered_and_fractions_cut(tree):
     tree.annotation('a', (' Cat ', 2.9, 3.5, 20.99, 30.2))
     record = get_imdb(tree.cfg(), '2007_trainval').gt_roidb()[0]
@@ -72,8 +77,8 @@ def test_nothing_to_learn_is_an_error(tree):
 @pytest.mark.parametrize('box, fault', [
     ((30, 5, 10, 20), 'is inverted'),
     ((3, 25, 10, 20), 'is inverted'),
-    ((3, 5, 61, 20), 'leaves the image of 60 x 40'),
-    ((3, 5, 10, 41), 'leaves the image of 60 x 40'),
+    ((3, 5, 62, 20), 'leaves the image of 60 x 40'),
+    ((3, 5, 10, 42), 'leaves the image of 60 x 40'),
     ((-1, 5, 10, 20), 'leaves the image of 60 x 40'),
 ])
 def test_impossible_box_is_named_with_file_and_line(tree, box, fault):
@@ -94,6 +99,8 @@ def test_impossible_box_is_named_with_file_and_line(tree, box, fault):
     ('<width>60', '<width>0', r'b.xml:2: <size> is 0 x 40'),
     ('<size>', '<siz>', r'b.xml:2: the annotation is no well-formed XML'),
     ('</annotation>', '', r'b.xml:8: the annotation is no well-formed XML'),
+    ('<annotation>', '<?xml version="1.0" encoding="gbk"?><annotation>', r'b.xml:1: the annotation cannot be decoded'),
+    ('<difficult>0', '<difficult>no', r"b.xml:5: <difficult> is 'no', expected a number"),
 ])
 def test_broken_annotation_is_named_with_file_and_line(tree, old, new, message):
     tree.xml_path('b').write_text(tree.xml_path('b').read_text().replace(old, new))

@@ -54,7 +54,8 @@ def test_same_seed_gives_the_same_bytes_and_another_seed_does_not(made, tmp_path
 
 
 def test_larger_set_begins_with_the_smaller_one(made, tmp_path):
-    small, large = contents(made / 'shapes' / 'VOC2007'), contents(shapes.generate(str(tmp_path), **dict(SMALL, train=6)))
+    small = contents(made / 'shapes' / 'VOC2007')
+    large = contents(shapes.generate(str(tmp_path), **dict(SMALL, train=6)))
     images = [name for name in small if name.endswith('.jpg')]
     assert len(images) == 8 and all(small[name] == large[name] for name in images)
 

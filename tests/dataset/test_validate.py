@@ -25,9 +25,10 @@ def test_good_data_has_no_problems(tree):
 
 @pytest.mark.parametrize('box, what', [
     ((30, 5, 10, 20), 'is inverted'),
-    ((3, 5, 61, 20), 'leaves the image of 60 x 40 pixels'),
+    ((3, 5, 62, 20), 'leaves the image of 60 x 40 pixels'),
     ((3, 5, 3, 20), 'has zero width or height'),
-    ((0, 5, 9, 20), 'starts at 0'),
+    ((0, 5, 9, 20), 'leaves the image by one pixel'),
+    ((3, 5, 9, 41), 'leaves the image by one pixel'),
 ])
 def test_broken_box(tree, box, what):
     tree.annotation('b', ('cat', 1, 1, 5, 5), ('dog',) + box)
