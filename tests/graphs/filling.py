@@ -1,8 +1,8 @@
 """Parameters and pictures that depend on (seed, name, shape) alone, so that outputs can be compared between programs.
 
 A rule of numbers, not of training: every generator is NumPy's Mersenne Twister, seeded with crc32(name) xor
-seed * 2654435761. Weights are normal with a deviation that keeps activations in range, batch norm is near identity, biases
-are small.
+seed * 2654435761. Weights are normal with a deviation that keeps activations in range, batch norm is near identity,
+biases are small.
 """
 import zlib
 

@@ -1,4 +1,6 @@
 """Variants are arguments: sizes, deformable layers, poolings and several images a device come from one builder."""
+import contextlib
+
 import numpy as np
 import pytest
 
@@ -148,6 +150,30 @@ def test_class_specific_boxes(network):
 def test_train_bn_uses_batch_statistics(trained, network):
     _, made = network(VOC, [*SMALL, f'network.train_bn={trained}'])
     assert {attributes(made, name)['use_global_stats'] for name in nodes(made, 'BatchNorm')} == {str(not trained)}
+
+
+def test_the_border_rule_is_an_attribute_that_only_v2_carries(network, operators):
+    _, made = network(VOC_DCN, SMALL, False)
+    assert 'boundary' not in attributes(made, 'res5a_branch2b')      # stock MXNet reads the default graph
+    if operators.status()['DeformableConvolution'] == 'own':
+        _, made = network(VOC_DCN, [*SMALL, 'network.deform_rule=v2'], False)
+        assert attributes(made, 'res5a_branch2b')['boundary'] == 'v2'
+
+
+def test_without_own_operators_rule_v2_is_an_error(network):
+    from lib.operators import native
+    with native.using('stock') if 'own' in native.status().values() else contextlib.nullcontext():
+        with pytest.raises(UserError, match='deform_rule is v2, which stock MXNet does not have'):
+            network(VOC_DCN, [*SMALL, 'network.deform_rule=v2'])
+
+
+def test_modulated_layers_learn(network, operators):
+    if operators.status().get('ModulatedDeformableConvolution') != 'own':
+        pytest.skip('stock MXNet has no backward pass of ModulatedDeformableConvolution on the CPU')
+    _, gradients = step(network, VOC_DCN, ['network.modulated=true', 'network.deformable_groups=2'])
+    # offsets and masks, of which each group has 18 and 9 channels
+    by_channel = np.abs(gradients['res5a_branch2b_offset_weight']).sum(axis=(1, 2, 3))
+    assert by_channel.shape == (54,) and (by_channel > 0).all()
 
 
 def test_modulated_layers_predict_offsets_and_masks(network):
