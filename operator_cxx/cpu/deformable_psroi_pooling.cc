@@ -1,10 +1,10 @@
-// Deformable position-sensitive RoI pooling on the CPU; the rule is in deformable_psroi_pooling.h, the way of walking in
-// roi_planes.h.
+// Deformable position-sensitive RoI pooling on the CPU. The rule is in deformable_psroi_pooling.h, the way of walking
+// in roi_planes.h.
 //
 // The S x S samples of a bin are a grid, so their bilinear weights separate: the sum over samples is
 //     sum over rows y, columns x of  weight_y[y] * weight_x[x] * plane[y][x]
-// with weight[q] = sum over samples of g(q, p) (eq. 4), over the few cells that the bin touches. The same with the slope
-// of g along one axis gives the gradient of trans.
+// with weight[q] = sum over samples of g(q, p) (eq. 4), over the few cells that the bin touches. The same with the
+// slope of g along one axis gives the gradient of trans.
 // flags: -ffp-contract=off -Wno-psabi
 #include "../include/deformable_psroi_pooling.h"
 
@@ -95,13 +95,31 @@ Regions<T> find_regions(const dcn_deformable_psroi_shape& s, const T* rois) {
   return regions;
 }
 
-// What the gradient of trans needs from one bin: sums of pixels times slope along one axis and weight along the other.
+// What one bin gives to the gradient of trans: its derivatives by a move along each axis.
 template <typename T>
 struct BinSlopes {
   T down, across;
 };
 
-// One bin on one plane: where its samples lie, and the sums and gradients over them.
+// At most 8 x 8 cells that a bin touches, and the sums of its samples' weights on their rows and columns.
+template <typename T>
+struct Block {
+  int y, rows, x;
+  Lanes<T> row_weights, column_weights;
+
+  // Calls each(i, pointer to row y + i at column x, elements from there to the end of the array) for the rows that a
+  // sample touches. The array starts with the plane and has `length` elements.
+  template <typename Pixel, typename Each>
+  void for_rows(Pixel* plane, ptrdiff_t length, int width, const Each& each) const {
+    for (int i = 0; i < rows; ++i) {
+      const ptrdiff_t at = (y + i) * ptrdiff_t(width) + x;
+      if (row_weights[i] != T(0)) each(i, plane + at, length - at);
+    }
+  }
+};
+
+// One bin on one plane: where its samples lie, and the sums and gradients over them. Lanes beyond the bin are read from
+// whatever follows in the array, and dropped by their weight.
 template <typename T>
 struct Bin {
   Band<T> down, across;
@@ -109,69 +127,48 @@ struct Bin {
   bool empty() const { return down.count == 0 || across.count == 0; }
   T count() const { return T(ptrdiff_t(down.count) * across.count); }
 
-  // Calls each(row weights as an array, y, rows, column weights, x) for blocks of 8 x 8 cells.
   template <typename Each>
   void for_blocks(const Each& each) const {
     for (int y = down.first; y <= down.last; y += kLanes) {
       const Lanes<T> row_weights = down.weights(y);
-      const int rows = std::min(kLanes, down.last - y + 1);
-      for (int x = across.first; x <= across.last; x += kLanes) each(row_weights, y, rows, across.weights(x), x);
+      for (int x = across.first; x <= across.last; x += kLanes) {
+        each(Block<T>{y, std::min(kLanes, down.last - y + 1), x, row_weights, across.weights(x)});
+      }
     }
   }
 
-  // Sum over the samples. The plane's array goes on for `left` elements, which may be read and are then not used.
-  T total(const T* plane, ptrdiff_t left, int width) const {
+  // Sum over the samples.
+  T total(const T* plane, ptrdiff_t length, int width) const {
     Lanes<T> all = {};
-    for_blocks([&](const Lanes<T>& row_weights, int y, int rows, const Lanes<T>& column_weights, int x) {
-      const T* from = plane + y * ptrdiff_t(width) + x;
-      const ptrdiff_t reach = plane + left - from;
+    for_blocks([&](const Block<T>& block) {
       Lanes<T> columns = {};
-      for (int i = 0; i < rows; ++i) {
-        if (row_weights[i] == T(0)) continue;
-        const ptrdiff_t at = i * ptrdiff_t(width);
-        columns += row_weights[i] * (at + kLanes <= reach ? dcn::load(from + at) : dcn::load(from + at, reach - at));
-      }
-      all += weighted<T>(columns, column_weights);
+      block.for_rows(plane, length, width, [&](int i, const T* from, ptrdiff_t left) {
+        columns += block.row_weights[i] * dcn::load(from, left);
+      });
+      all += weighted<T>(columns, block.column_weights);
     });
     return dcn::sum<T>(all);
   }
 
-  // The sums whose products with grad and the region's size are the gradient of trans.
-  BinSlopes<T> slopes(const T* plane, ptrdiff_t left, int width) const {
-    Lanes<T> along_y = {}, along_x = {};
-    for_blocks([&](const Lanes<T>& row_weights, int y, int rows, const Lanes<T>& column_weights, int x) {
-      const Lanes<T> row_slopes = down.slopes(y);
-      const T* from = plane + y * ptrdiff_t(width) + x;
-      const ptrdiff_t reach = plane + left - from;
-      Lanes<T> sloped = {}, columns = {};
-      for (int i = 0; i < rows; ++i) {
-        if (row_weights[i] == T(0)) continue;
-        const ptrdiff_t at = i * ptrdiff_t(width);
-        const Lanes<T> pixels = at + kLanes <= reach ? dcn::load(from + at) : dcn::load(from + at, reach - at);
-        columns += row_weights[i] * pixels;
-        sloped += row_slopes[i] * pixels;
-      }
-      along_y += weighted<T>(sloped, column_weights);
-      along_x += weighted<T>(columns, across.slopes(x));
+  // Adds what one block gives to the sums by 8 columns.
+  void add_slopes(const Block<T>& block, const T* plane, ptrdiff_t length, int width, Lanes<T>* sum_down,
+                  Lanes<T>* sum_across) const {
+    const Lanes<T> row_slopes = down.slopes(block.y);
+    Lanes<T> sloped = {}, columns = {};
+    block.for_rows(plane, length, width, [&](int i, const T* from, ptrdiff_t left) {
+      const Lanes<T> pixels = dcn::load(from, left);
+      columns += block.row_weights[i] * pixels;
+      sloped += row_slopes[i] * pixels;
     });
-    return {dcn::sum<T>(along_y), dcn::sum<T>(along_x)};
+    *sum_down += weighted<T>(sloped, block.column_weights);
+    *sum_across += weighted<T>(columns, across.slopes(block.x));
   }
 
-  // Adds grad times the samples' weights to the plane; nothing beyond its `left` elements is touched.
-  void spread(T grad, T* plane, ptrdiff_t left, int width) const {
-    for_blocks([&](const Lanes<T>& row_weights, int y, int rows, const Lanes<T>& column_weights, int x) {
-      const Lanes<T> share = weighted<T>(Lanes<T>{} + grad, column_weights);
-      T* to = plane + y * ptrdiff_t(width) + x;
-      const ptrdiff_t reach = plane + left - to;
-      for (int i = 0; i < rows; ++i) {
-        if (row_weights[i] == T(0)) continue;
-        const ptrdiff_t at = i * ptrdiff_t(width);
-        if (at + kLanes <= reach) {
-          dcn::store<T>(to + at, dcn::load(to + at) + row_weights[i] * share);
-        } else {
-          dcn::store<T>(to + at, dcn::load(to + at, reach - at) + row_weights[i] * share, reach - at);
-        }
-      }
+  // Adds grad times the samples' weights to a plane; nothing beyond its `length` elements is touched.
+  void spread(const Block<T>& block, T grad, T* plane, ptrdiff_t length, int width) const {
+    const Lanes<T> share = weighted<T>(Lanes<T>{} + grad, block.column_weights);
+    block.for_rows(plane, length, width, [&](int i, T* to, ptrdiff_t left) {
+      dcn::store<T>(to, dcn::load<T>(to, left) + block.row_weights[i] * share, left);
     });
   }
 };
@@ -243,11 +240,11 @@ void forward(const dcn_deformable_psroi_shape& s, const T* data, const T* rois, 
   for_planes(s, &regions, [&](int image, int channel, Bin<T>* bin) {
     const ptrdiff_t index = ptrdiff_t(image) * s.channels + channel;
     const T* plane = data + index * plane_size;
-    const ptrdiff_t left = (planes - index) * plane_size;
+    const ptrdiff_t length = (planes - index) * plane_size;
     for_bins(s, regions, trans, image, channel, bin, [&](size_t place, int, const auto& place_samples) {
       place_samples();
       const T count = bin->empty() ? T(0) : bin->count();
-      const T value = bin->empty() ? T(0) : bin->total(plane, left, s.width) / count;
+      const T value = bin->empty() ? T(0) : bin->total(plane, length, s.width) / count;
       if (requests[0] != DCN_NULL) dcn::assign(requests[0], out + place, value);
       if (requests[1] != DCN_NULL) dcn::assign(requests[1], top_count + place, count);
     });
@@ -288,20 +285,24 @@ void backward(const dcn_deformable_psroi_shape& s, const T* out_grad, const T* d
   if (want_trans) slopes.resize(size_t(s.rois) * s.output_dim * s.pooled_size * s.pooled_size);
   const ptrdiff_t plane_size = ptrdiff_t(s.height) * s.width, planes = ptrdiff_t(s.images) * s.channels;
   for_planes(s, &regions, [&](int image, int channel, Bin<T>* bin) {
-    const ptrdiff_t index = ptrdiff_t(image) * s.channels + channel, left = (planes - index) * plane_size;
-    if (want_data) dcn::zero_for(requests[0], data_grad + index * plane_size, plane_size);
+    const ptrdiff_t index = ptrdiff_t(image) * s.channels + channel, length = (planes - index) * plane_size;
+    const T* plane = data + index * plane_size;
+    T* plane_grad = want_data ? data_grad + index * plane_size : nullptr;
+    if (want_data) dcn::zero_for(requests[0], plane_grad, plane_size);
     for_bins(s, regions, trans, image, channel, bin, [&](size_t place, int r, const auto& place_samples) {
       if (out_grad[place] == T(0)) return;  // most gradients are 0 where hard examples are mined
       place_samples();
       if (bin->empty()) return;
-      const T grad = out_grad[place] / bin->count();
-      if (want_data) bin->spread(grad, data_grad + index * plane_size, plane_size, s.width);
-      if (want_trans) {
-        const BinSlopes<T> sums = bin->slopes(data + index * plane_size, left, s.width);
-        const T scale = T(s.trans_std) * grad;
-        const Region<T>& region = regions.all[r];
-        slopes[place] = {sums.down * scale * region.down.size, sums.across * scale * region.across.size};
-      }
+      const T grad = out_grad[place] / bin->count(), scale = T(s.trans_std) * grad;
+      Lanes<T> sum_down = {}, sum_across = {};
+      bin->for_blocks([&](const Block<T>& block) {
+        if (want_data) bin->spread(block, grad, plane_grad, plane_size, s.width);
+        if (want_trans) bin->add_slopes(block, plane, length, s.width, &sum_down, &sum_across);
+      });
+      if (!want_trans) return;
+      const Region<T>& region = regions.all[r];
+      slopes[place] = {dcn::sum<T>(sum_down) * scale * region.down.size,
+                       dcn::sum<T>(sum_across) * scale * region.across.size};
     });
   });
   if (want_trans) gather_trans(s, regions, slopes.data(), trans_grad, requests[2]);

@@ -33,29 +33,25 @@ inline T sum(const Lanes<T>& v) {
   return ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7]));
 }
 
-// What row_ptr + lane holds, as far as the array reaches (`left` elements); 0 beyond.
+// Eight numbers from `from` on, as far as the array reaches (`left` elements); 0 beyond.
 template <typename T>
 inline Lanes<T> load(const T* from, ptrdiff_t left) {
   Lanes<T> v = {};
-  std::memcpy(&v, from, (left < kLanes ? left : ptrdiff_t(kLanes)) * sizeof(T));
+  if (left >= kLanes) {
+    std::memcpy(&v, from, sizeof v);
+  } else {
+    std::memcpy(&v, from, left * sizeof(T));
+  }
   return v;
-}
-
-template <typename T>
-inline Lanes<T> load(const T* from) {
-  Lanes<T> v;
-  std::memcpy(&v, from, sizeof v);
-  return v;
-}
-
-template <typename T>
-inline void store(T* to, const Lanes<T>& v) {
-  std::memcpy(to, &v, sizeof v);
 }
 
 template <typename T>
 inline void store(T* to, const Lanes<T>& v, ptrdiff_t left) {
-  std::memcpy(to, &v, (left < kLanes ? left : ptrdiff_t(kLanes)) * sizeof(T));
+  if (left >= kLanes) {
+    std::memcpy(to, &v, sizeof v);
+  } else {
+    std::memcpy(to, &v, left * sizeof(T));
+  }
 }
 
 }  // namespace dcn

@@ -58,13 +58,9 @@ T bin_mean(const T* plane, ptrdiff_t left, int width, const CellRange& rows, con
   Lanes<T> total = {};
   for (int x = columns.begin; x < columns.end; x += kLanes) {
     Lanes<T> column = {};
-    if ((rows.end - 1) * ptrdiff_t(width) + x + kLanes <= left) {
-      for (int y = rows.begin; y < rows.end; ++y) column += dcn::load(plane + y * ptrdiff_t(width) + x);
-    } else {
-      for (int y = rows.begin; y < rows.end; ++y) {
-        const ptrdiff_t at = y * ptrdiff_t(width) + x;
-        column += dcn::load(plane + at, left - at);
-      }
+    for (int y = rows.begin; y < rows.end; ++y) {
+      const ptrdiff_t at = y * ptrdiff_t(width) + x;
+      column += dcn::load(plane + at, left - at);
     }
     total += before<T>(columns.end, x, column);
   }
@@ -78,11 +74,7 @@ void spread(T grad, T* plane, ptrdiff_t left, int width, const CellRange& rows, 
     const Lanes<T> part = before<T>(columns.end, x, Lanes<T>{} + grad);
     for (int y = rows.begin; y < rows.end; ++y) {
       const ptrdiff_t at = y * ptrdiff_t(width) + x;
-      if (at + kLanes <= left) {
-        dcn::store<T>(plane + at, dcn::load(plane + at) + part);
-      } else {
-        dcn::store<T>(plane + at, dcn::load(plane + at, left - at) + part, left - at);
-      }
+      dcn::store<T>(plane + at, dcn::load(plane + at, left - at) + part, left - at);
     }
   }
 }

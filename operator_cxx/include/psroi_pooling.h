@@ -1,5 +1,5 @@
-// Position-sensitive RoI pooling (Dai et al., R-FCN, NIPS 2016, eq. 1): each bin is the mean over whole cells of the one
-// channel that belongs to its place.
+// Position-sensitive RoI pooling (Dai et al., R-FCN, NIPS 2016, eq. 1): each bin is the mean over whole cells of the
+// one channel that belongs to its place.
 //
 // data (N, output_dim * g * g, H, W), g = group_size; rois (R, 5); out (R, output_dim, P, P), P = pooled_size. Bin (ph,
 // pw) of output channel c reads channel (c*g + ph*g/P)*g + pw*g/P. A region whose image index is out of range or not a

@@ -1,8 +1,8 @@
 // What the pooling operators share: how a region of interest lies on the feature map.
 //
-// rois (R, 5): [image index, x1, y1, x2, y2] in image pixels, inclusive corners. The arithmetic follows MXNet 1.9.1 step
-// by step in the element type, since one rounding more or less can move a bin by a whole cell: compile it without fused
-// multiply-add.
+// rois (R, 5): [image index, x1, y1, x2, y2] in image pixels, inclusive corners. The arithmetic follows MXNet 1.9.1
+// step by step in the element type, since one rounding more or less can move a bin by a whole cell: compile it without
+// fused multiply-add.
 #pragma once
 #include <cmath>
 

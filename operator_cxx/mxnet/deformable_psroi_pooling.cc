@@ -16,7 +16,7 @@ struct DeformablePSROIPoolingParam : public dmlc::Parameter<DeformablePSROIPooli
   DMLC_DECLARE_PARAMETER(DeformablePSROIPoolingParam) {
     DMLC_DECLARE_FIELD(spatial_scale).set_range(0.0, 1.0).describe("Size of the feature map over size of the image.");
     DMLC_DECLARE_FIELD(output_dim).describe("Channels of the output.");
-    DMLC_DECLARE_FIELD(group_size).describe("Position-sensitive groups along each axis.");
+    DMLC_DECLARE_FIELD(group_size).describe("Groups along each axis.");
     DMLC_DECLARE_FIELD(pooled_size).describe("Bins along each axis.");
     DMLC_DECLARE_FIELD(part_size).set_default(0).describe("Moved parts along each axis; 0: pooled_size.");
     DMLC_DECLARE_FIELD(sample_per_part).set_default(1).describe("Samples of a bin along each axis.");
@@ -127,8 +127,8 @@ class DeformablePSROIPoolingProp : public dcn::Property<DeformablePSROIPoolingPa
       const bool known = mxnet::dim_size_is_known(*trans, 1);
       const dim_t channels = known ? (*trans)[1] : 2;
       CHECK(channels >= 2 && channels % 2 == 0 && param.output_dim % (channels / 2) == 0)
-          << name() << ": trans has " << channels << " channels, expected 2 * K (x and y for each of K classes) with K a "
-          << "divisor of output_dim " << param.output_dim;
+          << name() << ": trans has " << channels << " channels, expected 2 * K (x and y for each of K classes) with K "
+          << "a divisor of output_dim " << param.output_dim;
     }
     dcn::expect_shape(name(), "trans (R, 2 * K, part_size, part_size)", trans,
                       mshadow::Shape4(rois, -1, param.part_size, param.part_size));

@@ -15,7 +15,7 @@ struct PSROIPoolingParam : public dmlc::Parameter<PSROIPoolingParam> {
     DMLC_DECLARE_FIELD(spatial_scale).set_range(0.0, 1.0).describe("Size of the feature map over size of the image.");
     DMLC_DECLARE_FIELD(output_dim).describe("Channels of the output.");
     DMLC_DECLARE_FIELD(pooled_size).describe("Bins along each axis.");
-    DMLC_DECLARE_FIELD(group_size).set_default(0).describe("Position-sensitive groups along each axis; 0: as pooled_size.");
+    DMLC_DECLARE_FIELD(group_size).set_default(0).describe("Groups along each axis; 0: pooled_size.");
   }
 };
 
