@@ -230,8 +230,18 @@ class DeformableConvolution : public ConvProperty<DeformableConvolution, false> 
   static int boundary(const ConvParam& param) { return param.boundary; }
 };
 
+// The modulated form was published with the rule v2 and knows no other.
+class ModulatedDeformableConvolution : public ConvProperty<ModulatedDeformableConvolution, true> {
+ public:
+  static const char* private_name() { return "_contrib_OwnModulatedDeformableConvolution"; }
+  static const char* name() { return "ModulatedDeformableConvolution"; }
+  static int boundary(const ConvParam&) { return DCN_BOUNDARY_V2; }
+};
+
 }  // namespace dcn
 
 using OwnDeformableConvolution = dcn::DeformableConvolution;
+using OwnModulatedDeformableConvolution = dcn::ModulatedDeformableConvolution;
 
 DCN_BIND(_contrib_OwnDeformableConvolution, _contrib_DeformableConvolution, OwnDeformableConvolution)
+DCN_BIND(_contrib_OwnModulatedDeformableConvolution, _contrib_ModulatedDeformableConvolution, OwnModulatedDeformableConvolution)
