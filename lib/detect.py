@@ -1,4 +1,4 @@
-"""``dcn detect``: any checkpoint on any photo."""
+"""``dcn detect``: any checkpoint on any photo; and what the demos of the original have in common with it."""
 import argparse
 import os
 import time
@@ -8,44 +8,115 @@ from lib.visualize.boxes import draw_detections
 from lib.visualize.canvas import save
 
 SHAPES_CFG = 'experiments/rfcn/cfgs/shapes_rfcn_dcn_end2end_ohem.yaml'
-SHAPES_PARAMS = 'experiments/rfcn/shapes/rfcn_dcn_shapes-0000.params'
+SHAPES_PARAMS = 'experiments/rfcn/shapes/shapes_rfcn_dcn-0000.params'
 COCO_CFG = 'experiments/rfcn/cfgs/resnet_v1_101_coco_trainval_rfcn_dcn_end2end_ohem.yaml'
 COCO_PARAMS = 'model/rfcn_dcn_coco-0000.params'
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
-def in_project(path):
-    """A path of the project's own files, wherever the command runs."""
-    return os.path.join(ROOT, path)
+def main(argv=None):
+    parser = argparse.ArgumentParser(prog='dcn detect', description='Detect objects on photos: prints them, and writes each photo with its boxes to --out.')
+    photo_arguments(parser, 'output/detect', required=True)
+    parser.add_argument('--cfg', metavar='YAML', help="the network's experiment file (default: the small shapes network)")
+    parser.add_argument('--params', metavar='FILE', help='its checkpoint PREFIX-NNNN.params (default: the one that training with --cfg wrote; without '
+                        '--cfg the shapes checkpoint that comes with the project)')
+    parser.add_argument('--threshold', type=float, default=0.5, metavar='S', help='show detections of this score and above (default %(default)s)')
+    args = parser.parse_args(argv)
+    if args.params and not args.cfg:
+        raise UserError('--params needs --cfg: the experiment file of the network that the checkpoint belongs to, such as '
+                        f'--cfg {COCO_CFG} for {os.path.basename(COCO_PARAMS)}')
+    photos, images = read_photos(args.photos)
+    from lib.config import load_config
+    cfg = load_config(args.cfg or in_project(SHAPES_CFG), overrides(args))
+    params = checkpoint(cfg, args)
+    if not args.cfg:
+        print(shapes_only(cfg))
+    detect_photos(cfg, params, photos, images, args.out, args.threshold, args.gpus)
 
 
-def detect_photos(cfg, params, photos, out, threshold, gpus=None):
-    """Detect on each photo (paths), print what was found, write <out>/<stem>.png; returns the pictures' paths."""
+def checkpoint(cfg, args):
+    """The .params file to use: the one given, the experiment's own trained one, or the shipped shapes network."""
+    if args.params:
+        return args.params
+    if not args.cfg:
+        return shipped(SHAPES_PARAMS)
+    from lib.checkpoint import params_path
+    from lib.engine.training import checkpoint_prefix
+    path = params_path(checkpoint_prefix(cfg), cfg.TEST.test_epoch)
+    if not os.path.isfile(path):
+        raise UserError(f'{path}: no such checkpoint; give one with --params, or train it with: dcn train --cfg {args.cfg}')
+    return path
+
+
+def shapes_only(cfg):
+    from lib.dataset.class_names import class_names
+    names = ', '.join(class_names(cfg.dataset)[1:])
+    return (f"This network knows only the generated data set's shapes: {names}.\nFor the 80 classes of COCO get the authors' released "
+            f'{os.path.basename(COCO_PARAMS)}, put it into model/ and add: --cfg {COCO_CFG} --params {COCO_PARAMS}')
+
+
+def detect_photos(cfg, params, photos, images, out, threshold, gpus=None):
+    """Detect on each of ``images``, print what was found, write <out>/<name of the photo>.png; returns the pictures' paths."""
     from lib.engine import Detector, contexts
-    from lib.engine.detector import bgr_image
-    images = [bgr_image(photo) for photo in photos]  # a wrong path is told before the checkpoint is loaded
     detector = Detector(cfg, params, contexts(cfg, gpus)[0])
     written = []
-    for photo, image in zip(photos, images):
+    for photo, stem, image in zip(photos, stems(photos), images):
         start = time.time()
         found = detector.detect(image)
-        shown = found.scores >= threshold
-        print(f'testing {os.path.basename(photo)} {time.time() - start:.4f}s: {shown.sum()} of {len(found.scores)} detections score {threshold:g} or more')
-        for box, score, label in zip(found.boxes[shown], found.scores[shown], found.classes[shown]):
-            corners = ' '.join(f'{value:7.1f}' for value in box)
-            print(f'  {detector.class_names[label]:15s} {score:.3f}  {corners}')
-        picture = draw_detections(image, found.boxes, found.scores, found.classes, detector.class_names, threshold)
-        written.append(save(os.path.join(out, unique_stem(photo, photos) + '.png'), picture))
-    print('pictures: ' + ' '.join(written))
+        print(f'testing {os.path.basename(photo)} {time.time() - start:.4f}s')
+        print_found(found, detector.class_names, threshold)
+        picture = draw_detections(image, *found, detector.class_names, threshold)
+        written.append(save(os.path.join(out, stem + '.png'), picture))
+    print_written(written)
     return written
 
 
+def print_found(found, names, threshold):
+    """A line for each detection of score ``threshold`` and above: class, score, x1 y1 x2 y2 in pixels."""
+    shown = int((found.scores >= threshold).sum())
+    for box, score, label in list(zip(*found))[:shown]:
+        print(f'  {names[label]:15s} {score:.3f}  ' + ' '.join(f'{value:7.1f}' for value in box))
+    if not shown and len(found.scores):
+        print(f'  nothing of score {threshold:g} or more; the best is {names[found.classes[0]]} {found.scores[0]:.3f} (--threshold shows weaker ones)')
+    elif not shown:
+        print('  nothing')
+
+
+def print_written(paths):
+    print('\n'.join(['pictures:', *(f'  {path}' for path in paths)]))
+
+
 def photo_arguments(parser, out, required=False):
-    """PHOTO..., --out and --gpus; photos that are not ``required`` default to :func:`sample_photos`."""
+    """PHOTO..., --out, --gpus and --set; photos that are not ``required`` default to :func:`sample_photos`."""
     parser.add_argument('photos', nargs='+' if required else '*', metavar='PHOTO',
                         help='image files' if required else 'image files (default: four photos that scikit-image ships)')
     parser.add_argument('--out', default=out, metavar='DIR', help='folder for the pictures (default %(default)s)')
     parser.add_argument('--gpus', metavar='LIST', help="GPU numbers, or 'cpu' (default: as the experiment file says)")
+    parser.add_argument('--set', action='append', nargs='+', default=[], metavar='KEY=VALUE', dest='overrides', help='change keys of the experiment file')
+
+
+def overrides(args):
+    return [text for group in args.overrides for text in group]
+
+
+def demo_config(path, args, changes=()):
+    """The configuration of one of the original's demos, wherever the command runs."""
+    from lib.config import load_config
+    return load_config(in_project(path), [*changes, *overrides(args)])
+
+
+def read_photos(photos):
+    """(paths, images (H, W, 3) uint8 BGR); the sample photos where none are named. One sentence for each that cannot be read."""
+    from lib.engine.detector import bgr_image
+    photos, images, faults = list(photos) or sample_photos(), [], []
+    for photo in photos:
+        try:
+            images.append(bgr_image(photo))
+        except UserError as error:
+            faults.append(str(error))
+    if faults:
+        raise UserError('\n'.join(faults))
+    return photos, images
 
 
 def sample_photos():
@@ -55,28 +126,28 @@ def sample_photos():
     return [os.path.join(folder, name) for name in ('chelsea.png', 'coffee.png', 'motorcycle_left.png', 'astronaut.png')]
 
 
-def unique_stem(photo, photos):
-    """The file's stem, with its position where another photo has the same."""
-    stem = os.path.splitext(os.path.basename(photo))[0]
-    same = [other for other in photos if os.path.splitext(os.path.basename(other))[0] == stem]
-    return stem if len(same) == 1 else f'{stem}_{photos.index(photo) + 1}'
+def stems(photos):
+    """File names without extension, numbered where several are equal."""
+    names = [os.path.splitext(os.path.basename(photo))[0] for photo in photos]
+    return [name if names.count(name) == 1 else f'{name}_{number}' for number, name in enumerate(names, 1)]
 
 
-def main(argv=None):
-    parser = argparse.ArgumentParser(prog='dcn detect', description='Detect objects on photos; pictures go to --out.')
-    photo_arguments(parser, 'output/detect', required=True)
-    parser.add_argument('--cfg', metavar='YAML', help='the network\'s experiment file (default: the small shapes network)')
-    parser.add_argument('--params', metavar='FILE', help='its checkpoint, PREFIX-NNNN.params (default: the shapes checkpoint that comes with the project)')
-    parser.add_argument('--threshold', type=float, default=0.5, metavar='S', help='show detections of this score and above (default %(default)s)')
-    parser.add_argument('--set', action='append', nargs='+', default=[], metavar='KEY=VALUE', dest='overrides', help='change keys of the experiment file')
-    args = parser.parse_args(argv)
-    if args.params and not args.cfg:
-        raise UserError('--params needs --cfg: the experiment file of the network that the checkpoint belongs to')
-    from lib.config import load_config
-    from lib.dataset.class_names import class_names
-    cfg = load_config(args.cfg or in_project(SHAPES_CFG), [text for group in args.overrides for text in group])
-    if not args.params:
-        names = ', '.join(class_names(cfg.dataset)[1:])
-        print(f'This network knows only generated shapes ({names}). For the 80 classes of COCO get the authors\' {os.path.basename(COCO_PARAMS)}, put it '
-              f'into model/ and add: --cfg {COCO_CFG} --params {COCO_PARAMS}')
-    detect_photos(cfg, args.params or in_project(SHAPES_PARAMS), args.photos, args.out, args.threshold, args.gpus)
+def in_project(path):
+    """A path of the project's own files, wherever the command runs."""
+    return os.path.join(ROOT, path)
+
+
+def in_model(name):
+    """Path of one of the authors' checkpoints, in ./model or in the project's."""
+    path = os.path.join('model', f'{name}-0000.params')
+    for candidate in (path, in_project(path)):
+        if os.path.isfile(candidate):
+            return candidate
+    raise UserError(f"{in_project(path)} is missing: it is the authors' released checkpoint; put the file there and run this again")
+
+
+def shipped(path):
+    """Path of a checkpoint that comes with the project."""
+    if not os.path.isfile(in_project(path)):
+        raise UserError(f"{in_project(path)} is missing: it comes with the project; restore it with 'git checkout -- {path}'")
+    return in_project(path)

@@ -4,45 +4,23 @@ import os
 import sys
 
 import cv2
-import numpy as np
-from PIL import Image
 
 from lib.cli import guarded
-from lib.config import load_config
-from lib.detect import in_project, photo_arguments, sample_photos, unique_stem
-from lib.files import atomic_write
-from lib.visualize.canvas import save, sheet
-from lib.visualize.offsets import draw_samples, trace_samples
-from rfcn.demo import checkpoint
+from lib.detect import demo_config, in_model, photo_arguments, print_written, read_photos, stems
+from lib.visualize.canvas import page, save, sheet
+from lib.visualize.sampling import animate, draw_samples, spread_cells, trace_samples
 
 CFG = 'experiments/rfcn/cfgs/deform_conv_demo.yaml'
 LAYERS = ('res5c', 'res5b', 'res5a')  # from the last back to the first: the way a response is traced
+CAPTION = ('Red: the points that three 3x3 deformable convolutions in a row read, up to 9 x 9 x 9 of them, for the response at the green cell. '
+           'A point outside the image reads nothing.')
 
 
-def offsets_of(outputs):
-    """The offsets (18, H, W) of each layer, last layer first, from the test graph's outputs."""
-    return [outputs[f'{layer}_branch2b_offset_output'][0] for layer in LAYERS]
-
-
-def picture(image, offsets, cell):
-    """The up to 729 points that one cell (y, x) of the last map reads, on the image."""
-    return draw_samples(image, trace_samples(offsets, cell), cell, offsets[0].shape[1:])
-
-
-def some_cells(map_shape, rows=3, columns=4):
-    """Cells (y, x) spread over the map, the outermost two cells from its border."""
-    ys = np.linspace(2, map_shape[0] - 3, rows).round().astype(int)
-    xs = np.linspace(2, map_shape[1] - 3, columns).round().astype(int)
-    return [[(y, x) for x in xs] for y in ys]
-
-
-def animate(path, image, offsets):
-    """A GIF with a frame for every second cell, as the original showed them."""
-    height, width = offsets[0].shape[1:]
-    frames = [Image.fromarray(picture(image, offsets, (y, x))[:, :, ::-1]) for y in range(1, height, 2) for x in range(1, width, 2)]
-    with atomic_write(path) as stream:
-        frames[0].save(stream, 'GIF', save_all=True, append_images=frames[1:], duration=60, loop=0)
-    return path
+def picture(image, offsets):
+    """A sheet of cells, each with its points: offsets are a list of (18, H, W), last layer first."""
+    size = offsets[0].shape[1:]
+    rows = [[draw_samples(image, trace_samples(offsets, cell), cell, size) for cell in row] for row in spread_cells(size)]
+    return page('Sampling points of deformable convolution', CAPTION, [sheet(rows)], margin=10)
 
 
 def main(argv=None):
@@ -50,20 +28,20 @@ def main(argv=None):
     photo_arguments(parser, 'output/deform_conv_demo')
     parser.add_argument('--animate', action='store_true', help='write a GIF with one frame per cell instead of a sheet of twelve cells')
     args = parser.parse_args(argv)
-    params, cfg = checkpoint('deform_conv'), load_config(in_project(CFG))
+    params, cfg = in_model('deform_conv'), demo_config(CFG, args)
+    photos, images = read_photos(args.photos)
     from lib.engine import Detector, contexts
-    from lib.engine.detector import bgr_image
-    photos = args.photos or sample_photos()
-    images = [bgr_image(photo) for photo in photos]
-    detector = Detector(cfg, params, contexts(cfg, args.gpus)[0])
-    for photo, image in zip(photos, images):
-        offsets = offsets_of(detector.outputs(image)[0])
-        stem = os.path.join(args.out, unique_stem(photo, photos))
+    detector, written = Detector(cfg, params, contexts(cfg, args.gpus)[0]), []
+    for stem, image in zip(stems(photos), images):
+        outputs = detector.outputs(image)[0]
+        offsets = [outputs[f'{layer}_branch2b_offset_output'][0] for layer in LAYERS]
+        path = os.path.join(args.out, stem)
         if args.animate:
-            print(animate(stem + '.gif', cv2.resize(image, None, fx=0.5, fy=0.5), offsets))
+            small = cv2.resize(image, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+            written.append(animate(path + '.gif', small, offsets))
         else:
-            rows = [[picture(image, offsets, cell) for cell in row] for row in some_cells(offsets[0].shape[1:])]
-            print(save(stem + '.png', sheet(rows)))
+            written.append(save(path + '.png', picture(image, offsets)))
+    print_written(written)
 
 
 if __name__ == '__main__':

@@ -1,46 +1,43 @@
-"""Where deformable RoI pooling puts its three by three parts: RoI in blue, parts in red.
+"""Where deformable RoI pooling puts its three by three parts, on photos: the RoI in blue, its moved parts in red.
 
-Give --roi X1 Y1 X2 Y2 CLASS (pixels; index of the VOC class, 1 is aeroplane) for each photo, in order; without one a photo's RoI is its middle half, and its class
-the one that the network scores best there.
+Give --roi X1,Y1,X2,Y2[,CLASS] for each photo, in their order: pixels, and a VOC class by name (bird) or number (3); without --roi it is the middle
+half of each photo. Without CLASS the offsets are those of the class that the network scores best on the RoI.
 """
 import argparse
 import os
 import sys
 
-import mxnet as mx
-import numpy as np
-
 from lib.cli import guarded
-from lib.config import load_config
-from lib.detect import in_project, photo_arguments, sample_photos, unique_stem
+from lib.detect import demo_config, in_model, photo_arguments, print_written, read_photos, stems
 from lib.errors import UserError
-from lib.visualize.canvas import save
-from lib.visualize.offsets import draw_parts
-from rfcn.demo import checkpoint
+from lib.visualize.canvas import labelled, save
+from lib.visualize.parts import class_offsets, draw_parts, middle_half, parse_roi
 
 CFG = 'experiments/rfcn/cfgs/deform_psroi_demo.yaml'
 
 
-def on_given_rois(symbol):
-    """The test graph with its proposals replaced by an input ``rois`` (R, 5): the demo shows chosen boxes."""
-    internals = symbol.get_internals()
-    wanted = mx.sym.Group([internals['rfcn_cls_offset_output'], internals['cls_prob_output']])
-    return wanted, internals['rois_output']
+def main(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    photo_arguments(parser, 'output/deform_psroi_demo')
+    parser.add_argument('--roi', action='append', default=[], metavar='X1,Y1,X2,Y2[,CLASS]', help='the RoI of the next photo (repeat it for each)')
+    args = parser.parse_args(argv)
+    params, cfg = in_model('deform_psroi'), demo_config(CFG, args)
+    photos, images = read_photos(args.photos)
+    if args.roi and len(args.roi) != len(photos):
+        raise UserError(f'--roi: expected one for each of the {len(photos)} photos, found {len(args.roi)}')
+    from lib.dataset.class_names import class_names
+    from lib.engine import contexts
+    from lib.visualize.probe import PartNetwork
+    names = class_names(cfg.dataset)
+    rois = [parse_roi(text, image, names) for text, image in zip(args.roi, images)] or [(middle_half(image), None) for image in images]
+    network, written = PartNetwork(cfg, params, contexts(cfg, args.gpus)[0]), []
+    for stem, image, (roi, label) in zip(stems(photos), images, rois):
+        (offsets,), (scores,) = network.offsets(image, [roi])
+        label = label or 1 + int(scores[1:].argmax())
+        shown = draw_parts(image, roi, class_offsets(offsets, label))
+        written.append(save(os.path.join(args.out, stem + '.png'), labelled(shown, f'parts as the offsets of class {names[label]} move them')))
+    print_written(written)
 
 
-def class_offsets(offsets, label):
-    """The offsets (2, P, P), x then y, of one class from (2C, P, P)."""
-    return offsets[2 * label:2 * label + 2]
-
-
-def middle_half(image):
-    height, width = image.shape[:2]
-    return [width // 4, height // 4, width * 3 // 4 - 1, height * 3 // 4 - 1]
-
-
-def check_roi(roi, image, classes, photo):
-    x1, y1, x2, y2, label = roi
-    if not (0 <= x1 <= x2 < image.shape[1] and 0 <= y1 <= y2 < image.shape[0]):
-        raise UserError(f'--roi {x1} {y1} {x2} {y2}: expected x1 <= x2 < {image.shape[1]} and y1 <= y2 < {image.shape[0]} on {photo}')
-    if not 1 <= label < len(classes):
-        raise UserError(f'--roi class {label}: expected 1 ({classes[1]}) to {len(classes) - 1} ({classes[-1]})')
+if __name__ == '__main__':
+    sys.exit(guarded(main))

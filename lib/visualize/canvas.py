@@ -1,4 +1,5 @@
 """Drawing on BGR uint8 images: enlarge, label, arrange, write."""
+import functools
 import os
 
 import cv2
@@ -8,19 +9,26 @@ from PIL import Image, ImageDraw, ImageFont
 
 from lib.files import atomic_write
 
-INK = (32, 32, 32)
-PAPER = (250, 250, 250)
+INK, PAPER = (40, 36, 32), (255, 255, 255)
+RED, BLUE, GREEN = (50, 40, 225), (225, 120, 30), (70, 190, 40)
 
 
-def font(size):
-    return ImageFont.truetype(os.path.join(matplotlib.get_data_path(), 'fonts', 'ttf', 'DejaVuSans.ttf'), size)
+@functools.lru_cache(maxsize=None)
+def font(size, bold=False):
+    name = 'DejaVuSans-Bold.ttf' if bold else 'DejaVuSans.ttf'
+    return ImageFont.truetype(os.path.join(matplotlib.get_data_path(), 'fonts', 'ttf', name), size)
 
 
 def palette(index):
     """A BGR colour for a class: hues a golden angle apart, so that neighbours in the list never look alike."""
     hue = int(index * 180 * 0.618034) % 180
-    hsv = np.uint8([[[hue, 200, 235 if index % 2 else 200]]])
+    hsv = np.uint8([[[hue, 215, 225 if index % 2 else 195]]])
     return tuple(int(v) for v in cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR)[0, 0])
+
+
+def contrast(colour):
+    """Ink or paper, whichever is read better on ``colour`` (BGR)."""
+    return INK if np.dot(colour, (0.114, 0.587, 0.299)) > 150 else PAPER
 
 
 def enlarge(image, shortest=420):
@@ -31,43 +39,85 @@ def enlarge(image, shortest=420):
     return cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC), factor
 
 
-def write_text(image, text, position, size=15, colour=PAPER, background=None):
-    """Draw one line of text with its top left corner at ``position`` (x, y), on a filled box where ``background`` is given."""
-    picture = Image.fromarray(image[:, :, ::-1])
-    draw = ImageDraw.Draw(picture)
-    left, top, right, bottom = draw.textbbox((0, 0), text, font=font(size))
-    width, height = right - left + 8, bottom - top + 6
+def text_size(text, size, bold=False):
+    """(width, height) in pixels of the box that :func:`write_text` fills for one line."""
+    return int(np.ceil(font(size, bold).getlength(text))) + 8, int(size * 1.35) + 3
+
+
+def write_text(image, text, position, size=15, colour=INK, background=None, bold=False):
+    """Draw one line of text, its box's top left corner at ``position`` (x, y), moved inside the image; the box is filled where ``background`` is given."""
+    width, height = text_size(text, size, bold)
     x = int(np.clip(position[0], 0, max(0, image.shape[1] - width)))
     y = int(np.clip(position[1], 0, max(0, image.shape[0] - height)))
+    region = image[y:y + height, x:x + width]
     if background is not None:
-        draw.rectangle((x, y, x + width, y + height), fill=tuple(background[::-1]))
-    draw.text((x + 4 - left, y + 3 - top), text, font=font(size), fill=tuple(colour[::-1]))
-    image[:] = np.asarray(picture)[:, :, ::-1]
+        region[:] = background
+    picture = Image.fromarray(np.ascontiguousarray(region[:, :, ::-1]))
+    ImageDraw.Draw(picture).text((4, height // 2), text, font=font(size, bold), fill=tuple(colour[::-1]), anchor='lm')
+    region[:] = np.asarray(picture)[:, :, ::-1]
     return image
 
 
-def text_height(size=15):
-    top, bottom = font(size).getbbox('Ag')[1::2]
-    return bottom - top + 6
+def text_strip(width, text, size=15, bold=False):
+    """Text on white paper (h, width, 3), broken into lines between words."""
+    lines = ['']
+    for word in text.split():
+        longer = f'{lines[-1]} {word}'.strip()
+        if lines[-1] and text_size(longer, size, bold)[0] > width:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    step = text_size('', size, bold)[1]
+    strip = np.full((step * len(lines), width, 3), 255, np.uint8)
+    for number, line in enumerate(lines):
+        write_text(strip, line, (-4, number * step), size, bold=bold)
+    return strip
+
+
+def beside(images, gap=10):
+    """Images in a row, their tops aligned, on white paper."""
+    height = max(image.shape[0] for image in images)
+    parts = []
+    for image in images:
+        parts += [_on_paper(image, height, image.shape[1]), np.full((height, gap, 3), 255, np.uint8)]
+    return np.concatenate(parts[:-1], axis=1)
+
+
+def below(images, gap=10):
+    """Images in a column, their left sides aligned, on white paper."""
+    width = max(image.shape[1] for image in images)
+    parts = []
+    for image in images:
+        parts += [_on_paper(image, image.shape[0], width), np.full((gap, width, 3), 255, np.uint8)]
+    return np.concatenate(parts[:-1])
+
+
+def framed(image, margin=24):
+    """``image`` with a white margin."""
+    return cv2.copyMakeBorder(image, margin, margin, margin, margin, cv2.BORDER_CONSTANT, value=PAPER)
+
+
+def labelled(image, text, size=15, bold=False):
+    """``image`` with a line of text above it."""
+    return below([text_strip(image.shape[1], text, size, bold), image], 4)
 
 
 def sheet(rows, captions=(), gap=10, size=15):
-    """Arrange images in rows (list of lists, equal sizes within a row) on white paper, a caption (str) above each row that has one."""
-    width = max(sum(image.shape[1] + gap for image in row) for row in rows) + gap
+    """Arrange images (list of rows) on white paper, a caption (str) above each row that has one, a margin of ``gap`` around."""
     strips = []
     for index, row in enumerate(rows):
+        line = beside(row, gap)
         caption = captions[index] if index < len(captions) else ''
-        if caption:
-            strip = np.full((text_height(size) + gap, width, 3), 255, np.uint8)
-            strips.append(write_text(strip, caption, (gap - 4, gap), size, INK))
-        strip = np.full((max(image.shape[0] for image in row) + gap, width, 3), 255, np.uint8)
-        x = gap
-        for image in row:
-            strip[gap:gap + image.shape[0], x:x + image.shape[1]] = image
-            x += image.shape[1] + gap
-        strips.append(strip)
-    strips.append(np.full((gap, width, 3), 255, np.uint8))
-    return np.concatenate(strips)
+        strips += [text_strip(line.shape[1], caption, size)] if caption else []
+        strips.append(line)
+    return framed(below(strips, gap), gap)
+
+
+def page(title, caption, strips, margin=24):
+    """A whole picture: title, caption and ``strips`` (images) below each other on white paper."""
+    width = max(strip.shape[1] for strip in strips)
+    head = below([text_strip(width, title, 24, bold=True), text_strip(width, caption, 16)], 6)
+    return framed(below([head, *strips], 18), margin)
 
 
 def save(path, image):
@@ -77,3 +127,26 @@ def save(path, image):
     with atomic_write(path) as stream:
         stream.write(data.tobytes())
     return path
+
+
+def dot(canvas, point, radius, colour, filled=True):
+    """A disc at ``point`` (x, y) with a white rim, or a ring."""
+    centre = (int(round(float(point[0]))), int(round(float(point[1]))))
+    if filled:
+        cv2.circle(canvas, centre, radius + 1, PAPER, -1, cv2.LINE_AA)
+        cv2.circle(canvas, centre, radius, colour, -1, cv2.LINE_AA)
+    else:
+        cv2.circle(canvas, centre, radius, PAPER, 3, cv2.LINE_AA)
+        cv2.circle(canvas, centre, radius, colour, 1, cv2.LINE_AA)
+
+
+def frame(canvas, box, colour, thickness=2, rim=1):
+    """A rectangle x1 y1 x2 y2 (float pixels of the canvas) with a white rim."""
+    x1, y1, x2, y2 = (int(round(float(v))) for v in box)
+    if rim:
+        cv2.rectangle(canvas, (x1, y1), (x2, y2), PAPER, thickness + 2 * rim, cv2.LINE_AA)
+    cv2.rectangle(canvas, (x1, y1), (x2, y2), colour, thickness, cv2.LINE_AA)
+
+
+def _on_paper(image, height, width):
+    return cv2.copyMakeBorder(image, 0, height - image.shape[0], 0, width - image.shape[1], cv2.BORDER_CONSTANT, value=PAPER)

@@ -1,7 +1,9 @@
 """Sampling points and part offsets, checked by hand; borders are where the original's picture was wrong."""
 import numpy as np
 
-from lib.visualize.offsets import draw_parts, draw_samples, part_boxes, sample_points, trace_samples
+from lib.visualize.canvas import BLUE, GREEN, RED
+from lib.visualize.parts import draw_parts, part_boxes
+from lib.visualize.sampling import draw_samples, sample_points, trace_samples
 
 
 def test_eq2_zero_offsets_give_the_regular_dilated_grid():
@@ -53,10 +55,10 @@ def test_eq5_part_offsets_scale_with_the_roi_and_gamma():
 def test_points_are_drawn_at_the_centres_of_their_cells():
     image = np.zeros((100, 200, 3), np.uint8)
     drawn = draw_samples(image, [(0, 0)], (4, 9), (5, 10), shortest=100)
-    assert drawn[10, 10].tolist() == [60, 60, 235] and drawn[90, 190].tolist() == [80, 200, 60]
+    assert drawn[10, 10].tolist() == list(RED) and drawn[90, 190].tolist() == list(GREEN)
 
 
 def test_part_picture_leaves_its_input_alone():
     image = np.zeros((60, 60, 3), np.uint8)
     drawn = draw_parts(image, np.array([10, 10, 49, 49]), np.zeros((2, 3, 3)), shortest=60)
-    assert image.max() == 0 and drawn[30, 10].tolist() == [235, 130, 40]
+    assert image.max() == 0 and drawn[30, 10].tolist() == list(BLUE)

@@ -1,0 +1,63 @@
+"""Ask a network for its offsets on a photo."""
+import collections
+import json
+
+import mxnet as mx
+import numpy as np
+
+from lib.checkpoint import read_params
+from lib.config import symbol_class
+from lib.engine import Predictor
+from lib.errors import UserError
+from lib.loader.image import network_input, scale_boxes
+
+Layer = collections.namedtuple('Layer', 'name offset kernel dilate pad groups')
+Layer.__doc__ = """A deformable convolution of a graph: its name, the output that holds its offsets, and its numbers (equal in y and x)."""
+
+PART_OFFSETS = 'rfcn_cls_offset_output'
+DEFORMABLE = ('_contrib_DeformableConvolution', '_contrib_ModulatedDeformableConvolution')
+
+
+def deformable_layers(symbol):
+    """The deformable convolutions of a graph as Layers, in the order of computation."""
+    nodes = json.loads(symbol.tojson())['nodes']
+    return [_layer(node, nodes) for node in nodes if node['op'] in DEFORMABLE]
+
+
+def _layer(node, nodes):
+    numbers = {key: int(node['attrs'].get(key, f'({default},').strip('()').split(',')[0]) for key, default in (('kernel', 1), ('dilate', 1), ('pad', 0))}
+    source, index = node['inputs'][1][:2]
+    return Layer(node['name'], f'{nodes[source]["name"]}_output{index or ""}', groups=int(node['attrs'].get('num_deformable_group', 1)), **numbers)
+
+
+class PartNetwork:
+    """A detector on given boxes, for the offsets of its deformable RoI pooling.
+
+    cfg: configuration; params: path of a ``.params`` file, or (arg_params, aux_params); context: the CPU by default.
+    """
+
+    def __init__(self, cfg, params, context=None):
+        self.cfg = cfg
+        if isinstance(params, str):
+            params = read_params(params, process=True)
+        network = symbol_class(cfg)()
+        internals = network.get_symbol_rfcn(cfg, is_train=False).get_internals()
+        if PART_OFFSETS not in internals.list_outputs():
+            raise UserError(f'{cfg.name}: {cfg.symbol} has no deformable RoI pooling whose parts could be shown; set network.roi_pooling to deformable')
+        shapes = {'data': (1, 3, *self._size()), 'rois': (1, 1, 5)}
+        network.infer_shape(shapes)
+        network.check_parameter_shapes(*params, shapes, is_train=False)
+        wanted = mx.sym.Group([internals[PART_OFFSETS], internals['cls_prob_output']])
+        self.predictor = Predictor(wanted, context or mx.cpu(), *params)
+
+    def offsets(self, image, boxes):
+        """For boxes (R, 4) x1 y1 x2 y2 in pixels of ``image`` (H, W, 3): offsets (R, 2C, P, P), x and y of each class, and scores (R, C)."""
+        network = self.cfg.network
+        inputs, scale = network_input(image, *self._size(), network.IMAGE_STRIDE, network.PIXEL_MEANS)
+        rois = np.zeros((1, len(boxes), 5), np.float32)
+        rois[0, :, 1:] = scale_boxes(boxes, scale, *inputs['data'].shape[2:])
+        outputs = self.predictor.predict({'data': inputs['data'], 'rois': rois})
+        return outputs[PART_OFFSETS], outputs['cls_prob_output']
+
+    def _size(self):
+        return (self.cfg.get('TEST_SCALES') or self.cfg.SCALES)[0]
