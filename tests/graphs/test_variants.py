@@ -205,3 +205,14 @@ def test_two_equal_images_on_a_device_give_twice_the_gradient(stem, overrides, w
     for name, gradient in one.items():
         size = np.abs(gradient).max()
         np.testing.assert_allclose(two[name], 2 * gradient, rtol=0, atol=1e-3 * size, err_msg=name)
+
+
+def test_two_equal_images_give_equal_detections(network):
+    from tests.graphs.runs import pictured, run
+    images = {name: np.repeat(value, 2, axis=0) for name, value in pictured(64, 96).items()}
+    _, made = network(VOC_DCN, [*SMALL, 'TEST.BATCH_IMAGES=2'], False)
+    outputs, _ = run(made, images)
+    assert (outputs['rois_output'][:, 0] == np.repeat([0, 1], 20)).all()       # the image of each RoI
+    for name in ('cls_prob_reshape_output', 'bbox_pred_reshape_output'):
+        assert outputs[name].shape[:2] == (2, 20)
+        np.testing.assert_allclose(outputs[name][1], outputs[name][0], rtol=0, atol=1e-5)
