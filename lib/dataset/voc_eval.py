@@ -48,8 +48,9 @@ def evaluate(paths, image_ids, truth, classes, use_07_metric):
         # the files are 1-based, as are the annotations that the development kit compares them with
         ground = {image_id: (item.boxes[item.classes == index] + 1.0, item.difficult[item.classes == index])
                   for image_id, item in zip(image_ids, truth)}
+        matches = best_matches(ids, boxes, ground)
         for threshold in THRESHOLDS:
-            recall, precision = recall_precision(ids, boxes, ground, threshold)
+            recall, precision = recall_precision(ids, matches, ground, threshold)
             result[f'AP@{threshold}'][name] = average_precision(recall, precision, use_07_metric)
     for threshold in THRESHOLDS:
         result[f'mAP@{threshold}'] = float(np.mean(list(result[f'AP@{threshold}'].values())))
@@ -57,22 +58,32 @@ def evaluate(paths, image_ids, truth, classes, use_07_metric):
     return result
 
 
-def recall_precision(ids, boxes, ground, threshold):
-    """Cumulative recall and precision, (n,) each, after each of n detections of one class, best first.
+def best_matches(ids, boxes, ground):
+    """The ground-truth box of largest IoU for each detection: list of (IoU, index), (0, None) in an image without boxes.
 
     ids: n image ids; boxes: (n, 4); ground: image id -> (boxes (g, 4), difficult (g,) bool)
-    A detection takes the ground-truth box of largest IoU. IoU > threshold (strictly) is a hit, once per box; a further
-    hit on the same box is false; a hit on a difficult box counts neither way.
+    """
+    matches = []
+    for image_id, box in zip(ids, boxes):
+        candidates = ground[image_id][0]
+        overlaps = iou_with(box, candidates) if len(candidates) else None
+        best = None if overlaps is None else int(overlaps.argmax())
+        matches.append((0.0, None) if best is None else (overlaps[best], best))
+    return matches
+
+
+def recall_precision(ids, matches, ground, threshold):
+    """Cumulative recall and precision, (n,) each, after each of n detections of one class, best first.
+
+    matches: from ``best_matches``. IoU > threshold (strictly) is a hit, once per box; a further hit on the same box is
+    false; a hit on a difficult box counts neither way.
     """
     hits, misses = np.zeros(len(ids)), np.zeros(len(ids))
     found = {image_id: np.zeros(len(difficult), dtype=bool) for image_id, (_, difficult) in ground.items()}
-    for i, (image_id, box) in enumerate(zip(ids, boxes)):
-        candidates, difficult = ground[image_id]
-        overlaps = iou_with(box, candidates)
-        best = overlaps.argmax() if len(overlaps) else None
-        if best is None or not overlaps[best] > threshold or (found[image_id][best] and not difficult[best]):
+    for i, (image_id, (overlap, best)) in enumerate(zip(ids, matches)):
+        if not overlap > threshold or found[image_id][best]:
             misses[i] = 1
-        elif not difficult[best]:
+        elif not ground[image_id][1][best]:
             hits[i] = found[image_id][best] = 1
     hits, misses = hits.cumsum(), misses.cumsum()
     positives = sum(int((~difficult).sum()) for _, difficult in ground.values())

@@ -35,7 +35,8 @@ def test_zero_coordinate_is_clipped_instead_of_wrapping(tree):
 
 def test_one_pixel_past_the_far_border_is_clipped(tree):
     tree.annotation('a', ('cat', 5, 6, 61, 41))
-    assert [record['boxes'].tolist() for record in training_roidb(tree.cfg())][::2] == [[[4, 5, 59, 39]], [[0, 5, 55, 39]]]
+    first, _, mirrored, _ = (record['boxes'].tolist() for record in training_roidb(tree.cfg()))
+    assert first == [[4, 5, 59, 39]] and mirrored == [[0, 5, 55, 39]]
 
 
 def test_class_names_are_stripped_and_lowered_and_fractions_cut(tree):

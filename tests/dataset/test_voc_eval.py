@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from lib.dataset import get_imdb
-from lib.dataset.voc_eval import average_precision, iou_with, read_detections, recall_precision, write_detections
+from lib.dataset.voc_eval import (
+    average_precision, best_matches, iou_with, read_detections, recall_precision, write_detections)
 from lib.errors import UserError
 from lib.rng import generator
 
@@ -17,6 +18,10 @@ def ground_of(boxes, difficult=None):
     return boxes, np.array(difficult if difficult is not None else [False] * len(boxes), dtype=bool)
 
 
+def curve(ids, boxes, ground, threshold):
+    return recall_precision(ids, best_matches(ids, np.array(boxes, dtype=np.float64), ground), ground, threshold)
+
+
 def test_iou_counts_the_last_pixel():
     # 2 x 1 pixels against 2 x 1 pixels, one shared: 1 / 3. Without the +1 it would be 0
     assert iou_with(np.array([0., 0, 1, 0]), np.array([[1., 0, 2, 0]])) == pytest.approx(1 / 3)
@@ -25,19 +30,25 @@ def test_iou_counts_the_last_pixel():
 def test_iou_must_exceed_the_threshold():
     """10 x 10 pixels against its own half is an IoU of exactly 0.5: no hit at 0.5."""
     ground = {'a': ground_of([[1, 1, 10, 10]])}
-    recall, _ = recall_precision(['a'], np.array([[1., 1, 10, 5]]), ground, 0.5)
+    recall, _ = curve(['a'], [[1, 1, 10, 5]], ground, 0.5)
     assert recall.tolist() == [0]
-    recall, _ = recall_precision(['a'], np.array([[1., 1, 10, 5.1]]), ground, 0.5)
+    recall, _ = curve(['a'], [[1, 1, 10, 5.1]], ground, 0.5)
     assert recall.tolist() == [1]
 
 
 def test_second_hit_is_false_and_difficult_counts_neither_way():
     ground = {'a': ground_of([[1, 1, 10, 10], [21, 21, 30, 30]], [False, True]), 'b': ground_of([[1, 1, 10, 10]])}
-    boxes = np.array([[1., 1, 10, 10], [21, 21, 30, 30], [1, 1, 10, 10], [21, 21, 30, 30], [40, 40, 50, 50]])
-    recall, precision = recall_precision(['a', 'a', 'a', 'a', 'b'], boxes, ground, 0.5)
+    boxes = [[1, 1, 10, 10], [21, 21, 30, 30], [1, 1, 10, 10], [21, 21, 30, 30], [40, 40, 50, 50]]
+    recall, precision = curve(['a', 'a', 'a', 'a', 'b'], boxes, ground, 0.5)
     # hit, ignored, second hit on the same box, ignored again, far off; two boxes count
     assert recall.tolist() == [0.5] * 5
     assert precision.tolist() == pytest.approx([1, 1, 1 / 2, 1 / 2, 1 / 3])
+
+
+def test_image_without_boxes_gives_misses_only():
+    ground = {'a': ground_of([]), 'b': ground_of([[1, 1, 10, 10]])}
+    recall, precision = curve(['a', 'b'], [[1, 1, 10, 10]] * 2, ground, 0.5)
+    assert recall.tolist() == [0, 1] and precision.tolist() == [0, 0.5]
 
 
 def test_average_precision_by_hand():
@@ -138,7 +149,7 @@ def test_against_gluoncv(use_07_metric, threshold):
         metric.update([moved[None]], [np.zeros((1, 12, 1))], [scores[None, :, None]],
                       [boxes[None]], [np.zeros((1, 4, 1))], [difficult[None, :, None].astype(int)])
     found.sort(key=lambda row: -row[1])
-    curve = recall_precision([row[0] for row in found], np.array([row[2] for row in found]), ground, threshold)
-    ap = average_precision(*curve, use_07_metric)
+    recall, precision = curve([row[0] for row in found], [row[2] for row in found], ground, threshold)
+    ap = average_precision(recall, precision, use_07_metric)
     assert 0.05 < ap < 0.95
     assert ap == pytest.approx(metric.get()[1][0], abs=1e-9)
