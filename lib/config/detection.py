@@ -102,6 +102,7 @@ TRAIN = {
     'optimizer': ('sgd', choice('sgd', 'adam')),
     'lr_schedule': ('step', choice('step', 'cosine')),
     'clip_gradient': (None, optional(NUMBER)),
+    'AUGMENT': (False, BOOLEAN),                # one of the square's eight symmetries for each image, drawn anew each epoch
     'seed': (0, INTEGER),
     'iterations': (None, optional(POSITIVE)),   # stop after this many updates; null: epochs alone decide
 }

@@ -81,7 +81,7 @@ class TrainLoader:
         rng = generator(self._seed, epoch, record['id'], int(record['flipped']), 'sample')
         short, max_size = cfg.SCALES[rng.integers(len(cfg.SCALES))]
         image, boxes = load_image(record), record['boxes']
-        if cfg.TRAIN.get('AUGMENT', False):
+        if cfg.TRAIN.AUGMENT:
             image, boxes = apply_symmetry(image, boxes, int(rng.integers(COUNT)))
         image, scale = resize(image, short, max_size, cfg.network.IMAGE_STRIDE)
         boxes = np.column_stack([scale_boxes(boxes, scale, *image.shape[:2]), record['gt_classes']])
