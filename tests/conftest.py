@@ -1,4 +1,4 @@
-"""What all tests share: the environment that MXNet reads when it is imported, the option --full, and the operators on demand."""
+"""What all tests share: the environment that MXNet reads at import time, the option --full, the operators on demand."""
 import os
 from pathlib import Path
 
@@ -24,7 +24,7 @@ def pytest_collection_modifyitems(config, items):
 
 @pytest.fixture(scope='session')
 def operators():
-    """The package lib.operators, with its operators active in MXNet. Tests without it run where MXNet is not installed."""
+    """The package lib.operators, with its operators active in MXNet. Tests that do without it run without MXNet."""
     import lib.operators
     return lib.operators
 

@@ -42,9 +42,9 @@ def bad_trans(value):
     return _others_unharmed(case, dict(case.inputs, trans=trans), [3, 5])
 
 
-def bad_offset(value):
+def bad_offset(modulated, value):
     """One sampling offset that is no number samples outside the map, hence 0, as far away as any other."""
-    case = cases.convolution('asymmetric, groups 2, deformable groups 2, batch 3')
+    case = cases.convolution('asymmetric, groups 2, deformable groups 2, batch 3', modulated=modulated)
     results = []
     for number in (value, -1e6):
         offset = case.inputs['offset'].copy()
@@ -110,6 +110,10 @@ def _conv(name='groups 3 across deformable groups 2'):
     return cases.convolution(name)   # data (1, 6, 7, 9), offset (1, 24, 5, 8), weight (12, 2, 3, 2), bias (12,)
 
 
+def _masked():
+    return cases.convolution('groups 3 across deformable groups 2', modulated=True)   # and mask (1, 12, 5, 8)
+
+
 def _parts():
     # data (3, 36, 9, 6), rois (R, 5), trans (R, 4, 3, 3), output_dim 4, group 3
     return _pooling_case('DeformablePSROIPooling')
@@ -173,7 +177,14 @@ def _refused():
     for name, attributes in {'no samples': dict(sample_per_part=0), 'negative parts': dict(part_size=-1),
                              'group size 0': dict(group_size=0)}.items():
         yield f'DeformablePSROIPooling, {name}', lambda a=attributes: wrong_attribute(_parts(), **a)
-    for operator, make in zip(cases.OWN, (_conv, _parts, _plain)):
+    for name, shapes in {
+            'mask with too few channels': dict(mask=(1, 11, 5, 8)),
+            'mask of another width': dict(mask=(1, 12, 5, 9)),
+            'mask of another batch': dict(mask=(2, 12, 5, 8)),
+            'offset of another batch': dict(offset=(2, 24, 5, 8)),
+            'width smaller than the kernel': dict(data=(1, 6, 7, 1))}.items():
+        yield f'ModulatedDeformableConvolution, {name}', lambda shapes=shapes: wrong_shape(_masked(), **shapes)
+    for operator, make in zip(cases.OWN, (_conv, _masked, _parts, _plain)):
         yield f'{operator}, float16', lambda make=make: wrong_type(make())
 
 
@@ -183,7 +194,8 @@ def _survived():
             yield f'{operator}, roi with {name}', functools.partial(bad_roi, operator, values)
     for name, value in NOT_NUMBERS.items():
         yield f'DeformablePSROIPooling, trans {name}', functools.partial(bad_trans, value)
-        yield f'DeformableConvolution, offset {name}', functools.partial(bad_offset, value)
+        yield f'DeformableConvolution, offset {name}', functools.partial(bad_offset, False, value)
+        yield f'ModulatedDeformableConvolution, offset {name}', functools.partial(bad_offset, True, value)
 
 
 REFUSED = dict(_refused())     # must be refused

@@ -10,7 +10,7 @@ import numpy as np
 
 from lib.rng import generator
 
-OWN = ('DeformableConvolution', 'DeformablePSROIPooling', 'PSROIPooling')
+OWN = ('DeformableConvolution', 'ModulatedDeformableConvolution', 'DeformablePSROIPooling', 'PSROIPooling')
 
 Case = collections.namedtuple('Case', 'operator inputs attributes out_grad')
 
@@ -41,6 +41,8 @@ CONVOLUTIONS = {
 LARGE_CONVOLUTIONS = {   # shared among threads
     'large': dict(batch=2, channels=64, size=(30, 41), filters=48, kernel=(3, 3), pad=(2, 2), dilate=(2, 2),
                   deformable_groups=4),
+    'res5': dict(channels=512, size=(38, 63), filters=512, kernel=(3, 3), pad=(2, 2), dilate=(2, 2),
+                 deformable_groups=4),   # as in the paper's network
 }
 
 ODD_CONVOLUTIONS = {   # deformable groups divide the channels; stock MXNet does not ask that they divide the filters

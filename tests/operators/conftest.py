@@ -13,7 +13,7 @@ def active_operators(operators):
 def need_own(operators):
     """need_own(operator, reason): skip the test where the stock operator runs, which has the named defect."""
     def check(operator, reason):
-        if operators.status()[operator] != 'own':
+        if operators.status().get(operator) != 'own':
             pytest.skip(f'own {operator} is not active, and stock {reason}')
     return check
 

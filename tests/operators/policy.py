@@ -31,7 +31,7 @@ def assert_exact_enough(actual, exact, plain, what, roundings=ROUNDINGS):
 def assert_case_exact_enough(result, exact, plain, **roundings):
     """The same for (output, gradients) as cases.run and cases.oracle return them; roundings: input -> that of its
     gradient."""
-    assert_exact_enough(result[0], exact[0], plain[0], 'output')
+    assert_exact_enough(result[0], exact[0], plain[0], 'output', roundings.get('output', ROUNDINGS))
     assert set(result[1]) == set(exact[1])
     for name, gradient in result[1].items():
         assert_exact_enough(gradient, exact[1][name], plain[1][name], f'gradient of {name}',

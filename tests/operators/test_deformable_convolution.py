@@ -6,7 +6,7 @@ from lib.operators import native
 from tests.operators import cases
 from tests.operators.policy import assert_case_exact_enough, assert_exact_enough, roundings_of_a_sum
 
-OPERATOR = 'DeformableConvolution'
+OPERATOR, MODULATED = 'DeformableConvolution', 'ModulatedDeformableConvolution'
 ASYMMETRIC = 'asymmetric, groups 2, deformable groups 2, batch 3'
 
 
@@ -18,8 +18,12 @@ def _attributes(boundary, need_own):
 
 
 def _roundings(case):
-    """The gradients of weight and bias are sums over all positions of all images."""
-    return dict.fromkeys(('weight', 'bias'), roundings_of_a_sum(case.out_grad[:, 0].size))
+    """How many numbers a kernel may add one after the other: taps and channels for the output, filters for the gradient
+    of a sample (and, summed over channels, of its offset), all positions of all images for those of weight and bias."""
+    filters, channels = case.inputs['weight'].shape[:2]
+    roundings = {'output': case.inputs['weight'][0].size, 'data': filters, 'offset': filters * channels,
+                 'weight': case.out_grad[:, 0].size, 'bias': case.out_grad[:, 0].size, 'mask': filters * channels}
+    return {name: roundings_of_a_sum(terms) for name, terms in roundings.items()}
 
 
 @pytest.mark.parametrize('boundary', ['v1', 'v2'])
@@ -36,6 +40,34 @@ def test_eq2_and_eq7_in_float64(name, boundary, need_own):
     case, more = cases.convolution(name, np.float64), _attributes(boundary, need_own)
     exact, plain = (cases.oracle(case, dtype, boundary=boundary) for dtype in (np.longdouble, np.float64))
     assert_case_exact_enough(cases.run(case, **more), exact, plain, **_roundings(case))
+
+
+@pytest.mark.parametrize('name', cases.CONVOLUTIONS)
+def test_modulated_sampling_and_gradients(name, need_own):
+    """Zhu et al. 2019, eq. 1: every sample times its mask; border rule v2."""
+    need_own(MODULATED, 'has no backward')
+    case = cases.convolution(name, modulated=True)
+    exact, plain = (cases.oracle(case, dtype) for dtype in (np.float64, np.float32))
+    assert_case_exact_enough(cases.run(case), exact, plain, **_roundings(case))
+
+
+def test_modulated_in_float64(need_own):
+    need_own(MODULATED, 'has no backward')
+    case = cases.convolution(ASYMMETRIC, np.float64, modulated=True)
+    exact, plain = (cases.oracle(case, dtype) for dtype in (np.longdouble, np.float64))
+    assert_case_exact_enough(cases.run(case), exact, plain, **_roundings(case))
+
+
+def test_mask_of_ones_is_deformable_convolution_v2(need_own):
+    need_own(MODULATED, 'has no backward')
+    case = cases.convolution(ASYMMETRIC, modulated=True)
+    case.inputs['mask'][:] = 1
+    inputs = {name: array for name, array in case.inputs.items() if name != 'mask'}
+    out, grads = cases.run(case)
+    expected, expected_grads = cases.run(case._replace(operator=OPERATOR, inputs=inputs), boundary='v2')
+    np.testing.assert_allclose(out, expected, rtol=1e-6, atol=1e-6)
+    for name, gradient in expected_grads.items():
+        np.testing.assert_allclose(grads[name], gradient, rtol=1e-6, atol=1e-6, err_msg=f'gradient of {name}')
 
 
 @pytest.mark.parametrize('name', [ASYMMETRIC, 'res5 in small', '1x1'])
@@ -69,7 +101,7 @@ def test_add_request_adds(name, need_own):
     exact, plain = (cases.oracle(case, dtype)[1] for dtype in (np.float64, np.float32))
     exact[name], plain[name] = exact[name] + 100, plain[name] + np.float32(100)
     for key, gradient in grads.items():
-        assert_exact_enough(gradient, exact[key], plain[key], f'gradient of {key}', _roundings(case).get(key, 4))
+        assert_exact_enough(gradient, exact[key], plain[key], f'gradient of {key}', _roundings(case)[key])
 
 
 @pytest.mark.parametrize('request_', ['write', 'add'])
@@ -87,6 +119,17 @@ def test_one_gradient_alone(name, request_, need_own):
     np.testing.assert_allclose(grads[name], expected_grads[name], rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.parametrize('name', ['data', 'offset', 'mask', 'weight', 'bias'])
+def test_add_request_adds_under_a_mask(name, need_own):
+    need_own(MODULATED, 'has no backward')
+    case = cases.convolution(ASYMMETRIC, modulated=True)
+    held = {key: np.full_like(array, 100) for key, array in case.inputs.items()}
+    _, grads = cases.run(case, {name: 'add'}, held)
+    exact, plain = (cases.oracle(case, dtype)[1][name] for dtype in (np.float64, np.float32))
+    assert_exact_enough(grads[name], exact + 100, plain + np.float32(100), f'gradient of {name}',
+                        _roundings(case)[name])
+
+
 def test_null_gradients_are_left_alone():
     case = cases.convolution(ASYMMETRIC)
     assert cases.run(case, {'weight': 'write'})[1].keys() == {'weight'}
@@ -95,16 +138,19 @@ def test_null_gradients_are_left_alone():
 
 # ---- a batch is its images ----
 
+@pytest.mark.parametrize('modulated', [False, True])
 @pytest.mark.parametrize('name', [ASYMMETRIC, 'res5 in small', 'batch 33', 'large'])
-def test_a_batch_equals_its_images_bit_for_bit(name):
-    case = cases.convolution(name)
+def test_a_batch_equals_its_images_bit_for_bit(name, modulated, need_own):
+    if modulated:
+        need_own(MODULATED, 'has no backward')
+    case = cases.convolution(name, modulated=modulated)
     out, grads = cases.run(case)
     for image in (0, len(out) - 1):
         one = slice(image, image + 1)
-        inputs = {key: array[one] if key in ('data', 'offset') else array for key, array in case.inputs.items()}
+        inputs = {key: array[one] if key in ('data', 'offset', 'mask') else array for key, array in case.inputs.items()}
         alone, alone_grads = cases.run(case._replace(inputs=inputs, out_grad=case.out_grad[one]))
         np.testing.assert_array_equal(out[one], alone)
-        for key in ('data', 'offset'):
+        for key in {'data', 'offset', 'mask'} & set(grads):
             np.testing.assert_array_equal(grads[key][one], alone_grads[key], err_msg=f'gradient of {key}')
 
 
@@ -164,3 +210,47 @@ def test_own_equals_stock(name, need_own):
     with native.using('stock'):
         stock = cases.run(case)
     assert_case_exact_enough(own, cases.oracle(case), stock, **_roundings(case))
+
+
+def _stock_in_both_formats(case):
+    """(exact, plain): the stock operator, which equals the oracle in float64 (test_reference.py), at sizes where the
+    oracle is too slow."""
+    with native.using('stock'):
+        return cases.run(cases.cast(case, np.float64)), cases.run(case)
+
+
+def test_large_equals_stock_in_float64(need_own):
+    """More channels, filters and positions than any block of a kernel."""
+    need_own(OPERATOR, 'would be compared with itself')
+    case = cases.convolution('large')
+    assert_case_exact_enough(cases.run(case), *_stock_in_both_formats(case), **_roundings(case))
+
+
+@pytest.mark.full
+def test_res5_of_resnet_101_equals_stock_in_float64(need_own):
+    """The layer of the paper's network for an image of 600 x 1000: 512 channels, 38 x 63, dilation 2, 4 groups of
+    offsets."""
+    need_own(OPERATOR, 'would be compared with itself')
+    case = cases.convolution('res5')
+    assert_case_exact_enough(cases.run(case), *_stock_in_both_formats(case), **_roundings(case))
+
+
+def test_gluon_block_gets_the_own_operator(need_own):
+    """MXNet's own block calls the operator by its stock name; adding gradients is what the stock operator gets
+    wrong."""
+    need_own(OPERATOR, "overwrites where grad_req is 'add'")
+    import mxnet as mx
+    block = mx.gluon.contrib.cnn.DeformableConvolution(6, kernel_size=(3, 2), in_channels=4, num_deformable_group=2,
+                                                       offset_weight_initializer=mx.init.Normal(0.1))
+    block.initialize(mx.init.Normal(0.1))
+    data = mx.nd.array(cases.convolution(ASYMMETRIC).inputs['data'])
+    gradients = []
+    for passes in (1, 2):
+        data.attach_grad('add')
+        for _ in range(passes):
+            with mx.autograd.record():
+                out = block(data)
+            out.backward()
+        gradients.append(data.grad.asnumpy())
+    assert np.abs(gradients[0]).max() > 0
+    np.testing.assert_allclose(gradients[1], 2 * gradients[0], rtol=1e-5, atol=1e-6)

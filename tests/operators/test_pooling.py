@@ -38,7 +38,7 @@ def test_float64(kind, name):
 
 
 def test_eq5_bins_that_end_on_a_pixel():
-    """180 RoIs with whole corners, 7 bins: many bin edges are whole numbers up to rounding, and one rounding more or
+    """90 RoIs with whole corners, 7 bins: many bin edges are whole numbers up to rounding, and one rounding more or
     less takes another row of pixels. The operator must round as the original does: no fused multiply-add in the
     geometry."""
     case = _many_whole_boxes()
@@ -47,7 +47,7 @@ def test_eq5_bins_that_end_on_a_pixel():
 
 def _many_whole_boxes():
     case = cases.pooling('R-FCN')
-    x1, y1, width, height = (axis.ravel() for axis in np.mgrid[:90:18, 3:80:26, 7:118:20, 12:112:50])
+    x1, y1, width, height = (axis.ravel() for axis in np.mgrid[:90:18, 3:80:26, 7:118:37, 12:112:50])
     rois = np.column_stack([x1 % 2, x1, y1, x1 + width, y1 + height]).astype(np.float32)
     out_grad = np.ones((len(rois), case.attributes['output_dim'], 7, 7), np.float32)
     return case._replace(inputs=dict(case.inputs, rois=rois), out_grad=out_grad)
@@ -133,6 +133,16 @@ def test_own_equals_stock(kind, name, need_own):
     with native.using('stock'):
         stock = cases.run(case)
     assert_case_exact_enough(own, cases.oracle(case), stock)
+
+
+@pytest.mark.parametrize('kind', ['DeformablePSROIPooling', 'DeformablePSROIPooling without trans'])
+def test_large_equals_stock_in_float64(kind, need_own):
+    """97 RoIs: more than any block of a kernel."""
+    need_own('DeformablePSROIPooling', 'would be compared with itself')
+    case = KINDS[kind]('large')
+    with native.using('stock'):
+        exact, plain = cases.run(cases.cast(case, np.float64)), cases.run(case)
+    assert_case_exact_enough(cases.run(case), exact, plain)
 
 
 def test_own_picks_the_pixels_that_stock_picks(need_own):

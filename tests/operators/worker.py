@@ -58,10 +58,11 @@ def run_bad_inputs(first=None):
 
 def every_case():
     """Cases of all own operators: the grid, and one of each at a size that several threads share."""
-    for name in list(cases.CONVOLUTIONS) + list(cases.LARGE_CONVOLUTIONS):
+    for name in list(cases.CONVOLUTIONS) + ['large']:
         for boundary in ('v1', 'v2'):
             yield f'DeformableConvolution, {name}, {boundary}', cases.convolution(name), {'boundary': boundary}
-    for name in list(cases.POOLINGS) + list(cases.LARGE_POOLINGS):
+        yield f'ModulatedDeformableConvolution, {name}', cases.convolution(name, modulated=True), {}
+    for name in list(cases.POOLINGS) + ['large']:
         yield f'DeformablePSROIPooling, {name}', cases.deformable_pooling(name), {}
         yield f'DeformablePSROIPooling, {name}, no trans', cases.deformable_pooling(name, no_trans=True), {}
         yield f'PSROIPooling, {name}', cases.pooling(name), {}
@@ -95,6 +96,8 @@ def run_together():
 def graphs():
     """{name: JSON} of graphs of one operator each."""
     drawn = {f'DeformableConvolution, {name}': cases.convolution(name) for name in cases.CONVOLUTIONS}
+    drawn.update((f'ModulatedDeformableConvolution, {name}', cases.convolution(name, modulated=True))
+                 for name in cases.CONVOLUTIONS)
     for name in cases.POOLINGS:
         drawn[f'DeformablePSROIPooling, {name}'] = cases.deformable_pooling(name)
         drawn[f'DeformablePSROIPooling, {name}, no trans'] = cases.deformable_pooling(name, no_trans=True)

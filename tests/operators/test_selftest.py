@@ -1,0 +1,40 @@
+"""The self-test of the operators: its table, its exit status, and that it would notice."""
+import numpy as np
+
+from lib.operators import selftest
+from tests.operators import cases
+
+
+def test_all_right(capsys, operators):
+    assert selftest.main() == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ['operator', 'kernel', 'device', 'forward', 'backward']
+    assert lines[-1].startswith('all right')
+    assert {line.split()[0]: line.split()[1] for line in lines[1:-1]} == operators.status()
+    assert {line.split()[0] for line in lines[1:-1]} == set(cases.OWN)
+
+
+def test_a_wrong_gradient_is_one_sentence_and_status_1(capsys, monkeypatch):
+    """An oracle that is wrong in one gradient stands for an operator that is."""
+    right = selftest.checks
+
+    def one_wrong():
+        for check in right():
+            def backward(out_grad, inner=check.backward, **inputs):
+                return {name: array + (name == 'trans') for name, array in inner(out_grad, **inputs).items()}
+            yield check._replace(backward=backward)
+
+    monkeypatch.setattr(selftest, 'checks', one_wrong)
+    assert selftest.main() == 1
+    streams = capsys.readouterr()
+    assert 'all right' not in streams.out
+    assert streams.err.count('\n') == 1 and 'DeformablePSROIPooling' in streams.err and 'PSROIPooling on' in streams.err
+    assert 'DeformableConvolution' not in streams.err
+
+
+def test_an_operator_that_gives_nan_is_wrong():
+    class Nothing:
+        def asnumpy(self):
+            return np.full((2, 2), np.nan)
+
+    assert selftest._error(Nothing(), np.zeros((2, 2))) == np.inf
