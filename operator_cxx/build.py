@@ -60,6 +60,7 @@ class Toolchain:
         self.native = self.supported('-march=native')
         self.openmp = self.supported('-fopenmp')
         self.local = self.supported('-fno-gnu-unique')
+        self.short_paths = self.supported(f'-fmacro-prefix-map={HERE.parent}/=')  # messages name operator_cxx/..., not this folder
 
     def supported(self, flag):
         """[flag] if a small program compiles and links with it, else []."""
@@ -181,7 +182,7 @@ class Builder:
 
     def compile(self, source, flags, headers):
         """Object file of one source, compiled unless the same was compiled before."""
-        flags = COMMON_FLAGS + flags + self.tools.openmp + wanted_flags(source)
+        flags = COMMON_FLAGS + flags + self.tools.openmp + self.tools.short_paths + wanted_flags(source)
         stem = f'{source.parent.name}-{source.stem}'
         target = BUILD / 'objects' / f'{stem}-{digest(self.base, flags, source, *headers)}.o'
         if self.force or not target.exists():

@@ -8,6 +8,7 @@
 #include <mxnet/op_attr_types.h>
 
 #include <map>
+#include <sstream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -24,6 +25,16 @@ using mxnet::TBlob;
 using mxnet::TShape;
 using Names = std::vector<std::string>;
 using Keywords = std::vector<std::pair<std::string, std::string>>;
+
+// Ends with an MXNetError of one sentence that begins with the operator's name. (CHECK and LOG(FATAL) would add the file and the
+// failed condition, which tell the user nothing.)
+template <typename... Parts>
+[[noreturn]] void refuse(const char* op, const Parts&... parts) {
+  std::ostringstream sentence;
+  sentence << op << ": ";
+  (sentence << ... << parts);
+  throw dmlc::Error(sentence.str());
+}
 
 // Fills unknown dimensions of `found` from `expected` (-1 = unknown there); false if they contradict each other.
 inline bool merge_shape(TShape* found, const TShape& expected) {
@@ -44,13 +55,11 @@ inline bool merge_shape(TShape* found, const TShape& expected) {
 
 // Like merge_shape, but a contradiction is an MXNetError that names the operator and the argument.
 inline void expect_shape(const char* op, const char* argument, TShape* found, const TShape& expected) {
-  if (!merge_shape(found, expected)) {
-    LOG(FATAL) << op << ": shape of " << argument << " is " << *found << ", expected " << expected;
-  }
+  if (!merge_shape(found, expected)) refuse(op, "shape of ", argument, " is ", *found, ", expected ", expected);
 }
 
 inline void expect_ndim(const char* op, const char* argument, const TShape& shape, int ndim) {
-  CHECK_EQ(shape.ndim(), ndim) << op << ": " << argument << " needs " << ndim << " dimensions, its shape is " << shape;
+  if (shape.ndim() != ndim) refuse(op, argument, " needs ", ndim, " dimensions, its shape is ", shape);
 }
 
 inline void* workspace(const OpContext& context, size_t bytes) {
@@ -59,7 +68,7 @@ inline void* workspace(const OpContext& context, size_t bytes) {
 
 inline void check_status(const char* op, int status) {
   static const char* const reasons[] = {"", "element type is neither float32 nor float64", "impossible shape", "out of memory"};
-  CHECK_EQ(status, DCN_OK) << op << ": " << reasons[status < 0 || status > 3 ? 2 : status];
+  if (status != DCN_OK) refuse(op, reasons[status < 0 || status > 3 ? DCN_BAD_SHAPE : status]);
 }
 
 // The answers that all own operators give alike. Self provides:
@@ -89,8 +98,7 @@ class Property : public mxnet::OperatorProperty {
     if (dtype == -1) return false;
     const Names arguments = this->ListArguments();
     for (size_t i = 0; i < in->size(); ++i) {
-      CHECK((*in)[i] == -1 || (*in)[i] == dtype)
-          << Self::name() << ": " << arguments[i] << " has another element type than the arguments before it";
+      if ((*in)[i] != -1 && (*in)[i] != dtype) refuse(Self::name(), arguments[i], " has another element type than ", arguments[0]);
       (*in)[i] = dtype;
     }
     out->assign(this->ListOutputs().size(), dtype);
@@ -101,13 +109,14 @@ class Property : public mxnet::OperatorProperty {
   std::vector<mxnet::ResourceRequest> ForwardResource(const ShapeVector&) const override { return scratch(); }
   std::vector<mxnet::ResourceRequest> BackwardResource(const ShapeVector&) const override { return scratch(); }
   mxnet::Operator* CreateOperator(mxnet::Context) const override {
-    LOG(FATAL) << Self::name() << ": created without element types";
-    return nullptr;
+    refuse(Self::name(), "created without element types");
   }
   mxnet::Operator* CreateOperatorEx(mxnet::Context context, ShapeVector*, std::vector<int>* types) const override {
-    CHECK_EQ(context.dev_mask(), mshadow::cpu::kDevMask) << Self::name() << ": the own operators are built for the CPU only";
+    if (context.dev_mask() != mshadow::cpu::kDevMask) refuse(Self::name(), "the own operators are built for the CPU only");
     const int dtype = (*types)[0];
-    CHECK(dtype == DCN_FLOAT32 || dtype == DCN_FLOAT64) << Self::name() << ": needs float32 or float64, found type number " << dtype;
+    if (dtype != DCN_FLOAT32 && dtype != DCN_FLOAT64) {
+      refuse(Self::name(), "needs float32 or float64, found ", mshadow::dtype_string(dtype));
+    }
     return static_cast<const Self*>(this)->create(dtype);
   }
 

@@ -4,11 +4,12 @@
 #include <dmlc/optional.h>
 #include <dmlc/parameter.h>
 
-#include <limits>
-
 #include "binding.h"
 
 namespace dcn {
+
+constexpr int kNCHW = 1;     // of the layouts below
+constexpr int kMost = 32767;  // largest kernel, stride, pad and dilate: their products fit an int
 
 struct ConvParam : public dmlc::Parameter<ConvParam> {
   TShape kernel, stride, dilate, pad;
@@ -31,7 +32,7 @@ struct ConvParam : public dmlc::Parameter<ConvParam> {
     DMLC_DECLARE_FIELD(im2col_step).set_default(64).describe("Accepted and ignored: any batch size is computed tile by tile.");
     DMLC_DECLARE_FIELD(layout)
         .add_enum("NCW", 0)
-        .add_enum("NCHW", 1)
+        .add_enum("NCHW", kNCHW)
         .add_enum("NCDHW", 2)
         .set_default(dmlc::optional<int>())
         .describe("Set layout for input, output and weight. Only NCHW, the default.");
@@ -144,7 +145,7 @@ class ConvProperty : public Property<ConvParam, Self> {
     expect_pair("stride", param.stride, 1);
     expect_pair("dilate", param.dilate, 1);
     expect_pair("pad", param.pad, 0);
-    CHECK(!param.layout.has_value() || param.layout.value() == 1) << Self::name() << ": layout must be NCHW";
+    if (param.layout.has_value() && param.layout.value() != kNCHW) refuse(Self::name(), "layout must be NCHW");
     expect_divisible("num_filter", param.num_filter, "num_group", param.num_group);
     expect_divisible("num_filter", param.num_filter, "num_deformable_group", param.num_deformable_group);
   }
@@ -193,14 +194,13 @@ class ConvProperty : public Property<ConvParam, Self> {
     if (pair->ndim() == 0) *pair = mshadow::Shape2(value, value);
   }
   static void expect_pair(const char* what, const TShape& pair, int least) {
-    CHECK_EQ(pair.ndim(), 2) << Self::name() << ": " << what << " needs two numbers (h, w), found " << pair;
+    if (pair.ndim() != 2) refuse(Self::name(), what, " needs two numbers (h, w), found ", pair);
     for (int axis = 0; axis < 2; ++axis) {
-      CHECK(pair[axis] >= least && pair[axis] <= std::numeric_limits<int16_t>::max())
-          << Self::name() << ": " << what << " must be at least " << least << ", found " << pair;
+      if (pair[axis] < least || pair[axis] > kMost) refuse(Self::name(), what, " must lie in [", least, ", ", kMost, "], found ", pair);
     }
   }
   static void expect_divisible(const char* what, int64_t number, const char* by, int64_t divisor) {
-    CHECK_EQ(number % divisor, 0) << Self::name() << ": " << what << " = " << number << " is not divisible by " << by << " = " << divisor;
+    if (number % divisor) refuse(Self::name(), what, " = ", number, " is not divisible by ", by, " = ", divisor);
   }
 
   TShape weight_shape(const TShape& data) const {
@@ -215,8 +215,7 @@ class ConvProperty : public Property<ConvParam, Self> {
     for (int axis = 0; axis < 2; ++axis) {
       if (!mxnet::dim_size_is_known(data, axis + 2)) continue;
       const int64_t window = param.dilate[axis] * (param.kernel[axis] - 1) + 1, room = data[axis + 2] + 2 * param.pad[axis] - window;
-      CHECK_GE(room, 0) << Self::name() << ": the dilated kernel " << param.kernel << " does not fit into data of shape " << data
-                        << " with pad " << param.pad;
+      if (room < 0) refuse(Self::name(), "the dilated kernel ", param.kernel, " does not fit into data of shape ", data, " padded by ", param.pad);
       shape[axis + 2] = room / param.stride[axis] + 1;
     }
     return shape;
