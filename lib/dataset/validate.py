@@ -1,8 +1,12 @@
 """`dcn validate`: every fault of a data set in one list, with file, line and what to do, before training finds one."""
+import argparse
+import functools
 import os
 
 from PIL import Image
+from tqdm import tqdm
 
+from lib.config import load_config
 from lib.dataset.annotation import parse_annotation
 from lib.dataset.factory import get_imdb, split_image_sets
 from lib.dataset.pascal_voc import box_fault, class_fault
@@ -31,6 +35,25 @@ def validate(cfg, progress=iter):
             problems += _image_problems(imdb, image_id, lines[image_id])
     # an image in two sets would report its faults twice
     return list(dict.fromkeys(problems))
+
+
+def main(argv=None):
+    """``dcn validate``: prints one problem a line; status 1 if there are any."""
+    parser = argparse.ArgumentParser(
+        prog='dcn validate', description='Check the training and test data of an experiment before a network meets it: '
+        'broken boxes, missing or unreadable images, unknown classes, ids listed twice. One problem a line: '
+        'file:line: what is wrong; what to do. Status 1 if there are problems.')
+    parser.add_argument('--cfg', required=True, metavar='YAML', help='experiment file; its dataset section is checked')
+    parser.add_argument('--set', action='append', default=[], metavar='KEY=VALUE', dest='overrides',
+                        help='replace a value of the file, such as dataset.dataset_path=/data/VOCdevkit')
+    args = parser.parse_args(argv)
+    cfg = load_config(args.cfg, args.overrides)
+    problems = validate(cfg, functools.partial(tqdm, desc='checking', unit='image', disable=None, leave=False))
+    for problem in problems:
+        print(problem)
+    sets = ' and '.join(_image_sets(cfg))
+    print(f'{len(problems)} problem{"s" * (len(problems) != 1)} in {cfg.dataset.dataset} {sets}')
+    return 1 if problems else 0
 
 
 def _image_sets(cfg):

@@ -59,7 +59,7 @@ def evaluate(paths, image_ids, truth, classes, use_07_metric):
 
 
 def best_matches(ids, boxes, ground):
-    """The ground-truth box of largest IoU for each detection: list of (IoU, index), (0, None) in an image without boxes.
+    """The ground-truth box of largest IoU for each detection: list of (IoU, index), (0, None) without boxes.
 
     ids: n image ids; boxes: (n, 4); ground: image id -> (boxes (g, 4), difficult (g,) bool)
     """

@@ -4,6 +4,7 @@ import os
 import pytest
 
 from lib.dataset import validate
+from lib.dataset.validate import main
 
 
 def found(tree, **cfg):
@@ -107,3 +108,33 @@ def test_progress_sees_every_image(tree):
     seen = []
     validate(tree.cfg(), progress=lambda images: seen.extend(images) or images)
     assert seen == ['a', 'b', 't']
+
+
+YAML = """
+symbol: resnet_v1_101_rfcn
+dataset:
+  dataset: PascalVOC
+  NUM_CLASSES: 3
+  CLASSES: [cat, dog]
+  image_set: 2007_trainval
+"""
+
+
+def run(tree, capsys):
+    """(status, printed lines) of the command."""
+    path = tree.root / 'voc.yaml'
+    path.write_text(YAML)
+    folders = [part for key in ('dataset_path', 'root_path') for part in ('--set', f'dataset.{key}={tree.root}')]
+    status = main(['--cfg', str(path)] + folders)
+    return status, capsys.readouterr().out.splitlines()
+
+
+def test_command_says_that_all_is_well(tree, capsys):
+    assert run(tree, capsys) == (0, ['0 problems in PascalVOC 2007_trainval and 2007_test'])
+
+
+def test_command_prints_a_problem_a_line(tree, capsys):
+    tree.annotation('b', ('cow', 1, 1, 5, 5))
+    status, lines = run(tree, capsys)
+    assert status == 1 and lines[-1].startswith('1 problem in')
+    assert lines[0].startswith(f"{tree.xml_path('b')}:3: unknown class 'cow'; ")
