@@ -1,4 +1,5 @@
 """A position in a file's bytes that never reads past the end, and says where it stands when it cannot go on."""
+
 import struct
 
 from lib.formats.errors import FormatError
@@ -9,7 +10,7 @@ CUT_OR_DAMAGED = 'the file is cut short or damaged, copy or download it again'
 
 
 class Cursor:
-    """Little-endian numbers out of ``data`` (bytes or a memory map); ``place`` names what is being read, for the error sentence."""
+    """Little-endian numbers out of ``data`` (bytes or a memory map); ``place`` names what is being read, for errors."""
 
     def __init__(self, data, label):
         self.data, self.label = data, label

@@ -1,11 +1,26 @@
 """The numbers that MXNet gives to element types (``mshadow::TypeFlag``), and how NumPy shows them."""
+
 import numpy as np
 
 # NumPy has no bfloat16: MXNet's Python shows it as this record of its 16 bits, and so do we
 BFLOAT16 = np.dtype([('bfloat16', '<u2')])
 
-NAMES = ('float32', 'float64', 'float16', 'uint8', 'int32', 'int8', 'int64', 'bool', 'int16', 'uint16', 'uint32', 'uint64', 'bfloat16')
-INDEX_NAMES = ('uint8', 'int32', 'int8', 'int64')   # what MXNet takes as positions in a sparse array
+NAMES = (
+    'float32',
+    'float64',
+    'float16',
+    'uint8',
+    'int32',
+    'int8',
+    'int64',
+    'bool',
+    'int16',
+    'uint16',
+    'uint32',
+    'uint64',
+    'bfloat16',
+)
+INDEX_NAMES = ('uint8', 'int32', 'int8', 'int64')  # what MXNet takes as positions in a sparse array
 # MXNet 1.9.1 knows int16 and the wide unsigned ones by number only and can neither save nor load them
 _UNSAVABLE = ('int16', 'uint16', 'uint32', 'uint64')
 

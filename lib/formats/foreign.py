@@ -1,12 +1,24 @@
 """What a file is that was taken for an MXNet file: a word for the error sentence, found by its first bytes."""
+
 import re
 
 _SIGNATURES = (
-    (b'PK\x03\x04', 'a zip archive (.npz, a PyTorch file, or a packed download)'), (b'PK\x05\x06', 'an empty zip archive'),
-    (b'\x1f\x8b', 'a gzip archive'), (b'BZh', 'a bzip2 archive'), (b'\xfd7zXZ', 'an xz archive'), (b'7z\xbc\xaf', 'a 7z archive'),
-    (b'Rar!', 'a rar archive'), (b'\x93NUMPY', 'a NumPy .npy array'), (b'\x89HDF', 'an HDF5 file (Keras)'), (b'\x89PNG', 'a PNG image'),
-    (b'\xff\xd8\xff', 'a JPEG image'), (b'%PDF', 'a PDF document'), (b'\x7fELF', 'a program or library'), (b'GGUF', 'a GGUF model'),
-    (b'\x0a\x23\xd7\xce', 'a RecordIO file of images'), (b'version https://git-lfs', 'a Git LFS pointer, not the file itself'),
+    (b'PK\x03\x04', 'a zip archive (.npz, a PyTorch file, or a packed download)'),
+    (b'PK\x05\x06', 'an empty zip archive'),
+    (b'\x1f\x8b', 'a gzip archive'),
+    (b'BZh', 'a bzip2 archive'),
+    (b'\xfd7zXZ', 'an xz archive'),
+    (b'7z\xbc\xaf', 'a 7z archive'),
+    (b'Rar!', 'a rar archive'),
+    (b'\x93NUMPY', 'a NumPy .npy array'),
+    (b'\x89HDF', 'an HDF5 file (Keras)'),
+    (b'\x89PNG', 'a PNG image'),
+    (b'\xff\xd8\xff', 'a JPEG image'),
+    (b'%PDF', 'a PDF document'),
+    (b'\x7fELF', 'a program or library'),
+    (b'GGUF', 'a GGUF model'),
+    (b'\x0a\x23\xd7\xce', 'a RecordIO file of images'),
+    (b'version https://git-lfs', 'a Git LFS pointer, not the file itself'),
 )
 _PICKLE = re.compile(rb'\x80[\x02-\x05]')
 _HTML = re.compile(rb'\s*<(!doctype|html|head|\?xml|!--)', re.IGNORECASE)

@@ -1,14 +1,15 @@
 """A symbol as a value: nodes in the order in which MXNet visits them, never changed after they were read."""
+
 from types import MappingProxyType
 from typing import Mapping, NamedTuple, Tuple
 
 from lib.formats import operators
 
-VARIABLE = 'null'    # the operator's name of a variable, in files and here
+VARIABLE = 'null'  # the operator's name of a variable, in files and here
 
 
 class Opaque(str):
-    """An attribute that holds a pickled Python object: kept as text for writing and comparing, shown as its size, never opened."""
+    """An attribute that holds a pickled Python object: kept as text, shown as its size, never opened."""
 
     def __str__(self):
         return f'<pickled Python object of {len(self)} characters, not opened>'
@@ -30,9 +31,10 @@ class Node(NamedTuple):
     op           MXNet's present name of the operator; 'null' for a variable
     attrs        read-only mapping of text to text (a pickled value: Opaque)
     inputs       ((node, output), ...): positions in ``Graph.nodes`` and which output of that node
-    versions     one number for each input: how often its variable was written before, as MXNet counts; above 0 for auxiliary states
+    versions     one number for each input, how often MXNet saw it written before: above 0 for auxiliary states
     num_outputs  hidden ones included
     """
+
     op: str
     name: str
     attrs: Mapping[str, str] = MappingProxyType({})
@@ -48,7 +50,11 @@ class Node(NamedTuple):
 
 
 class Graph(NamedTuple):
-    """A symbol: ``heads`` ((node, output), ...) are its outputs; ``version`` is the MXNet that wrote the file (10901 for 1.9.1, 800 if unsaid)."""
+    """A symbol; ``heads`` ((node, output), ...) are its outputs.
+
+    ``version`` is the MXNet that wrote the file: 10901 for 1.9.1, 800 where the file does not say.
+    """
+
     nodes: Tuple[Node, ...]
     heads: Tuple[Tuple[int, int], ...]
     head_versions: Tuple[int, ...] = ()

@@ -1,11 +1,12 @@
-"""JSON as MXNet reads it (``dmlc::JSONReader``): the caller says what comes next, so nothing is built that nobody asked for.
+"""JSON as MXNet reads it (``dmlc::JSONReader``): the caller says what comes next, so nothing is built unasked.
 
-Narrower than the standard: escapes are \\" \\\\ \\n \\r \\t only, and what the caller does not ask for is an error. No recursion, no
-number longer than 20 digits, memory only for the strings that are kept.
+Narrower than the standard: escapes are \\" \\\\ \\n \\r \\t only, and what the caller does not ask for is an error.
+No recursion, no number longer than 20 digits, memory only for the strings that are kept.
 """
+
 import re
 
-from lib.formats.errors import FormatError
+from lib.formats.errors import FormatError, shown
 
 _SPACE = re.compile(rb'[ \t\n\r\f\v]*')
 _PLAIN = re.compile(rb'[^"\\\r\n]*')
@@ -15,7 +16,7 @@ _ESCAPES = {b'r': b'\r', b'n': b'\n', b'\\': b'\\', b't': b'\t', b'"': b'"'}
 
 
 class JsonScanner:
-    """Reads ``data`` (bytes or a memory map) from front to back; ``label`` and ``place`` stand in front of every error."""
+    """Reads ``data`` (bytes or a memory map) from front to back; ``label`` and ``place`` begin every error."""
 
     def __init__(self, data, label):
         self.data, self.label = data, label
@@ -27,7 +28,9 @@ class JsonScanner:
         column = position - (self.data.rfind(b'\n', 0, position) + 1) + 1
         place = f' ({self.place})' if self.place else ''
         found = self._next_word() if found is None else found
-        return FormatError(f'{self.label}: line {line}, column {column}{place}: expected {expected}, found {found}; {advice}')
+        return FormatError(
+            f'{self.label}: line {line}, column {column}{place}: expected {expected}, found {found}; {advice}'
+        )
 
     def _next_word(self):
         self._skip_space()
@@ -39,7 +42,7 @@ class JsonScanner:
 
     def _accept(self, sign):
         self._skip_space()
-        if self.data[self.position:self.position + 1] != sign:
+        if self.data[self.position : self.position + 1] != sign:
             return False
         self.position += 1
         return True
@@ -54,28 +57,28 @@ class JsonScanner:
         start = self.position
         if not self._accept(b'"'):
             raise self.fail(f'a string ({what})')
-        pieces = []
+        text = bytearray()
         while True:
             match = _PLAIN.match(self.data, self.position)
-            pieces.append(match.group())
+            text += match.group()
             self.position = match.end()
-            sign = self.data[self.position:self.position + 1]
+            sign = self.data[self.position : self.position + 1]
             if sign == b'"':
                 break
             if sign != b'\\':
                 found = 'the end of the file' if not sign else 'the end of the line'
                 raise self.fail(f'the closing quote of a string ({what})', found, start)
-            escape = _ESCAPES.get(self.data[self.position + 1:self.position + 2])
+            escape = _ESCAPES.get(self.data[self.position + 1 : self.position + 2])
             if escape is None:
-                found = ascii(self.data[self.position:self.position + 2].decode('utf-8', 'replace'))
+                found = ascii(self.data[self.position : self.position + 2].decode('utf-8', 'replace'))
                 raise self.fail('one of the escapes \\" \\\\ \\n \\r \\t, since MXNet reads no other', found)
-            pieces.append(escape)
+            text += escape
             self.position += 2
         self.position += 1
         try:
-            return b''.join(pieces).decode('utf-8')
+            return text.decode('utf-8')
         except UnicodeDecodeError:
-            raise self.fail(f'a string in UTF-8 ({what})', ascii(b''.join(pieces)[:40]), start)
+            raise self.fail(f'a string in UTF-8 ({what})', shown(bytes(text)), start)
 
     def integer(self, what, low, high):
         """A whole number from ``low`` to ``high``."""
@@ -84,7 +87,7 @@ class JsonScanner:
         if match is None:
             raise self.fail(f'a number ({what})')
         value = int(match.group())
-        if not low <= value <= high or self.data[match.end():match.end() + 1] in _PART_OF_NUMBER:
+        if not low <= value <= high or self.data[match.end() : match.end() + 1] in _PART_OF_NUMBER:
             raise self.fail(f'a whole number from {low} to {high} ({what})', position=match.start())
         self.position = match.end()
         return value
@@ -111,7 +114,7 @@ class JsonScanner:
             start = self.position
             key = self.string('key')
             if key in seen:
-                raise self.fail('each key once', f'{key!r} again', start)
+                raise self.fail('each key once', f'{shown(key)} again', start)
             seen.add(key)
             self._expect(b':')
             yield key
@@ -130,7 +133,7 @@ _PART_OF_NUMBER = tuple(bytes([b]) for b in b'0123456789.eE')
 
 
 def _count_lines(data, position):
-    """Number of the line that holds ``position``, first is 1; a memory map cannot count, so it goes from line end to line end."""
+    """Number of the line that holds ``position``, first is 1; a memory map can find but not count."""
     line, at = 1, data.find(b'\n', 0, position)
     while at >= 0:
         line, at = line + 1, data.find(b'\n', at + 1, position)

@@ -1,9 +1,13 @@
-"""Symbol JSON exactly as MXNet 1.9.1 lays it out (``dmlc::JSONWriter``): two spaces a level, and a blank after each comma, at line ends too."""
+"""Symbol JSON exactly as MXNet 1.9.1 lays it out (``dmlc::JSONWriter``).
+
+Two spaces a level, and a blank after each comma, at line ends too.
+"""
+
 from lib.formats.graph import VARIABLE, Opaque
 from lib.formats.upgrade import CURRENT_VERSION
 
 _ESCAPES = str.maketrans({'\r': '\\r', '\n': '\\n', '\\': '\\\\', '\t': '\\t', '"': '\\"'})
-_LONGEST_ROW = 10    # numbers; a longer list gets a line for each
+_LONGEST_ROW = 10  # numbers; a longer list gets a line for each
 
 
 def dump_graph(graph):
@@ -17,10 +21,12 @@ def _graph(graph, depth, attrs):
     row_ptr = [0]
     for node in graph.nodes:
         row_ptr.append(row_ptr[-1] + node.num_outputs)
-    fields = [('nodes', _array([_node(node, depth + 2) for node in graph.nodes], depth + 1, True)),
-              ('arg_nodes', _numbers(graph.arg_nodes, depth + 1)),
-              ('node_row_ptr', _numbers(row_ptr, depth + 1)),
-              ('heads', _entries(graph.heads, graph.head_versions, depth + 1))]
+    fields = [
+        ('nodes', _array([_node(node, depth + 2) for node in graph.nodes], depth + 1, True)),
+        ('arg_nodes', _numbers(graph.arg_nodes, depth + 1)),
+        ('node_row_ptr', _numbers(row_ptr, depth + 1)),
+        ('heads', _entries(graph.heads, graph.head_versions, depth + 1)),
+    ]
     if attrs:
         fields.append(('attrs', _object(attrs.items(), depth + 1, len(attrs) > 1)))
     return _object(fields, depth, True)
@@ -35,7 +41,9 @@ def _node(node, depth):
     if node.control_deps:
         fields.append(('control_deps', _numbers(node.control_deps, depth + 1)))
     if node.subgraphs:
-        fields.append(('subgraphs', _array([_graph(graph, depth + 2, {}) for graph in node.subgraphs], depth + 1, True)))
+        fields.append(
+            ('subgraphs', _array([_graph(graph, depth + 2, {}) for graph in node.subgraphs], depth + 1, True))
+        )
     return _object(fields, depth, True)
 
 
@@ -59,7 +67,8 @@ def _array(items, depth, multi_line):
 
 
 def _object(fields, depth, multi_line):
-    return _wrapped('{', [f'"{key}": {value}' for key, value in fields], '}', depth, multi_line)
+    # MXNet does not escape keys, so that one with a quote could not be read again; all others are the same this way
+    return _wrapped('{', [f'{_text(key)}: {value}' for key, value in fields], '}', depth, multi_line)
 
 
 def _wrapped(begin, items, end, depth, multi_line):

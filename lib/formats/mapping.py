@@ -1,4 +1,5 @@
 """Files as memory maps: looking at a header costs its pages, not the file."""
+
 import mmap
 import os
 import stat
@@ -7,11 +8,12 @@ from lib.formats.errors import FormatError
 
 
 def map_file(path):
-    """The bytes of the regular file ``path``, read-only and mapped (``b''`` where it is empty). The map closes with its last view."""
+    """The bytes of the file ``path``, read-only and mapped (``b''`` where it is empty); closed with its last view."""
     try:
         mode = os.stat(path).st_mode
         if not stat.S_ISREG(mode):
-            raise FormatError(f'{path}: expected a file, found {"a folder" if stat.S_ISDIR(mode) else "a device or pipe"}; give a file')
+            found = 'a folder' if stat.S_ISDIR(mode) else 'a device or pipe'
+            raise FormatError(f'{path}: expected a file, found {found}; give a file')
         with open(path, 'rb') as stream:
             size = os.fstat(stream.fileno()).st_size
             return mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) if size else b''

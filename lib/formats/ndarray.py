@@ -2,28 +2,31 @@
 
 Little-endian throughout; a shape is int32 ndim, int64 sizes. Mirrors ``NDArray::Load`` and ``NDArray::Save``.
 
-  V0  uint32 ndim, uint32 sizes                     context, type, data         (no mark: the first number is ndim)
-  V1  mark, shape                                   context, type, data
-  V2  mark, int32 storage, [storage shape], shape   context, type, [type and shape of each index array], data, [index arrays]
+  V0  uint32 ndim, uint32 sizes, context, type, data (no mark: the first number is ndim)
+  V1  mark, shape, context, type, data
+  V2  mark, int32 storage, [storage shape], shape, context, type, [type and shape of each index array], data,
+      [index arrays], where what stands in brackets is for sparse arrays only
   V3  as V2, dense only, saved under np_shape: () is a scalar and a size -1 is unknown
-context is int32 device type and int32 device id. A V2 array of no dimensions, and a V3 array of unknown size, is empty and ends after its shape.
+context is int32 device type and int32 device id. A V2 array of no dimensions and a V3 array of unknown size are empty:
+they end after the shape.
 """
+
 import struct
 
 import numpy as np
 
 from lib.errors import UserError
 from lib.formats import dtypes
-from lib.formats.errors import FormatError
+from lib.formats.errors import FormatError, shown
 from lib.formats.sparse import SparseArray
 
-_MARKS = {0xF993fac8: 1, 0xF993fac9: 2, 0xF993faca: 3}
-_V2_MARK, _V3_MARK = 0xF993fac9, 0xF993faca
+_MARKS = {0xF993FAC8: 1, 0xF993FAC9: 2, 0xF993FACA: 3}
+_V2_MARK, _V3_MARK = 0xF993FAC9, 0xF993FACA
 _STORAGES = ('dense', 'row_sparse', 'csr')
 _INDEX_ARRAYS = {'dense': 0, 'row_sparse': 1, 'csr': 2}
 _CPU = (1, 0)
-_MAX_NDIM = 32           # NumPy's own limit
-_MAX_BYTES = 1 << 62     # beyond it NumPy cannot even hold the shape
+_MAX_NDIM = 32  # NumPy's own limit
+_MAX_BYTES = 1 << 62  # beyond it NumPy cannot even hold the shape
 
 
 class Entry:
@@ -38,25 +41,31 @@ class Entry:
     version  0, 1, 2 or 3
     context  (device type, device id) that it was saved from; 1 is the CPU, 2 a GPU
     """
-    __slots__ = ('name', 'dtype', 'shape', 'storage', 'offset', 'nbytes', 'version', 'context', '_parts', '_buffer', '_label')
 
-    def __init__(self, name, version, storage='empty', dtype=None, shape=None, offset=0, context=_CPU, parts=(), buffer=None,
-                 label='file'):
-        self.name, self.version, self.storage, self.dtype, self.shape = name, version, storage, dtype, shape
-        self.offset, self.context, self._parts, self._buffer = offset, context, parts, buffer
-        self._label = label
+    def __init__(self, name, version, cursor, storage='empty', shape=None, context=_CPU, parts=()):
+        """``parts``: (dtype, shape) of the data and of each index array; they begin at the ``cursor``."""
+        self.name, self.version, self.storage, self.shape, self.context = name, version, storage, shape, context
+        self.dtype = parts[0][0] if parts else None
+        self.offset, self._buffer, self._label, self._parts = cursor.position, cursor.data, cursor.label, parts
         self.nbytes = sum(_nbytes(part_dtype, part_shape) for part_dtype, part_shape in parts)
 
     def array(self):
-        """A read-only view of the file (dense: an ndarray; bfloat16: of dtype ``dtypes.BFLOAT16``; sparse: a SparseArray). Copy it to change it."""
+        """A read-only view of the file, to be copied before it is changed.
+
+        Dense: an ndarray (bfloat16: of dtype ``dtypes.BFLOAT16``); sparse: a SparseArray.
+        """
         if self.storage == 'empty':
-            raise FormatError(f'{self._label}: tensor {self.name}: expected a shape, found an empty array that was never given one; '
-                              'write the file again without it')
+            raise FormatError(
+                f'{self._label}: tensor {shown(self.name)}: expected a shape, found an empty array '
+                'that was never given one; write the file again without it'
+            )
         views, offset = [], self.offset
         for dtype, shape in self._parts:
             count = _nbytes(dtype, shape) // dtypes.numpy_dtype(dtype).itemsize
-            view = np.frombuffer(self._buffer, dtypes.numpy_dtype(dtype), count, offset) if count else np.empty(0, dtypes.numpy_dtype(dtype))
-            views.append(view.reshape(shape))
+            source = (
+                self._buffer if count else b''
+            )  # NumPy refuses an offset at the very end, where an empty array may lie
+            views.append(np.frombuffer(source, dtypes.numpy_dtype(dtype), count, offset if count else 0).reshape(shape))
             offset += _nbytes(dtype, shape)
         if self.storage == 'dense':
             return views[0]
@@ -77,11 +86,12 @@ def _nbytes(dtype, shape):
 def parse(cursor, name):
     """The Entry of the array at the cursor, which moves behind it."""
     start = cursor.position
-    mark, = cursor.numbers('I', 'version mark')
+    (mark,) = cursor.numbers('I', 'version mark')
     version = _MARKS.get(mark, 0)
     storage, stored = 'dense', None
     if version == 0:
-        shape = _sizes(cursor, mark, 'I', start, 'the mark of a version (0xF993FAC8 to 0xF993FACA) or 0 to 32 dimensions', f'{mark:#x}')
+        expected = 'the mark of a version (0xF993FAC8 to 0xF993FACA) or 0 to 32 dimensions'
+        shape = _sizes(cursor, mark, 'I', start, expected, f'{mark:#x}')
     elif version == 1:
         shape = _shape(cursor)
     else:
@@ -89,29 +99,33 @@ def parse(cursor, name):
         stored = _shape(cursor) if storage != 'dense' else None
         shape = _shape(cursor)
         if (version == 2 and not shape) or (version == 3 and -1 in shape):
-            return Entry(name, version, offset=cursor.position, label=cursor.label)
+            return Entry(name, version, cursor)
     _check_sizes(cursor, shape, start)
     context = cursor.numbers('ii', 'device')
     dtype = _dtype(cursor, dtypes.NAMES)
     parts = [(dtype, shape)]
     if storage != 'dense':
-        parts = [(dtype, stored)] + [(_dtype(cursor, dtypes.INDEX_NAMES), _shape(cursor)) for _ in range(_INDEX_ARRAYS[storage])]
+        parts = [(dtype, stored)] + [
+            (_dtype(cursor, dtypes.INDEX_NAMES), _shape(cursor)) for _ in range(_INDEX_ARRAYS[storage])
+        ]
         _check_sparse(cursor, storage, shape, parts, start)
-    entry = Entry(name, version, storage, dtype, shape, cursor.position, context, tuple(parts), cursor.data, cursor.label)
-    cursor.skip(entry.nbytes, f'{dtype} data of shape {shape}')
+    entry = Entry(name, version, cursor, storage, shape, context, tuple(parts))
+    cursor.skip(entry.nbytes, f'{dtype} data of shape {_text(shape)}')
     return entry
 
 
 def _storage(cursor, version):
-    number, = cursor.numbers('i', 'storage type')
+    (number,) = cursor.numbers('i', 'storage type')
     allowed = _STORAGES if version == 2 else _STORAGES[:1]
     if not 0 <= number < len(allowed):
-        raise cursor.fail('storage type ' + ', '.join(f'{i} ({s})' for i, s in enumerate(allowed)), number, cursor.position - 4)
+        raise cursor.fail(
+            'storage type ' + ', '.join(f'{i} ({s})' for i, s in enumerate(allowed)), number, cursor.position - 4
+        )
     return allowed[number]
 
 
 def _dtype(cursor, allowed):
-    flag, = cursor.numbers('i', 'element type')
+    (flag,) = cursor.numbers('i', 'element type')
     if not 0 <= flag < len(dtypes.NAMES) or dtypes.NAMES[flag] not in allowed:
         numbers = ', '.join(f'{dtypes.NAMES.index(name)} ({name})' for name in allowed)
         raise cursor.fail(f'an element type out of {numbers}', flag, cursor.position - 4)
@@ -120,7 +134,7 @@ def _dtype(cursor, allowed):
 
 def _shape(cursor):
     start = cursor.position
-    ndim, = cursor.numbers('i', 'number of dimensions')
+    (ndim,) = cursor.numbers('i', 'number of dimensions')
     return _sizes(cursor, ndim, 'q', start, '0 to 32 dimensions', ndim)
 
 
@@ -130,13 +144,18 @@ def _sizes(cursor, ndim, layout, start, expected, found):
     return cursor.numbers(f'{ndim}{layout}', 'shape')
 
 
+def _text(shape):
+    """A shape for an error; 32 sizes of 19 digits would hide the rest of the sentence."""
+    return str(shape) if len(shape) <= 8 else f'{str(shape[:8])[:-1]}, ... {len(shape)} sizes)'
+
+
 def _check_sizes(cursor, shape, start):
     """No negative size, and no size that only a multiplication by zero makes small."""
     volume = 8
     for length in shape:
         volume *= max(length, 1)
     if any(length < 0 for length in shape) or volume > _MAX_BYTES:
-        raise cursor.fail('a shape whose data fits into a file', shape, start)
+        raise cursor.fail('a shape whose data fits into a file', _text(shape), start)
 
 
 def _check_sparse(cursor, storage, shape, parts, start):
@@ -148,29 +167,46 @@ def _check_sparse(cursor, storage, shape, parts, start):
         fits = len(values) == len(shape) and values[1:] == shape[1:] and indices == values[:1] and values[0] <= shape[0]
     else:
         rows = parts[1][1]
-        fits = len(shape) == 2 and len(values) == 1 and indices == values and rows in ((0,), (shape[0] + 1,)) and (rows != (0,) or values == (0,))
+        fits = (
+            len(shape) == 2
+            and len(values) == 1
+            and indices == values
+            and rows in ((0,), (shape[0] + 1,))
+            and (rows != (0,) or values == (0,))
+        )
     if not fits:
-        found = ' and '.join(str(part_shape) for _, part_shape in parts)
-        raise cursor.fail(f'values and index arrays that fit a {storage} array of shape {shape}', f'shapes {found}', start)
+        found = ' and '.join(_text(part_shape) for _, part_shape in parts)
+        raise cursor.fail(
+            f'values and index arrays that fit a {storage} array of shape {_text(shape)}', f'shapes {found}', start
+        )
 
 
 def chunks(name, array, np_shape):
-    """The pieces of bytes that MXNet 1.9.1 saves for ``array`` (ndarray or SparseArray) from the CPU; ``np_shape`` as in ``parse``."""
+    """The bytes, in pieces, that MXNet 1.9.1 saves for ``array`` (ndarray or SparseArray) from the CPU."""
     if isinstance(array, SparseArray):
         return _sparse_chunks(name, array, np_shape)
     array = np.asarray(array)
     if not array.ndim and not np_shape:
-        raise UserError(f'tensor {name}: expected at least one dimension, found a scalar, which MXNet saves under np_shape only; '
-                        'reshape it to (1,)')
+        raise UserError(
+            f'tensor {name}: expected at least one dimension, found a scalar, which MXNet saves under np_shape only; '
+            'reshape it to (1,)'
+        )
     header = struct.pack('<Ii', _V3_MARK if np_shape else _V2_MARK, 0) + _pack_shape(array.shape)
     return [header + struct.pack('<iii', *_CPU, _flag(name, array)), _bytes(array)]
 
 
 def _sparse_chunks(name, array, np_shape):
     if np_shape:
-        raise UserError(f'tensor {name}: expected a dense array, found a {array.storage} one, which MXNet cannot save under np_shape')
+        raise UserError(
+            f'tensor {name}: expected a dense array, found a {array.storage} one, '
+            'which MXNet cannot save under np_shape; leave np_shape out or give array.dense()'
+        )
     index_arrays = [array.indices] if array.storage == 'row_sparse' else [array.indptr, array.indices]
-    header = struct.pack('<Ii', _V2_MARK, _STORAGES.index(array.storage)) + _pack_shape(array.data.shape) + _pack_shape(array.shape)
+    header = (
+        struct.pack('<Ii', _V2_MARK, _STORAGES.index(array.storage))
+        + _pack_shape(array.data.shape)
+        + _pack_shape(array.shape)
+    )
     header += struct.pack('<iii', *_CPU, _flag(name, array.data))
     for part in index_arrays:
         header += struct.pack('<i', _flag(name, part)) + _pack_shape(part.shape)
@@ -180,8 +216,10 @@ def _sparse_chunks(name, array, np_shape):
 def _flag(name, array):
     flag = dtypes.type_flag(array.dtype)
     if flag is None:
-        raise UserError(f'tensor {name}: expected one of {", ".join(dtypes.SAVABLE)}, found {array.dtype}, '
-                        'which MXNet 1.9.1 cannot save; convert it first')
+        raise UserError(
+            f'tensor {name}: expected one of {", ".join(dtypes.SAVABLE)}, found {array.dtype}, '
+            'which MXNet 1.9.1 cannot save; convert it first'
+        )
     return flag
 
 

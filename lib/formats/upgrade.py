@@ -1,19 +1,21 @@
-"""What MXNet 1.9.1 changes in a symbol that an older MXNet saved (``legacy_json_util.cc``), step by step and in its order.
+"""What MXNet 1.9.1 changes in a symbol of an older MXNet (``legacy_json_util.cc``), step by step and in its order.
 
 Works on ``Draft`` nodes, in the order of visit (inputs first).
 """
+
 from typing import Dict, List, NamedTuple
 
 from lib.formats import operators
 from lib.formats.graph import VARIABLE, Graph
 
 CURRENT_VERSION = 10901
-OLDEST_VERSION = 800    # a file without a version is older than the version's invention in 0.9
+OLDEST_VERSION = 800  # a file without a version is older than the version's invention in 0.9
 _HIDDEN_KEYS = ('ctx_group', 'lr_mult', 'wd_mult', 'force_mirroring', 'mirror_stage')
 
 
 class Draft(NamedTuple):
     """A node while it is read; ``inputs`` holds [node, output, version] with nodes as Drafts."""
+
     op: str
     name: str
     attrs: Dict[str, str]
@@ -24,7 +26,10 @@ class Draft(NamedTuple):
 
 
 def upgrade(drafts, version):
-    """Bring ``drafts`` from MXNet ``version`` (major * 10000 + minor * 100 + patch) to 1.9.1. New variables are linked as inputs, not listed."""
+    """Bring ``drafts`` from MXNet ``version`` (major * 10000 + minor * 100 + patch) to 1.9.1.
+
+    New variables are linked as inputs, not listed.
+    """
     if version < CURRENT_VERSION:
         _each(drafts, _hide_keys)
     if version < 900:
@@ -60,7 +65,7 @@ def _new_home(draft, key):
     for hidden in _HIDDEN_KEYS:
         prefix = len(key) - len(hidden)
         if prefix > 1 and key.endswith(hidden):
-            target = _input_variable(draft, key[:prefix - 1])
+            target = _input_variable(draft, key[: prefix - 1])
             return (target, f'__{hidden}__') if target is not None else (draft, key)
     return draft, key
 
@@ -75,8 +80,8 @@ def _input_variable(draft, name):
 
 
 def _add_missing_inputs(draft):
-    """Before 0.9 auxiliary states were not in the file. A new variable takes the operator's attributes along, as in MXNet."""
-    for name in operators.input_names(draft.op, draft.attrs)[len(draft.inputs):]:
+    """Before 0.9 auxiliary states were not in the file. A new variable takes the operator's attributes, as in MXNet."""
+    for name in operators.input_names(draft.op, draft.attrs)[len(draft.inputs) :]:
         full_name = f'{draft.name}_{name}' if draft.name else name
         draft.inputs.append([Draft(VARIABLE, full_name, dict(draft.attrs), [], [], [], 1), 0, 0])
 

@@ -1,7 +1,9 @@
-"""How the ``.params`` files of tests/corpus are made: GOOD_PARAMS must be read, BAD_PARAMS must give the sentences of sentences.txt.
+"""How the ``.params`` files of tests/corpus are made; GOOD_PARAMS are read, BAD_PARAMS give a line of sentences.txt.
 
-``python -m tests.formats.corpus`` writes all files of tests/corpus, and sentences.txt from what the readers say now: look at its changes.
+``python -m tests.formats.corpus`` writes all files of tests/corpus, and sentences.txt from what the readers say now:
+look at its changes.
 """
+
 import io
 import os
 import pickle
@@ -35,7 +37,9 @@ GOOD_PARAMS = {
     'v1.params': checkpoint([v1((2,)), v1((2, 1), device=GPU3)], ['arg:a', 'arg:b']),
     'v2.params': PLAIN,
     'v2_without_names.params': checkpoint([v2((2,)), v2((1, 2))]),
-    'v2_empty_array.params': checkpoint([v2((2,)), struct.pack('<Iii', V2, 0, 0)], ['arg:a', 'arg:never_given_a_shape']),
+    'v2_empty_array.params': checkpoint(
+        [v2((2,)), struct.pack('<Iii', V2, 0, 0)], ['arg:a', 'arg:never_given_a_shape']
+    ),
     'v2_zero_size.params': checkpoint([v2((0, 3), b'')], ['arg:a']),
     'v3.params': checkpoint([v3((), ONE_TWO[:4]), v3((0, 4), b''), v3((2,))], ['scalar', 'nothing', 'pair']),
     'v3_unknown_size.params': checkpoint([struct.pack('<Ii', V3, 0) + shape64(2, -1), v3((2,))], ['unknown', 'pair']),
@@ -75,7 +79,7 @@ BAD_PARAMS = {
     'negative_size.params': checkpoint([v2((-2,))], ['arg:a']),
     'too_many_dimensions.params': checkpoint([struct.pack('<Iii', V2, 0, 1000) + bytes(64)], ['arg:a']),
     'negative_dimensions.params': checkpoint([struct.pack('<Iii', V2, 0, -1) + bytes(64)], ['arg:a']),
-    'unknown_mark.params': checkpoint([v2((2,), mark=0xF993facb)], ['arg:a']),
+    'unknown_mark.params': checkpoint([v2((2,), mark=0xF993FACB)], ['arg:a']),
     'unknown_type.params': checkpoint([v2((2,), flag=13)], ['arg:a']),
     'unknown_storage.params': checkpoint([v2((2,), storage=3)], ['arg:a']),
     'v3_sparse.params': checkpoint([v3((2,), storage=1)], ['arg:a']),
@@ -83,12 +87,17 @@ BAD_PARAMS = {
     'names_too_few.params': checkpoint([v2((2,)), v2((2,))], ['arg:a']),
     'names_too_many.params': checkpoint([v2((2,))], ['arg:a', 'arg:b']),
     'name_twice.params': checkpoint([v2((2,)), v2((2,))], ['arg:a', 'arg:a']),
+    'long_name_twice.params': checkpoint([v2((2,)), v2((2,))], ['arg:a\n' * 100] * 2),
     'name_too_long.params': checkpoint([v2((2,))])[:-8] + struct.pack('<QQ', 1, 1 << 50),
     'name_not_utf8.params': checkpoint([v2((2,))], ['arg:a']).replace(b'arg:a', b'arg:\xe9'),
     'name_with_zero.params': checkpoint([v2((2,))], ['arg:\0']),
     # sparse arrays whose parts do not fit
-    'row_sparse_misfit.params': checkpoint([row_sparse((3, 2), (1, 3), (1,), ONE_TWO + ONE_TWO[:4] + _numbers(2))], ['arg:a']),
-    'row_sparse_float_rows.params': checkpoint([row_sparse((3, 2), (1, 2), (1,), ONE_TWO + ONE_TWO[:4], row_flag=FLOAT32)], ['arg:a']),
+    'row_sparse_misfit.params': checkpoint(
+        [row_sparse((3, 2), (1, 3), (1,), ONE_TWO + ONE_TWO[:4] + _numbers(2))], ['arg:a']
+    ),
+    'row_sparse_float_rows.params': checkpoint(
+        [row_sparse((3, 2), (1, 2), (1,), ONE_TWO + ONE_TWO[:4], row_flag=FLOAT32)], ['arg:a']
+    ),
     'csr_misfit.params': checkpoint([csr((2, 3), (2,), (9,), (2,), ONE_TWO + bytes(88))], ['arg:a']),
     'csr_one_dimension.params': checkpoint([csr((6,), (2,), (3,), (2,), ONE_TWO + bytes(40))], ['arg:a']),
 }

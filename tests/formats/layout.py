@@ -2,9 +2,10 @@
 
 Little-endian: Q uint64, I uint32, i int32, q int64.
 """
+
 import struct
 
-V1, V2, V3 = 0xF993fac8, 0xF993fac9, 0xF993faca
+V1, V2, V3 = 0xF993FAC8, 0xF993FAC9, 0xF993FACA
 CPU = struct.pack('<ii', 1, 0)
 GPU3 = struct.pack('<ii', 2, 3)
 FLOAT32, INT64 = 0, 6
@@ -38,12 +39,28 @@ def v3(sizes, data=ONE_TWO, **rest):
 
 
 def row_sparse(sizes, stored, rows, data, row_flag=INT64):
-    """``stored``: shape of the rows that are there; ``rows``: shape of their numbers; ``data``: values, then numbers."""
-    return (struct.pack('<Ii', V2, 1) + shape64(*stored) + shape64(*sizes) + CPU + struct.pack('<ii', FLOAT32, row_flag)
-            + shape64(*rows) + data)
+    """``stored``: shape of the rows that are there; ``rows``: of their numbers; ``data``: values, then numbers."""
+    return (
+        struct.pack('<Ii', V2, 1)
+        + shape64(*stored)
+        + shape64(*sizes)
+        + CPU
+        + struct.pack('<ii', FLOAT32, row_flag)
+        + shape64(*rows)
+        + data
+    )
 
 
 def csr(sizes, stored, starts, columns, data):
-    """``stored``, ``starts``, ``columns``: shapes of values, row starts and column numbers; ``data``: the three in this order."""
-    return (struct.pack('<Ii', V2, 2) + shape64(*stored) + shape64(*sizes) + CPU + struct.pack('<ii', FLOAT32, INT64) + shape64(*starts)
-            + struct.pack('<i', INT64) + shape64(*columns) + data)
+    """``stored``, ``starts``, ``columns``: shapes of values, row starts, column numbers; ``data``: all, so ordered."""
+    return (
+        struct.pack('<Ii', V2, 2)
+        + shape64(*stored)
+        + shape64(*sizes)
+        + CPU
+        + struct.pack('<ii', FLOAT32, INT64)
+        + shape64(*starts)
+        + struct.pack('<i', INT64)
+        + shape64(*columns)
+        + data
+    )

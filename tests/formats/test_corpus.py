@@ -1,4 +1,5 @@
 """Every file of tests/corpus: the good ones are read, each bad one gives its one sentence."""
+
 import os
 
 import numpy as np
@@ -54,15 +55,21 @@ def _entries(name):
     return params.open_params(os.path.join(corpus.FOLDER, name)).entries
 
 
-@pytest.mark.parametrize('name', ['v0.params', 'v1.params', 'v2.params', 'v2_without_names.params', 'mixed_versions.params'])
+@pytest.mark.parametrize(
+    'name', ['v0.params', 'v1.params', 'v2.params', 'v2_without_names.params', 'mixed_versions.params']
+)
 def test_good_params_values(name):
     for entry in _entries(name):
-        expected = [1, 2][:int(np.prod(entry.shape))]
+        expected = [1, 2][: int(np.prod(entry.shape))]
         assert entry.array().shape == entry.shape and entry.array().ravel().tolist() == expected
 
 
 def test_versions_names_and_devices_are_told():
-    assert [(e.name, e.version) for e in _entries('mixed_versions.params')] == [('arg:a', 0), ('arg:b', 1), ('arg:c', 2)]
+    assert [(e.name, e.version) for e in _entries('mixed_versions.params')] == [
+        ('arg:a', 0),
+        ('arg:b', 1),
+        ('arg:c', 2),
+    ]
     assert [e.context for e in _entries('v1.params')] == [(1, 0), (2, 3)]
     assert [e.name for e in _entries('v2_without_names.params')] == ['0', '1']
     assert [e.shape for e in _entries('v3.params')] == [(), (0, 4), (2,)]
@@ -72,7 +79,7 @@ def test_versions_names_and_devices_are_told():
 def test_empty_array_is_listed_but_has_no_values(name, position):
     entry = _entries(name)[position]
     assert (entry.storage, entry.dtype, entry.shape, entry.nbytes) == ('empty', None, None, 0)
-    with pytest.raises(FormatError, match=f'{name}: tensor {entry.name}: expected a shape, found an empty array'):
+    with pytest.raises(FormatError, match=f"{name}: tensor '{entry.name}': expected a shape, found an empty array"):
         entry.array()
 
 

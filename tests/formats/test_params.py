@@ -1,4 +1,5 @@
 """``.params`` files against MXNet itself, and what the reader and the writer promise beside."""
+
 import os
 import subprocess
 import sys
@@ -14,11 +15,21 @@ from lib.formats.params import FormatError, SparseArray
 from tests.formats.corpus import BAD_PARAMS, FOLDER, GOOD_PARAMS
 
 DENSE_TYPES = ['float32', 'float64', 'float16', 'uint8', 'int32', 'int8', 'int64', 'bool']
-SHAPES = [(1,), (3,), (2, 3), (2, 1, 3, 1), (1, 2, 1, 1, 1, 2)]    # 4 sizes fit into MXNet's shape without allocation, 6 do not
+SHAPES = [
+    (1,),
+    (3,),
+    (2, 3),
+    (2, 1, 3, 1),
+    (1, 2, 1, 1, 1, 2),
+]  # 4 sizes fit into MXNet's shape without allocation, 6 do not
 
 
 def _values(shape, dtype):
-    return (np.arange(np.prod(shape)).reshape(shape) % 2 if dtype == 'bool' else np.arange(np.prod(shape)).reshape(shape) - 1).astype(dtype)
+    return (
+        np.arange(np.prod(shape)).reshape(shape) % 2
+        if dtype == 'bool'
+        else np.arange(np.prod(shape)).reshape(shape) - 1
+    ).astype(dtype)
 
 
 def _bytes(path):
@@ -35,7 +46,10 @@ def _saved_by_mxnet(path, arrays):
 @pytest.mark.parametrize('shape', SHAPES)
 def test_dense_read_and_written_as_mxnet(tmp_path, dtype, shape):
     values = _values(shape, dtype)
-    theirs = _saved_by_mxnet(tmp_path / 'theirs', {'arg:x': mx.nd.array(values, dtype=dtype), 'aux:\u00e9': mx.nd.array(values[:1], dtype=dtype)})
+    theirs = _saved_by_mxnet(
+        tmp_path / 'theirs',
+        {'arg:x': mx.nd.array(values, dtype=dtype), 'aux:\u00e9': mx.nd.array(values[:1], dtype=dtype)},
+    )
     ours = str(tmp_path / 'ours')
     params.write(ours, {'arg:x': values, 'aux:\u00e9': values[:1]})
     assert _bytes(ours) == _bytes(theirs)
@@ -62,7 +76,8 @@ def test_sparse_read_and_written_as_mxnet(tmp_path, storage, dtype):
     values = np.array([[0, 0, 0], [2, 0, 3], [0, 0, 0], [0, 5, 0]], dtype)
     sparse = mx.nd.array(values, dtype=dtype).tostype(storage)
     nothing = mx.nd.sparse.zeros(storage, (3, 4), dtype=dtype)
-    mx.nd.waitall()     # mx.nd.save looks at a sparse array's shape before it waits for its values, and then writes a broken file
+    # mx.nd.save looks at a sparse array's shape before it waits for its values, and then writes a broken file
+    mx.nd.waitall()
     theirs = _saved_by_mxnet(tmp_path / 'theirs', [sparse, nothing])
     read = params.read(theirs)
     assert read['0'].storage == storage and read['0'].shape == (4, 3)
@@ -99,16 +114,36 @@ def test_mxnet_reads_the_corpus_to_the_same_values(name):
         for key, array in theirs.items():
             value = ours[key].dense() if isinstance(ours[key], SparseArray) else ours[key]
             assert value.dtype == array.dtype and value.shape == array.shape
-            if name != 'csr_without_values.params':     # MXNet reads rows that are not there
+            if name != 'csr_without_values.params':  # MXNet reads rows that are not there
                 np.testing.assert_array_equal(value, array.asnumpy())
 
 
-# MXNet accepts what follows the end, a name that it had before, and sparse parts that do not fit; its Python cuts a name at a zero byte
-LENIENT = {'padded.params', 'twice.params', 'name_twice.params', 'name_with_zero.params', 'row_sparse_misfit.params', 'csr_misfit.params',
-           'csr_one_dimension.params', 'row_sparse_float_rows.params', 'overflow_times_zero.params'}
+# MXNet accepts what follows the end, a name that it had before, and sparse parts that do not fit; its Python cuts a
+# name at a zero byte
+LENIENT = {
+    'padded.params',
+    'twice.params',
+    'name_twice.params',
+    'long_name_twice.params',
+    'name_with_zero.params',
+    'row_sparse_misfit.params',
+    'csr_misfit.params',
+    'csr_one_dimension.params',
+    'row_sparse_float_rows.params',
+    'overflow_times_zero.params',
+}
 # these claim sizes at which MXNet allocates, or leaves the process with an exception of C++
-DANGEROUS = {'tensor_too_large.params', 'overflow.params', 'count_too_large.params', 'too_many_dimensions.params', 'negative_dimensions.params',
-             'name_too_long.params', 'unknown_mark.params', 'twice.params', 'v3_sparse.params'}
+DANGEROUS = {
+    'tensor_too_large.params',
+    'overflow.params',
+    'count_too_large.params',
+    'too_many_dimensions.params',
+    'negative_dimensions.params',
+    'name_too_long.params',
+    'unknown_mark.params',
+    'twice.params',
+    'v3_sparse.params',
+}
 
 
 @pytest.mark.parametrize('name', sorted(set(BAD_PARAMS) - LENIENT - DANGEROUS))
@@ -152,20 +187,27 @@ def test_views_outlive_the_file(tmp_path):
 
 def test_unusual_arrays_are_written_as_their_plain_copies(tmp_path):
     plain = np.arange(6, dtype='float32').reshape(2, 3)
-    unusual = {'transposed': np.asfortranarray(plain), 'big endian': plain.astype('>f4'), 'strided': np.repeat(plain, 2, axis=1)[:, ::2]}
+    unusual = {
+        'transposed': np.asfortranarray(plain),
+        'big endian': plain.astype('>f4'),
+        'strided': np.repeat(plain, 2, axis=1)[:, ::2],
+    }
     params.write(tmp_path / 'x', unusual)
     for name, array in params.read(tmp_path / 'x').items():
         assert array.dtype == np.dtype('<f4'), name
         np.testing.assert_array_equal(array, plain)
 
 
-@pytest.mark.parametrize('value,sentence', [
-    (np.float32(1), r'tensor w: expected at least one dimension, found a scalar.*reshape it to \(1,\)'),
-    (np.zeros(2, 'int16'), 'tensor w: expected one of float32, .*found int16'),
-    (np.zeros(2, 'complex64'), 'tensor w: expected one of float32, .*found complex64'),
-    (np.array(['a']), 'tensor w: expected one of float32, .*found <U1'),
-    (np.array([object()]), 'tensor w: expected one of float32, .*found object'),
-])
+@pytest.mark.parametrize(
+    'value,sentence',
+    [
+        (np.float32(1), r'tensor w: expected at least one dimension, found a scalar.*reshape it to \(1,\)'),
+        (np.zeros(2, 'int16'), 'tensor w: expected one of float32, .*found int16'),
+        (np.zeros(2, 'complex64'), 'tensor w: expected one of float32, .*found complex64'),
+        (np.array(['a']), 'tensor w: expected one of float32, .*found <U1'),
+        (np.array([object()]), 'tensor w: expected one of float32, .*found object'),
+    ],
+)
 def test_writer_refuses_what_mxnet_cannot_save(tmp_path, value, sentence):
     with pytest.raises(UserError, match=sentence):
         params.write(tmp_path / 'x', {'w': value})
@@ -184,8 +226,9 @@ def test_writer_refuses_bad_names(tmp_path, name):
         params.write(tmp_path / 'x', {name: np.zeros(1)})
 
 
-@pytest.mark.parametrize('make,found', [
-    (lambda path: None, 'No such file'), (os.mkdir, 'a folder'), (os.mkfifo, 'a device or pipe')])
+@pytest.mark.parametrize(
+    'make,found', [(lambda path: None, 'No such file'), (os.mkdir, 'a folder'), (os.mkfifo, 'a device or pipe')]
+)
 def test_what_is_no_file(tmp_path, make, found):
     path = str(tmp_path / 'x.params')
     make(path)
@@ -215,8 +258,13 @@ def test_csr_row_starts_that_do_not_rise_to_the_end(starts):
 
 
 def test_neither_mxnet_nor_pickle_is_imported():
-    code = ('import sys, lib.formats, lib.formats.params, lib.formats.symbol_json; '
-            'sys.exit(", ".join(m for m in ("mxnet", "_pickle", "pickle", "scipy", "cv2") if m in sys.modules and m not in before) or 0)')
+    code = (
+        'import sys, lib.formats, lib.formats.params, lib.formats.symbol_json; '
+        'new = set(sys.modules) - before; '
+        'sys.exit(", ".join(new & {"mxnet", "_pickle", "pickle", "scipy", "cv2"}) or 0)'
+    )
     code = 'import sys, numpy; before = set(sys.modules); ' + code
-    result = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, cwd=os.path.dirname(os.path.dirname(FOLDER)))
+    result = subprocess.run(
+        [sys.executable, '-c', code], capture_output=True, text=True, cwd=os.path.dirname(os.path.dirname(FOLDER))
+    )
     assert result.returncode == 0, result.stderr
