@@ -4,10 +4,12 @@ from lib.dataset.shapes import SHAPES_CLASSES
 from lib.errors import UserError
 
 # the 80 categories of COCO's instances files, in the order of their ids
-COCO_CLASSES = tuple('''person,bicycle,car,motorcycle,airplane,bus,train,truck,boat,traffic light,fire hydrant,stop sign,parking meter,bench,bird,cat,dog,
-horse,sheep,cow,elephant,bear,zebra,giraffe,backpack,umbrella,handbag,tie,suitcase,frisbee,skis,snowboard,sports ball,kite,baseball bat,baseball glove,
-skateboard,surfboard,tennis racket,bottle,wine glass,cup,fork,knife,spoon,bowl,banana,apple,sandwich,orange,broccoli,carrot,hot dog,pizza,donut,cake,
-chair,couch,potted plant,bed,dining table,toilet,tv,laptop,mouse,remote,keyboard,cell phone,microwave,oven,toaster,sink,refrigerator,book,clock,vase,
+COCO_CLASSES = tuple('''person,bicycle,car,motorcycle,airplane,bus,train,truck,boat,traffic light,fire hydrant,stop sign,
+parking meter,bench,bird,cat,dog,horse,sheep,cow,elephant,bear,zebra,giraffe,backpack,umbrella,
+handbag,tie,suitcase,frisbee,skis,snowboard,sports ball,kite,baseball bat,baseball glove,skateboard,
+surfboard,tennis racket,bottle,wine glass,cup,fork,knife,spoon,bowl,banana,apple,sandwich,orange,
+broccoli,carrot,hot dog,pizza,donut,cake,chair,couch,potted plant,bed,dining table,toilet,tv,
+laptop,mouse,remote,keyboard,cell phone,microwave,oven,toaster,sink,refrigerator,book,clock,vase,
 scissors,teddy bear,hair drier,toothbrush'''.replace('\n', '').split(','))
 
 KNOWN = {'PascalVOC': VOC_CLASSES, 'shapes': SHAPES_CLASSES, 'coco': COCO_CLASSES}
@@ -17,6 +19,6 @@ def class_names(dataset):
     """('__background__', ...) for a configuration's ``dataset`` section: its CLASSES, or those of the data set it names."""
     names = tuple(dataset.get('CLASSES') or KNOWN.get(dataset.dataset, ()))
     if len(names) + 1 != dataset.NUM_CLASSES:
-        raise UserError(f'dataset.NUM_CLASSES is {dataset.NUM_CLASSES} (background included), but {len(names)} class names are known for '
-                        f'{dataset.dataset}; set dataset.CLASSES to the names')
+        raise UserError(f'dataset.NUM_CLASSES is {dataset.NUM_CLASSES} (background included), but {len(names)} class names '
+                        f'are known for {dataset.dataset}; set dataset.CLASSES to the names')
     return ('__background__',) + names

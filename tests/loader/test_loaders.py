@@ -21,7 +21,7 @@ def feature_shape(height, width):
 
 def config(**train):
     defaults = dict(
-        BATCH_IMAGES=1, SHUFFLE=True, ASPECT_GROUPING=True, RPN_BATCH_SIZE=64, RPN_FG_FRACTION=0.5,
+        BATCH_IMAGES=1, SHUFFLE=True, AUGMENT=False, ASPECT_GROUPING=True, RPN_BATCH_SIZE=64, RPN_FG_FRACTION=0.5,
         RPN_POSITIVE_OVERLAP=0.7, RPN_NEGATIVE_OVERLAP=0.3, RPN_CLOBBER_POSITIVES=False, RPN_BBOX_WEIGHTS=[1, 1, 1, 1])
     network = dict(RPN_FEAT_STRIDE=8, ANCHOR_RATIOS=[0.5, 1, 2], ANCHOR_SCALES=[1, 2], IMAGE_STRIDE=0,
                    PIXEL_MEANS=list(MEANS))
