@@ -90,14 +90,20 @@ def trial(network, cfg, path, imdb, args):
 
 def table(trials, imdb):
     """Scores in points, network by network in columns."""
-    rows = [('', [trial.network.title for trial in trials])]
+    rows = [('', [trial.network.title for trial in trials] + ['difference'])]
     for metric in ('0.5', '0.7'):
-        rows.append((f'mAP@{metric}', [f'{100 * trial.scores[f"mAP@{metric}"]:.1f}' for trial in trials]))
+        rows.append((f'mAP@{metric}', _points(trial.scores[f'mAP@{metric}'] for trial in trials)))
         for name in imdb.classes[1:]:
-            rows.append((f'  AP@{metric} {name}', [f'{100 * trial.scores[f"AP@{metric}"][name]:.1f}' for trial in trials]))
+            rows.append((f'  AP@{metric} {name}', _points(trial.scores[f'AP@{metric}'][name] for trial in trials)))
     rows.append((f'seconds for {imdb.num_images} images', [f'{trial.seconds:.1f}' for trial in trials]))
     rows.append(('parameters in thousands', [f'{_size(trial.params) / 1e3:.0f}' for trial in trials]))
-    return '\n'.join(f'{name:26s}' + ''.join(f'{value:>20s}' for value in values) for name, values in rows) + '\n'
+    return '\n'.join(f'{name:26s}' + ''.join(f'{value:>18s}' for value in values) for name, values in rows) + '\n'
+
+
+def _points(values):
+    """Fractions as points, and how much the last is above the first."""
+    points = [100 * value for value in values]
+    return [f'{value:.1f}' for value in points] + [f'{points[-1] - points[0]:+.1f}']
 
 
 def _size(params):
@@ -153,8 +159,9 @@ def sampling_points(trial, images, truths, names):
 
     objects = by_size(trial.all_boxes, images)
     spots = [spot(f'the centre of the {word} {names[label]} found', number, (box[:2] + box[2:]) / 2) for word, number, box, label in objects]
-    first = objects[0][1] if objects else min(images)
-    spots += [spot('background, far from every object', first), spot('the corner of the image: most taps lie outside', first, (0, 0))]
+    first, box = objects[0][1:3] if objects else (min(images), np.zeros(4))
+    spots += [spot('background, far from every object', first),
+              spot('the left border, beside the first object', first, (0, (box[1] + box[3]) / 2))]
     return pages.sampling_page(spots, [layer.name.partition('_')[0] for layer in layers],
                                f'Objects: the largest, the median and the smallest of those found on the sheet of detections at score {SHOWN:g}.')
 

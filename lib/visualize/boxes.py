@@ -1,25 +1,25 @@
 """Detections on an image."""
 import numpy as np
 
-from lib.visualize.canvas import contrast, enlarge, frame, palette, text_size, write_text
+from lib.visualize.canvas import contrast, dashed_frame, enlarge, frame, palette, text_size, write_text
 
 
 def draw_detections(image, boxes, scores, classes, names, threshold=0.0, shortest=420, truth=()):
     """Draw boxes with class and score.
 
     image (H, W, 3) uint8 BGR; boxes (N, 4) x1 y1 x2 y2 in its pixels; scores (N,) or None for ground truth; classes (N,) indices into ``names``.
-    Boxes under ``threshold`` are left out; the best are drawn last, on top. ``truth`` (M, 4): boxes drawn thin and white underneath. Returns a new
-    image, enlarged where the short side is under ``shortest``.
+    Boxes under ``threshold`` are left out; the best are drawn last, on top. ``truth`` (M, 4): boxes drawn thin and dashed. Returns a new image,
+    enlarged where the short side is under ``shortest``.
     """
     canvas, factor = enlarge(image, shortest)
     order = np.arange(len(boxes)) if scores is None else np.argsort(scores, kind='stable')
     shown = [i for i in order if scores is None or scores[i] >= threshold]
     places = [on_canvas(boxes[i], factor) for i in shown]
     size = int(np.clip(min(canvas.shape[:2]) / 28, 13, 40))
-    for box in truth:
-        frame(canvas, on_canvas(box, factor), (255, 255, 255), 1, rim=0)
     for i, place in zip(shown, places):
         frame(canvas, place, palette(int(classes[i])), max(2, size // 7))
+    for box in truth:
+        dashed_frame(canvas, on_canvas(box, factor))
     taken = []
     for number in reversed(range(len(shown))):      # the best detection's label gets the best place
         i, colour = shown[number], palette(int(classes[shown[number]]))

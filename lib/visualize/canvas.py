@@ -136,7 +136,7 @@ def dot(canvas, point, radius, colour, filled=True):
         cv2.circle(canvas, centre, radius + 1, PAPER, -1, cv2.LINE_AA)
         cv2.circle(canvas, centre, radius, colour, -1, cv2.LINE_AA)
     else:
-        cv2.circle(canvas, centre, radius, PAPER, 3, cv2.LINE_AA)
+        cv2.circle(canvas, centre, radius, PAPER, 2, cv2.LINE_AA)
         cv2.circle(canvas, centre, radius, colour, 1, cv2.LINE_AA)
 
 
@@ -146,6 +146,18 @@ def frame(canvas, box, colour, thickness=2, rim=1):
     if rim:
         cv2.rectangle(canvas, (x1, y1), (x2, y2), PAPER, thickness + 2 * rim, cv2.LINE_AA)
     cv2.rectangle(canvas, (x1, y1), (x2, y2), colour, thickness, cv2.LINE_AA)
+
+
+def dashed_frame(canvas, box, dash=5):
+    """A thin rectangle x1 y1 x2 y2 (float pixels of the canvas) of dark and light dashes, to be seen on anything."""
+    x1, y1, x2, y2 = (int(round(float(v))) for v in box)
+    frame(canvas, (x1, y1, x2, y2), PAPER, 1, rim=0)
+    for x in range(x1, x2, 2 * dash):
+        for y in (y1, y2):
+            cv2.line(canvas, (x, y), (min(x + dash, x2), y), INK, 1)
+    for y in range(y1, y2, 2 * dash):
+        for x in (x1, x2):
+            cv2.line(canvas, (x, y), (x, min(y + dash, y2)), INK, 1)
 
 
 def _on_paper(image, height, width):

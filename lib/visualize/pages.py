@@ -49,7 +49,7 @@ def detections_page(images, truths, columns, names, threshold, rule):
     head = beside([text_strip(TILE, title, 16, bold=True) for title in ('ground truth', *columns)])
     rows = [beside([head] * min(2, len(blocks)), 40)]
     rows += [beside(blocks[i:i + 2], 40) for i in range(0, len(blocks), 2)]
-    caption = (f'{rule} Boxes of score {threshold:g} and above with class and score; thin white lines are the ground truth. Found: the right class, and an '
+    caption = (f'{rule} Boxes of score {threshold:g} and above with class and score; dashed lines are the ground truth. Found: the right class, and an '
                f'intersection over union (IoU) above {HIT:g}.')
     return page('Detections', caption, [below(rows, 14)])
 
@@ -67,14 +67,14 @@ def _block(i, images, truths, columns, names, threshold):
 
 def sampling_page(spots, layers, rule):
     """Regular and deformed sampling points at each Spot: of the last layer, then traced back through all; layers: their names, first to last."""
-    last, count = layers[-1], 9 ** len(layers)
-    rows = [below([text_strip(4 * 2 * TILE, spot.text, 15, bold=True), beside(_sampling_tiles(spot))], 4) for spot in spots]
-    width = rows[0].shape[1]
-    head = beside([text_strip((width - 30) // 4, text, 15) for text in (
-        f'{last}: the regular 3x3 grid, dilated by 2', f'{last}: where its 9 taps sample', f'{" and ".join(layers)}: the regular grids, one behind the other',
-        f'{" and ".join(layers)}: the up to {count} points that are read')])
+    last = layers[-1]
+    rows = [beside(_sampling_tiles(spot)) for spot in spots]
+    head = beside([text_strip((rows[0].shape[1] - 30) // 4, text, 15) for text in (
+        f'{last}: the regular 3x3 grid, dilated by 2', f'{last}: where its 9 taps sample', f'{" and ".join(layers)}: the regular grids',
+        f'{" and ".join(layers)}: the points that are read')])
     caption = (f'Green: the cell whose response is computed. Blue: where a regular convolution would sample. Red: where the deformable one samples, each tap '
                f'moved by the offset that the network predicts at that cell. The grey margin lies outside the image, where samples read zero. {rule}')
+    rows = [labelled(row, spot.text, 15, bold=True) for row, spot in zip(rows, spots)]
     return page('Sampling points of deformable convolution', caption, [head, *rows])
 
 

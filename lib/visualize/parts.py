@@ -49,14 +49,14 @@ def draw_coloured_parts(image, roi, boxes, side=320):
     for index, box in enumerate(place):
         x1, y1, x2, y2 = (int(round(float(v))) for v in box)
         cv2.rectangle(filled, (x1, y1), (x2, y2), _place_colour(index, count), -1)
-    canvas = cv2.addWeighted(filled, 0.3, crop, 0.7, 0)
+    canvas = cv2.addWeighted(filled, 0.2, crop, 0.8, 0)
     frame(canvas, (np.array([roi[0], roi[1], roi[2] + 1, roi[3] + 1]) - np.tile(corner, 2)) * factor, (255, 255, 255), 2, rim=0)
     for index, box in enumerate(place):
         frame(canvas, box, _place_colour(index, count), 2, rim=0)
     return canvas
 
 
-def _surroundings(image, roi, side, margin=0.3):
+def _surroundings(image, roi, side, margin=0.4):
     """A square around a RoI, scaled to ``side`` x ``side``, with its corner (x, y) in the image and the factor; grey where the image ends."""
     length = (1 + 2 * margin) * max(roi[2] - roi[0] + 1, roi[3] - roi[1] + 1)
     corner = np.array([roi[0] + roi[2] + 1, roi[1] + roi[3] + 1]) / 2 - length / 2

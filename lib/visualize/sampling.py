@@ -8,9 +8,9 @@ import numpy as np
 from PIL import Image
 
 from lib.files import atomic_write
-from lib.visualize.canvas import BLUE, GREEN, PAPER, RED, dot, enlarge
+from lib.visualize.canvas import BLUE, GREEN, RED, dot, enlarge
 
-MARGIN = 0.13       # of the image's side, around it: where the taps of border cells fall
+MARGIN = 0.1        # of the image's side, around it: where the taps of border cells fall
 
 
 def sample_points(offset, cells, kernel=3, dilate=2, pad=2, group=0):
@@ -54,7 +54,7 @@ def draw_samples(image, points, cell, map_shape, shortest=420):
 def draw_taps(image, regular, moved, cell, map_shape, shortest=300):
     """The points of a regular grid (M, 2) as blue rings and, unless None, those moved by offsets (N, 2) as red dots, on the image with a margin.
 
-    An arrow joins each pair where M == N == 9. The cell (y, x) is green. Coordinates in cells of a map (H, W).
+    A line joins each pair where M == N == 9. The cell (y, x) is green. Coordinates in cells of a map (H, W).
     """
     photo, _ = enlarge(image, shortest)
     border = int(MARGIN * min(photo.shape[:2]))
@@ -98,5 +98,4 @@ def _pixels(points, canvas_shape, map_shape):
 
 def _line(canvas, start, end):
     ends = [tuple(int(round(float(v))) for v in point) for point in (start, end)]
-    cv2.line(canvas, *ends, PAPER, 3, cv2.LINE_AA)
-    cv2.line(canvas, *ends, BLUE, 1, cv2.LINE_AA)
+    cv2.line(canvas, *ends, BLUE, 2, cv2.LINE_AA)
