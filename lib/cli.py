@@ -1,4 +1,5 @@
 """The command ``dcn``: one table of commands; each one's module is imported only when it is called."""
+import argparse
 import importlib
 import sys
 
@@ -50,7 +51,15 @@ def main(argv=None):
 
 def entry_point(module, function, argv):
     """The command's main function; training and testing belong to the family whose symbol the YAML names."""
-    if module is not None:
-        return getattr(importlib.import_module(module), function)
-    from lib.config import family_of
-    return importlib.import_module(f'{family_of(argv)}.{function}').main
+    if module is None:
+        module, function = f'{family_of(argv)}.{function}', 'main'
+    return getattr(importlib.import_module(module), function)
+
+
+def family_of(argv):
+    """The package of the network that the YAML after --cfg names; without one, any family's command line explains itself."""
+    from lib.config import SYMBOLS, load_config
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument('--cfg')
+    path = parser.parse_known_args(argv)[0].cfg
+    return (SYMBOLS[load_config(path).symbol] if path else next(iter(SYMBOLS.values()))).family
