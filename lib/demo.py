@@ -65,9 +65,19 @@ def trained(cfg, gpus):
 def tested(networks, cfgs, files, args):
     """The test images' data set, and a Trial for each network."""
     from lib.dataset import get_imdb
-    print('reading the test images (generated when there are none yet: about a minute)', flush=True)
+    if not args.train:
+        without_training_images(cfgs[0].dataset, args.out)
     imdb = get_imdb(cfgs[0], cfgs[0].dataset.test_image_set)
     return imdb, [trial(*each, imdb, args) for each in zip(networks, cfgs, files)]
+
+
+def without_training_images(dataset, out):
+    """Where the data set is not generated yet, generate its test images alone, the same ones, below ``out``: a few seconds instead of a minute."""
+    from lib.dataset.shapes import generate
+    if not os.path.isdir(dataset.dataset_path):
+        print('generating the test images', flush=True)
+        dataset.root_path = dataset.dataset_path = os.path.join(out, 'data')
+        generate(dataset.dataset_path, train=1)
 
 
 def trial(network, cfg, path, imdb, args):
@@ -84,7 +94,7 @@ def trial(network, cfg, path, imdb, args):
     start = time.time()
     all_boxes = detect_all(predictors, TestLoader(imdb.gt_roidb(), cfg), imdb.num_classes, cfg, SCORED)
     seconds = time.time() - start
-    scores = imdb.evaluate_detections(all_boxes, os.path.abspath(output_folder(cfg, imdb.image_set)))
+    scores = imdb.evaluate_detections(all_boxes, os.path.abspath(output_folder(cfg, cfg.dataset.test_image_set)))
     return Trial(network, cfg, params, all_boxes, scores, seconds)
 
 

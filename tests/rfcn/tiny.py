@@ -9,7 +9,7 @@ from lib.formats import params as params_file
 from lib.rng import generator
 
 # res5a to res5c exist, as the demos want; 16 channels everywhere, images of about 64 x 80
-SMALL = ['network.units=[1,1,1,3]', 'network.filters=[16,16,16,16]', 'network.rpn_filters=16', 'network.head_filters=16', 'SCALES=[64,80]', 'gpus=cpu',
+SMALL = ['network.units=[1,1,1,3]', 'network.filters=[16,16,16,16]', 'network.rpn_filters=16', 'network.head_filters=16', 'SCALES=[64,80]', 'gpus=',
          'TEST.RPN_PRE_NMS_TOP_N=100', 'TEST.RPN_POST_NMS_TOP_N=20', 'TEST.RPN_MIN_SIZE=0']
 
 
