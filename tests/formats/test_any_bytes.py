@@ -13,7 +13,7 @@ from tests.formats.corpus_symbols import BAD_SYMBOLS, GOOD_SYMBOLS
 from tests.formats.layout import checkpoint, v2
 
 CHECKED = settings(
-    max_examples=300, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=200, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck)
 )
 CHECKPOINTS = sorted(corpus.GOOD_PARAMS.values()) + sorted(corpus.BAD_PARAMS.values())
 SYMBOLS = sorted(GOOD_SYMBOLS.values()) + sorted(data for data in BAD_SYMBOLS.values() if len(data) < 4000)
