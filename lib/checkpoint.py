@@ -2,11 +2,11 @@
 
 <prefix>-symbol.json      the training graph
 <prefix>-NNNN.params      parameters after epoch NNNN, or in the middle of it
-<prefix>-NNNN.state       optimiser state by name, update count, position in the data: a file of arrays in the .params layout, never a pickle
+<prefix>-NNNN.state       optimizer state by name, update count, position in the data: arrays in the .params layout,
+                          never a pickle
 """
 import glob
 import os
-import re
 import zlib
 
 import mxnet as mx
@@ -29,11 +29,14 @@ def state_path(prefix, epoch):
 
 
 def load_param(prefix, epoch, process=False):
-    """(arg_params, aux_params) of ``<prefix>-NNNN.params``; with ``process`` each *_test parameter takes the place of its twin (for testing)."""
+    """(arg_params, aux_params) of ``<prefix>-NNNN.params``.
+
+    process: each *_test parameter takes the place of its twin; for testing, never to train on.
+    """
     path = params_path(prefix, epoch)
     if not os.path.isfile(path):
-        raise UserError(f'{path}: no such checkpoint; "dcn train --cfg <the YAML file>" makes it, or set TEST.test_epoch (now {epoch}) to one that '
-                        f'exists ({_existing(prefix)}).')
+        raise UserError(f'{path}: no such checkpoint; "dcn train --cfg <the YAML file>" makes it, or set '
+                        f'TEST.test_epoch (now {epoch}) to one that exists ({_existing(prefix)}).')
     return read_params(path, process)
 
 
@@ -50,12 +53,17 @@ def split_params(arrays, process=False):
     for key, array in arrays.items():
         kind, _, name = key.partition(':')
         if kind not in groups:
-            raise UserError(f"parameter '{key}': expected a name that begins with arg: or aux:; this is no checkpoint of a network.")
+            raise UserError(f"parameter '{key}': expected a name that begins with arg: or aux:; this is no checkpoint "
+                            'of a network.')
         groups[kind][name] = array
     args = groups['arg']
     if process:
         args.update({name.replace('_test', ''): args[name] for name in list(args) if '_test' in name})
-    return tuple({name: mx.nd.array(array, dtype=array.dtype) for name, array in group.items()} for group in (groups['arg'], groups['aux']))
+    return _ndarrays(args), _ndarrays(groups['aux'])
+
+
+def _ndarrays(arrays):
+    return {name: mx.nd.array(array, dtype=array.dtype) for name, array in arrays.items()}
 
 
 def _existing(prefix):
@@ -66,8 +74,8 @@ def _existing(prefix):
 def box_test_weights(arg_params, layer, means, stds, classes):
     """{'<layer>_weight_test', '<layer>_bias_test'}: the box regression layer with BBOX_STDS and BBOX_MEANS folded in.
 
-    means, stds: 4 numbers, tiled over ``classes`` regression classes. Rows are class-slot major: a position-sensitive layer has k*k rows for each
-    of the 4 * classes values, a fully connected one has one.
+    means, stds: 4 numbers, tiled over ``classes`` regression classes. Rows are class-slot major: a position-sensitive
+    layer has k*k rows for each of the 4 * classes values, a fully connected one has one.
     """
     weight, bias = (arg_params[f'{layer}_{kind}'].asnumpy() for kind in ('weight', 'bias'))
     cells, rest = divmod(len(bias), 4 * classes)
@@ -92,8 +100,11 @@ def save_checkpoint(prefix, epoch, symbol, arg_params, aux_params, extras=None, 
 
 
 def training_state(optimizer, metrics, **counters):
-    """The content of a .state file: optimiser arrays, sums behind the running metrics, and the counters update (number of updates done), epoch and
-    batch (the next batch to train on), batches (per epoch), origin (epoch at which the schedule began)."""
+    """The content of a .state file.
+
+    optimizer: its arrays; metrics: the sums behind the running means; counters: update (updates done), epoch and batch
+    (the next batch to train on), batches (in an epoch), origin (the epoch at which the schedule began).
+    """
     state = dict(optimizer)
     state.update({f'metric:{name}': values for name, values in metrics.items()})
     state.update({f'counter:{name}': np.array([counters[name]], np.int64) for name in _COUNTERS})
@@ -101,14 +112,14 @@ def training_state(optimizer, metrics, **counters):
 
 
 def load_state(prefix, epoch):
-    """(optimiser arrays, metric sums, counters) of ``<prefix>-NNNN.state``, which must belong to the .params file beside it."""
+    """(optimizer arrays, metric sums, counters) of ``<prefix>-NNNN.state``; it must belong to the .params beside it."""
     path = state_path(prefix, epoch)
     refuse_pickle(path)
     arrays = params_file.read(path)
     stored = arrays.pop('params:crc32', None)
     if stored is None or int(stored[0]) != _crc(params_path(prefix, epoch)):
-        raise UserError(f'{path}: it does not belong to {params_path(prefix, epoch)} (the check sums differ); remove both files to go on from an '
-                        'earlier epoch.')
+        raise UserError(f'{path}: it does not belong to {params_path(prefix, epoch)} (the check sums differ); remove '
+                        'both files to go on from an earlier epoch.')
     metrics = {name[len('metric:'):]: arrays.pop(name) for name in list(arrays) if name.startswith('metric:')}
     counters = {name: int(arrays.pop(f'counter:{name}')[0]) for name in _COUNTERS}
     return arrays, metrics, counters
@@ -118,12 +129,14 @@ def refuse_pickle(path):
     """MXNet's own optimizer states are pickles, which could run anything; they are refused by name."""
     with open(path, 'rb') as stream:
         if stream.read(1) == _PICKLE:
-            raise UserError(f'{path}: this is a pickled optimizer state of MXNet, which is not read; move it away to go on with momentum zero.')
+            raise UserError(f'{path}: this is a pickled optimizer state of MXNet, which is not read; move it away to '
+                            'go on with momentum zero.')
 
 
 def latest_state(prefix):
     """The epoch number of the newest .state file, or None."""
-    epochs = [int(match.group(1)) for match in (re.search(r'-(\d{4})\.state$', path) for path in glob.glob(f'{glob.escape(prefix)}-*.state')) if match]
+    paths = glob.glob(f'{glob.escape(prefix)}-[0-9][0-9][0-9][0-9].state')
+    epochs = [int(path[-len('0000.state'):-len('.state')]) for path in paths]
     return max(epochs, default=None)
 
 

@@ -15,7 +15,7 @@ COUNTERS = dict(update=7, epoch=1, batch=2, batches=5, origin=0)
 
 def layer(name, rows):
     """Weights of ones with a bias of twos: what comes out is the standard deviation and 2 x deviation + mean."""
-    return {f'{name}_weight': mx.nd.ones((rows, 3, 1, 1)), f'{name}_bias': mx.nd.full((rows,), 2)}
+    return {f'{name}_weight': mx.nd.ones((rows, 3, 1, 1)), f'{name}_bias': mx.nd.full((rows, ), 2)}
 
 
 @pytest.mark.parametrize('k', [3, 5, 7])
@@ -67,7 +67,8 @@ def test_mxnet_reads_what_is_written(tmp_path):
 
 def test_missing_checkpoint_names_path_command_and_what_exists(tmp_path):
     save(str(tmp_path / 'net'), epoch=3)
-    with pytest.raises(UserError, match=r'net-0007\.params: no such checkpoint; "dcn train .*there are net-0003\.params'):
+    with pytest.raises(UserError,
+                       match=r'net-0007\.params: no such checkpoint; "dcn train .*there are net-0003\.params'):
         checkpoint.load_param(str(tmp_path / 'net'), 7)
 
 
@@ -80,7 +81,9 @@ def test_names_without_kind_are_no_checkpoint(tmp_path):
 def test_training_state_round_trip(tmp_path):
     prefix = str(tmp_path / 'net')
     momentum = np.arange(3, dtype=np.float32)
-    save(prefix, state=checkpoint.training_state({'momentum:rfcn_bbox_bias': momentum}, {'RPNAcc': np.array([1.5, 3])}, **COUNTERS))
+    save(prefix,
+         state=checkpoint.training_state({'momentum:rfcn_bbox_bias': momentum}, {'RPNAcc': np.array([1.5, 3])},
+                                         **COUNTERS))
     arrays, metrics, counters = checkpoint.load_state(prefix, 1)
     np.testing.assert_array_equal(arrays['momentum:rfcn_bbox_bias'], momentum)
     assert counters == COUNTERS and list(metrics['RPNAcc']) == [1.5, 3]

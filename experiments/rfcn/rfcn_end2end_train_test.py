@@ -1,4 +1,4 @@
-"""Train R-FCN end to end, then test it: python experiments/rfcn/rfcn_end2end_train_test.py --cfg experiments/rfcn/cfgs/<file>.yaml"""
+"""Train R-FCN end to end, then test it: python experiments/rfcn/rfcn_end2end_train_test.py --cfg <a file of cfgs/>"""
 import sys
 
 from lib.cli import guarded
@@ -12,7 +12,7 @@ def main(argv=None):
     if train_detector(cfg, args.gpus, args.frequent, args.max_iterations, args.checkpoint_every, args.resume):
         evaluate_detector(cfg, args.gpus, args.thresh, args.ignore_cache, args.vis, args.shuffle)
     else:
-        print(f'not tested: the training has not reached epoch {cfg.TRAIN.end_epoch} yet')
+        print(f'not tested: the training has not reached its end, epoch {cfg.TRAIN.end_epoch}, yet')
 
 
 if __name__ == '__main__':

@@ -8,4 +8,7 @@ from lib.engine.testing import evaluate_detector
 from lib.engine.trainer import Trainer
 from lib.engine.training import train_detector
 
-__all__ = ['Detections', 'Detector', 'Predictor', 'Trainer', 'contexts', 'evaluate_detector', 'fit', 'pred_eval', 'train_detector']
+__all__ = [
+    'Detections', 'Detector', 'Predictor', 'Trainer', 'contexts', 'evaluate_detector', 'fit', 'pred_eval',
+    'train_detector',
+]

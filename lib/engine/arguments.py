@@ -5,24 +5,31 @@ from lib.config import load_config
 
 
 def common_arguments(parser):
-    parser.add_argument('--cfg', required=True, metavar='FILE', help='experiment configuration, such as experiments/rfcn/cfgs/*.yaml')
-    parser.add_argument('--set', action='append', nargs='+', default=[], metavar='KEY=VALUE', dest='overrides',
-                        help='change keys of the configuration, such as TRAIN.lr=0.001')
-    parser.add_argument('--gpus', metavar='LIST', help="GPU numbers such as 0,1, or 'cpu' (default: the configuration's gpus)")
+    add = parser.add_argument
+    add('--cfg', required=True, metavar='FILE', help='experiment configuration, such as experiments/rfcn/cfgs/*.yaml')
+    add('--set', action='append', nargs='+', default=[], metavar='KEY=VALUE', dest='overrides',
+        help='change keys of the configuration, such as TRAIN.lr=0.001')
+    add('--gpus', metavar='LIST', help="GPU numbers such as 0,1, or 'cpu' (default: the configuration's gpus)")
 
 
 def train_arguments(parser):
-    parser.add_argument('--frequent', type=int, metavar='N', help='log every N batches')
-    parser.add_argument('--max-iterations', type=positive, metavar='N', help='stop after N iterations with a checkpoint to go on from')
-    parser.add_argument('--checkpoint-every', type=positive, metavar='N', help='write a checkpoint every N iterations, besides each epoch')
-    parser.add_argument('--resume', action='store_true', help='go on from the newest checkpoint of this experiment, in the middle of an epoch too')
+    add = parser.add_argument
+    add('--frequent', type=positive, metavar='N', help='log every N batches')
+    add('--max-iterations', type=positive, metavar='N',
+        help='stop after N iterations, with a checkpoint to go on from')
+    add('--checkpoint-every', type=positive, metavar='N',
+        help='write a checkpoint every N iterations, besides each epoch')
+    add('--resume', action='store_true',
+        help='go on from the newest checkpoint of this experiment, in the middle of an epoch too')
 
 
 def test_arguments(parser):
-    parser.add_argument('--vis', action='store_true', help='write pictures of the detections into the results folder')
-    parser.add_argument('--ignore_cache', action='store_true', help='detect anew even if stored detections fit')
-    parser.add_argument('--thresh', type=float, default=1e-3, metavar='SCORE', help='detections up to this score are dropped (default 0.001)')
-    parser.add_argument('--shuffle', action='store_true', help='visit the images in random order')
+    add = parser.add_argument
+    add('--vis', action='store_true', help='write pictures of the detections into the results folder')
+    add('--ignore_cache', action='store_true', help='detect anew even if stored detections fit')
+    add('--thresh', type=float, default=1e-3, metavar='SCORE',
+        help='detections up to this score are dropped (default %(default)s)')
+    add('--shuffle', action='store_true', help='visit the images in random order')
 
 
 def parse(argv, description, *groups):

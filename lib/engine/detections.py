@@ -2,6 +2,7 @@
 import hashlib
 import json
 import os
+import zipfile
 
 import numpy as np
 
@@ -10,12 +11,15 @@ from lib.engine.run_folder import plain
 from lib.files import atomic_write
 from lib.nms import nms
 
+# sections of a configuration that detections do not depend on
+_IRRELEVANT = ('TRAIN', 'output_path', 'gpus', 'default', 'name')
+
 
 def im_detect(outputs, image_size, scale):
-    """RoIs, scores and class-wise boxes of one image.
+    """Scores (R, C) and class-wise boxes (R, 4K) float64, in pixels of the original image, of one image's RoIs.
 
-    outputs: {'rois_output' (R, 5), 'cls_prob_reshape_output' (1, R, C), 'bbox_pred_reshape_output' (1, R, 4K)} numpy; image_size: (h, w) of the network
-    input, with padding (the original clips there too). Returns scores (R, C) and boxes (R, 4K) float64 in pixels of the original image.
+    outputs: {'rois_output' (R, 5), 'cls_prob_reshape_output' (1, R, C), 'bbox_pred_reshape_output' (1, R, 4K)};
+    image_size: (h, w) of the network's input with padding (the original clips there too); scale: input / original.
     """
     rois = outputs['rois_output'][:, 1:].astype(np.float64)
     boxes = bbox_pred(rois, outputs['bbox_pred_reshape_output'][0].astype(np.float64))
@@ -41,26 +45,28 @@ def select(scores, boxes, thresh, nms_thresh, max_per_image, class_agnostic):
 
 
 def cache_key(arg_params, aux_params, cfg, roidb, thresh):
-    """A digest of what detections depend on: parameters, configuration (output folders and training aside), image files, threshold."""
+    """A digest of what detections depend on: parameters, the settings of testing, image files, threshold."""
     digest = hashlib.sha256()
     for group in (arg_params, aux_params):
         for name in sorted(group):
             digest.update(name.encode())
             digest.update(np.ascontiguousarray(group[name].asnumpy()))
-    settings = {key: value for key, value in plain(cfg).items() if key not in ('TRAIN', 'output_path', 'gpus', 'default', 'name')}
-    files = [(record['image'], os.path.getsize(record['image']), os.path.getmtime(record['image'])) for record in roidb]
+    settings = {key: value for key, value in plain(cfg).items() if key not in _IRRELEVANT}
+    files = [(path, os.path.getsize(path), os.path.getmtime(path)) for path in (record['image'] for record in roidb)]
     digest.update(json.dumps([settings, files, thresh], sort_keys=True).encode())
     return digest.hexdigest()
 
 
 def save_detections(path, all_boxes, key):
-    """all_boxes[class][image] (k, 5) -> one .npz file: rows, class and image of each row, and the key."""
-    index = [(j, i) for j, images in enumerate(all_boxes) for i, dets in enumerate(images) for _ in range(len(dets))]
+    """all_boxes[class][image] (k, 5) -> one .npz file: all rows, class and image of each row, and the key."""
+    index = [(j, i) for j, images in enumerate(all_boxes) for i, dets in enumerate(images) for _ in dets]
     rows = [dets for images in all_boxes for dets in images]
+    contents = {
+        'key': np.array(key), 'sizes': np.array([len(all_boxes), len(all_boxes[0])]),
+        'index': np.array(index, np.int32).reshape(-1, 2), 'rows': np.concatenate(rows).astype(np.float32),
+    }
     with atomic_write(path) as stream:
-        np.savez_compressed(
-            stream, key=np.array(key), sizes=np.array([len(all_boxes), len(all_boxes[0])]), index=np.array(index, np.int32).reshape(-1, 2),
-            rows=np.concatenate(rows).astype(np.float32))
+        np.savez_compressed(stream, **contents)
 
 
 def load_detections(path, key):
@@ -72,7 +78,7 @@ def load_detections(path, key):
             if str(stored['key']) != key:
                 return None
             sizes, index, rows = stored['sizes'], stored['index'], stored['rows']
-    except (ValueError, KeyError, OSError):
+    except (ValueError, KeyError, OSError, zipfile.BadZipFile):
         return None  # a damaged cache is no cache
     all_boxes = [[np.zeros((0, 5), np.float32) for _ in range(sizes[1])] for _ in range(sizes[0])]
     starts = np.flatnonzero(np.any(np.diff(index, axis=0, prepend=-1), axis=1))

@@ -7,34 +7,39 @@ import mxnet as mx
 import numpy as np
 
 from lib.checkpoint import read_params
+from lib.dataset.class_names import class_names
 from lib.engine.detections import im_detect, select
 from lib.engine.tester import Predictor, checked_symbol
 from lib.errors import UserError
 from lib.loader.image import network_input
 
 Detections = collections.namedtuple('Detections', 'boxes scores classes')
-Detections.__doc__ = """Best first: boxes (N, 4) float32 x1 y1 x2 y2 in image pixels, inclusive; scores (N,) float32; classes (N,) int32, 1 is the first."""
+Detections.__doc__ = """Best first: boxes (N, 4) float32 x1 y1 x2 y2 in image pixels, inclusive; scores (N,) float32;
+classes (N,) int32, where 1 is the first and 0, the background, does not occur."""
 
 
 class Detector:
     """A trained network for single photos.
 
-    cfg: configuration (lib.config.load_config); params: path of a ``.params`` file, or (arg_params, aux_params) with the *_test weights in place;
-    ctx: mx context, the CPU by default; thresh: detections up to this score are dropped. ``class_names[0]`` is the background.
-    layers: names of inner outputs ('res5a_branch2b_offset_output') that :meth:`outputs` shall give besides those of the test graph.
+    cfg: configuration (lib.config.load_config)
+    params: path of a ``.params`` file, or (arg_params, aux_params) with the *_test weights in place
+    ctx: mx context, the CPU by default
+    thresh: detections up to this score are dropped
+    layers: names of inner outputs ('res5a_branch2b_offset_output') that :meth:`outputs` gives too
+
+    ``class_names[0]`` is the background.
     """
 
     def __init__(self, cfg, params, ctx=None, thresh=1e-3, layers=()):
         self.cfg, self.thresh = cfg, thresh
-        from lib.dataset.class_names import class_names
         self.class_names = class_names(cfg.dataset)
         if isinstance(params, (str, os.PathLike)):
-            params = read_params(params, process=True)
+            params = read_params(os.fspath(params), process=True)
         self.symbol = with_layers(checked_symbol(cfg, *params), layers)
         self.predictor = Predictor(self.symbol, ctx or mx.cpu(), *params)
 
     def detect(self, image):
-        """Detections on ``image``: a path, or an array (H, W, 3) uint8 BGR; gray (H, W) and BGRA images are taken as well."""
+        """Detections on ``image``: a path or an array (H, W, 3) uint8 BGR; gray (H, W) and BGRA are taken as well."""
         cfg, (outputs, scale, size) = self.cfg, self.outputs(image)
         scores, boxes = im_detect(outputs, size, scale)
         found = select(scores, boxes, self.thresh, cfg.TEST.NMS, cfg.TEST.max_per_image, cfg.CLASS_AGNOSTIC)
@@ -44,10 +49,11 @@ class Detector:
         return Detections(rows[order, :4], rows[order, 4], classes[order])
 
     def outputs(self, image):
-        """What the network itself says of ``image``: {output name: numpy array}, the scale of its input and that input's (height, width)."""
+        """The network's own outputs {name: numpy array}, the scale of its input and that input's (height, width)."""
         cfg = self.cfg
         short, longest = (cfg.get('TEST_SCALES') or cfg.SCALES)[0]
-        inputs, scale = network_input(bgr_image(image), short, longest, cfg.network.IMAGE_STRIDE, cfg.network.PIXEL_MEANS)
+        stride, means = cfg.network.IMAGE_STRIDE, cfg.network.PIXEL_MEANS
+        inputs, scale = network_input(bgr_image(image), short, longest, stride, means)
         return self.predictor.predict(inputs), scale, inputs['data'].shape[2:]
 
 
@@ -74,6 +80,7 @@ def bgr_image(image):
 def _read(path):
     if not os.path.isfile(path):
         raise UserError(f'{path}: no such file; give the path of a photo.')
+    # the orientation in EXIF is ignored, as in training
     image = cv2.imread(path, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     if image is None:
         raise UserError(f'{path}: OpenCV cannot read it as an image; expected JPEG, PNG, BMP, TIFF or WebP.')

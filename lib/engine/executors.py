@@ -10,8 +10,9 @@ from lib.engine.pack import Layout, Pack
 class DeviceExecutors:
     """All executors of ``symbol`` on ``context``; they share parameters, gradients, auxiliary states and work memory.
 
-    arg_params, aux_params: {name: mx.nd.NDArray}, copied to the device. trainable: Layout of the parameters that get a gradient (they lie in
-    the Packs ``trained`` and ``grads``); everything else has none. At most ``limit`` executors are kept, the least recently used goes first.
+    arg_params, aux_params: {name: mx.nd.NDArray}, copied to the device. trainable: Layout of the parameters that get a
+    gradient (they lie in the Packs ``trained`` and ``grads``); everything else has none. At most ``limit`` executors
+    are kept, the least recently used goes first.
     """
 
     def __init__(self, symbol, context, arg_params, aux_params, trainable=Layout([]), limit=64):
@@ -29,9 +30,9 @@ class DeviceExecutors:
         self._largest, self._largest_size = None, 0
 
     def run(self, inputs, is_train):
-        """Forward (and backward when training) on ``inputs`` {name: numpy array}; returns the executor, its outputs not yet waited for.
+        """Forward (and backward when training) on ``inputs`` {name: numpy array}; returns the executor at once.
 
-        Outputs live in memory that the device's executors share: read them before the next run.
+        Its outputs live in memory that the device's executors share: read them before the next run.
         """
         executor = self.executor({name: inputs[name].shape for name in self.inputs})
         arrays = executor.arg_dict
@@ -55,9 +56,9 @@ class DeviceExecutors:
     def _bind(self, shapes):
         args = dict(self.params, **{name: mx.nd.zeros(shape, self.context) for name, shape in shapes.items()})
         grads = self.grads.views
-        executor = self.symbol.bind(
-            self.context, args, args_grad=grads, grad_req={name: 'write' if name in grads else 'null' for name in args},
-            aux_states=self.aux, shared_exec=self._largest)
+        requests = {name: 'write' if name in grads else 'null' for name in args}
+        executor = self.symbol.bind(self.context, args, args_grad=grads, grad_req=requests, aux_states=self.aux,
+                                    shared_exec=self._largest)
         size = sum(int(np.prod(shape)) for shape in shapes.values())
         if size > self._largest_size:
             # later, smaller ones live in the memory of the largest

@@ -32,13 +32,14 @@ class Interrupt:
         LOG.info('interrupted: finishing this iteration and writing a checkpoint (once more to stop at once)')
 
 
-def fit(trainer, loader, batches, schedule, metrics, save, end_epoch, end_update, epoch=0, first=0, speedometer=None, max_iterations=None,
-        checkpoint_every=None):
-    """Train from batch ``first`` of ``epoch`` until ``end_epoch`` or ``end_update``, whichever comes first. Returns True when that is reached.
+def fit(trainer, loader, batches, schedule, metrics, save, end_epoch, end_update, epoch=0, first=0, speedometer=None,
+        max_iterations=None, checkpoint_every=None):
+    """Train from batch ``first`` of ``epoch`` until ``end_epoch`` or ``end_update``; True when that is reached.
 
-    batches(loader, epoch, start) yields the batches of an epoch in order; schedule(update) is the learning rate; save(number, epoch, batch) writes
-    checkpoint ``number`` of a run that goes on at (epoch, batch). max_iterations: stop after so many updates of this call; checkpoint_every: also
-    write checkpoints in the middle of an epoch.
+    batches(loader, epoch, start) yields the batches of an epoch in order; schedule(update) is the learning rate;
+    save(number, epoch, batch) writes checkpoint ``number`` of a run that goes on at (epoch, batch).
+    max_iterations: stop after so many updates of this call; checkpoint_every: write checkpoints in the middle of an
+    epoch too, under the number of the epoch in progress.
     """
     done = 0
     total = min(end_update, trainer.updater.count + (end_epoch - epoch) * len(loader) - first)
@@ -56,8 +57,7 @@ def fit(trainer, loader, batches, schedule, metrics, save, end_epoch, end_update
                     progress.update()
                     if speedometer:
                         speedometer(epoch, index - 1, metrics)
-                    stop = interrupt.requested or done == max_iterations or update >= end_update
-                    if stop:
+                    if interrupt.requested or done == max_iterations or update >= end_update:
                         break
                     if checkpoint_every and update % checkpoint_every == 0 and index < len(loader):
                         save(epoch + 1, epoch, index)
@@ -66,7 +66,6 @@ def fit(trainer, loader, batches, schedule, metrics, save, end_epoch, end_update
                 epoch, first = epoch + 1, 0
                 save(epoch, epoch, 0)
             else:
-                first = index
                 save(epoch + 1, epoch, index)
             if interrupt.requested or done == max_iterations:
                 break

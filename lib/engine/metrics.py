@@ -18,7 +18,7 @@ def log_loss(prob, label):
 
 
 def l1_loss(loss, label):
-    """Sum of the unscaled box losses (MakeLoss's grad_scale acts on gradients only) and the number of labels other than -1."""
+    """Sum of the box losses, unscaled (grad_scale acts on gradients only), and the number of labels other than -1."""
     return float(loss.sum(dtype=np.float64)), int((label != -1).sum())
 
 
@@ -35,8 +35,8 @@ def foreground_accuracy(prob, label):
 class DetectionMetrics:
     """RPN* and RCNN* metrics; after OHEM the RCNN* ones see the kept hard RoIs only.
 
-    update() takes, per device, the outputs [rpn_cls_prob (B, 2, n), rpn_bbox_loss, cls_prob (B, R, C), bbox_loss, rcnn_label (B, R)] and the RPN
-    label (B, n).
+    update() takes, per device, the outputs [rpn_cls_prob (B, 2, n), rpn_bbox_loss, cls_prob (B, R, C), bbox_loss,
+    rcnn_label (B, R)] and the RPN label (B, n).
     """
 
     NAMES = ('RPNAcc', 'RPNLogLoss', 'RPNL1Loss', 'RCNNAcc', 'RCNNLogLoss', 'RCNNL1Loss')
@@ -61,9 +61,15 @@ class DetectionMetrics:
         rpn_prob = rpn_prob.reshape(rpn_prob.shape[0], 2, -1).transpose(0, 2, 1).reshape(-1, 2)
         rpn_label, label, prob = rpn_label.ravel(), label.ravel(), prob.reshape(-1, prob.shape[-1])
         return {
-            'RPNAcc': accuracy(rpn_prob, rpn_label), 'RPNLogLoss': log_loss(rpn_prob, rpn_label), 'RPNL1Loss': l1_loss(rpn_loss, rpn_label),
-            'Proposal FG Fraction': foreground_fraction(label), 'R-CNN FG Accuracy': foreground_accuracy(prob, label),
-            'RCNNAcc': accuracy(prob, label), 'RCNNLogLoss': log_loss(prob, label), 'RCNNL1Loss': l1_loss(loss, label)}
+            'RPNAcc': accuracy(rpn_prob, rpn_label),
+            'RPNLogLoss': log_loss(rpn_prob, rpn_label),
+            'RPNL1Loss': l1_loss(rpn_loss, rpn_label),
+            'Proposal FG Fraction': foreground_fraction(label),
+            'R-CNN FG Accuracy': foreground_accuracy(prob, label),
+            'RCNNAcc': accuracy(prob, label),
+            'RCNNLogLoss': log_loss(prob, label),
+            'RCNNL1Loss': l1_loss(loss, label),
+        }
 
     def get(self):
         """[(name, running mean)], nan where nothing was counted."""

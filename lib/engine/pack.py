@@ -7,7 +7,7 @@ _ALIGNMENT = 16
 
 
 class Layout:
-    """Where each array lies: ``groups`` is a list of {name: shape}; the arrays of a group lie side by side."""
+    """Where each array lies. groups: list of {name: shape}; the arrays of a group lie side by side."""
 
     def __init__(self, groups):
         self.shapes, self.starts, self.ranges, self.size = {}, {}, [], 0
@@ -20,10 +20,12 @@ class Layout:
 
 
 class Pack:
-    """Zeros of a Layout on ``context``. ``flat`` is all of it, ``views[name]`` each array; they share memory."""
+    """Zeros of a Layout on ``context``: ``flat`` is all of it, ``views[name]`` one array, ``groups[i]`` one group."""
 
     def __init__(self, layout, context):
         self.flat = mx.nd.zeros(max(1, layout.size), context)
-        self.views = {name: self.flat[start:start + int(np.prod(layout.shapes[name]))].reshape(layout.shapes[name])
-                      for name, start in layout.starts.items()}
+        self.views = {name: self._view(start, layout.shapes[name]) for name, start in layout.starts.items()}
         self.groups = [self.flat[first:last] for first, last in layout.ranges]
+
+    def _view(self, start, shape):
+        return self.flat[start:start + int(np.prod(shape))].reshape(shape)

@@ -9,7 +9,7 @@ LOG = logging.getLogger(__name__)
 
 
 class Speedometer:
-    """Every ``frequent`` batches: Epoch[e] Batch [i]<tab>Speed: x samples/sec<tab>Train-<name>=<value>,<tab>..."""
+    """Every ``frequent`` batches a line in the original's format: epoch, batch, images a second, running metrics."""
 
     def __init__(self, batch_images, frequent):
         self.batch_images, self.frequent = batch_images, frequent
@@ -30,7 +30,8 @@ class Speedometer:
 
 def bar(total, first, label):
     """A progress bar over ``total`` steps of which ``first`` are done; silent where the output is no terminal."""
-    return tqdm.tqdm(total=total, initial=first, desc=label, unit='it', disable=not sys.stderr.isatty(), leave=False, mininterval=0.5)
+    silent = not sys.stderr.isatty()
+    return tqdm.tqdm(total=total, initial=first, desc=label, unit='it', disable=silent, leave=False, mininterval=0.5)
 
 
 class ConsoleHandler(logging.Handler):

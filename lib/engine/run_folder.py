@@ -16,7 +16,10 @@ LOG = logging.getLogger('lib')  # parent of every logger here
 
 @contextlib.contextmanager
 def logging_to(folder, cfg):
-    """Within the block, log lines of lib go to the terminal and to ``<folder>/<name>_<date>.log``; the configuration is written beside it."""
+    """Within the block, log lines go to the terminal and to ``<folder>/<name>_<date>.log``.
+
+    The resolved configuration and its difference from the default are written beside the log.
+    """
     os.makedirs(folder, exist_ok=True)
     stem = os.path.join(folder, f'{cfg.name}_{time.strftime("%Y-%m-%d-%H-%M")}')
     for suffix, values in (('config', plain(cfg)), ('difference', difference_from_default(cfg))):

@@ -5,23 +5,24 @@ from lib.errors import UserError
 
 
 class StepSchedule:
-    """Drops by ``factor`` after each of ``steps`` (updates), constant ``warmup_lr`` before update ``warmup_step``, as in the original."""
+    """``lr`` times ``factor`` for each of ``steps`` (updates) that has passed; ``warmup_lr`` before ``warmup_step``."""
 
     def __init__(self, lr, steps=(), factor=0.1, warmup_step=0, warmup_lr=0.0):
         self.lr, self.steps, self.factor = lr, list(steps), factor
         self.warmup_step, self.warmup_lr = warmup_step, warmup_lr
         if any(step < 1 for step in self.steps) or any(b <= a for a, b in zip(self.steps, self.steps[1:])):
-            raise UserError(f'TRAIN.lr_step: the drops must be strictly increasing and come after the first update, found {self.steps}.')
+            raise UserError('TRAIN.lr_step: expected strictly increasing drops that come after the first update, '
+                            f'found drops after the updates {self.steps}.')
 
     def __call__(self, update):
-        # the warm-up is looked at before the drops
+        # constant, and looked at before the drops, as in the original
         if update < self.warmup_step:
             return self.warmup_lr
         return self.lr * self.factor ** sum(update > step for step in self.steps)
 
 
 class CosineSchedule:
-    """Linear from ``warmup_lr`` to ``lr`` over ``warmup_step`` updates, then half a cosine down to 0 at update ``total``."""
+    """Linear from ``warmup_lr`` to ``lr`` over ``warmup_step`` updates, then half a cosine to 0 at update ``total``."""
 
     def __init__(self, lr, total, warmup_step=0, warmup_lr=0.0):
         self.lr, self.total = lr, total
@@ -35,7 +36,7 @@ class CosineSchedule:
 
 
 def epoch_drops(lr, lr_step, factor, begin_epoch, epoch_updates):
-    """Fractional epochs ('4.83', '4,6') -> (starting lr, [updates after which it drops]), both counted from ``begin_epoch``.
+    """Epochs ('4.83', '4,6') -> (starting lr, [updates after which it drops]), both counted from ``begin_epoch``.
 
     epoch_updates: images / images per update, not rounded (the original's rule: int(epoch * images / devices)).
     """
@@ -45,7 +46,7 @@ def epoch_drops(lr, lr_step, factor, begin_epoch, epoch_updates):
 
 
 def make_schedule(train, images, batch_images, total, begin_epoch=0):
-    """The schedule of the section ``train`` for ``images`` in the data set, ``batch_images`` an update and ``total`` updates in all."""
+    """The schedule of the section ``train``: ``images`` in the data set, ``batch_images`` an update, ``total`` ones."""
     warmup = dict(warmup_step=train.warmup_step, warmup_lr=train.warmup_lr) if train.warmup else {}
     if train.lr_schedule == 'cosine':
         return CosineSchedule(train.lr, total, **warmup)

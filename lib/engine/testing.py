@@ -13,7 +13,7 @@ from lib.rng import generator
 
 
 def evaluate_detector(cfg, gpus=None, thresh=1e-3, ignore_cache=False, vis=False, shuffle=False, prefix=None):
-    """Evaluate ``<prefix>-<TEST.test_epoch>.params`` (default: this experiment's checkpoints) on the test set. Returns the dict of scores."""
+    """The scores (a dict) of ``<prefix>-<TEST.test_epoch>.params`` on the test set; by default of this experiment's."""
     folder = output_folder(cfg, cfg.dataset.test_image_set)
     with logging_to(folder, cfg):
         imdb = get_imdb(cfg, cfg.dataset.test_image_set)
@@ -22,4 +22,5 @@ def evaluate_detector(cfg, gpus=None, thresh=1e-3, ignore_cache=False, vis=False
         symbol = checked_symbol(cfg, *params)
         predictors = [Predictor(symbol, context, *params) for context in contexts(cfg, gpus)]
         order = generator(cfg.TRAIN.seed, 'test order').permutation(len(roidb)) if shuffle else None
-        return pred_eval(predictors, TestLoader(roidb, cfg), roidb, imdb, cfg, os.path.abspath(folder), params, thresh, ignore_cache, vis, order)
+        return pred_eval(predictors, TestLoader(roidb, cfg), roidb, imdb, cfg, os.path.abspath(folder), params, thresh,
+                         ignore_cache, vis, order)

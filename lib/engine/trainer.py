@@ -15,17 +15,18 @@ def fixed_names(symbol, fixed, inputs=()):
 class Trainer:
     """Parameters on every device, gradients summed over devices, one update.
 
-    symbol: the training graph; arg_params, aux_params: {name: NDArray}; fixed: substrings of the names that are not trained. Loss
-    normalisation is per device and the sum is not averaged (the original's rule), so the step grows with the number of devices.
+    symbol: the training graph; arg_params, aux_params: {name: NDArray}; fixed: substrings of the names that are not
+    trained; options: of the Updater. Loss normalisation is per device and the sum is not averaged (the original's
+    rule), so the step grows with the number of devices.
     """
 
-    def __init__(self, symbol, contexts, arg_params, aux_params, fixed=(), optimizer='sgd', momentum=0.9, wd=0.0005, clip_norm=None):
+    def __init__(self, symbol, contexts, arg_params, aux_params, fixed=(), **options):
         self.symbol, self.fixed = symbol, fixed_names(symbol, fixed)
         trainable = [name for name in symbol.list_arguments() if name in arg_params and name not in set(self.fixed)]
         groups = multipliers(symbol, trainable)
         layout = layout_of(groups, arg_params)
         self.devices = [DeviceExecutors(symbol, context, arg_params, aux_params, layout) for context in contexts]
-        self.updater = Updater(layout, list(groups), contexts[0], optimizer, momentum, wd, clip_norm)
+        self.updater = Updater(layout, list(groups), contexts[0], **options)
         # two CPU contexts have two engine threads, and the wheel's OpenBLAS must not be entered by both
         self._one_at_a_time = len(contexts) > 1 and contexts[0].device_type == 'cpu'
 
@@ -35,7 +36,10 @@ class Trainer:
             device.executor({name: shapes[name] for name in device.inputs})
 
     def forward_backward(self, inputs):
-        """inputs: one {name: array} per device. Returns the outputs of each device as numpy arrays; gradients may still be on their way."""
+        """The outputs of each device as numpy arrays; gradients may still be on their way.
+
+        inputs: one {name: array} for each device.
+        """
         executors = []
         for device, values in zip(self.devices, inputs):
             executors.append(device.run(values, is_train=True))
@@ -59,14 +63,15 @@ class Trainer:
             for name, values in zip(self.symbol.list_outputs(), device):
                 if not np.isfinite(values.sum(dtype=np.float64)):
                     raise UserError(
-                        f'update {self.updater.count + 1}: the output {name} is not finite; the parameters were not updated and no '
-                        'checkpoint was written. Lower TRAIN.lr, set TRAIN.clip_gradient, or check the data with "dcn validate".')
+                        f'update {self.updater.count + 1}: the output {name} is not finite; the parameters were not '
+                        'updated and no checkpoint was written. Lower TRAIN.lr, set TRAIN.clip_gradient, or check the '
+                        'data with "dcn validate".')
 
     def params(self):
-        """(arg_params, aux_params); auxiliary states are averaged over the devices, and every device takes the average."""
+        """(arg_params, aux_params); every device takes the mean of the devices' auxiliary states."""
         first = self.devices[0]
         for name in first.aux if len(self.devices) > 1 else ():
-            mean = mx.nd.add_n(*[device.aux[name].as_in_context(first.context) for device in self.devices]) / len(self.devices)
+            mean = sum(device.aux[name].as_in_context(first.context) for device in self.devices) / len(self.devices)
             for device in self.devices:
                 mean.copyto(device.aux[name])
         return dict(first.params), dict(first.aux)

@@ -24,47 +24,74 @@ def checkpoint_prefix(cfg):
 
 
 def train_detector(cfg, gpus=None, frequent=None, max_iterations=None, checkpoint_every=None, resume=False):
-    """Train end to end. Returns True when the whole schedule is done, False when it stopped on the way (with a checkpoint to resume from)."""
+    """Train end to end. True when the whole schedule is done, False when it stopped with a checkpoint to go on from."""
     with logging_to(output_folder(cfg, cfg.dataset.image_set), cfg):
-        return _Run(cfg, gpus, resume).fit(frequent or cfg.default.frequent, max_iterations, checkpoint_every)
+        return TrainingRun(cfg, gpus, resume).fit(frequent or cfg.default.frequent, max_iterations, checkpoint_every)
 
 
 def feature_shape_of(symbol, layer='rpn_cls_score_output'):
-    """A function (h, w) -> height and width of the RPN's maps for images of that size, by shape inference on the graph."""
+    """A function (h, w) -> height and width of the RPN's maps for such images, by shape inference on the graph."""
     scores = symbol.get_internals()[layer]
 
     def feature_shape(height, width):
         return scores.infer_shape(data=(1, 3, height, width))[1][0][2:]
+
     return feature_shape
 
 
-class _Run:
+def largest_inputs(cfg, feature_shape, objects=100):
+    """{input name: shape} that no batch exceeds, with the original's 100 objects: the memory that all batches share."""
+    images, anchors, stride = cfg.TRAIN.BATCH_IMAGES, cfg.network.NUM_ANCHORS, max(1, cfg.network.IMAGE_STRIDE)
+    height, width = (max(sides) + -max(sides) % stride for sides in zip(*cfg.SCALES))
+    h, w = feature_shape(height, width)
+    boxes = (images, 4 * anchors, h, w)
+    return {'data': (images, 3, height, width), 'im_info': (images, 3), 'gt_boxes': (images, objects, 5),
+            'label': (images, anchors * h * w), 'bbox_target': boxes, 'bbox_weight': boxes}
+
+
+def pretrained(cfg):
+    """(arg_params, aux_params) of the backbone that cfg.network.pretrained names; empty where it names none."""
+    network = cfg.network
+    if not network.pretrained:
+        return {}, {}
+    path = checkpoint.params_path(network.pretrained, network.pretrained_epoch)
+    if not os.path.isfile(path):
+        raise UserError(f'network.pretrained: the ImageNet model {path} is missing; put it there, or train from '
+                        "scratch with --set network.pretrained=''.")
+    return checkpoint.load_param(network.pretrained, network.pretrained_epoch)
+
+
+class TrainingRun:
     """Everything that one training run needs, made from its configuration."""
 
-    def __init__(self, cfg, gpus, resume):
+    def __init__(self, cfg, gpus=None, resume=False):
         self.cfg, self.prefix = cfg, checkpoint_prefix(cfg)
-        self.contexts = contexts(cfg, gpus)
+        devices = contexts(cfg, gpus)
         self.network = symbol_class(cfg)()
         self.symbol = self.network.get_symbol(cfg, is_train=True)
+        self.feature_shape = feature_shape_of(self.symbol)
         roidb = training_roidb(cfg)
-        self.loader = TrainLoader(roidb, cfg, feature_shape_of(self.symbol), len(self.contexts), cfg.TRAIN.seed)
-        LOG.info(f'{len(roidb)} training images with mirrored copies, {len(self.loader)} batches of {self.loader.batch_size} an epoch, '
-                 f'on {", ".join(map(str, self.contexts))}')
+        self.loader = TrainLoader(roidb, cfg, self.feature_shape, len(devices), cfg.TRAIN.seed)
+        LOG.info(f'{len(roidb)} training images with mirrored copies, {len(self.loader)} batches of '
+                 f'{self.loader.batch_size} an epoch, on {", ".join(map(str, devices))}')
         self.metrics = DetectionMetrics()
         stored = self._stored_epoch(resume)
-        self.trainer = self._trainer(stored)
+        self.trainer = self._trainer(devices, stored)
+        # the next batch, and the epoch at which the schedule began
         self.epoch, self.batch, self.origin = cfg.TRAIN.begin_epoch, 0, cfg.TRAIN.begin_epoch
         if stored is not None:
             self._restore(stored)
         self.end_update = cfg.TRAIN.iterations or (cfg.TRAIN.end_epoch - self.origin) * len(self.loader)
         self.schedule = make_schedule(cfg.TRAIN, len(roidb), self.loader.batch_size, self.end_update, self.origin)
 
-    def fit(self, frequent, max_iterations, checkpoint_every):
+    def fit(self, frequent, max_iterations=None, checkpoint_every=None):
         speedometer = Speedometer(self.loader.batch_size, frequent)
-        finished = fit(self.trainer, self.loader, prefetch, self.schedule, self.metrics, self._save, self.cfg.TRAIN.end_epoch, self.end_update,
-                       self.epoch, self.batch, speedometer, max_iterations, checkpoint_every)
+        finished = fit(self.trainer, self.loader, prefetch, self.schedule, self.metrics, self._save,
+                       self.cfg.TRAIN.end_epoch, self.end_update, self.epoch, self.batch, speedometer, max_iterations,
+                       checkpoint_every)
         if not finished:
-            LOG.info(f'stopped after update {self.trainer.updater.count} of {self.end_update}; the same command with --resume goes on from here')
+            LOG.info(f'stopped after update {self.trainer.updater.count} of {self.end_update}; the same command with '
+                     '--resume goes on from here')
         return finished
 
     def _stored_epoch(self, resume):
@@ -76,7 +103,7 @@ class _Run:
             raise UserError(f'--resume: there is no {self.prefix}-*.state to go on from; start without --resume.')
         return newest
 
-    def _trainer(self, stored):
+    def _trainer(self, devices, stored):
         train, network = self.cfg.TRAIN, self.network
         shapes = {name: array.shape for name, array in self.loader.batch(0, 0).inputs[0].items()}
         network.infer_shape(shapes)
@@ -87,21 +114,22 @@ class _Run:
             arg_params, aux_params = checkpoint.load_param(self.prefix, stored)
         network.check_parameter_shapes(arg_params, aux_params, shapes)
         arg_params = {name: arg_params[name] for name in network.arg_shape_dict if name not in shapes}
-        return Trainer(self.symbol, self.contexts, arg_params, aux_params, self.cfg.network.FIXED_PARAMS, train.optimizer, train.momentum, train.wd,
-                       train.clip_gradient)
+        trainer = Trainer(self.symbol, devices, arg_params, aux_params, self.cfg.network.FIXED_PARAMS,
+                          kind=train.optimizer, momentum=train.momentum, wd=train.wd, clip_norm=train.clip_gradient)
+        trainer.reserve(largest_inputs(self.cfg, self.feature_shape))
+        return trainer
 
     def _restore(self, stored):
-        """Take up optimiser state, update count and position; where only parameters exist, the count follows from the epoch."""
-        updater = self.trainer.updater
-        if not os.path.isfile(checkpoint.state_path(self.prefix, stored)):
-            self.epoch, self.origin = stored, 0
-            updater.count = stored * len(self.loader)
-            LOG.warning(f'{checkpoint.state_path(self.prefix, stored)} does not exist (pickled .states files of MXNet are not read): going on at '
-                        f'epoch {stored} with momentum zero')
+        """Take up optimizer state, update count and position; for parameters alone the count follows from the epoch."""
+        updater, path = self.trainer.updater, checkpoint.state_path(self.prefix, stored)
+        if not os.path.isfile(path):
+            self.epoch, self.origin, updater.count = stored, 0, stored * len(self.loader)
+            LOG.warning(f'{path} does not exist (pickled .states files of MXNet are not read): going on at epoch '
+                        f'{stored} with momentum zero')
             return
         arrays, metrics, counters = checkpoint.load_state(self.prefix, stored)
         if counters['batches'] != len(self.loader):
-            raise UserError(f'{checkpoint.state_path(self.prefix, stored)}: written at {counters["batches"]} batches an epoch, now there are '
+            raise UserError(f'{path}: written at {counters["batches"]} batches an epoch, now there are '
                             f'{len(self.loader)}; resume with the same data, TRAIN.BATCH_IMAGES and number of devices.')
         updater.load_state(arrays, counters['update'])
         self.metrics.load_state(metrics)
@@ -114,19 +142,7 @@ class _Run:
         classes = 2 if self.cfg.CLASS_AGNOSTIC else self.cfg.dataset.NUM_CLASSES
         layer = 'rfcn_bbox' if 'rfcn_bbox_weight' in arg_params else 'bbox_pred'
         extras = checkpoint.box_test_weights(arg_params, layer, train.BBOX_MEANS, train.BBOX_STDS, classes)
-        state = checkpoint.training_state(updater.state(), self.metrics.state(), update=updater.count, epoch=epoch, batch=batch,
-                                          batches=len(self.loader), origin=self.origin)
+        counters = dict(update=updater.count, epoch=epoch, batch=batch, batches=len(self.loader), origin=self.origin)
+        state = checkpoint.training_state(updater.state(), self.metrics.state(), **counters)
         path = checkpoint.save_checkpoint(self.prefix, number, self.symbol, arg_params, aux_params, extras, state)
         LOG.info(f'Saved checkpoint to "{path}"')
-
-
-def pretrained(cfg):
-    """(arg_params, aux_params) of the backbone that cfg.network.pretrained names; empty where it names none."""
-    network = cfg.network
-    if not network.pretrained:
-        return {}, {}
-    path = checkpoint.params_path(network.pretrained, network.pretrained_epoch)
-    if not os.path.isfile(path):
-        raise UserError(f"network.pretrained: the ImageNet model {path} is missing; put it there, or train from scratch with "
-                        "--set network.pretrained=''.")
-    return checkpoint.load_param(network.pretrained, network.pretrained_epoch)

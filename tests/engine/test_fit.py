@@ -18,9 +18,8 @@ BATCHES, EPOCHS = 3, 2
 
 class Run:
     """A trainer with its metrics; ``saved`` collects what save() was called with and the state at that moment."""
-
     def __init__(self, optimizer='sgd', devices=1):
-        self.trainer = Trainer(NET, [mx.cpu(i) for i in range(devices)], *tiny.parameters(NET), optimizer=optimizer)
+        self.trainer = Trainer(NET, [mx.cpu(i) for i in range(devices)], *tiny.parameters(NET), kind=optimizer)
         self.loader = tiny.Loader(BATCHES, devices)
         self.metrics, self.saved = DetectionMetrics(), []
 
@@ -44,7 +43,8 @@ class Run:
     def fit(self, epoch=0, first=0, batches=tiny.batches, end_update=100, **options):
         # the drop after update 3 and the warm-up show whether the count is restored
         schedule = StepSchedule(0.1, [3], 0.5, warmup_step=2, warmup_lr=0.01)
-        return fit(self.trainer, self.loader, batches, schedule, self.metrics, self.save, EPOCHS, end_update, epoch, first, **options)
+        return fit(self.trainer, self.loader, batches, schedule, self.metrics, self.save, EPOCHS, end_update, epoch,
+                   first, **options)
 
 
 def assert_same(left, right):
@@ -96,6 +96,7 @@ def test_interrupt_finishes_the_iteration_and_saves():
             if index == 1:
                 os.kill(os.getpid(), signal.SIGINT)
             yield batch
+
     before = signal.getsignal(signal.SIGINT)
     assert not run.fit(batches=batches)
     assert run.trainer.updater.count == 2 and run.saved[-1][0] == (1, 0, 2)

@@ -32,7 +32,13 @@ def test_foreground():
 def outputs():
     """One image, one anchor on a 1 x 2 map, two RoIs; the RPN's second cell is ignored."""
     rpn_prob = np.array([[[0.75, 0.5], [0.25, 0.5]]])
-    return [rpn_prob, np.full((1, 4, 1, 2), 0.25), np.array([[[0.5, 0.5], [0.25, 0.75]]]), np.full((1, 2, 8), 0.125), np.array([[-1, 1]])], np.array([[0, -1]])
+    return [
+        rpn_prob,
+        np.full((1, 4, 1, 2), 0.25),
+        np.array([[[0.5, 0.5], [0.25, 0.75]]]),
+        np.full((1, 2, 8), 0.125),
+        np.array([[-1, 1]])
+    ], np.array([[0, -1]])
 
 
 def test_running_means_under_their_names():
@@ -42,7 +48,9 @@ def test_running_means_under_their_names():
     values = dict(metrics.get())
     assert list(values) == ['RPNAcc', 'RPNLogLoss', 'RPNL1Loss', 'RCNNAcc', 'RCNNLogLoss', 'RCNNL1Loss']
     assert values == pytest.approx({
-        'RPNAcc': 1, 'RPNLogLoss': -math.log(0.75), 'RPNL1Loss': 2, 'RCNNAcc': 1, 'RCNNLogLoss': -math.log(0.75), 'RCNNL1Loss': 2})
+        'RPNAcc': 1, 'RPNLogLoss': -math.log(0.75), 'RPNL1Loss': 2, 'RCNNAcc': 1, 'RCNNLogLoss': -math.log(0.75),
+        'RCNNL1Loss': 2
+    })
 
 
 def test_nothing_counted_is_nan_and_state_comes_back():

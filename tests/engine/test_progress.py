@@ -19,4 +19,6 @@ def test_line(caplog):
     # the first call starts the clock, so batch 0 gives no line
     lines = [record.message for record in caplog.records]
     assert len(lines) == 2
-    assert re.fullmatch(r'Epoch\[3\] Batch \[2\]\tSpeed: \d+\.\d\d samples/sec\tTrain-RPNAcc=0\.500000,\tRPNLogLoss=0\.250000,\t', lines[0])
+    assert re.fullmatch(
+        r'Epoch\[3\] Batch \[2\]\tSpeed: \d+\.\d\d samples/sec\tTrain-RPNAcc=0\.500000,\tRPNLogLoss=0\.250000,\t',
+        lines[0])

@@ -37,8 +37,10 @@ def test_sgd_by_hand():
 
 
 def test_first_step_of_adam_by_hand():
-    """The first step moves every value by lr against the sign of its gradient: mean / sqrt(variance) is one after bias correction."""
-    run = trainer(optimizer='adam', wd=0.0)
+    """The first step moves every value by lr against the sign of its gradient: mean / sqrt(variance) is one after bias
+    correction.
+    """
+    run = trainer(kind='adam', wd=0.0)
     before = run.params()[0]['conv_weight'].asnumpy()
     run.forward_backward([tiny.inputs(0)])
     grad = gradients(run)['conv_weight']
@@ -52,7 +54,7 @@ def test_clipping_by_the_global_norm():
     for run in (free, clipped):
         before = {name: array.asnumpy() for name, array in run.params()[0].items() if not name.startswith('cls')}
         run.forward_backward([tiny.inputs(0)])
-        norm = np.sqrt(sum((grad ** 2).sum() for grad in gradients(run).values()))
+        norm = np.sqrt(sum((grad**2).sum() for grad in gradients(run).values()))
         run.update(lr=1.0)
         moves.append({name: run.params()[0][name].asnumpy() - array for name, array in before.items()})
     assert norm > 0.01
@@ -62,7 +64,8 @@ def test_clipping_by_the_global_norm():
 
 def test_fixed_parameters_are_substrings_and_do_not_move():
     run = trainer(fixed=['conv', 'box_b'])
-    assert run.fixed == fixed_names(NET, ['conv', 'box_b']) == ['conv_weight', 'conv_bias', 'rpn_box_bias', 'rfcn_bbox_bias']
+    assert run.fixed == fixed_names(
+        NET, ['conv', 'box_b']) == ['conv_weight', 'conv_bias', 'rpn_box_bias', 'rfcn_bbox_bias']
     before = {name: array.asnumpy() for name, array in run.params()[0].items()}
     run.forward_backward([tiny.inputs(0)])
     run.update(lr=0.1)
@@ -71,7 +74,8 @@ def test_fixed_parameters_are_substrings_and_do_not_move():
 
 
 def test_two_devices_equal_one_with_two_images():
-    """With as many counted labels in each image, the batch of two with doubled class losses is the sum over devices; here both sums are compared
+    """With as many counted labels in each image, the batch of two with doubled class losses is the sum over devices;
+    here both sums are compared
     through single devices."""
     both = trainer(devices=2)
     singles = []

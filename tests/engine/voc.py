@@ -10,7 +10,9 @@ CLASSES = ['tall', 'wide']
 
 
 def write_voc(folder, train=4, test=2, size=(96, 128)):
-    """<folder>/VOC2007 with the sets 'train' and 'test'; ``size``: (height, width). Returns overrides of a configuration."""
+    """<folder>/VOC2007 with the sets 'train' and 'test'; ``size``: (height, width). Returns overrides of a
+    configuration.
+    """
     for part in ('JPEGImages', 'Annotations', 'ImageSets/Main'):
         os.makedirs(os.path.join(folder, 'VOC2007', part))
     for name, count in (('train', train), ('test', test)):
@@ -19,8 +21,11 @@ def write_voc(folder, train=4, test=2, size=(96, 128)):
             _write_image(os.path.join(folder, 'VOC2007'), image_id, size)
         with open(os.path.join(folder, 'VOC2007', 'ImageSets', 'Main', name + '.txt'), 'w') as stream:
             stream.write('\n'.join(ids) + '\n')
-    return ['dataset.dataset=PascalVOC', f'dataset.root_path={folder}', f'dataset.dataset_path={folder}', 'dataset.image_set=2007_train',
-            'dataset.test_image_set=2007_test', f'dataset.CLASSES={CLASSES}', f'dataset.NUM_CLASSES={len(CLASSES) + 1}']
+    return [
+        'dataset.dataset=PascalVOC', f'dataset.root_path={folder}', f'dataset.dataset_path={folder}',
+        'dataset.image_set=2007_train', 'dataset.test_image_set=2007_test', f'dataset.CLASSES={CLASSES}',
+        f'dataset.NUM_CLASSES={len(CLASSES) + 1}'
+    ]
 
 
 def _write_image(folder, image_id, size):
@@ -32,8 +37,12 @@ def _write_image(folder, image_id, size):
         w, h = (24, 48) if kind == 0 else (48, 24)
         x, y = int(rng.integers(1, size[1] - w)), int(rng.integers(1, size[0] - h))
         image[y:y + h, x:x + w] = rng.integers(150, 255, 3)
-        box = ''.join(f'<{tag}>{value}</{tag}>' for tag, value in zip(('xmin', 'ymin', 'xmax', 'ymax'), (x + 1, y + 1, x + w, y + h)))
+        box = ''.join(f'<{tag}>{value}</{tag}>'
+                      for tag, value in zip(('xmin', 'ymin', 'xmax', 'ymax'), (x + 1, y + 1, x + w, y + h)))
         objects += f'<object><name>{CLASSES[kind]}</name><difficult>0</difficult><bndbox>{box}</bndbox></object>\n'
     cv2.imwrite(os.path.join(folder, 'JPEGImages', image_id + '.jpg'), image)
     with open(os.path.join(folder, 'Annotations', image_id + '.xml'), 'w') as stream:
-        stream.write(f'<annotation><size><width>{size[1]}</width><height>{size[0]}</height><depth>3</depth></size>\n{objects}</annotation>\n')
+        stream.write(
+            f'<annotation><size><width>{size[1]}</width><height>{size[0]}</height><depth>3</depth></size>\n'
+            f'{objects}</annotation>\n'
+        )
