@@ -3,11 +3,11 @@
 
     build/libdcn.so            the core: cpu/*.cc behind a plain C interface, loads without MXNet
     build/libdcn_mxnet.so      the bindings: mxnet/*.cc, links libdcn.so; built where MXNet is installed for this Python
-    lib/nms/_native*.so        the Cython doors: lib/nms/*.pyx, links libdcn.so; built where Cython and Python.h are there
+    lib/nms/_native*.so        the Cython doors: lib/nms/*.pyx, links libdcn.so; built where Cython and Python.h are
 
-Every product is keyed by its sources, flags, compiler and processor, so a second run does nothing. A source may ask for extra
-flags in a line of its own: ``// flags: -ffp-contract=off`` (C++) or ``# flags: ...`` (Cython). Without a compiler nothing is
-built and the exit status is 0: the stock operators remain.
+Every product is keyed by its sources, flags, compiler and processor, so a second run does nothing. A source may ask
+for extra flags in a line of its own: ``// flags: -ffp-contract=off`` (C++) or ``# flags: ...`` (Cython). Without a
+compiler nothing is built and the exit status is 0: the stock operators remain.
 """
 import argparse
 import concurrent.futures
@@ -34,16 +34,22 @@ CORE, BINDINGS = 'libdcn.so', 'libdcn_mxnet.so'
 JOBS = 2  # bindings need about 0.7 GB each while they compile
 
 COMMON_FLAGS = ['-std=c++17', '-fPIC', '-fvisibility=hidden', '-Wall']
-# NaN and infinity keep their meaning; only traps and errno, which nobody reads, may go: without that no loop with a selection
-# becomes vectors.
+# NaN and infinity keep their meaning; only traps and errno, which nobody reads, may go: without that no loop with a
+# selection becomes vectors.
 CORE_FLAGS = ['-O3', '-fno-math-errno', '-fno-trapping-math', '-ffp-contract=fast']
-# The wheel was built with the old string ABI and with these switches; its headers must be read the same way. Unique symbols would
-# be shared with libmxnet although this library is loaded locally.
+# The wheel was built with the old string ABI and with these switches; its headers must be read the same way. The
+# headers are full of warnings (-w). Symbols shared with libmxnet are kept apart by hiding what is inline, and by
+# -fno-gnu-unique where the compiler knows it.
 BINDING_FLAGS = [
-    '-O2', '-w', '-D_GLIBCXX_USE_CXX11_ABI=0', '-DMXNET_USE_CUDA=0', '-DMXNET_USE_MKLDNN=0', '-DMSHADOW_USE_CUDA=0',
-    '-DMSHADOW_USE_CBLAS=0', '-DMSHADOW_USE_MKL=0', '-DMSHADOW_USE_F16C=0', '-DMSHADOW_USE_SSE=0', '-DDMLC_LOG_STACK_TRACE=0',
-    '-fvisibility-inlines-hidden',
+    '-O2', '-w', '-fvisibility-inlines-hidden', '-D_GLIBCXX_USE_CXX11_ABI=0', '-DMXNET_USE_CUDA=0',
+    '-DMXNET_USE_MKLDNN=0', '-DMSHADOW_USE_CUDA=0', '-DMSHADOW_USE_CBLAS=0', '-DMSHADOW_USE_MKL=0',
+    '-DMSHADOW_USE_F16C=0', '-DMSHADOW_USE_SSE=0', '-DDMLC_LOG_STACK_TRACE=0',
 ]
+
+NO_COMPILER = ('No C++ compiler was found (CXX, g++, c++, clang++), so the stock MXNet operators and NumPy are used; to '
+               'build the own ones install a compiler (Debian/Ubuntu: apt-get install g++) and run this again.')
+NO_CYTHON = ('Cython or Python.h is missing, so NumPy is used for non-maximum suppression and overlaps; to change that '
+             'install them (pip install cython; Debian/Ubuntu: apt-get install python3-dev) and run this again.')
 
 
 class BuildError(Exception):
@@ -60,7 +66,7 @@ class Toolchain:
         self.native = self.supported('-march=native')
         self.openmp = self.supported('-fopenmp')
         self.local = self.supported('-fno-gnu-unique')
-        self.short_paths = self.supported(f'-fmacro-prefix-map={HERE.parent}/=')  # messages name operator_cxx/..., not this folder
+        self.short_paths = self.supported(f'-fmacro-prefix-map={HERE.parent}/=')  # messages say operator_cxx/...
 
     def supported(self, flag):
         """[flag] if a small program compiles and links with it, else []."""
@@ -124,8 +130,8 @@ def digest(*parts):
 
 def sources():
     """All files that the products are made from, in a fixed order."""
-    found = [path for folder in ('include', 'cpu', 'mxnet') for path in (HERE / folder).iterdir() if path.suffix in ('.h', '.cc')]
-    return sorted(found) + sorted(NMS.glob('*.pyx'))
+    found = [path for folder in ('include', 'cpu', 'mxnet') for path in (HERE / folder).iterdir()]
+    return sorted(path for path in found if path.suffix in ('.h', '.cc')) + sorted(NMS.glob('*.pyx'))
 
 
 def wanted_flags(source):
@@ -150,19 +156,25 @@ def write_manifest(manifest):
     os.replace(str(temporary), str(MANIFEST))
 
 
-def state():
-    """('current'|'missing'|'foreign'|'stale', sentence): what lies in build/, judged without a compiler; for lib.operators.native."""
+def state(product):
+    """(verdict, sentence) on libdcn.so or libdcn_mxnet.so, judged without a compiler; for lib.operators.native.
+
+    'missing', 'damaged' and 'foreign' products must not be loaded: code for another processor or a file cut short ends
+    the process without a word. 'stale' and 'current' ones may.
+    """
     manifest = read_manifest()
     remedy = f'run: python {os.path.relpath(str(Path(__file__).resolve()))}'
-    if CORE not in manifest or not (BUILD / CORE).exists():
-        return 'missing', f'own operators are not built; {remedy}'
+    if product not in manifest or not (BUILD / product).exists():
+        return 'missing', f'{product} is not built; {remedy}'
+    if manifest.get(product + ' bytes') != (BUILD / product).stat().st_size:
+        return 'damaged', f'{product} is not the file that was built; {remedy}'
     if manifest.get('processor') != digest(processor()):
-        return 'foreign', f'own operators were built for another processor; {remedy}'
-    if BINDINGS in manifest and manifest.get('mxnet') != mxnet_identity(find_package('mxnet')):
-        return 'foreign', f'own operators were built for another MXNet; {remedy}'
+        return 'foreign', f'{product} was built for another processor; {remedy}'
+    if product == BINDINGS and manifest.get('mxnet') != mxnet_identity(find_package('mxnet')):
+        return 'foreign', f'{product} was built for another MXNet; {remedy}'
     if manifest.get('sources') != digest(*sources()):
-        return 'stale', f'own operators are older than their sources; {remedy}'
-    return 'current', 'own operators are built'
+        return 'stale', f'{product} is older than its sources; {remedy}'
+    return 'current', f'{product} is built'
 
 
 def mxnet_identity(folder):
@@ -175,7 +187,9 @@ class Builder:
     def __init__(self, tools, force):
         self.tools = tools
         self.force = force
-        self.manifest = {} if force else read_manifest()
+        manifest = {} if force else read_manifest()
+        self.processor = digest(processor())
+        self.manifest = manifest if manifest.get('processor') == self.processor else {'processor': self.processor}
         self.sources = digest(*sources())  # taken now: an edit during the build must show as stale
         self.base = digest(tools.command, tools.version, processor())
         (BUILD / 'objects').mkdir(parents=True, exist_ok=True)
@@ -187,7 +201,8 @@ class Builder:
         target = BUILD / 'objects' / f'{stem}-{digest(self.base, flags, source, *headers)}.o'
         if self.force or not target.exists():
             temporary = target.with_suffix('.tmp.o')
-            self.tools.run(flags + ['-c', str(source), '-o', str(temporary)], f'compiling {source.relative_to(HERE.parent)}')
+            self.tools.run(flags + ['-c', str(source), '-o', str(temporary)],
+                           f'compiling {source.relative_to(HERE.parent)}')
             os.replace(str(temporary), str(target))
         for old in target.parent.glob(f'{stem}-????????????????.o'):
             if old != target:
@@ -204,13 +219,15 @@ class Builder:
         """Link objects to a shared library unless it was linked from the same before."""
         name = product.name
         key = digest(self.base, flags, *[path.name for path in objects])
-        if self.manifest.get(name) == key and product.exists():
+        if self.manifest.get(name) == key and state(name)[0] not in ('missing', 'damaged'):
             return False
         temporary = product.with_name('.' + name)
-        self.tools.run(['-shared'] + self.tools.openmp + [str(path) for path in objects] + flags + ['-o', str(temporary)],
-                       f'linking {name}')
+        names = [str(path) for path in objects]
+        self.tools.run(['-shared'] + self.tools.openmp + names + flags + ['-o', str(temporary)], f'linking {name}')
         os.replace(str(temporary), str(product))
         self.manifest[name] = key
+        self.manifest[name + ' bytes'] = product.stat().st_size
+        write_manifest(self.manifest)  # now, should the next product fail
         return True
 
     def core(self):
@@ -229,23 +246,24 @@ class Builder:
         """Extension module beside its .pyx, for the running Python."""
         generated = BUILD / 'objects' / f'{source.stem}.cpp'
         key_name = f'{source.stem} {sysconfig.get_config_var("SOABI")}'
-        flags = ['-w', '-O2', f'-I{HERE / "include"}', f'-I{sysconfig.get_paths()["include"]}'] + numpy_include() + wanted_flags(source)
+        flags = ['-std=c++17', '-fPIC', '-shared', '-w', '-O2', f'-I{HERE / "include"}']
+        flags += [f'-I{sysconfig.get_paths()["include"]}'] + numpy_include() + wanted_flags(source)
         headers = sorted((HERE / 'include').glob('*.h')) + sorted(NMS.glob('*.pxd'))
         key = digest(self.base, flags, source, *headers)
         product = source.with_name(source.stem + sysconfig.get_config_var('EXT_SUFFIX'))
         if self.manifest.get(key_name) == key and product.exists():
             return False
-        run([sys.executable, '-m', 'cython', '--cplus', '-3', str(source), '-o', str(generated)], f'translating {source.name}')
+        run([sys.executable, '-m', 'cython', '--cplus', '-3', str(source), '-o', str(generated)],
+            f'translating {source.name}')
         temporary = product.with_name('.' + product.name)
-        # The module's own init function must stay visible, hence no -fvisibility=hidden from the common flags.
-        self.tools.run(['-std=c++17', '-fPIC', '-shared'] + flags + [str(generated), f'-L{BUILD}', '-ldcn',
-                       '-Wl,-rpath,$ORIGIN/' + os.path.relpath(str(BUILD), str(NMS)), '-o', str(temporary)], f'compiling {source.name}')
+        where = '-Wl,-rpath,$ORIGIN/' + os.path.relpath(str(BUILD), str(NMS))
+        self.tools.run(flags + [str(generated), f'-L{BUILD}', '-ldcn', where, '-o', str(temporary)],
+                       f'compiling {source.name}')
         os.replace(str(temporary), str(product))
         self.manifest[key_name] = key
         return True
 
     def finish(self):
-        self.manifest['processor'] = digest(processor())
         self.manifest['sources'] = self.sources
         write_manifest(self.manifest)
 
@@ -264,20 +282,19 @@ def build(force=False, verbose=False):
     """Build everything that this machine can; sentences that say what happened."""
     command = find_compiler()
     if command is None:
-        return ['No C++ compiler was found (CXX, g++, c++, clang++), so the stock MXNet operators and NumPy are used; to build the own '
-                'ones install a compiler (Debian/Ubuntu: apt-get install g++) and run this again.']
+        return [NO_COMPILER]
     builder = Builder(Toolchain(command, verbose), force)
     said = [report(CORE, builder.core())]
     mxnet = find_package('mxnet')
     if mxnet:
         said.append(report(BINDINGS, builder.bindings(mxnet)))
     else:
-        said.append(f'MXNet is not installed for {sys.executable}, so only the core was built; install mxnet==1.9.1 and run this again.')
+        said.append(f'MXNet is not installed for {sys.executable}, so its operators were not built; install mxnet==1.9.1 '
+                    'and run this again.')
     if cython_available():
         said += [report(source.stem + ' (Cython)', builder.cython(source)) for source in sorted(NMS.glob('*.pyx'))]
     else:
-        said.append('Cython or Python.h is missing, so NumPy is used for non-maximum suppression and overlaps; to change that install '
-                    'them (pip install cython; Debian/Ubuntu: apt-get install python3-dev) and run this again.')
+        said.append(NO_CYTHON)
     builder.finish()
     return said
 
@@ -304,7 +321,7 @@ def main():
         with build_lock():
             print('\n'.join(build(arguments.force, arguments.verbose)))
     except BuildError as error:
-        print(f'{error}\nThe stock MXNet operators remain in use.', file=sys.stderr)
+        print(f'{error}\nWhat was built before remains in use, else the stock MXNet operators.', file=sys.stderr)
         return 1
     return 0
 

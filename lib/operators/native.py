@@ -1,9 +1,10 @@
 """Loads the own operators (operator_cxx/build) and puts them under the stock MXNet names, or back.
 
-    activate()      import MXNet with the right environment, own operators under the stock names (what ``import lib.operators`` does)
-    status()        {'DeformableConvolution': 'own' | 'stock', ...}
-    use('stock')    switch all operators at run time; a node keeps the implementation that it was created or loaded with
-    core()          ctypes handle of libdcn.so, the kernels behind a C interface; needs no MXNet
+    activate()       import MXNet with the right environment, own operators under the stock names (``import lib.operators``)
+    status()         {'DeformableConvolution': 'own' | 'stock', ...}
+    use('stock')     switch all operators at run time; a node keeps the implementation it was created or loaded with
+    using('stock')   the same for a ``with`` block
+    core()           ctypes handle of libdcn.so, the kernels behind a C interface; needs no MXNet
 
 DCN_STOCK_OPERATORS=1 in the environment keeps the stock operators (``use('own')`` still works).
 """
@@ -22,7 +23,7 @@ PREFIX = '_contrib_'
 
 
 def activate():
-    """Import MXNet and give the stock names to the own operators; on any trouble one warning, and the stock ones remain."""
+    """Import MXNet and give the stock names to the own operators; on trouble one warning, and the stock ones remain."""
     prepare_environment()
     import mxnet  # noqa: F401  (the library below needs libmxnet in the process)
     if _bindings() is not None and os.environ.get('DCN_STOCK_OPERATORS', '0') in ('', '0'):
@@ -33,8 +34,8 @@ def prepare_environment():
     """What MXNet reads when it is loaded: all usable cores for operators, and no operator fusion."""
     if 'OMP_NUM_THREADS' not in os.environ:
         if 'mxnet' in sys.modules:
-            warnings.warn('mxnet was imported before lib.operators and without OMP_NUM_THREADS, so operators use half the cores; import '
-                          'lib.operators first or set OMP_NUM_THREADS', RuntimeWarning, stacklevel=3)
+            warnings.warn('mxnet was imported before lib.operators and without OMP_NUM_THREADS, so operators use half the '
+                          'cores; import lib.operators first or set OMP_NUM_THREADS', RuntimeWarning, stacklevel=3)
         else:
             os.environ['OMP_NUM_THREADS'] = str(len(os.sched_getaffinity(0)))
     # Fused convolution + batch norm + relu would be returned under the convolution's name when internals are read.
@@ -56,7 +57,7 @@ def use(which):
     if _bindings() is not None:
         _bindings().use(which == 'own')
     elif which == 'own':
-        raise RuntimeError(f'own operators are not loaded: {_build_module().state()[1]}')
+        raise RuntimeError(f"own operators are not loaded: {_build_module().state('libdcn_mxnet.so')[1]}")
 
 
 @contextlib.contextmanager
@@ -109,19 +110,17 @@ def _bindings():
 
 
 def _load(name, loader):
-    """The loaded library or None; a build for another machine is not touched, since its instructions may be illegal here."""
-    kind, sentence = _build_module().state()
-    path = OPERATOR_CXX / 'build' / name
-    if kind in ('missing', 'foreign') or not path.exists():
-        if kind in ('current', 'stale'):
-            sentence = f'{name} is not built; run: python operator_cxx/build.py'
+    """The loaded library, or None after one warning."""
+    verdict, sentence = _build_module().state(name)
+    if verdict in ('missing', 'damaged', 'foreign'):
         return _warn(f'{sentence} (the stock operators are used)')
-    if kind == 'stale':
+    if verdict == 'stale':
         _warn(sentence)
     try:
-        return loader(str(path))
+        return loader(str(OPERATOR_CXX / 'build' / name))
     except (OSError, AttributeError) as error:  # a missing symbol is either, depending on who misses it
-        return _warn(f'{name} does not load ({error}); run: python operator_cxx/build.py --force (the stock operators are used)')
+        return _warn(f'{name} does not load ({error}); run: python operator_cxx/build.py --force (the stock operators '
+                     'are used)')
 
 
 @functools.lru_cache(maxsize=None)

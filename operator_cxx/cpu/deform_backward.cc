@@ -1,10 +1,11 @@
 // Backward pass, in two kinds of independent work items that run side by side:
 //
-//   (image, segment)   gradients of data, offset and mask: the gradient of the unfolded image is a product of the output gradient
-//                      with the weights; each of its elements is spread to four pixels and weighs the slopes of its sample.
-//                      One item owns all pixels of its channels, so no two threads ever add to one place.
-//   slice              gradient of the weights that belong to its taps and channels: the unfolded image is built again, tile by
-//                      tile, and multiplied by the output gradient.
+//   (image, segment)   gradients of data, offset and mask: the gradient of the unfolded image is a product of the
+//                      output gradient with the weights; each of its elements is spread to four pixels and weighs the
+//                      slopes of its sample. One item owns all pixels of its channels, so no two threads ever add to
+//                      one place.
+//   slice              gradient of the weights that belong to its taps and channels: the unfolded image is built
+//                      again, tile by tile, and multiplied by the output gradient.
 //
 // A deformable group of several segments gets its offset gradient in parts, added up in a fixed order at the end.
 #include "deform_passes.h"
@@ -34,9 +35,11 @@ class BackwardPass {
     inputs_ = inputs;
     gradients_ = gradients;
     if (spreads()) pack_weights(static_cast<const T*>(inputs.weight));
+    const ptrdiff_t image_size = static_cast<ptrdiff_t>(plan_.shape.channels) * plan_.pixels;
     for (int first = 0; first < plan_.shape.batch; first += images_per_pass_) {
       const int images = std::min(images_per_pass_, plan_.shape.batch - first);
-      load_images(first, images);
+      images_to_channel_last(plan_, threads_, static_cast<const T*>(inputs.data) + first * image_size, images,
+                             channel_last_);
       load_gradients(out_gradient, first, images);
       run_items(first, images);
       if (samples_matter()) add_up_parts(first, images);
@@ -74,11 +77,13 @@ class BackwardPass {
   // Either an unfolded gradient tile and an image segment, or an unfolded tile and a piece of the weight gradient.
   size_t scratch_size() const {
     const size_t tile = static_cast<size_t>(kTilePositions) * widest();
-    const size_t image = static_cast<size_t>(plan_.pixels) * most_padded(), weight = static_cast<size_t>(filter_rows()) * widest();
+    const size_t image = static_cast<size_t>(plan_.pixels) * most_padded(),
+                 weight = static_cast<size_t>(filter_rows()) * widest();
     return tile + std::max(image, weight);
   }
 
-  // weight (F, C / groups, taps) to, per slice, panels of columns: (column panel, filter, kPanel columns); columns are (tap, channel).
+  // weight (F, C / groups, taps) to, per slice, panels of columns: (column panel, filter, kPanel columns); columns are
+  // (tap, channel).
   void pack_weights(const T* weight) {
     const int slices = static_cast<int>(plan_.slices.size());
     parallel_for(slices, threads_, [=](int item, int) { pack_slice(weight, plan_.slices[item]); });
@@ -90,13 +95,14 @@ class BackwardPass {
     std::fill(to, to + static_cast<size_t>(slice.panels) * kPanel<T> * plan_.group_filters, T(0));
     const ptrdiff_t filter_size = static_cast<ptrdiff_t>(plan_.group_channels) * plan_.taps;
     const T* from = weight + segment.group * plan_.group_filters * filter_size +
-                    static_cast<ptrdiff_t>(segment.first - segment.group * plan_.group_channels) * plan_.taps + slice.tap;
+                    static_cast<ptrdiff_t>(segment.first - segment.group * plan_.group_channels) * plan_.taps +
+                    slice.tap;
     for (int filter = 0; filter < plan_.group_filters; ++filter, from += filter_size) {
       for (int tap = 0; tap < slice.taps; ++tap) {
         for (int channel = 0; channel < segment.channels; ++channel) {
           const int column = tap * segment.padded + channel;
-          to[(static_cast<size_t>(column / kPanel<T>) * plan_.group_filters + filter) * kPanel<T> + column % kPanel<T>] =
-              from[static_cast<ptrdiff_t>(channel) * plan_.taps + tap];
+          to[(static_cast<size_t>(column / kPanel<T>) * plan_.group_filters + filter) * kPanel<T> +
+             column % kPanel<T>] = from[static_cast<ptrdiff_t>(channel) * plan_.taps + tap];
         }
       }
     }
@@ -104,23 +110,16 @@ class BackwardPass {
 
   T* packed(const Slice& slice) { return weights_ + slice.panels_before * kPanel<T> * plan_.group_filters; }
 
-  void load_images(int first, int images) {
-    const int segments = static_cast<int>(plan_.segments.size());
-    const ptrdiff_t image_size = static_cast<ptrdiff_t>(plan_.shape.channels) * plan_.pixels;
-    const T* data = static_cast<const T*>(inputs_.data) + first * image_size;
-    parallel_for(images * segments, threads_, [=](int item, int) {
-      const int image = item / segments;
-      to_channel_last(plan_, plan_.segments[item % segments], data + image * image_size, channel_last_ + image * plan_.image_size());
-    });
-  }
-
-  // Output gradient (N, F, positions) to (image, tile, group, filter, position) with zeros in the padding of rows and positions.
+  // Output gradient (N, F, positions) to (image, tile, group, filter, position) with zeros in the padding of rows and
+  // positions.
   void load_gradients(const T* out_gradient, int first, int images) {
     const int per_image = tiles_ * plan_.shape.groups;
     parallel_for(images * per_image, threads_, [=](int item, int) {
-      const int image = item / per_image, tile = item % per_image / plan_.shape.groups, group = item % plan_.shape.groups;
-      const T* from = out_gradient + tile * kTilePositions +
-                      (static_cast<ptrdiff_t>(first + image) * plan_.shape.filters + group * plan_.group_filters) * plan_.positions;
+      const int image = item / per_image, tile = item % per_image / plan_.shape.groups,
+                group = item % plan_.shape.groups;
+      const T* from =
+          out_gradient + tile * kTilePositions +
+          (static_cast<ptrdiff_t>(first + image) * plan_.shape.filters + group * plan_.group_filters) * plan_.positions;
       T* to = gradient_tile(image, tile, group);
       const int count = tile_count(tile);
       for (int filter = 0; filter < filter_rows(); ++filter, to += kTileStride<T>, from += plan_.positions) {
@@ -132,7 +131,8 @@ class BackwardPass {
   }
 
   T* gradient_tile(int image, int tile, int group) {
-    return out_gradient_ + image * gradient_size() + (static_cast<size_t>(tile) * plan_.shape.groups + group) * tile_size();
+    return out_gradient_ + image * gradient_size() +
+           (static_cast<size_t>(tile) * plan_.shape.groups + group) * tile_size();
   }
 
   void run_items(int first, int images) {
@@ -162,9 +162,10 @@ class BackwardPass {
         const int stride = slice.panels * kPanel<T>;
         const T* gradient = gradient_tile(image, tile, segment.group);
         for (int filter = 0; filter < plan_.group_filters; filter += kDepth) {
-          multiply<T, 1, kTileStride<T>>(blocks, slice.panels, std::min(kDepth, plan_.group_filters - filter),
-                                         gradient + static_cast<ptrdiff_t>(filter) * kTileStride<T>, packed(slice) + filter * kPanel<T>,
-                                         static_cast<ptrdiff_t>(plan_.group_filters) * kPanel<T>, unfolded, stride, filter > 0);
+          multiply<T, 1, kTileStride<T>>(
+              blocks, slice.panels, std::min(kDepth, plan_.group_filters - filter),
+              gradient + static_cast<ptrdiff_t>(filter) * kTileStride<T>, packed(slice) + filter * kPanel<T>,
+              static_cast<ptrdiff_t>(plan_.group_filters) * kPanel<T>, unfolded, stride, filter > 0);
         }
         spread_slice(first_image, image, slice, tile, unfolded, stride, spread, samples);
       }
@@ -179,8 +180,9 @@ class BackwardPass {
     const int first = tile * kTilePositions, count = tile_count(tile);
     for (int i = 0; i < slice.taps; ++i) {
       const int tap = slice.tap + i;
-      const TapPlanes<T> planes = tap_planes(plan_, static_cast<const T*>(inputs_.offset), static_cast<const T*>(inputs_.mask),
-                                             first_image + image, segment.deformable_group, tap);
+      const TapPlanes<T> planes =
+          tap_planes(plan_, static_cast<const T*>(inputs_.offset), static_cast<const T*>(inputs_.mask),
+                     first_image + image, segment.deformable_group, tap);
       sample_tap<true>(plan_, planes, tap, first, count, samples);
       const T* mask = planes.mask ? planes.mask + first : nullptr;
       const T* gradient = unfolded + i * segment.padded;
@@ -188,22 +190,25 @@ class BackwardPass {
         T* part = part_of(image, slice.segment) + static_cast<size_t>(tap) * plan_.positions + first;
         weigh_slopes(*samples, mask, count, pixels, segment.padded, gradient, stride, part);
       }
-      if (gradients_.data_request != DCN_NULL) spread_tap(*samples, mask, count, segment.padded, gradient, stride, spread);
+      if (gradients_.data_request != DCN_NULL)
+        spread_tap(*samples, mask, count, segment.padded, gradient, stride, spread);
     }
   }
 
   T* part_of(int image, int segment) { return parts_ + image * parts_size() + 3 * plane_size() * segment; }
 
-  // d loss / d(dy, dx, mask) of each position: the unfolded gradient times the slopes (value) of its sample, over the channels.
-  void weigh_slopes(const SampleTile<T>& tile, const T* mask, int count, const T* pixels, int padded, const T* gradient, int stride,
-                    T* part) {
+  // d loss / d(dy, dx, mask) of each position: the unfolded gradient times the slopes (value) of its sample, over the
+  // channels.
+  void weigh_slopes(const SampleTile<T>& tile, const T* mask, int count, const T* pixels, int padded, const T* gradient,
+                    int stride, T* part) {
     for (int i = 0; i < count; ++i, gradient += stride) {
       T dy = 0, dx = 0, dmask = 0;
       if (tile.inside[i]) {
         typename S::Vector dot[4] = {};  // of the gradient with each corner
         for (int c = 0; c < padded; c += S::kLanes) {
           const typename S::Vector g = S::load(gradient + c);
-          for (int k = 0; k < 4; ++k) dot[k] += g * S::load(pixels + static_cast<ptrdiff_t>(tile.pixel[k][i]) * padded + c);
+          for (int k = 0; k < 4; ++k)
+            dot[k] += g * S::load(pixels + static_cast<ptrdiff_t>(tile.pixel[k][i]) * padded + c);
         }
         const T scale = mask ? mask[i] : T(1);
         dy = scale * weighted_sum(dot, tile.slope_y, i);
@@ -220,8 +225,10 @@ class BackwardPass {
     return sum<T>(weight[0][i] * dot[0] + weight[1][i] * dot[1] + weight[2][i] * dot[2] + weight[3][i] * dot[3]);
   }
 
-  // Adds each unfolded gradient to the pixels that its sample came from. Corners may coincide, so they are served in turn.
-  void spread_tap(const SampleTile<T>& tile, const T* mask, int count, int padded, const T* gradient, int stride, T* spread) {
+  // Adds each unfolded gradient to the pixels that its sample came from. Corners may coincide, so they are served in
+  // turn.
+  void spread_tap(const SampleTile<T>& tile, const T* mask, int count, int padded, const T* gradient, int stride,
+                  T* spread) {
     for (int i = 0; i < count; ++i, gradient += stride) {
       if (!tile.inside[i]) continue;
       const T scale = mask ? mask[i] : T(1);
@@ -234,14 +241,16 @@ class BackwardPass {
   }
 
   void store_data_gradient(int image, const Segment& segment, const T* spread) {
-    T* to = static_cast<T*>(gradients_.data) + (static_cast<ptrdiff_t>(image) * plan_.shape.channels + segment.first) * plan_.pixels;
+    T* to = static_cast<T*>(gradients_.data) +
+            (static_cast<ptrdiff_t>(image) * plan_.shape.channels + segment.first) * plan_.pixels;
     const bool add = gradients_.data_request == DCN_ADD;
     const ptrdiff_t plane = plan_.pixels;
-    transpose(spread, plan_.pixels, segment.channels, segment.padded, [=](int channel, int pixel, typename S::Vector v, int real) {
-      T* at = to + channel * plane + pixel;
-      if (add) v += S::load_some(at, real);
-      S::store_some(at, v, real);
-    });
+    transpose(spread, plan_.pixels, segment.channels, segment.padded,
+              [=](int channel, int pixel, typename S::Vector v, int real) {
+                T* at = to + channel * plane + pixel;
+                if (add) v += S::load_some(at, real);
+                S::store_some(at, v, real);
+              });
   }
 
   // Offset and mask gradients of each deformable group from those of its segments, in the order of the segments.
@@ -252,10 +261,12 @@ class BackwardPass {
       const ptrdiff_t plane = (static_cast<ptrdiff_t>(first + image) * groups + group) * plan_.taps + tap;
       if (gradients_.offset_request != DCN_NULL) {
         T* to = static_cast<T*>(gradients_.offset) + 2 * plane * plan_.positions;
-        for (int axis = 0; axis < 2; ++axis) add_up_plane(image, group, tap, axis, gradients_.offset_request, to + axis * plan_.positions);
+        for (int axis = 0; axis < 2; ++axis)
+          add_up_plane(image, group, tap, axis, gradients_.offset_request, to + axis * plan_.positions);
       }
       if (gradients_.mask_request != DCN_NULL) {
-        add_up_plane(image, group, tap, 2, gradients_.mask_request, static_cast<T*>(gradients_.mask) + plane * plan_.positions);
+        add_up_plane(image, group, tap, 2, gradients_.mask_request,
+                     static_cast<T*>(gradients_.mask) + plane * plan_.positions);
       }
     });
   }
@@ -264,7 +275,8 @@ class BackwardPass {
     bool add = request == DCN_ADD;
     for (size_t i = 0; i < plan_.segments.size(); ++i) {
       if (plan_.segments[i].deformable_group != group) continue;
-      const T* part = part_of(image, static_cast<int>(i)) + kind * plane_size() + static_cast<size_t>(tap) * plan_.positions;
+      const T* part =
+          part_of(image, static_cast<int>(i)) + kind * plane_size() + static_cast<size_t>(tap) * plan_.positions;
       for (int p = 0; p < plan_.positions; ++p) to[p] = add ? to[p] + part[p] : part[p];
       add = true;
     }
@@ -276,25 +288,19 @@ class BackwardPass {
     const Segment& segment = plan_.segments[slice.segment];
     T *unfolded = scratch, *product = scratch + static_cast<size_t>(kTilePositions) * widest();
     const int stride = slice.panels * kPanel<T>;
-    std::fill(unfolded, unfolded + static_cast<size_t>(kTilePositions) * stride, T(0));  // columns that pad the last panel
+    std::fill(unfolded, unfolded + static_cast<size_t>(kTilePositions) * stride,
+              T(0));  // columns that pad the last panel
     for (int image = 0; image < images; ++image) {
       for (int tile = 0; tile < tiles_; ++tile) {
-        unfold(plan_, slice, offset_of(first_image), mask_of(first_image), channel_last_ + image * plan_.image_size(), image,
-               tile * kTilePositions, tile_count(tile), samples, PanelLayout<T>{unfolded}, 0);
-        multiply<T, kTileStride<T>, 1>(filter_rows() / kRows, slice.panels, tile_count(tile), gradient_tile(image, tile, segment.group),
-                                       unfolded, static_cast<ptrdiff_t>(kTilePositions) * kPanel<T>, product, stride,
-                                       image > 0 || tile > 0);
+        unfold(plan_, slice, static_cast<const T*>(inputs_.offset), static_cast<const T*>(inputs_.mask),
+               channel_last_ + image * plan_.image_size(), first_image + image, tile * kTilePositions, tile_count(tile),
+               samples, PanelLayout<T>{unfolded}, 0);
+        multiply<T, kTileStride<T>, 1>(
+            filter_rows() / kRows, slice.panels, tile_count(tile), gradient_tile(image, tile, segment.group), unfolded,
+            static_cast<ptrdiff_t>(kTilePositions) * kPanel<T>, product, stride, image > 0 || tile > 0);
       }
     }
     store_weight_gradient(slice, product, stride, first_image > 0 || gradients_.weight_request == DCN_ADD);
-  }
-
-  const T* offset_of(int image) const {
-    return static_cast<const T*>(inputs_.offset) + 2 * static_cast<ptrdiff_t>(image) * plan_.shape.deformable_groups * plane_size();
-  }
-  const T* mask_of(int image) const {
-    const T* mask = static_cast<const T*>(inputs_.mask);
-    return mask ? mask + static_cast<ptrdiff_t>(image) * plan_.shape.deformable_groups * plane_size() : nullptr;
   }
 
   void store_weight_gradient(const Slice& slice, const T* product, int stride, bool add) {
@@ -355,8 +361,8 @@ size_t backward_workspace(const Plan<T>& plan) {
 }
 
 template <typename T>
-void backward(const Plan<T>& plan, const dcn_conv_inputs& inputs, const void* out_gradient, const dcn_conv_gradients& gradients,
-              void* workspace) {
+void backward(const Plan<T>& plan, const dcn_conv_inputs& inputs, const void* out_gradient,
+              const dcn_conv_gradients& gradients, void* workspace) {
   BackwardPass<T>(plan, workspace).run(inputs, static_cast<const T*>(out_gradient), gradients);
 }
 

@@ -1,9 +1,9 @@
-// Forward pass: for each tile of output positions, unfold slice after slice and multiply it by the packed weights at once.
+// Forward pass: for each tile of output positions, unfold slice after slice and multiply it by the packed weights.
 //
 //   out tile (positions, filters) += unfolded tile (positions, columns) * weights (columns, filters)
 //
-// Only a tile of the unfolded image ever exists. The sum over columns runs in one order whatever the tiles, so any number of
-// threads and any batch give the same bits.
+// Only a tile of the unfolded image ever exists. The sum over columns runs in one order whatever the tiles, so any
+// number of threads and any batch give the same bits.
 #include "deform_passes.h"
 #include "deform_sample.h"
 #include "parallel.h"
@@ -33,9 +33,11 @@ class ForwardPass {
     out_ = out;
     add_ = request == DCN_ADD;
     pack_weights(static_cast<const T*>(inputs.weight));
+    const ptrdiff_t image_size = static_cast<ptrdiff_t>(plan_.shape.channels) * plan_.pixels;
     for (int first = 0; first < plan_.shape.batch; first += images_per_pass_) {
       const int images = std::min(images_per_pass_, plan_.shape.batch - first);
-      load_images(static_cast<const T*>(inputs.data), first, images);
+      images_to_channel_last(plan_, threads_, static_cast<const T*>(inputs.data) + first * image_size, images,
+                             channel_last_);
       multiply_images(first, images);
     }
   }
@@ -64,15 +66,16 @@ class ForwardPass {
   }
 
   void pack_panel(const T* weight, const Segment& segment, int panel) {
-    const int filters = std::min(kPanel<T>, plan_.group_filters - panel * kPanel<T>);
+    const int first_filter = panel * kPanel<T>, filters = std::min(kPanel<T>, plan_.group_filters - first_filter);
     const ptrdiff_t filter_size = static_cast<ptrdiff_t>(plan_.group_channels) * plan_.taps;
-    const T* from = weight + (segment.group * plan_.group_filters + panel * kPanel<T>) * filter_size +
+    const T* from = weight + (segment.group * plan_.group_filters + first_filter) * filter_size +
                     static_cast<ptrdiff_t>(segment.first - segment.group * plan_.group_channels) * plan_.taps;
     std::vector<T*> rows = panel_rows(segment, panel);
-    transpose(from, filters, segment.channels * plan_.taps, filter_size, [&](int column, int filter, typename S::Vector v, int) {
-      const int channel = column / plan_.taps, tap = column % plan_.taps;
-      S::store(rows[tap] + static_cast<ptrdiff_t>(channel) * kPanel<T> + filter, v);
-    });
+    transpose(from, filters, segment.channels * plan_.taps, filter_size,
+              [&](int column, int filter, typename S::Vector v, int) {
+                const int channel = column / plan_.taps, tap = column % plan_.taps;
+                S::store(rows[tap] + static_cast<ptrdiff_t>(channel) * kPanel<T> + filter, v);
+              });
   }
 
   // Where the weights of each tap begin in a packed panel; sets those that nothing will be stored to (padding) to zero.
@@ -88,16 +91,6 @@ class ForwardPass {
       }
     }
     return rows;
-  }
-
-  void load_images(const T* data, int first, int images) {
-    const int segments = static_cast<int>(plan_.segments.size());
-    const ptrdiff_t image_size = static_cast<ptrdiff_t>(plan_.shape.channels) * plan_.pixels;
-    parallel_for(images * segments, threads_, [=](int item, int) {
-      const int image = item / segments;
-      to_channel_last(plan_, plan_.segments[item % segments], data + (first + image) * image_size,
-                      channel_last_ + image * plan_.image_size());
-    });
   }
 
   // Output positions of all images in one row, cut into equal tiles; a tile may span images.
@@ -116,8 +109,8 @@ class ForwardPass {
     T* unfolded = unfolded_ + thread * unfolded_size();
     T* product = products_ + thread * product_size();
     const int blocks = divide_up(rows, kRows);
-    std::fill(unfolded + static_cast<ptrdiff_t>(rows) * kTileStride<T>, unfolded + static_cast<ptrdiff_t>(blocks) * kRows * kTileStride<T>,
-              T(0));
+    std::fill(unfolded + static_cast<ptrdiff_t>(rows) * kTileStride<T>,
+              unfolded + static_cast<ptrdiff_t>(blocks) * kRows * kTileStride<T>, T(0));
     bool add = false;
     for (const Slice& slice : plan_.slices) {
       if (plan_.segments[slice.segment].group != group) continue;
@@ -134,8 +127,8 @@ class ForwardPass {
 
   void unfold_rows(const Slice& slice, int first_image, int begin, int rows, T* unfolded, SampleTile<T>* samples) {
     for_each_image(begin, rows, [&](int image, int position, int count, int row) {
-      unfold(plan_, slice, offset_ + first_image * offset_size(2), mask_ ? mask_ + first_image * offset_size(1) : nullptr,
-             channel_last_ + image * plan_.image_size(), image, position, count, samples, RowLayout<T>{unfolded}, row);
+      unfold(plan_, slice, offset_, mask_, channel_last_ + image * plan_.image_size(), first_image + image, position,
+             count, samples, RowLayout<T>{unfolded}, row);
     });
   }
 
@@ -150,10 +143,6 @@ class ForwardPass {
     }
   }
 
-  ptrdiff_t offset_size(int planes_per_tap) const {
-    return static_cast<ptrdiff_t>(planes_per_tap) * plan_.shape.deformable_groups * plan_.taps * plan_.positions;
-  }
-
   // Rows of positions to rows of filters, with the bias, into the output.
   void store(int image, int group, int position, int count, const T* product) {
     const ptrdiff_t first_filter = static_cast<ptrdiff_t>(group) * plan_.group_filters;
@@ -161,12 +150,13 @@ class ForwardPass {
     const T* bias = bias_ ? bias_ + first_filter : nullptr;
     const ptrdiff_t plane = plan_.positions;
     const bool add = add_;
-    transpose(product, count, plan_.group_filters, filters_padded(), [=](int filter, int row, typename S::Vector v, int real) {
-      T* at = to + filter * plane + row;
-      if (bias) v += bias[filter];
-      if (add) v += S::load_some(at, real);
-      S::store_some(at, v, real);
-    });
+    transpose(product, count, plan_.group_filters, filters_padded(),
+              [=](int filter, int row, typename S::Vector v, int real) {
+                T* at = to + filter * plane + row;
+                if (bias) v += bias[filter];
+                if (add) v += S::load_some(at, real);
+                S::store_some(at, v, real);
+              });
   }
 
   const Plan<T>& plan_;

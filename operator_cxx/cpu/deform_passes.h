@@ -13,7 +13,7 @@ void forward(const Plan<T>& plan, const dcn_conv_inputs& inputs, void* out, int 
 template <typename T>
 size_t backward_workspace(const Plan<T>& plan);
 template <typename T>
-void backward(const Plan<T>& plan, const dcn_conv_inputs& inputs, const void* out_gradient, const dcn_conv_gradients& gradients,
-              void* workspace);
+void backward(const Plan<T>& plan, const dcn_conv_inputs& inputs, const void* out_gradient,
+              const dcn_conv_gradients& gradients, void* workspace);
 
 }  // namespace dcn

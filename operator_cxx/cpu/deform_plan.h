@@ -1,9 +1,12 @@
-// How a deformable convolution is cut into pieces. Every cut follows from the shape alone, never from the number of threads.
+// How a deformable convolution is cut into pieces. Every cut follows from the shape alone, never from the number of
+// threads.
 //
-//   segment   up to 64 channels of one group and one deformable group: they share their sampling positions. Images are held
-//             segment by segment with the channel last, (H * W, padded), so that one sample reads four short contiguous rows.
-//   slice     some kernel taps of one segment: the columns (tap, channel) of the unfolded image that are in memory at a time.
-//   tile      some output positions, the rows of the unfolded image.
+//   segment   up to 64 channels of one group and one deformable group: they share their sampling positions. Images are
+//             held segment by segment with the channel last, (H * W, padded), so that one sample reads four short
+//             contiguous rows.
+//   slice     some kernel taps of one segment: the columns (tap, channel) of the unfolded image that are in memory at
+//             a time.
+//   tile      some output positions: the rows of the unfolded image that are in memory at a time.
 #pragma once
 
 #include <stddef.h>
@@ -22,14 +25,14 @@ inline int round_up(int a, int b) { return divide_up(a, b) * b; }
 struct Segment {
   int first, channels, padded;  // padded to whole vectors
   int group, deformable_group;
-  size_t image;                 // where it lies in a channel-last image, in elements
-  int slice, slices;            // its slices in Plan::slices
+  size_t image;       // where it lies in a channel-last image, in elements
+  int slice, slices;  // its slices in Plan::slices
 };
 
 struct Slice {
   int segment, tap, taps;
-  int columns, panels;          // columns = taps * padded of the segment; panels cover them
-  size_t columns_before;        // in all slices before it; says where its packed weights lie
+  int columns, panels;    // columns = taps * padded of the segment; panels cover them
+  size_t columns_before;  // in all slices before it; says where its packed weights lie
   size_t panels_before;
 };
 
@@ -48,7 +51,9 @@ struct Plan {
   std::vector<Slice> slices;
 
   size_t image_size() const { return static_cast<size_t>(pixels) * image_channels; }
-  const Slice& slice_of(const Segment& segment, int tap) const { return slices[segment.slice + tap / slices[segment.slice].taps]; }
+  const Slice& slice_of(const Segment& segment, int tap) const {
+    return slices[segment.slice + tap / slices[segment.slice].taps];
+  }
   int deformable_channels() const { return shape.channels / shape.deformable_groups; }
 
  private:
@@ -84,7 +89,8 @@ void Plan<T>::cut_channels() {
     Segment segment = {};
     segment.group = c / group_channels;
     segment.deformable_group = c / deformable_channels();
-    const int end = std::min({(segment.group + 1) * group_channels, (segment.deformable_group + 1) * deformable_channels(), c + width});
+    const int end = std::min(
+        {(segment.group + 1) * group_channels, (segment.deformable_group + 1) * deformable_channels(), c + width});
     segment.first = c;
     segment.channels = end - c;
     segment.padded = round_up(segment.channels, Simd<T>::kLanes);
@@ -96,11 +102,13 @@ void Plan<T>::cut_channels() {
   image_channels = static_cast<int>(columns);
 }
 
-// As many taps as fit the depth of a tile, but at least eight slices in all: they are the work items of the weight gradient.
+// As many taps as fit the depth of a tile, but at least eight slices in all: they are the work items of the weight
+// gradient.
 template <typename T>
 int Plan<T>::taps_per_slice(int padded) const {
   const int most = std::max(1, kDepth / padded);
-  const int slices_per_segment = std::max(divide_up(taps, most), std::min(taps, divide_up(8, static_cast<int>(segments.size()))));
+  const int slices_per_segment =
+      std::max(divide_up(taps, most), std::min(taps, divide_up(8, static_cast<int>(segments.size()))));
   return divide_up(taps, slices_per_segment);
 }
 

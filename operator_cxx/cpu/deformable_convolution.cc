@@ -11,7 +11,8 @@ namespace {
 
 using dcn::Plan;
 
-// Floats stop counting in ones at 2^24, and the border test needs to: larger maps are refused (and would not fit in memory).
+// Floats stop counting in ones at 2^24, and the border test needs to: larger maps are refused (and would not fit in
+// memory).
 constexpr int kLargestSide = 1 << 24;
 
 bool output_size_fits(const dcn_conv_shape& s, int axis, int size, int out_size) {
@@ -66,12 +67,13 @@ int dispatch(const dcn_conv_shape* shape, int dtype, Action action) {
 
 DCN_API size_t dcn_conv_workspace(const dcn_conv_shape* shape, int dtype, int backward) {
   size_t bytes = 0;
-  dispatch(shape, dtype, [&](const auto& plan) { bytes = backward ? dcn::backward_workspace(plan) : dcn::forward_workspace(plan); });
+  dispatch(shape, dtype,
+           [&](const auto& plan) { bytes = backward ? dcn::backward_workspace(plan) : dcn::forward_workspace(plan); });
   return bytes;
 }
 
-DCN_API int dcn_conv_forward(const dcn_conv_shape* shape, int dtype, const dcn_conv_inputs* inputs, void* out, int request,
-                             void* workspace) {
+DCN_API int dcn_conv_forward(const dcn_conv_shape* shape, int dtype, const dcn_conv_inputs* inputs, void* out,
+                             int request, void* workspace) {
   return dispatch(shape, dtype, [&](const auto& plan) {
     if (request == DCN_NULL) return;
     const Workspace memory(workspace, workspace ? 0 : dcn::forward_workspace(plan));
@@ -79,8 +81,8 @@ DCN_API int dcn_conv_forward(const dcn_conv_shape* shape, int dtype, const dcn_c
   });
 }
 
-DCN_API int dcn_conv_backward(const dcn_conv_shape* shape, int dtype, const dcn_conv_inputs* inputs, const void* out_gradient,
-                              const dcn_conv_gradients* gradients, void* workspace) {
+DCN_API int dcn_conv_backward(const dcn_conv_shape* shape, int dtype, const dcn_conv_inputs* inputs,
+                              const void* out_gradient, const dcn_conv_gradients* gradients, void* workspace) {
   return dispatch(shape, dtype, [&](const auto& plan) {
     const Workspace memory(workspace, workspace ? 0 : dcn::backward_workspace(plan));
     dcn::backward(plan, *inputs, out_gradient, *gradients, memory.get());

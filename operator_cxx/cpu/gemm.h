@@ -1,8 +1,9 @@
 // The inner product kernel that all passes of the convolution share.
 //
-// One block of C has kRows rows and kPanel columns and stays in registers while it adds up  C(r, :) += A(r, k) * B(k, :)  over k.
-// A is read element by element and broadcast, with strides known at compile time; B is a packed panel, kPanel elements per k.
-// Every C, A and panel is padded to whole blocks by its owner, so there are no edges here and one order of summation.
+// One block of C has kRows rows and kPanel columns and stays in registers while C(r, :) += A(r, k) * B(k, :) is added
+// up over k. A is read element by element and broadcast, with strides known at compile time; B is a packed panel,
+// kPanel elements per k. Every C, A and panel is padded to whole blocks by its owner, so there are no edges here and
+// one order of summation.
 #pragma once
 
 #include <stddef.h>
@@ -17,15 +18,16 @@ constexpr int kRows = kVectorRegisters == 32 ? 14 : 6;
 template <typename T>
 constexpr int kPanel = 2 * Simd<T>::kLanes;
 
-// Longest run of k before C is put back, and the row stride of tiles that hold such runs: one vector more, so that rows do not
-// compete for the same cache sets.
+// Longest run of k before C is put back, and the row stride of tiles that hold such runs: one vector more, so that rows
+// do not compete for the same cache sets.
 constexpr int kDepth = 256;
 template <typename T>
 constexpr int kTileStride = kDepth + Simd<T>::kLanes;
 
 // Not inlined: among the registers of a caller the accumulators would not all find one.
 template <typename T, int RowStride, int StepStride>
-__attribute__((noinline)) void multiply_block(int depth, const T* a, const T* panel, T* c, ptrdiff_t c_stride, bool add) {
+__attribute__((noinline)) void multiply_block(int depth, const T* a, const T* panel, T* c, ptrdiff_t c_stride,
+                                              bool add) {
   using S = Simd<T>;
   typename S::Vector sum[kRows][2];
 #pragma GCC unroll 14
@@ -54,8 +56,9 @@ inline void multiply(int row_blocks, int panels, int depth, const T* a, const T*
                      ptrdiff_t c_stride, bool add) {
   for (int p = 0; p < panels; ++p) {
     for (int block = 0; block < row_blocks; ++block) {
-      multiply_block<T, RowStride, StepStride>(depth, a + static_cast<ptrdiff_t>(block) * kRows * RowStride, panel + p * panel_stride,
-                                               c + static_cast<ptrdiff_t>(block) * kRows * c_stride + p * kPanel<T>, c_stride, add);
+      multiply_block<T, RowStride, StepStride>(
+          depth, a + static_cast<ptrdiff_t>(block) * kRows * RowStride, panel + p * panel_stride,
+          c + static_cast<ptrdiff_t>(block) * kRows * c_stride + p * kPanel<T>, c_stride, add);
     }
   }
 }

@@ -19,8 +19,8 @@ inline int max_threads() {
 #endif
 }
 
-// body(item, thread) for each item, each exactly once. Which thread takes which item is left to chance, so an item's result must
-// not depend on it: that is what makes results equal for any number of threads.
+// body(item, thread) for each item, each exactly once. Which thread takes which item is left to chance, so an item's
+// result must not depend on it: that is what makes results equal for any number of threads.
 template <typename Body>
 inline void parallel_for(int items, int threads, Body body) {
 #ifdef _OPENMP

@@ -1,4 +1,5 @@
-// Vectors of the widest kind that this build may use, written with the compilers' own vector types: no intrinsics, any processor.
+// Vectors of the widest kind that this build may use, written with the compilers' own vector types: no intrinsics, any
+// processor.
 #pragma once
 
 #include <stddef.h>
@@ -50,7 +51,8 @@ struct Simd {
 
 // Lanes of a and b in a fixed order; lane numbers from kLanes on are those of b.
 template <typename T, int... Lane>
-inline typename Simd<T>::Vector shuffle(typename Simd<T>::Vector a, typename Simd<T>::Vector b, std::integer_sequence<int, Lane...>) {
+inline typename Simd<T>::Vector shuffle(typename Simd<T>::Vector a, typename Simd<T>::Vector b,
+                                        std::integer_sequence<int, Lane...>) {
 #if defined(__clang__)
   return __builtin_shufflevector(a, b, Lane...);
 #else

@@ -1,4 +1,5 @@
-// What every operator of the core shares: requests, element types, status codes and the marks for host/device and exported functions.
+// What every operator of the core shares: requests, element types, status codes and the marks for host/device and
+// exported functions.
 #pragma once
 
 #ifdef __CUDACC__

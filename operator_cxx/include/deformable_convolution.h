@@ -1,15 +1,18 @@
-// Deformable convolution (Dai et al., ICCV 2017, eq. 2) and its modulated form (Zhu et al., CVPR 2019, eq. 1); C interface.
+// Deformable convolution (Dai et al., ICCV 2017, eq. 2) and its modulated form (Zhu et al., CVPR 2019, eq. 1).
 //
-//   out(n, f, oy, ox) = bias(f) + sum over c, tap k = (i, j) of
-//                       weight(f, c, i, j) * mask_k * v_c(oy * stride - pad + i * dilate + dy_k, ox * stride - pad + j * dilate + dx_k)
+//   out(n, f, oy, ox) = bias(f) + sum over channels c and taps k = (i, j) of  weight(f, c, i, j) * mask_k * v_c(y, x)
+//   y = oy * stride - pad + i * dilate + dy_k,   x = ox * stride - pad + j * dilate + dx_k
 //
 //   data    (N, C, H, W)
-//   offset  (N, 2 * G * kh * kw, OH, OW)   channel 2 * (g * kh * kw + k) is dy, the next one dx; channel c has g = c / (C / G)
+//   offset  (N, 2 * G * kh * kw, OH, OW)   channel 2 * (g * kh * kw + k) is dy, the next one dx; channel c of the data
+//                                          belongs to deformable group g = c / (C / G)
 //   mask    (N, G * kh * kw, OH, OW)       null: all ones (deformable convolution v1)
-//   weight  (F, C / groups, kh, kw)        bias (F) or null
+//   weight  (F, C / groups, kh, kw)
+//   bias    (F)                            or null
 //   out     (N, F, OH, OW)                 OH = (H + 2 pad - dilate * (kh - 1) - 1) / stride + 1
 //
-// All arrays are dense, row-major and of one element type. Results do not depend on the number of threads, to the last bit.
+// All arrays are dense, row-major and of one element type. Results do not depend on the number of threads, to the last
+// bit.
 #pragma once
 
 #include <stddef.h>
@@ -41,10 +44,11 @@ struct dcn_conv_gradients {
 // Bytes of scratch memory that a call from this thread needs; 0 for shapes that the calls refuse.
 DCN_API size_t dcn_conv_workspace(const dcn_conv_shape* shape, int dtype, int backward);
 
-// out, according to request. workspace may be null: then memory is allocated for the duration of the call. Returns a dcn_status.
-DCN_API int dcn_conv_forward(const dcn_conv_shape* shape, int dtype, const dcn_conv_inputs* inputs, void* out, int request,
-                             void* workspace);
+// out, according to request. Where workspace is null, memory is allocated for the duration of the call. Returns a
+// dcn_status.
+DCN_API int dcn_conv_forward(const dcn_conv_shape* shape, int dtype, const dcn_conv_inputs* inputs, void* out,
+                             int request, void* workspace);
 
 // Gradients of the loss, given out_gradient (shape of out). The bias itself is not needed. Returns a dcn_status.
-DCN_API int dcn_conv_backward(const dcn_conv_shape* shape, int dtype, const dcn_conv_inputs* inputs, const void* out_gradient,
-                              const dcn_conv_gradients* gradients, void* workspace);
+DCN_API int dcn_conv_backward(const dcn_conv_shape* shape, int dtype, const dcn_conv_inputs* inputs,
+                              const void* out_gradient, const dcn_conv_gradients* gradients, void* workspace);

@@ -1,8 +1,8 @@
 // Bilinear sampling of a feature map at a fractional position, one axis at a time, and what happens at the border.
 //
-// A sample is  v(y, x) = sum over corners (i, j) of  wy_i * wx_j * v_ij  with i, j in {low, high}. Its derivative along y is the same
-// sum with the slopes sy_i in place of the weights wy_i. Everything is arithmetic and selection without branches (hence & for &&),
-// so that a CPU computes samples by vectors and a GPU without divergence.
+// A sample is  v(y, x) = sum over corners (i, j) of  wy_i * wx_j * v_ij  with i, j in {low, high}. Its derivative along
+// y is the same sum with the slopes sy_i in place of the weights wy_i. Everything is arithmetic and selection without
+// branches (hence & for &&), so that a CPU computes samples by vectors and a GPU without divergence.
 //
 //   rule  position h             value              slope
 //   v1    h < 0, h >= size       nothing            0
@@ -22,7 +22,7 @@ namespace dcn {
 
 template <typename T>
 struct AxisSample {
-  int low, high;               // always valid indices, also outside, so that no read can go wrong
+  int low, high;  // always valid indices, also outside, so that no read can go wrong
   T weight_low, weight_high;
   T slope_low, slope_high;
   int inside;
@@ -76,10 +76,10 @@ struct BoundaryV2 {
 // The four corners of a sample in the order (low, low), (low, high), (high, low), (high, high) of (y, x).
 template <typename T>
 struct BilinearSample {
-  int pixel[4];                  // y * width + x
-  T weight[4];                   // value = sum weight * v
-  T slope_y[4], slope_x[4];      // d value / dy = sum slope_y * v, likewise x
-  int inside;                    // else value and both derivatives are 0
+  int pixel[4];              // y * width + x
+  T weight[4];               // value = sum weight * v
+  T slope_y[4], slope_x[4];  // d value / dy = sum slope_y * v, likewise x
+  int inside;                // else value and both derivatives are 0
 };
 
 template <typename Boundary, typename T>

@@ -1,7 +1,8 @@
-// What every binding shares: the legacy-operator property with its usual answers, shape checks that name names, status handling.
+// What every binding shares: the property of a legacy operator with its usual answers, and checks that name names.
 //
-// A binding derives its property from dcn::Property<Param, Self>, gives its arguments and shapes, and creates a kernel object (an
-// mxnet::Operator). DCN_BIND then registers it under its private name and adds it to the table of replacements.
+// A binding derives its property from dcn::Property<Param, Self>, gives its arguments and shapes, and creates a kernel
+// object (an mxnet::Operator). DCN_BIND then registers it under its private name and adds it to the table of
+// replacements.
 #pragma once
 
 #include <mxnet/operator.h>
@@ -26,8 +27,8 @@ using mxnet::TShape;
 using Names = std::vector<std::string>;
 using Keywords = std::vector<std::pair<std::string, std::string>>;
 
-// Ends with an MXNetError of one sentence that begins with the operator's name. (CHECK and LOG(FATAL) would add the file and the
-// failed condition, which tell the user nothing.)
+// Ends with an MXNetError of one sentence that begins with the operator's name. (CHECK and LOG(FATAL) would add the
+// file and the failed condition, which tell the user nothing.)
 template <typename... Parts>
 [[noreturn]] void refuse(const char* op, const Parts&... parts) {
   std::ostringstream sentence;
@@ -67,7 +68,8 @@ inline void* workspace(const OpContext& context, size_t bytes) {
 }
 
 inline void check_status(const char* op, int status) {
-  static const char* const reasons[] = {"", "element type is neither float32 nor float64", "impossible shape", "out of memory"};
+  static const char* const reasons[] = {"", "element type is neither float32 nor float64", "impossible shape",
+                                        "out of memory"};
   if (status != DCN_OK) refuse(op, reasons[status < 0 || status > 3 ? DCN_BAD_SHAPE : status]);
 }
 
@@ -98,7 +100,8 @@ class Property : public mxnet::OperatorProperty {
     if (dtype == -1) return false;
     const Names arguments = this->ListArguments();
     for (size_t i = 0; i < in->size(); ++i) {
-      if ((*in)[i] != -1 && (*in)[i] != dtype) refuse(Self::name(), arguments[i], " has another element type than ", arguments[0]);
+      if ((*in)[i] != -1 && (*in)[i] != dtype)
+        refuse(Self::name(), arguments[i], " has another element type than ", arguments[0]);
       (*in)[i] = dtype;
     }
     out->assign(this->ListOutputs().size(), dtype);
@@ -112,7 +115,8 @@ class Property : public mxnet::OperatorProperty {
     refuse(Self::name(), "created without element types");
   }
   mxnet::Operator* CreateOperatorEx(mxnet::Context context, ShapeVector*, std::vector<int>* types) const override {
-    if (context.dev_mask() != mshadow::cpu::kDevMask) refuse(Self::name(), "the own operators are built for the CPU only");
+    if (context.dev_mask() != mshadow::cpu::kDevMask)
+      refuse(Self::name(), "the own operators are built for the CPU only");
     const int dtype = (*types)[0];
     if (dtype != DCN_FLOAT32 && dtype != DCN_FLOAT64) {
       refuse(Self::name(), "needs float32 or float64, found ", mshadow::dtype_string(dtype));
@@ -128,11 +132,10 @@ class Property : public mxnet::OperatorProperty {
 
 }  // namespace dcn
 
-// Registers the property under `own` and adds (own, stock) to the table. Use it at global scope, with the property's unqualified
-// name in reach.
-#define DCN_BIND(own, stock, PropertyType)                         \
-  DCN_REPLACES(own, stock);                                        \
-  namespace mxnet {                                                \
-  MXNET_REGISTER_OP_PROPERTY(own, PropertyType)                    \
-      .add_arguments(decltype(PropertyType::param)::__FIELDS__()); \
+// Registers the property under `own` and adds (own, stock) to the table. Use it at global scope, with the property's
+// unqualified name in reach.
+#define DCN_BIND(own, stock, PropertyType)                                                                  \
+  DCN_REPLACES(own, stock);                                                                                 \
+  namespace mxnet {                                                                                         \
+  MXNET_REGISTER_OP_PROPERTY(own, PropertyType).add_arguments(decltype(PropertyType::param)::__FIELDS__()); \
   }

@@ -8,7 +8,7 @@
 
 namespace dcn {
 
-constexpr int kNCHW = 1;     // of the layouts below
+constexpr int kNCHW = 1;      // of the layouts below
 constexpr int kMost = 32767;  // largest kernel, stride, pad and dilate: their products fit an int
 
 struct ConvParam : public dmlc::Parameter<ConvParam> {
@@ -21,15 +21,27 @@ struct ConvParam : public dmlc::Parameter<ConvParam> {
   int boundary;
   DMLC_DECLARE_PARAMETER(ConvParam) {
     DMLC_DECLARE_FIELD(kernel).describe("Convolution kernel size: (h, w)");
-    DMLC_DECLARE_FIELD(stride).set_default(TShape(0, -1)).describe("Convolution stride: (h, w). Defaults to 1 for each dimension.");
-    DMLC_DECLARE_FIELD(dilate).set_default(TShape(0, -1)).describe("Convolution dilate: (h, w). Defaults to 1 for each dimension.");
-    DMLC_DECLARE_FIELD(pad).set_default(TShape(0, -1)).describe("Zero pad for convolution: (h, w). Defaults to no padding.");
+    DMLC_DECLARE_FIELD(stride)
+        .set_default(TShape(0, -1))
+        .describe("Convolution stride: (h, w). Defaults to 1 for each dimension.");
+    DMLC_DECLARE_FIELD(dilate)
+        .set_default(TShape(0, -1))
+        .describe("Convolution dilate: (h, w). Defaults to 1 for each dimension.");
+    DMLC_DECLARE_FIELD(pad)
+        .set_default(TShape(0, -1))
+        .describe("Zero pad for convolution: (h, w). Defaults to no padding.");
     DMLC_DECLARE_FIELD(num_filter).set_lower_bound(1).describe("Convolution filter(channel) number");
     DMLC_DECLARE_FIELD(num_group).set_default(1).set_lower_bound(1).describe("Number of group partitions.");
-    DMLC_DECLARE_FIELD(num_deformable_group).set_default(1).set_lower_bound(1).describe("Number of deformable group partitions.");
-    DMLC_DECLARE_FIELD(workspace).set_default(1024).describe("Accepted and ignored: this implementation needs a few MB.");
+    DMLC_DECLARE_FIELD(num_deformable_group)
+        .set_default(1)
+        .set_lower_bound(1)
+        .describe("Number of deformable group partitions.");
+    DMLC_DECLARE_FIELD(workspace).set_default(1024).describe(
+        "Accepted and ignored: this implementation needs a few MB.");
     DMLC_DECLARE_FIELD(no_bias).set_default(false).describe("Whether to disable bias parameter.");
-    DMLC_DECLARE_FIELD(im2col_step).set_default(64).describe("Accepted and ignored: any batch size is computed tile by tile.");
+    DMLC_DECLARE_FIELD(im2col_step)
+        .set_default(64)
+        .describe("Accepted and ignored: any batch size is computed tile by tile.");
     DMLC_DECLARE_FIELD(layout)
         .add_enum("NCW", 0)
         .add_enum("NCHW", kNCHW)
@@ -40,8 +52,9 @@ struct ConvParam : public dmlc::Parameter<ConvParam> {
         .add_enum("v1", DCN_BOUNDARY_V1)
         .add_enum("v2", DCN_BOUNDARY_V2)
         .set_default(DCN_BOUNDARY_V1)
-        .describe("Border rule: v1 samples in [0, size) and clamps at the last row (the original), v2 samples in (-1, size) with zeros "
-                  "outside (the authors' update of 12/2018).");
+        .describe(
+            "Border rule: v1 samples in [0, size) and clamps at the last row (the original), v2 samples in (-1, size) "
+            "with zeros outside (the authors' update of 12/2018).");
   }
 };
 DMLC_REGISTER_PARAMETER(ConvParam);
@@ -67,8 +80,9 @@ class ConvOperator : public mxnet::Operator {
     check_status(name_, dcn_conv_forward(&shape, dtype_, &inputs, out[0].dptr_, request[0], scratch));
   }
 
-  void Backward(const OpContext& context, const std::vector<TBlob>& out_gradient, const std::vector<TBlob>& in, const std::vector<TBlob>&,
-                const std::vector<OpReqType>& request, const std::vector<TBlob>& in_gradient, const std::vector<TBlob>&) override {
+  void Backward(const OpContext& context, const std::vector<TBlob>& out_gradient, const std::vector<TBlob>& in,
+                const std::vector<TBlob>&, const std::vector<OpReqType>& request, const std::vector<TBlob>& in_gradient,
+                const std::vector<TBlob>&) override {
     const dcn_conv_shape shape = conv_shape(in[0].shape_, out_gradient[0].shape_);
     const dcn_conv_inputs inputs = conv_inputs(in);
     const dcn_conv_gradients gradients = conv_gradients(in_gradient, request);
@@ -101,8 +115,9 @@ class ConvOperator : public mxnet::Operator {
   // In the backward pass the bias is not among the inputs, and not needed.
   dcn_conv_inputs conv_inputs(const std::vector<TBlob>& in) const {
     const bool with_bias = static_cast<int>(in.size()) > arguments_.bias();
-    return {in[ConvArguments::kData].dptr_, in[ConvArguments::kOffset].dptr_, arguments_.masked ? in[ConvArguments::kMask].dptr_ : nullptr,
-            in[arguments_.weight()].dptr_, with_bias ? in[arguments_.bias()].dptr_ : nullptr};
+    return {in[ConvArguments::kData].dptr_, in[ConvArguments::kOffset].dptr_,
+            arguments_.masked ? in[ConvArguments::kMask].dptr_ : nullptr, in[arguments_.weight()].dptr_,
+            with_bias ? in[arguments_.bias()].dptr_ : nullptr};
   }
 
   dcn_conv_gradients conv_gradients(const std::vector<TBlob>& gradient, const std::vector<OpReqType>& request) const {
@@ -168,7 +183,8 @@ class ConvProperty : public Property<ConvParam, Self> {
     expect_divisible("channels of data", data[1], "num_group", param.num_group);
     expect_divisible("channels of data", data[1], "num_deformable_group", param.num_deformable_group);
     expect_shape(Self::name(), "weight", &(*in)[arguments().weight()], weight_shape(data));
-    if (!param.no_bias) expect_shape(Self::name(), "bias", &(*in)[arguments().bias()], mshadow::Shape1(param.num_filter));
+    if (!param.no_bias)
+      expect_shape(Self::name(), "bias", &(*in)[arguments().bias()], mshadow::Shape1(param.num_filter));
     expect_shape(Self::name(), "offset", &(*in)[ConvArguments::kOffset], out_shape(data, 2 * planes()));
     if (kMasked) expect_shape(Self::name(), "mask", &(*in)[ConvArguments::kMask], out_shape(data, planes()));
     expect_shape(Self::name(), "output", &(*out)[0], out_shape(data, param.num_filter));
@@ -196,7 +212,8 @@ class ConvProperty : public Property<ConvParam, Self> {
   static void expect_pair(const char* what, const TShape& pair, int least) {
     if (pair.ndim() != 2) refuse(Self::name(), what, " needs two numbers (h, w), found ", pair);
     for (int axis = 0; axis < 2; ++axis) {
-      if (pair[axis] < least || pair[axis] > kMost) refuse(Self::name(), what, " must lie in [", least, ", ", kMost, "], found ", pair);
+      if (pair[axis] < least || pair[axis] > kMost)
+        refuse(Self::name(), what, " must lie in [", least, ", ", kMost, "], found ", pair);
     }
   }
   static void expect_divisible(const char* what, int64_t number, const char* by, int64_t divisor) {
@@ -214,8 +231,11 @@ class ConvProperty : public Property<ConvParam, Self> {
     shape[1] = channels;
     for (int axis = 0; axis < 2; ++axis) {
       if (!mxnet::dim_size_is_known(data, axis + 2)) continue;
-      const int64_t window = param.dilate[axis] * (param.kernel[axis] - 1) + 1, room = data[axis + 2] + 2 * param.pad[axis] - window;
-      if (room < 0) refuse(Self::name(), "the dilated kernel ", param.kernel, " does not fit into data of shape ", data, " padded by ", param.pad);
+      const int64_t window = param.dilate[axis] * (param.kernel[axis] - 1) + 1,
+                    room = data[axis + 2] + 2 * param.pad[axis] - window;
+      if (room < 0)
+        refuse(Self::name(), "the dilated kernel ", param.kernel, " does not fit into data of shape ", data,
+               " padded by ", param.pad);
       shape[axis + 2] = room / param.stride[axis] + 1;
     }
     return shape;
@@ -235,6 +255,14 @@ class ModulatedDeformableConvolution : public ConvProperty<ModulatedDeformableCo
   static const char* private_name() { return "_contrib_OwnModulatedDeformableConvolution"; }
   static const char* name() { return "ModulatedDeformableConvolution"; }
   static int boundary(const ConvParam&) { return DCN_BOUNDARY_V2; }
+  void Init(const Keywords& keywords) override {
+    for (const auto& keyword : keywords) {
+      if (keyword.first == "boundary" && keyword.second != "v2") {
+        refuse(name(), "boundary is always v2 here, found ", keyword.second);
+      }
+    }
+    ConvProperty::Init(keywords);
+  }
 };
 
 }  // namespace dcn
@@ -243,4 +271,5 @@ using OwnDeformableConvolution = dcn::DeformableConvolution;
 using OwnModulatedDeformableConvolution = dcn::ModulatedDeformableConvolution;
 
 DCN_BIND(_contrib_OwnDeformableConvolution, _contrib_DeformableConvolution, OwnDeformableConvolution)
-DCN_BIND(_contrib_OwnModulatedDeformableConvolution, _contrib_ModulatedDeformableConvolution, OwnModulatedDeformableConvolution)
+DCN_BIND(_contrib_OwnModulatedDeformableConvolution, _contrib_ModulatedDeformableConvolution,
+         OwnModulatedDeformableConvolution)

@@ -1,8 +1,9 @@
 // Makes the own operators known to MXNet and switches the stock names between the own and the stock implementation.
 //
-// A legacy operator finds its whole behaviour (shapes, types, resources, gradient, kernels) in the property that its attribute
-// parser leaves in the node. So copying that one parser from the private operator onto the stock name is all that a replacement
-// takes; names, documentation and JSON stay those of the stock operator. A node keeps what it was created or loaded with.
+// A legacy operator finds its whole behaviour (shapes, types, resources, gradient, kernels) in the property that its
+// attribute parser leaves in the node. So copying that one parser from the private operator onto the stock name is all
+// that a replacement takes; names, documentation and JSON stay those of the stock operator. A node keeps what it was
+// created or loaded with.
 #include "registry.h"
 
 #include <nnvm/op.h>
@@ -88,7 +89,8 @@ DCN_API const char* dcn_mxnet_name(int row) { return table()[row].stock.c_str();
 
 DCN_API int dcn_mxnet_is_own(int row) { return table()[row].active; }
 
-// Gives the stock name of a row to the own (1) or back to the stock (0) operator. 0, or 1 with the reason in dcn_mxnet_error().
+// Gives the stock name of a row to the own (1) or back to the stock (0) operator. 0, or 1 with the reason in
+// dcn_mxnet_error().
 DCN_API int dcn_mxnet_use(int row, int own) {
   return guarded([&] { set_active(&table()[row], own != 0); });
 }

@@ -3,7 +3,8 @@
 
 namespace dcn {
 
-// Adds (private name, stock name) to the table; both with their _contrib_ prefix. Construct at namespace scope through DCN_REPLACES.
+// Adds (private name, stock name) to the table; both with their _contrib_ prefix. Construct at namespace scope through
+// DCN_REPLACES.
 struct Replacement {
   Replacement(const char* own, const char* stock);
 };
