@@ -134,7 +134,8 @@ class TrainingRun:
         updater.load_state(arrays, counters['update'])
         self.metrics.load_state(metrics)
         self.epoch, self.batch, self.origin = counters['epoch'], counters['batch'], counters['origin']
-        LOG.info(f'going on at epoch {self.epoch}, batch {self.batch}, after {updater.count} updates')
+        LOG.info(f'going on at epoch {self.epoch}, batch {self.batch}, after {updater.count} updates'
+                 + (': nothing is left to train' if self.epoch >= self.cfg.TRAIN.end_epoch else ''))
 
     def _save(self, number, epoch, batch):
         arg_params, aux_params = self.trainer.params()
