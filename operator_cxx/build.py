@@ -46,8 +46,8 @@ BINDING_FLAGS = [
     '-DMSHADOW_USE_F16C=0', '-DMSHADOW_USE_SSE=0', '-DDMLC_LOG_STACK_TRACE=0',
 ]
 
-NO_COMPILER = ('No C++ compiler was found (CXX, g++, c++, clang++), so the stock MXNet operators and NumPy are used; to '
-               'build the own ones install a compiler (Debian/Ubuntu: apt-get install g++) and run this again.')
+NO_COMPILER = ('No C++ compiler was found (CXX, g++, c++, clang++), so the stock MXNet operators and NumPy are used; '
+               'to build the own ones install a compiler (Debian/Ubuntu: apt-get install g++) and run this again.')
 NO_CYTHON = ('Cython or Python.h is missing, so NumPy is used for non-maximum suppression and overlaps; to change that '
              'install them (pip install cython; Debian/Ubuntu: apt-get install python3-dev) and run this again.')
 
@@ -289,8 +289,8 @@ def build(force=False, verbose=False):
     if mxnet:
         said.append(report(BINDINGS, builder.bindings(mxnet)))
     else:
-        said.append(f'MXNet is not installed for {sys.executable}, so its operators were not built; install mxnet==1.9.1 '
-                    'and run this again.')
+        said.append(f'MXNet is not installed for {sys.executable}, so its operators were not built; install '
+                    'mxnet==1.9.1 and run this again.')
     if cython_available():
         said += [report(source.stem + ' (Cython)', builder.cython(source)) for source in sorted(NMS.glob('*.pyx'))]
     else:

@@ -1,6 +1,6 @@
 """Loads the own operators (operator_cxx/build) and puts them under the stock MXNet names, or back.
 
-    activate()       import MXNet with the right environment, own operators under the stock names (``import lib.operators``)
+    activate()       import MXNet with the right environment and put own operators under the stock names
     status()         {'DeformableConvolution': 'own' | 'stock', ...}
     use('stock')     switch all operators at run time; a node keeps the implementation it was created or loaded with
     using('stock')   the same for a ``with`` block
@@ -18,7 +18,7 @@ import warnings
 from pathlib import Path
 
 OPERATOR_CXX = Path(__file__).resolve().parents[2] / 'operator_cxx'
-OPERATORS = ('DeformableConvolution', 'DeformablePSROIPooling', 'PSROIPooling')
+OPERATORS = ('DeformableConvolution', 'ModulatedDeformableConvolution', 'DeformablePSROIPooling', 'PSROIPooling')
 PREFIX = '_contrib_'
 
 
@@ -34,8 +34,8 @@ def prepare_environment():
     """What MXNet reads when it is loaded: all usable cores for operators, and no operator fusion."""
     if 'OMP_NUM_THREADS' not in os.environ:
         if 'mxnet' in sys.modules:
-            warnings.warn('mxnet was imported before lib.operators and without OMP_NUM_THREADS, so operators use half the '
-                          'cores; import lib.operators first or set OMP_NUM_THREADS', RuntimeWarning, stacklevel=3)
+            warnings.warn('mxnet was imported before lib.operators and without OMP_NUM_THREADS, so operators use half '
+                          'the cores; import lib.operators first or set OMP_NUM_THREADS', RuntimeWarning, stacklevel=3)
         else:
             os.environ['OMP_NUM_THREADS'] = str(len(os.sched_getaffinity(0)))
     # Fused convolution + batch norm + relu would be returned under the convolution's name when internals are read.
