@@ -151,7 +151,7 @@ def test_voc_experiments_freeze_219_names():
 def test_missing_pretrained_model_is_one_sentence():
     cfg = load_config(os.path.join(CFGS, 'resnet_v1_101_voc0712_rfcn_end2end_ohem.yaml'),
                       ['network.pretrained=./nowhere/resnet'])
-    with pytest.raises(UserError, match=r"resnet-0000\.params is missing; .* scratch with --set network\.pretrained=''"):
+    with pytest.raises(UserError, match=r"resnet-0000\.params is missing; .* with --set network\.pretrained=''"):
         pretrained(cfg)
 
 
