@@ -11,20 +11,15 @@ SHAPES_CFG = 'experiments/rfcn/cfgs/shapes_rfcn_dcn_end2end_ohem.yaml'
 SHAPES_PARAMS = 'experiments/rfcn/shapes/shapes_rfcn_dcn-0000.params'
 COCO_CFG = 'experiments/rfcn/cfgs/resnet_v1_101_coco_trainval_rfcn_dcn_end2end_ohem.yaml'
 COCO_PARAMS = 'model/rfcn_dcn_coco-0000.params'
+SAMPLES = ('chelsea.png', 'coffee.png', 'motorcycle_left.png', 'astronaut.png')
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(prog='dcn detect', description='Detect objects on photos: prints them, and writes each photo with its boxes to --out.')
-    photo_arguments(parser, 'output/detect', required=True)
-    parser.add_argument('--cfg', metavar='YAML', help="the network's experiment file (default: the small shapes network)")
-    parser.add_argument('--params', metavar='FILE', help='its checkpoint PREFIX-NNNN.params (default: the one that training with --cfg wrote; without '
-                        '--cfg the shapes checkpoint that comes with the project)')
-    parser.add_argument('--threshold', type=float, default=0.5, metavar='S', help='show detections of this score and above (default %(default)s)')
-    args = parser.parse_args(argv)
+    args = parser().parse_args(argv)
     if args.params and not args.cfg:
-        raise UserError('--params needs --cfg: the experiment file of the network that the checkpoint belongs to, such as '
-                        f'--cfg {COCO_CFG} for {os.path.basename(COCO_PARAMS)}')
+        raise UserError('--params needs --cfg: the experiment file of the network that the checkpoint belongs to, '
+                        f'such as --cfg {COCO_CFG} for {os.path.basename(COCO_PARAMS)}')
     photos, images = read_photos(args.photos)
     from lib.config import load_config
     cfg = load_config(args.cfg or in_project(SHAPES_CFG), overrides(args))
@@ -32,6 +27,18 @@ def main(argv=None):
     if not args.cfg:
         print(shapes_only(cfg))
     detect_photos(cfg, params, photos, images, args.out, args.threshold, args.gpus)
+
+
+def parser():
+    result = argparse.ArgumentParser(
+        prog='dcn detect',
+        description='Detect objects on photos: prints them, and writes each photo with its boxes to --out.')
+    photo_arguments(result, 'output/detect', required=True)
+    result.add_argument('--cfg', metavar='YAML', help='experiment file of the network (default: the shapes network)')
+    result.add_argument('--params', metavar='FILE', help='its checkpoint PREFIX-NNNN.params (default: the one that '
+                        'training with --cfg wrote; without --cfg the shapes checkpoint that comes with the project)')
+    threshold_argument(result, 0.5)
+    return result
 
 
 def checkpoint(cfg, args):
@@ -44,19 +51,21 @@ def checkpoint(cfg, args):
     from lib.engine.training import checkpoint_prefix
     path = params_path(checkpoint_prefix(cfg), cfg.TEST.test_epoch)
     if not os.path.isfile(path):
-        raise UserError(f'{path}: no such checkpoint; give one with --params, or train it with: dcn train --cfg {args.cfg}')
+        raise UserError(f'{path}: no such checkpoint; give one with --params, or train it: '
+                        f'dcn train --cfg {args.cfg}')
     return path
 
 
 def shapes_only(cfg):
     from lib.dataset.class_names import class_names
     names = ', '.join(class_names(cfg.dataset)[1:])
-    return (f"This network knows only the generated data set's shapes: {names}.\nFor the 80 classes of COCO get the authors' released "
-            f'{os.path.basename(COCO_PARAMS)}, put it into model/ and add: --cfg {COCO_CFG} --params {COCO_PARAMS}')
+    return (f"This network knows only the generated data set's shapes: {names}.\n"
+            f"For the 80 classes of COCO get the authors' released {os.path.basename(COCO_PARAMS)}, put it into model/ "
+            f'and add: --cfg {COCO_CFG} --params {COCO_PARAMS}')
 
 
 def detect_photos(cfg, params, photos, images, out, threshold, gpus=None):
-    """Detect on each of ``images``, print what was found, write <out>/<name of the photo>.png; returns the pictures' paths."""
+    """Detect on each of ``images``, print what was found, write <out>/<name of the photo>.png; returns the paths."""
     from lib.engine import Detector, contexts
     detector = Detector(cfg, params, contexts(cfg, gpus)[0])
     written = []
@@ -77,7 +86,8 @@ def print_found(found, names, threshold):
     for box, score, label in list(zip(*found))[:shown]:
         print(f'  {names[label]:15s} {score:.3f}  ' + ' '.join(f'{value:7.1f}' for value in box))
     if not shown and len(found.scores):
-        print(f'  nothing of score {threshold:g} or more; the best is {names[found.classes[0]]} {found.scores[0]:.3f} (--threshold shows weaker ones)')
+        print(f'  nothing of score {threshold:g} or more; the best is {names[found.classes[0]]} {found.scores[0]:.3f} '
+              '(--threshold shows weaker ones)')
     elif not shown:
         print('  nothing')
 
@@ -87,12 +97,22 @@ def print_written(paths):
 
 
 def photo_arguments(parser, out, required=False):
-    """PHOTO..., --out, --gpus and --set; photos that are not ``required`` default to :func:`sample_photos`."""
-    parser.add_argument('photos', nargs='+' if required else '*', metavar='PHOTO',
-                        help='image files' if required else 'image files (default: four photos that scikit-image ships)')
+    """PHOTO... and :func:`more_arguments`; photos that are not ``required`` default to :func:`sample_photos`."""
+    note = '' if required else ' (default: four photos that scikit-image ships)'
+    parser.add_argument('photos', nargs='+' if required else '*', metavar='PHOTO', help='image files' + note)
+    more_arguments(parser, out)
+
+
+def more_arguments(parser, out):
     parser.add_argument('--out', default=out, metavar='DIR', help='folder for the pictures (default %(default)s)')
     parser.add_argument('--gpus', metavar='LIST', help="GPU numbers, or 'cpu' (default: as the experiment file says)")
-    parser.add_argument('--set', action='append', nargs='+', default=[], metavar='KEY=VALUE', dest='overrides', help='change keys of the experiment file')
+    parser.add_argument('--set', action='append', nargs='+', default=[], metavar='KEY=VALUE', dest='overrides',
+                        help='change keys of the experiment file')
+
+
+def threshold_argument(parser, default):
+    parser.add_argument('--threshold', type=float, default=default, metavar='S',
+                        help='show detections of this score and above (default %(default)s)')
 
 
 def overrides(args):
@@ -106,7 +126,8 @@ def demo_config(path, args, changes=()):
 
 
 def read_photos(photos):
-    """(paths, images (H, W, 3) uint8 BGR); the sample photos where none are named. One sentence for each that cannot be read."""
+    """(paths, images (H, W, 3) uint8 BGR); the sample photos where none are named. A sentence for each that cannot be
+    read."""
     from lib.engine.detector import bgr_image
     photos, images, faults = list(photos) or sample_photos(), [], []
     for photo in photos:
@@ -123,7 +144,7 @@ def sample_photos():
     """Photos that every installation has: a cat, a cup of coffee, motorcycles, a person."""
     import skimage
     folder = os.path.join(os.path.dirname(skimage.__file__), 'data')
-    return [os.path.join(folder, name) for name in ('chelsea.png', 'coffee.png', 'motorcycle_left.png', 'astronaut.png')]
+    return [os.path.join(folder, name) for name in SAMPLES]
 
 
 def stems(photos):
@@ -143,11 +164,13 @@ def in_model(name):
     for candidate in (path, in_project(path)):
         if os.path.isfile(candidate):
             return candidate
-    raise UserError(f"{in_project(path)} is missing: it is the authors' released checkpoint; put the file there and run this again")
+    raise UserError(f"{in_project(path)} is missing: it is the authors' released checkpoint; put the file there and "
+                    'run this again')
 
 
 def shipped(path):
     """Path of a checkpoint that comes with the project."""
     if not os.path.isfile(in_project(path)):
-        raise UserError(f"{in_project(path)} is missing: it comes with the project; restore it with 'git checkout -- {path}'")
+        raise UserError(f'{in_project(path)} is missing: it comes with the project; restore it with '
+                        f"'git checkout -- {path}'")
     return in_project(path)

@@ -1,4 +1,5 @@
-"""``dcn demo`` on a handful of generated images and small networks with random weights: the table, the result files, the three pictures."""
+"""``dcn demo`` on a handful of generated images and small networks with random weights: the table, the result files,
+the three pictures."""
 import os
 
 import cv2
@@ -7,7 +8,7 @@ import pytest
 from easydict import EasyDict
 
 from lib import cli, demo
-from lib.dataset.shapes import generate
+from lib.dataset.shapes import SHAPES_CLASSES, generate
 from tests.rfcn.tiny import SMALL, write_checkpoint
 
 SIDE = ['SCALES=[64,64]', 'TRAIN.RPN_POST_NMS_TOP_N=20', 'TRAIN.BATCH_ROIS_OHEM=8']
@@ -15,11 +16,13 @@ SIDE = ['SCALES=[64,64]', 'TRAIN.RPN_POST_NMS_TOP_N=20', 'TRAIN.BATCH_ROIS_OHEM=
 
 @pytest.fixture(scope='module')
 def place(tmp_path_factory, repository):
-    """A folder with 4 training and 3 test images and both checkpoints; returns it with the changes of the experiment files."""
+    """A folder with 4 training and 3 test images and both checkpoints; returns it with the changes of the experiment
+    files."""
     folder = tmp_path_factory.mktemp('demo')
     generate(str(folder / 'shapes'), train=4, test=3, size=64)
     for network in demo.NETWORKS['rfcn']:
-        write_checkpoint(str(folder / os.path.basename(network.prefix)) + '-0000.params', repository / network.cfg, SIDE)
+        path = str(folder / os.path.basename(network.prefix)) + '-0000.params'
+        write_checkpoint(path, repository / network.cfg, SIDE)
     return folder, [*SMALL, *SIDE, f'dataset.root_path={folder}', f'dataset.dataset_path={folder}/shapes']
 
 
@@ -27,7 +30,8 @@ def place(tmp_path_factory, repository):
 def shipped(place, monkeypatch):
     folder, changes = place
     # an absolute prefix stays as it is
-    networks = [network._replace(prefix=str(folder / os.path.basename(network.prefix))) for network in demo.NETWORKS['rfcn']]
+    networks = [network._replace(prefix=str(folder / os.path.basename(network.prefix)))
+                for network in demo.NETWORKS['rfcn']]
     monkeypatch.setitem(demo.NETWORKS, 'rfcn', networks)
     monkeypatch.chdir(folder)
     return changes
@@ -35,7 +39,8 @@ def shipped(place, monkeypatch):
 
 def rows(printed):
     """{first words: numbers} of the printed table."""
-    return {line[:26].strip(): line[26:].split() for line in printed.splitlines() if line[:26].strip() and len(line[26:].split()) in (2, 3)}
+    cut = [(line[:26].strip(), line[26:].split()) for line in printed.splitlines()]
+    return {name: values for name, values in cut if name and len(values) in (2, 3)}
 
 
 def test_table_pictures_and_result_files(shipped, capsys):
@@ -45,7 +50,7 @@ def test_table_pictures_and_result_files(shipped, capsys):
     for metric in ('0.5', '0.7'):
         plain, deformable, difference = map(float, rows(printed)[f'mAP@{metric}'])
         assert 0 <= plain <= 100 and difference == pytest.approx(deformable - plain, abs=0.11)
-        classes = [float(rows(printed)[f'AP@{metric} {name}'][0]) for name in ('caterpillar', 'fish', 'octopus', 'snake', 'starfish')]
+        classes = [float(rows(printed)[f'AP@{metric} {name}'][0]) for name in SHAPES_CLASSES]
         assert np.mean(classes) == pytest.approx(plain, abs=0.1)
     for name in ('detections', 'sampling_points', 'part_offsets'):
         path = os.path.join('shown', name + '.png')
@@ -66,11 +71,13 @@ def test_train_first_and_go_on_after_an_interruption(shipped, capsys, monkeypatc
     assert cli.main(arguments) == 0
     printed = capsys.readouterr().out
     assert printed.count('going on with shapes_rfcn') == 2 and printed.count('Saved checkpoint to') == 4
-    assert 'trained/shapes_rfcn_dcn_end2end_ohem/2007_train/shapes_rfcn_dcn-0001.params' in printed and 'part_offsets.png' in printed
+    assert 'trained/shapes_rfcn_dcn_end2end_ohem/2007_train/shapes_rfcn_dcn-0001.params' in printed
+    assert 'part_offsets.png' in printed
 
 
 def test_missing_shipped_checkpoint(shipped, monkeypatch, capsys):
-    monkeypatch.setitem(demo.NETWORKS, 'rfcn', [network._replace(prefix='experiments/gone') for network in demo.NETWORKS['rfcn']])
+    networks = [network._replace(prefix='experiments/gone') for network in demo.NETWORKS['rfcn']]
+    monkeypatch.setitem(demo.NETWORKS, 'rfcn', networks)
     assert cli.main(['demo', '--set', *shipped]) == 2
     assert 'experiments/gone-0000.params is missing: it comes with the project' in capsys.readouterr().err
 
@@ -86,19 +93,3 @@ def test_test_images_alone_are_those_of_the_whole_set(tmp_path):
     dataset = EasyDict(dataset_path=str(tmp_path / 'whole'), root_path='elsewhere')
     demo.without_training_images(dataset, str(tmp_path))
     assert dataset == {'dataset_path': str(tmp_path / 'whole'), 'root_path': 'elsewhere'}
-
-
-def test_objects_of_three_sizes_are_the_largest_the_median_and_the_smallest():
-    sides, scores = [10, 40, 20, 30, 90], [0.9, 0.6, 0.7, 0.5, 0.4]     # the last is under the threshold
-    rows = np.array([[0, 0, side - 1, side - 1, score] for side, score in zip(sides, scores)], np.float32)
-    all_boxes = [[np.zeros((0, 5), np.float32)] * 2, [rows[:3], rows[3:]]]
-    chosen = demo.by_size(all_boxes, [0, 1])
-    assert [(word, image, int(box[2]) + 1, label) for word, image, box, label in chosen] == [
-        ('largest', 0, 40, 1), ('median', 0, 20, 1), ('smallest', 0, 10, 1)]
-    assert demo.by_size([[rows[:0]] * 2] * 2, [0, 1]) == []
-
-
-def test_empty_cell_is_far_from_the_objects():
-    # an object in the upper left of an image of 160 pixels on a map of 20 cells: the lower right cell, two off the border
-    assert demo.empty_cell((20, 20), (160, 160), [(0, 0, 60, 60)]) == (17, 17)
-    assert demo.empty_cell((20, 20), (160, 160), [(0, 0, 60, 159)])[1] == 17

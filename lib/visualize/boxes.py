@@ -7,9 +7,9 @@ from lib.visualize.canvas import contrast, dashed_frame, enlarge, frame, palette
 def draw_detections(image, boxes, scores, classes, names, threshold=0.0, shortest=420, truth=()):
     """Draw boxes with class and score.
 
-    image (H, W, 3) uint8 BGR; boxes (N, 4) x1 y1 x2 y2 in its pixels; scores (N,) or None for ground truth; classes (N,) indices into ``names``.
-    Boxes under ``threshold`` are left out; the best are drawn last, on top. ``truth`` (M, 4): boxes drawn thin and dashed. Returns a new image,
-    enlarged where the short side is under ``shortest``.
+    image (H, W, 3) uint8 BGR; boxes (N, 4) x1 y1 x2 y2 in its pixels; scores (N,) or None for ground truth; classes
+    (N,) indices into ``names``. Boxes under ``threshold`` are left out; the best are drawn last, on top. ``truth``
+    (M, 4): boxes drawn thin and dashed. Returns a new image, enlarged where the short side is under ``shortest``.
     """
     canvas, factor = enlarge(image, shortest)
     order = np.arange(len(boxes)) if scores is None else np.argsort(scores, kind='stable')
@@ -37,18 +37,22 @@ def on_canvas(box, factor):
 
 
 def label_corner(box, extent, shape, boxes, taken):
-    """Where a label of ``extent`` (w, h) hides least: outside its box (4,) if the image (h, w, ..) has room, off other boxes and off labels ``taken``."""
+    """Where a label of ``extent`` (w, h) hides least: outside its box (4,) if the image (h, w, ..) has room, off other
+    boxes and off labels ``taken``."""
     (x1, y1, x2, y2), (width, height) = box, extent
-    corners = [(x1, y1 - height), (x1, y2), (x2 - width, y1 - height), (x2 - width, y2), (x2, y1), (x1 - width, y1), (x1, y1)]
-    corners = [(float(np.clip(x, 0, max(0, shape[1] - width))), float(np.clip(y, 0, max(0, shape[0] - height)))) for x, y in corners]
+    corners = [(x1, y1 - height), (x1, y2), (x2 - width, y1 - height), (x2 - width, y2), (x2, y1), (x1 - width, y1),
+               (x1, y1)]
+    room = np.maximum(0, [shape[1] - width, shape[0] - height])
+    corners = [tuple(np.clip(corner, 0, room).astype(float)) for corner in corners]
 
     def hidden(corner):
         label = (*corner, corner[0] + width, corner[1] + height)
-        return sum(shared_area(label, other) for other in boxes) + 10 * sum(shared_area(label, other) for other in taken)
+        return sum(shared_area(label, other) for other in [*boxes, *10 * taken])
     return min(corners, key=hidden)
 
 
 def shared_area(first, second):
     """Area that two boxes x1 y1 x2 y2 share."""
-    width, height = min(first[2], second[2]) - max(first[0], second[0]), min(first[3], second[3]) - max(first[1], second[1])
+    width = min(first[2], second[2]) - max(first[0], second[0])
+    height = min(first[3], second[3]) - max(first[1], second[1])
     return max(0.0, width) * max(0.0, height)

@@ -45,7 +45,8 @@ def text_size(text, size, bold=False):
 
 
 def write_text(image, text, position, size=15, colour=INK, background=None, bold=False):
-    """Draw one line of text, its box's top left corner at ``position`` (x, y), moved inside the image; the box is filled where ``background`` is given."""
+    """Draw one line of text, its box's top left corner at ``position`` (x, y), moved inside the image; the box is
+    filled where ``background`` is given."""
     width, height = text_size(text, size, bold)
     x = int(np.clip(position[0], 0, max(0, image.shape[1] - width)))
     y = int(np.clip(position[1], 0, max(0, image.shape[0] - height)))
@@ -103,7 +104,8 @@ def labelled(image, text, size=15, bold=False):
 
 
 def sheet(rows, captions=(), gap=10, size=15):
-    """Arrange images (list of rows) on white paper, a caption (str) above each row that has one, a margin of ``gap`` around."""
+    """Arrange images (list of rows) on white paper, a caption (str) above each row that has one, a margin of ``gap``
+    around."""
     strips = []
     for index, row in enumerate(rows):
         line = beside(row, gap)
@@ -121,7 +123,8 @@ def page(title, caption, strips, margin=24):
 
 
 def save(path, image):
-    """Write a BGR image as PNG or JPEG by the path's extension; the file appears whole or not at all. Returns the path."""
+    """Write a BGR image as PNG or JPEG by the path's extension; the file appears whole or not at all. Returns the
+    path."""
     done, data = cv2.imencode(os.path.splitext(path)[1] or '.png', image)
     assert done, path
     with atomic_write(path) as stream:
@@ -161,4 +164,5 @@ def dashed_frame(canvas, box, dash=5):
 
 
 def _on_paper(image, height, width):
-    return cv2.copyMakeBorder(image, 0, height - image.shape[0], 0, width - image.shape[1], cv2.BORDER_CONSTANT, value=PAPER)
+    down, right = height - image.shape[0], width - image.shape[1]
+    return cv2.copyMakeBorder(image, 0, down, 0, right, cv2.BORDER_CONSTANT, value=PAPER)

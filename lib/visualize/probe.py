@@ -12,7 +12,8 @@ from lib.errors import UserError
 from lib.loader.image import network_input, scale_boxes
 
 Layer = collections.namedtuple('Layer', 'name offset kernel dilate pad groups')
-Layer.__doc__ = """A deformable convolution of a graph: its name, the output that holds its offsets, and its numbers (equal in y and x)."""
+Layer.__doc__ = """A deformable convolution of a graph: its name, the output that holds its offsets, and its numbers
+(equal in y and x)."""
 
 PART_OFFSETS = 'rfcn_cls_offset_output'
 DEFORMABLE = ('_contrib_DeformableConvolution', '_contrib_ModulatedDeformableConvolution')
@@ -25,9 +26,11 @@ def deformable_layers(symbol):
 
 
 def _layer(node, nodes):
-    numbers = {key: int(node['attrs'].get(key, f'({default},').strip('()').split(',')[0]) for key, default in (('kernel', 1), ('dilate', 1), ('pad', 0))}
+    attributes = {'kernel': '(1,)', 'dilate': '(1,)', 'pad': '(0,)', **node['attrs']}
+    numbers = {key: int(attributes[key].strip('()').split(',')[0]) for key in ('kernel', 'dilate', 'pad')}
+    groups = int(attributes.get('num_deformable_group', 1))
     source, index = node['inputs'][1][:2]
-    return Layer(node['name'], f'{nodes[source]["name"]}_output{index or ""}', groups=int(node['attrs'].get('num_deformable_group', 1)), **numbers)
+    return Layer(node['name'], f'{nodes[source]["name"]}_output{index or ""}', groups=groups, **numbers)
 
 
 class PartNetwork:
@@ -43,7 +46,8 @@ class PartNetwork:
         network = symbol_class(cfg)()
         internals = network.get_symbol_rfcn(cfg, is_train=False).get_internals()
         if PART_OFFSETS not in internals.list_outputs():
-            raise UserError(f'{cfg.name}: {cfg.symbol} has no deformable RoI pooling whose parts could be shown; set network.roi_pooling to deformable')
+            raise UserError(f'{cfg.name}: {cfg.symbol} has no deformable RoI pooling whose parts could be shown; set '
+                            'network.roi_pooling to deformable')
         shapes = {'data': (1, 3, *self._size()), 'rois': (1, 1, 5)}
         network.infer_shape(shapes)
         network.check_parameter_shapes(*params, shapes, is_train=False)
@@ -51,7 +55,8 @@ class PartNetwork:
         self.predictor = Predictor(wanted, context or mx.cpu(), *params)
 
     def offsets(self, image, boxes):
-        """For boxes (R, 4) x1 y1 x2 y2 in pixels of ``image`` (H, W, 3): offsets (R, 2C, P, P), x and y of each class, and scores (R, C)."""
+        """For boxes (R, 4) x1 y1 x2 y2 in pixels of ``image`` (H, W, 3): offsets (R, 2C, P, P), x and y of each class,
+        and scores (R, C)."""
         network = self.cfg.network
         inputs, scale = network_input(image, *self._size(), network.IMAGE_STRIDE, network.PIXEL_MEANS)
         rois = np.zeros((1, len(boxes), 5), np.float32)

@@ -1,7 +1,7 @@
 """Where deformable convolution samples.
 
-The original's demo drew this too, wrong at image borders: a sample outside the map was dropped from the list before offsets were looked up by
-list position, so the remaining taps of a border cell got their neighbours' offsets.
+The original's demo drew this too, wrong at image borders: a sample outside the map was dropped from the list before
+offsets were looked up by list position, so the remaining taps of a border cell got their neighbours' offsets.
 """
 import cv2
 import numpy as np
@@ -16,10 +16,12 @@ MARGIN = 0.1        # of the image's side, around it: where the taps of border c
 def sample_points(offset, cells, kernel=3, dilate=2, pad=2, group=0):
     """Sampling positions of one deformable convolution of stride 1 (paper eq. 2: p0 + pn + dpn).
 
-    offset (2*G*K*K, H, W), (y, x) per tap; cells (N, 2) integer (y, x) inside the map. Returns (N, K*K, 2) float (y, x) on the map.
+    offset (2*G*K*K, H, W), (y, x) per tap; cells (N, 2) integer (y, x) inside the map. Returns (N, K*K, 2) float (y, x)
+    on the map.
     """
     taps = kernel * kernel
-    grid = np.stack(np.meshgrid(np.arange(kernel), np.arange(kernel), indexing='ij'), -1).reshape(taps, 2) * dilate - pad
+    steps = np.arange(kernel)
+    grid = np.stack(np.meshgrid(steps, steps, indexing='ij'), -1).reshape(taps, 2) * dilate - pad
     learned = offset[group * 2 * taps:(group + 1) * 2 * taps].reshape(taps, 2, *offset.shape[1:])
     moved = learned[:, :, cells[:, 0], cells[:, 1]].transpose(2, 0, 1)
     return cells[:, None, :] + grid[None] + moved
@@ -28,8 +30,9 @@ def sample_points(offset, cells, kernel=3, dilate=2, pad=2, group=0):
 def trace_samples(offsets, cell, kernel=3, dilate=2, pad=2, group=0):
     """Follow one cell back through a stack of deformable convolutions, last layer first.
 
-    offsets: list of (2*G*K*K, H, W); cell (y, x). Between layers a point is rounded to its cell; points outside the map sample nothing and end there.
-    Returns the points (M, 2) float (y, x) that the first layer reads, M <= (K*K)**len(offsets).
+    offsets: list of (2*G*K*K, H, W); cell (y, x). Between layers a point is rounded to its cell; points outside the map
+    sample nothing and end there. Returns the points (M, 2) float (y, x) that the first layer reads, M <=
+    (K*K)**len(offsets).
     """
     cells = np.asarray(cell, dtype=int).reshape(1, 2)
     points = cells.astype(float)
@@ -42,7 +45,8 @@ def trace_samples(offsets, cell, kernel=3, dilate=2, pad=2, group=0):
 
 
 def draw_samples(image, points, cell, map_shape, shortest=420):
-    """Mark the sampled points (M, 2) in red and the cell (y, x) whose response they form in green; both in cells of a map (H, W)."""
+    """Mark the sampled points (M, 2) in red and the cell (y, x) whose response they form in green; both in cells of a
+    map (H, W)."""
     canvas, _ = enlarge(image, shortest)
     radius = max(2, min(canvas.shape[:2]) // 160)
     for point in _pixels(points, canvas.shape, map_shape):
@@ -52,7 +56,8 @@ def draw_samples(image, points, cell, map_shape, shortest=420):
 
 
 def draw_taps(image, regular, moved, cell, map_shape, shortest=300):
-    """The points of a regular grid (M, 2) as blue rings and, unless None, those moved by offsets (N, 2) as red dots, on the image with a margin.
+    """The points of a regular grid (M, 2) as blue rings and, unless None, those moved by offsets (N, 2) as red dots, on
+    the image with a margin.
 
     A line joins each pair where M == N == 9. The cell (y, x) is green. Coordinates in cells of a map (H, W).
     """
@@ -74,7 +79,8 @@ def draw_taps(image, regular, moved, cell, map_shape, shortest=300):
 
 
 def animate(path, image, offsets):
-    """A GIF with a frame for every second cell, as the original showed them: the points that it reads through all ``offsets``, last layer first."""
+    """A GIF with a frame for every second cell, as the original showed them: the points that it reads through all
+    ``offsets``, last layer first."""
     height, width = offsets[0].shape[1:]
     cells = [(y, x) for y in range(1, height, 2) for x in range(1, width, 2)]
     pictures = (draw_samples(image, trace_samples(offsets, cell), cell, (height, width))[:, :, ::-1] for cell in cells)

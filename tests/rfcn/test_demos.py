@@ -8,16 +8,17 @@ from lib.errors import UserError
 from rfcn import deform_conv_demo, deform_psroi_demo, demo
 from tests.rfcn.tiny import SMALL, write_checkpoint, write_photo
 
-NAMES = [('rfcn_coco_demo', 'rfcn_coco', ['symbol=resnet_v1_101_rfcn']), ('rfcn_coco_demo', 'rfcn_dcn_coco', ['symbol=resnet_v1_101_rfcn_dcn']),
+NAMES = [('rfcn_coco_demo', 'rfcn_coco', ['symbol=resnet_v1_101_rfcn']),
+         ('rfcn_coco_demo', 'rfcn_dcn_coco', ['symbol=resnet_v1_101_rfcn_dcn']),
          ('deform_conv_demo', 'deform_conv', []), ('deform_psroi_demo', 'deform_psroi', [])]
 
 
 @pytest.fixture(scope='module')
 def place(tmp_path_factory, repository):
     """A folder with model/ and two photos of one name."""
-    folder = tmp_path_factory.mktemp('demos')
+    folder, cfgs = tmp_path_factory.mktemp('demos'), repository / 'experiments' / 'rfcn' / 'cfgs'
     for cfg, name, changes in NAMES:
-        write_checkpoint(folder / 'model' / f'{name}-0000.params', repository / 'experiments' / 'rfcn' / 'cfgs' / f'{cfg}.yaml', changes)
+        write_checkpoint(folder / 'model' / f'{name}-0000.params', cfgs / f'{cfg}.yaml', changes)
     for part in ('a', 'b'):
         (folder / part).mkdir()
         write_photo(folder / part / 'photo.png')
@@ -53,7 +54,8 @@ def test_deform_conv_demo_draws_twelve_cells_or_an_animation(inside):
 
 
 def test_deform_psroi_demo_draws_the_given_roi(inside):
-    deform_psroi_demo.main(['a/photo.png', 'b/photo.png', '--roi', '10,8,69,55,bird', '--roi', '10,8,69,55', '--out', 'parts', '--set', *SMALL])
+    rois = ['--roi', '10,8,69,55,bird', '--roi', '10,8,69,55']
+    deform_psroi_demo.main(['a/photo.png', 'b/photo.png', *rois, '--out', 'parts', '--set', *SMALL])
     drawn, height = cv2.imread('parts/photo_1.png'), 420
     picture = drawn[-height:]
     # the RoI's left edge at 10 / 80 of the width, half way up; BLUE of lib.visualize.canvas
@@ -64,8 +66,10 @@ def test_deform_psroi_demo_draws_the_given_roi(inside):
 
 
 @pytest.mark.parametrize('rois, sentence', [
-    (['1,2,3'], 'expected X1,Y1,X2,Y2'), (['1,2,3,x'], 'expected X1,Y1,X2,Y2'), (['1,2,90,5'], '0 <= X1 <= X2 < 80 and 0 <= Y1 <= Y2 < 64'),
-    (['5,2,3,5'], '0 <= X1 <= X2 < 80'), (['1,2,3,5,gorilla'], 'class gorilla is unknown; expected 1 to 20 or one of aeroplane'),
+    (['1,2,3'], 'expected X1,Y1,X2,Y2'), (['1,2,3,x'], 'expected X1,Y1,X2,Y2'),
+    (['1,2,90,5'], '0 <= X1 <= X2 < 80 and 0 <= Y1 <= Y2 < 64'),
+    (['5,2,3,5'], '0 <= X1 <= X2 < 80'),
+    (['1,2,3,5,gorilla'], 'class gorilla is unknown; expected 1 to 20 or one of aeroplane'),
     (['1,2,3,5,0'], 'class 0 is unknown'), (['1,2,3,5', '1,2,3,5'], 'expected one for each of the 1 photos, found 2')])
 def test_wrong_rois_are_told(inside, rois, sentence):
     with pytest.raises(UserError, match=sentence):
@@ -73,10 +77,12 @@ def test_wrong_rois_are_told(inside, rois, sentence):
 
 
 @pytest.mark.parametrize('main, arguments, name', [
-    (demo.main, [], 'rfcn_dcn_coco'), (demo.main, ['--rfcn_only'], 'rfcn_coco'), (deform_conv_demo.main, [], 'deform_conv'),
+    (demo.main, [], 'rfcn_dcn_coco'), (demo.main, ['--rfcn_only'], 'rfcn_coco'),
+    (deform_conv_demo.main, [], 'deform_conv'),
     (deform_psroi_demo.main, [], 'deform_psroi')])
 def test_missing_checkpoints_are_told_with_their_place(main, arguments, name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr('lib.detect.ROOT', str(tmp_path))
-    with pytest.raises(UserError, match=rf"model/{name}-0000\.params is missing: it is the authors' released checkpoint; put the file there"):
+    told = rf"model/{name}-0000\.params is missing: it is the authors' released checkpoint; put the file there"
+    with pytest.raises(UserError, match=told):
         main(arguments)

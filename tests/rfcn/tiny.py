@@ -9,7 +9,8 @@ from lib.formats import params as params_file
 from lib.rng import generator
 
 # res5a to res5c exist, as the demos want; 16 channels everywhere, images of about 64 x 80
-SMALL = ['network.units=[1,1,1,3]', 'network.filters=[16,16,16,16]', 'network.rpn_filters=16', 'network.head_filters=16', 'SCALES=[64,80]', 'gpus=',
+SMALL = ['network.units=[1,1,1,3]', 'network.filters=[16,16,16,16]', 'network.rpn_filters=16',
+         'network.head_filters=16', 'SCALES=[64,80]', 'gpus=',
          'TEST.RPN_PRE_NMS_TOP_N=100', 'TEST.RPN_POST_NMS_TOP_N=20', 'TEST.RPN_MIN_SIZE=0']
 
 
@@ -19,7 +20,8 @@ def write_checkpoint(path, cfg_path, changes=()):
     network = symbol_class(cfg)()
     network.get_symbol(cfg, is_train=False)
     network.infer_shape({'data': (1, 3, 64, 80), 'im_info': (1, 3)})
-    arrays = {f'arg:{name}': _filled(name, shape) for name, shape in network.arg_shape_dict.items() if name not in ('data', 'im_info')}
+    arrays = {f'arg:{name}': _filled(name, shape) for name, shape in network.arg_shape_dict.items()
+              if name not in ('data', 'im_info')}
     arrays.update({f'aux:{name}': _filled(name, shape) for name, shape in network.aux_shape_dict.items()})
     os.makedirs(os.path.dirname(path), exist_ok=True)
     params_file.write(str(path), arrays)

@@ -17,12 +17,14 @@ def test_box_covers_inclusive_corners_in_its_class_colour():
 
 def test_boxes_under_the_threshold_are_left_out():
     image = np.zeros((100, 100, 3), np.uint8)
-    drawn = draw_detections(image, np.array([[20, 40, 59, 79]]), np.array([0.2]), np.array([1]), NAMES, threshold=0.3, shortest=100)
+    found = np.array([[20, 40, 59, 79]]), np.array([0.2]), np.array([1])
+    drawn = draw_detections(image, *found, NAMES, threshold=0.3, shortest=100)
     assert drawn.max() == 0
 
 
 def test_small_images_are_enlarged_with_their_boxes():
-    drawn = draw_detections(np.zeros((50, 50, 3), np.uint8), np.array([[10, 20, 29, 39]]), None, np.array([2]), NAMES, shortest=200)
+    image = np.zeros((50, 50, 3), np.uint8)
+    drawn = draw_detections(image, np.array([[10, 20, 29, 39]]), None, np.array([2]), NAMES, shortest=200)
     assert drawn.shape == (200, 200, 3) and drawn[120, 40].tolist() == list(palette(2))
 
 

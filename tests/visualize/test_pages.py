@@ -18,8 +18,9 @@ def found(*rows):
 
 
 def test_verdict_counts_right_class_and_overlap_once():
-    # IoU 1; a second box on the same object is wrong; IoU 0.5 exactly (10 x 10 in 10 x 20) is not above 0.5; a wrong class is wrong
-    assert pages.verdict(found([0, 0, 9, 9, 0.9, 1], [0, 0, 9, 8, 0.8, 1]), TRUTH) == '1 of 2 found, mean IoU 1.00, 1 wrong'
+    twice = found([0, 0, 9, 9, 0.9, 1], [0, 0, 9, 8, 0.8, 1])
+    assert pages.verdict(twice, TRUTH) == '1 of 2 found, mean IoU 1.00, 1 wrong'
+    # 20 x 10 of 20 x 20 is an IoU of 0.5 exactly, which is not above 0.5; then a wrong class
     assert pages.verdict(found([20, 20, 39, 29, 0.9, 2]), TRUTH) == '0 of 2 found, 1 wrong'
     assert pages.verdict(found([20, 20, 39, 39, 0.9, 1]), TRUTH) == '0 of 2 found, 1 wrong'
     assert pages.verdict(found([20, 20, 39, 34, 0.9, 2], [0, 0, 9, 9, 0.6, 1]), TRUTH) == '2 of 2 found, mean IoU 0.88'
@@ -29,17 +30,19 @@ def test_verdict_counts_right_class_and_overlap_once():
 def test_detections_page_holds_any_number_of_images():
     image, names = np.zeros((40, 40, 3), np.uint8), ('__background__', 'cat', 'dog')
     for count in (1, 3):
-        page = pages.detections_page([image] * count, [TRUTH] * count, {'net': [found([0, 0, 9, 9, 0.9, 1])] * count}, names, 0.5, 'all.')
+        columns = {'net': [found([0, 0, 9, 9, 0.9, 1])] * count}
+        page = pages.detections_page([image] * count, [TRUTH] * count, columns, names, 0.5, 'all.')
         assert page.dtype == np.uint8 and (page[:20] == 255).all()
 
 
 def test_label_keeps_off_its_box_other_boxes_and_labels():
     extent, shape = (30, 10), (100, 100, 3)
     box, above = (20, 20, 60, 60), (20, 5, 60, 19)
-    assert label_corner(box, extent, shape, [box], []) == (20, 10)                             # above the box
-    assert label_corner(box, extent, shape, [box, above], []) == (20, 60)                      # below: above is another object
-    assert label_corner(box, extent, shape, [box, above], [(20, 60, 50, 70)]) == (60, 20)      # below is taken, too: beside
-    assert label_corner((0, 0, 100, 100), extent, shape, [(0, 0, 100, 100)], []) == (0, 0)     # no room outside
+    whole = (0, 0, 100, 100)
+    assert label_corner(box, extent, shape, [box], []) == (20, 10)                              # above the box
+    assert label_corner(box, extent, shape, [box, above], []) == (20, 60)                       # above is taken: below
+    assert label_corner(box, extent, shape, [box, above], [(20, 60, 60, 70)]) == (60, 20)       # below, too: beside
+    assert label_corner(whole, extent, shape, [whole], []) == (0, 0)                            # no room outside
 
 
 def test_text_is_broken_between_words():
@@ -58,7 +61,8 @@ def test_coloured_parts_show_the_surroundings_and_grey_beyond_the_image():
 def test_deformable_layers_are_found_with_their_numbers():
     data = mx.sym.Variable('data')
     offset = mx.sym.Convolution(data, kernel=(3, 3), pad=(1, 1), num_filter=36, name='where')
-    net = mx.sym.contrib.DeformableConvolution(data, offset, kernel=(3, 3), pad=(2, 2), dilate=(2, 2), num_filter=4, num_deformable_group=2, name='deform')
+    net = mx.sym.contrib.DeformableConvolution(data, offset, kernel=(3, 3), pad=(2, 2), dilate=(2, 2), num_filter=4,
+                                               num_deformable_group=2, name='deform')
     assert deformable_layers(mx.sym.Activation(net, act_type='relu')) == [('deform', 'where_output', 3, 2, 2, 2)]
 
 

@@ -22,7 +22,8 @@ def test_eq2_offset_of_one_tap_is_y_then_x():
 
 
 def test_border_cell_keeps_each_tap_its_own_offset():
-    """At the corner 5 of 9 taps fall outside; the 4 that remain must use the offsets of their own taps, not of the first 4."""
+    """At the corner 5 of 9 taps fall outside; the 4 that remain must use the offsets of their own taps, not of the
+    first 4."""
     offset = np.zeros((18, 9, 9))
     offset[2 * np.arange(9)] = np.arange(9)[:, None, None] / 100
     points = trace_samples([offset, offset], (0, 0))
