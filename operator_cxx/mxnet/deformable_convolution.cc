@@ -162,7 +162,6 @@ class ConvProperty : public Property<ConvParam, Self> {
     expect_pair("pad", param.pad, 0);
     if (param.layout.has_value() && param.layout.value() != kNCHW) refuse(Self::name(), "layout must be NCHW");
     expect_divisible("num_filter", param.num_filter, "num_group", param.num_group);
-    expect_divisible("num_filter", param.num_filter, "num_deformable_group", param.num_deformable_group);
   }
 
   Names ListArguments() const override {
