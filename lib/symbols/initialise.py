@@ -4,17 +4,19 @@ import numpy as np
 
 from lib.rng import generator
 
+# batch norm that is frozen cannot calm a backbone without a pretrained model: divide by the pixels' deviation, damp the 33 sums
+_FROZEN = {'bn_conv1_moving_var': 60 ** 2, 'branch2c_gamma': 0.2}
 _CONSTANTS = {'gamma': 1, 'beta': 0, 'moving_mean': 0, 'moving_var': 1, 'bias': 0}
 
 
-def initial_value(name, shape, seed, new_layers):
+def initial_value(name, shape, seed, new_layers, frozen=False):
     """float32 array of ``shape`` for the parameter ``name``.
 
     Layers that no ImageNet model has (names beginning with one of ``new_layers``): N(0, 0.01); offsets: zero, so that a
     deformable layer starts as the plain one; other weights: N(0, 2 / fan in) (He et al., ICCV 2015, eq. 10).
     """
-    for ending, value in _CONSTANTS.items():
-        if name.endswith('_' + ending):
+    for ending, value in [*(_FROZEN.items() if frozen else ()), *_CONSTANTS.items()]:
+        if name.endswith(ending):
             return np.full(shape, value, dtype=np.float32)
     if 'offset' in name:
         return np.zeros(shape, dtype=np.float32)
@@ -22,8 +24,9 @@ def initial_value(name, shape, seed, new_layers):
     return (generator(seed, 'initial value', name).standard_normal(shape) * deviation).astype(np.float32)
 
 
-def initialise_missing(params, shapes, seed, new_layers, backbone=False):
-    """Add to ``params`` the new and offset layers of ``shapes`` (name -> shape) it lacks; with ``backbone``, all."""
+def initialise_missing(params, shapes, seed, new_layers, backbone=False, frozen=False):
+    """Add to ``params`` the new and offset layers of ``shapes`` (name -> shape) it lacks; with ``backbone``, all
+    (``frozen``: its batch norm is)."""
     for name, shape in shapes.items():
         if name not in params and (backbone or 'offset' in name or name.startswith(new_layers)):
-            params[name] = mx.nd.array(initial_value(name, shape, seed, new_layers))
+            params[name] = mx.nd.array(initial_value(name, shape, seed, new_layers, frozen))

@@ -60,9 +60,9 @@ class RFCN(Network):
         """After infer_shape: first values of the layers that a pretrained model lacks; without a model, of all."""
         inputs = input_names(self.arg_shape_dict)
         shapes = {name: shape for name, shape in self.arg_shape_dict.items() if name not in inputs}
-        scratch = not cfg.network.pretrained
-        initialise_missing(arg_params, shapes, cfg.TRAIN.seed, NEW_LAYERS, scratch)
-        initialise_missing(aux_params, self.aux_shape_dict, cfg.TRAIN.seed, NEW_LAYERS, scratch)
+        how = (cfg.TRAIN.seed, NEW_LAYERS, not cfg.network.pretrained, not cfg.network.train_bn)
+        initialise_missing(arg_params, shapes, *how)
+        initialise_missing(aux_params, self.aux_shape_dict, *how)
 
     def _train_outputs(self, cfg):
         stages, _ = self._backbone(cfg)
