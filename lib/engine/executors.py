@@ -5,6 +5,7 @@ import mxnet as mx
 import numpy as np
 
 from lib.engine.pack import Layout, Pack
+from lib.engine.quiet import without_noise
 
 
 class DeviceExecutors:
@@ -57,8 +58,9 @@ class DeviceExecutors:
         args = dict(self.params, **{name: mx.nd.zeros(shape, self.context) for name, shape in shapes.items()})
         grads = self.grads.views
         requests = {name: 'write' if name in grads else 'null' for name in args}
-        executor = self.symbol.bind(self.context, args, args_grad=grads, grad_req=requests, aux_states=self.aux,
-                                    shared_exec=self._largest)
+        with without_noise():
+            executor = self.symbol.bind(self.context, args, args_grad=grads, grad_req=requests, aux_states=self.aux,
+                                        shared_exec=self._largest)
         size = sum(int(np.prod(shape)) for shape in shapes.values())
         if size > self._largest_size:
             # later, smaller ones live in the memory of the largest
