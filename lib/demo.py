@@ -20,7 +20,7 @@ Trial = collections.namedtuple('Trial', 'network cfg params all_boxes scores sec
 Trial.__doc__ = """A tested network: params (arg_params, aux_params), all_boxes[class][image] (k, 5), the evaluator's
 scores, seconds for all images."""
 
-SHORT_TRAINING = 3000       # iterations: under 15 minutes on two cores for the slower network
+SHORT_TRAINING = 4000       # iterations: under 15 minutes on two cores for the slower network
 SCORED = 1e-3               # smallest score that counts in the evaluation, as in testing
 
 

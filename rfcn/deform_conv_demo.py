@@ -3,11 +3,9 @@ import argparse
 import os
 import sys
 
-import cv2
-
 from lib.cli import guarded
 from lib.detect import demo_config, in_model, photo_arguments, print_written, read_photos, stems
-from lib.visualize.canvas import page, save, sheet
+from lib.visualize.canvas import page, save, sheet, shrink
 from lib.visualize.sampling import animate, draw_samples, spread_cells, trace_samples
 
 CFG = 'experiments/rfcn/cfgs/deform_conv_demo.yaml'
@@ -38,10 +36,9 @@ def main(argv=None):
         offsets = [outputs[f'{layer}_branch2b_offset_output'][0] for layer in LAYERS]
         path = os.path.join(args.out, stem)
         if args.animate:
-            small = cv2.resize(image, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
-            written.append(animate(path + '.gif', small, offsets))
+            written.append(animate(path + '.gif', shrink(image, 640), offsets))
         else:
-            written.append(save(path + '.png', picture(image, offsets)))
+            written.append(save(path + '.png', picture(shrink(image, 640), offsets)))
     print_written(written)
 
 

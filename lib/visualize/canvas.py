@@ -39,6 +39,12 @@ def enlarge(image, shortest=420):
     return cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC), factor
 
 
+def shrink(image, longest):
+    """Scale an image (H, W, 3) down so that its long side has at most ``longest`` pixels."""
+    factor = min(1.0, longest / max(image.shape[:2]))
+    return image if factor == 1.0 else cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+
+
 def text_size(text, size, bold=False):
     """(width, height) in pixels of the box that :func:`write_text` fills for one line."""
     return int(np.ceil(font(size, bold).getlength(text))) + 8, int(size * 1.35) + 3

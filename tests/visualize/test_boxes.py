@@ -3,7 +3,7 @@ import cv2
 import numpy as np
 
 from lib.visualize.boxes import draw_detections
-from lib.visualize.canvas import palette, save, sheet
+from lib.visualize.canvas import palette, save, sheet, shrink
 
 NAMES = ('__background__', 'cat', 'dog')
 
@@ -38,3 +38,8 @@ def test_sheet_and_save_round_trip(tmp_path):
     assert page.dtype == np.uint8 and page.shape[1] == 2 * 70 + 10
     path = save(str(tmp_path / 'deep' / 'page.png'), page)
     assert np.array_equal(cv2.imread(path), page)
+
+
+def test_large_images_shrink_and_small_ones_stay():
+    assert shrink(np.zeros((300, 1200, 3), np.uint8), 400).shape == (100, 400, 3)
+    assert shrink(np.zeros((30, 120, 3), np.uint8), 400).shape == (30, 120, 3)
