@@ -2,9 +2,9 @@
 from lib.errors import UserError
 
 
-def check(cfg, source):
-    """Raise UserError for the first contradiction; ``source`` names the file."""
-    for rule in (_anchors, _normalisation, _depth, _classes, _gpus):
+def check(cfg, rules, source):
+    """Raise UserError for the first contradiction that ``rules`` find; ``source`` names the file."""
+    for rule in rules:
         problem = rule(cfg)
         if problem:
             raise UserError(f'{source}: {problem}')
@@ -38,6 +38,19 @@ def _classes(cfg):
                 f'{len(set(names) - {"__background__"})} different classes besides the background.')
 
 
+def _labels(cfg):
+    names, count = cfg.dataset.CLASSES, cfg.dataset.NUM_CLASSES
+    if not 2 <= count <= 255:
+        return f'dataset.NUM_CLASSES is {count}; expected 2 to 255, as label 255 means "ignore".'
+    if names is not None and len(set(names)) != count:
+        return f'dataset.NUM_CLASSES is {count}, but dataset.CLASSES names {len(set(names))} different classes.'
+
+
 def _gpus(cfg):
     if not all(part.strip().isdigit() for part in cfg.gpus.split(',') if cfg.gpus.strip()):
         return f'gpus is "{cfg.gpus}"; expected numbers separated by commas, such as "0,1", or nothing for the CPU.'
+
+
+_ALL = (_depth, _gpus)
+DETECTION = (_anchors, _normalisation, _classes, *_ALL)
+SEGMENTATION = (_labels, *_ALL)

@@ -3,11 +3,17 @@ import collections
 import difflib
 import importlib
 
-from lib.config import detection
+from lib.config import checks, detection, segmentation
 from lib.errors import UserError
 
-# a family's package and the schema of its configuration
-SCHEMAS = {'rfcn': detection.SCHEMA}
+Family = collections.namedtuple('Family', 'schema rules')
+
+# keys of a family's configuration, and what must hold between their values
+FAMILIES = {
+    'rfcn': Family(detection.SCHEMA, checks.DETECTION),
+    'faster_rcnn': Family(detection.SCHEMA, checks.DETECTION),
+    'deeplab': Family(segmentation.SCHEMA, checks.SEGMENTATION),
+}
 
 Entry = collections.namedtuple('Entry', 'family module')
 
@@ -19,6 +25,8 @@ SYMBOLS = {
     'deform_psroi_demo': Entry('rfcn', 'rfcn.symbols.deform_psroi_demo'),
     'rfcn_demo': Entry('rfcn', 'rfcn.symbols.rfcn_demo'),
     'resnet_v1_101_convnew3': Entry('rfcn', 'rfcn.symbols.rfcn_demo'),
+    'resnet_v1_101_rcnn': Entry('faster_rcnn', 'faster_rcnn.symbols.resnet_v1_101_rcnn'),
+    'resnet_v1_101_rcnn_dcn': Entry('faster_rcnn', 'faster_rcnn.symbols.resnet_v1_101_rcnn_dcn'),
 }
 
 

@@ -6,7 +6,7 @@ import yaml
 from easydict import EasyDict
 
 from lib.config.checks import check
-from lib.config.families import SCHEMAS, lookup, nearest
+from lib.config.families import FAMILIES, lookup, nearest
 from lib.errors import UserError
 
 
@@ -21,16 +21,16 @@ def load_config(path, overrides=()):
         _override(given, text)
     if 'symbol' not in given:
         raise UserError(f'{path}: the key "symbol" is missing; it names the network.')
-    schema = SCHEMAS[lookup(given['symbol'], path).family]
-    cfg = _merge(schema, given, path)
+    family = FAMILIES[lookup(given['symbol'], path).family]
+    cfg = _merge(family.schema, given, path)
     cfg.name = os.path.basename(path).split('.')[0]
-    check(cfg, path)
+    check(cfg, family.rules, path)
     return cfg
 
 
 def difference_from_default(cfg):
     """{'TRAIN.lr': 0.0005, ...}: the keys whose values are not the family's defaults, in plain types."""
-    default = _flat(_merge(SCHEMAS[lookup(cfg.symbol).family], {}, 'default'))
+    default = _flat(_merge(FAMILIES[lookup(cfg.symbol).family].schema, {}, 'default'))
     return {key: value for key, value in _flat(cfg).items() if key not in default or default[key] != value}
 
 

@@ -8,12 +8,6 @@ import functools
 import mxnet as mx
 
 
-def rfcn_features(res5, filters=1024):
-    """conv_new_1 (B, filters, h, w), which learns three times as fast, and its relu."""
-    x = mx.sym.Convolution(res5, kernel=(1, 1), num_filter=filters, lr_mult=3.0, name='conv_new_1')
-    return mx.sym.Activation(x, act_type='relu', name='relu1')
-
-
 def rfcn_head(features, rois, classes, reg_classes, parts=7, spatial_scale=1.0 / 16, pooling='integer'):
     """Scores (R, C), box deltas (R, 4K) and class offsets (R, 2C, P, P), or None, at ``rois`` (R, 5) in pixels.
 

@@ -4,7 +4,7 @@ import yaml
 
 from lib.config import load_config
 
-# values that all seven files share
+# values that the files of detection share
 COMMON = {
     'MXNET_VERSION': 'mxnet', 'CLASS_AGNOSTIC': True, 'SCALES': [600, 1000], 'default.kvstore': 'device',
     'network.pretrained': './model/pretrained_model/resnet_v1_101', 'network.pretrained_epoch': 0,
@@ -38,26 +38,41 @@ COCO = {'dataset.dataset': 'coco', 'dataset.NUM_CLASSES': 81, 'dataset.dataset_p
         'TEST.test_epoch': 8, 'TEST.max_per_image': 100}
 KEYS = ('output_path', 'symbol', 'gpus', 'default.frequent', 'dataset.proposal', 'TRAIN.warmup', 'TRAIN.begin_epoch',
         'TRAIN.end_epoch', 'TRAIN.model_prefix', 'TRAIN.RESUME', 'TRAIN.END2END', 'TEST.HAS_RPN')
+# where a family differs from R-FCN
+FAMILIES = {
+    'rfcn': {},
+    'faster_rcnn': {'CLASS_AGNOSTIC': False, 'TRAIN.ENABLE_OHEM': False, 'TRAIN.BATCH_ROIS': 128,
+                    'TRAIN.BG_THRESH_LO': 0.1},
+}
 GPUS4, GPUS8 = '0,1,2,3', '0,1,2,3,4,5,6,7'
 FILES = {
-    'deform_conv_demo': (VOC, (
+    'deform_conv_demo': ('rfcn', VOC, (
         './output/rfcn', 'deform_conv_demo', '0', 100, 'rpn', True, 0, 8, 'rfcn_voc', False, True, True)),
-    'deform_psroi_demo': (VOC, (
+    'deform_psroi_demo': ('rfcn', VOC, (
         './output/rfcn', 'deform_psroi_demo', '0', 100, 'selective_search', True, 0, 8, 'rfcn_voc', False, False,
         False)),
-    'resnet_v1_101_coco_trainval_rfcn_dcn_end2end_ohem': (COCO, (
+    'resnet_v1_101_coco_trainval_rfcn_dcn_end2end_ohem': ('rfcn', COCO, (
         './output/rfcn_dcn/coco', 'resnet_v1_101_rfcn_dcn', GPUS8, 100, 'rpn', True, 0, 8, 'rfcn_dcn_coco', False, True,
         True)),
-    'resnet_v1_101_coco_trainval_rfcn_end2end_ohem': (COCO, (
+    'resnet_v1_101_coco_trainval_rfcn_end2end_ohem': ('rfcn', COCO, (
         './output/rfcn/coco', 'resnet_v1_101_rfcn', GPUS8, 100, 'rpn', True, 0, 8, 'rfcn_coco', False, True, True)),
-    'resnet_v1_101_voc0712_rfcn_dcn_end2end_ohem': (VOC, (
+    'resnet_v1_101_voc0712_rfcn_dcn_end2end_ohem': ('rfcn', VOC, (
         './output/rfcn_dcn/voc', 'resnet_v1_101_rfcn_dcn', GPUS4, 100, 'rpn', True, 0, 7, 'rfcn_voc', False, True,
         True)),
-    'resnet_v1_101_voc0712_rfcn_end2end_ohem': (VOC, (
+    'resnet_v1_101_voc0712_rfcn_end2end_ohem': ('rfcn', VOC, (
         './output/rfcn/voc', 'resnet_v1_101_rfcn', GPUS4, 100, 'rpn', True, 0, 7, 'rfcn_voc', False, True, True)),
-    'rfcn_coco_demo': (COCO, (
+    'rfcn_coco_demo': ('rfcn', COCO, (
         './output/rfcn', 'resnet_v1_101_rfcn', '0', 20, 'rpn', False, 5, 8, 'e2e', True, True, True)),
 }
+for _dcn in ('', '_dcn'):
+    FILES.update({
+        f'resnet_v1_101_coco_trainval_rcnn{_dcn}_end2end': ('faster_rcnn', COCO, (
+            './output/rcnn/coco', f'resnet_v1_101_rcnn{_dcn}', GPUS4, 100, 'rpn', True, 0, 8, 'rcnn_coco', False, True,
+            True)),
+        f'resnet_v1_101_voc0712_rcnn{_dcn}_end2end': ('faster_rcnn', VOC, (
+            './output/rcnn/voc', f'resnet_v1_101_rcnn{_dcn}', GPUS4, 100, 'rpn', True, 0, 7, 'rcnn_voc', False, True,
+            True)),
+    })
 
 
 def flat(mapping, prefix=''):
@@ -68,28 +83,29 @@ def flat(mapping, prefix=''):
 
 
 @pytest.fixture
-def folder(repository):
-    return repository / 'experiments' / 'rfcn' / 'cfgs'
+def path(repository):
+    """A function: stem of a YAML file -> its path."""
+    return lambda stem: repository / 'experiments' / FILES[stem][0] / 'cfgs' / f'{stem}.yaml'
 
 
 @pytest.mark.parametrize('stem', FILES)
-def test_values_are_the_originals(stem, folder):
-    given = flat(yaml.safe_load((folder / f'{stem}.yaml').read_text()))
+def test_values_are_the_originals(stem, path):
+    given = flat(yaml.safe_load(path(stem).read_text()))
     assert sorted(given.pop('network.FIXED_PARAMS_SHARED')) == SHARED
-    dataset, own = FILES[stem]
-    assert given == {**COMMON, **dataset, **dict(zip(KEYS, own))}
+    family, dataset, own = FILES[stem]
+    assert given == {**COMMON, **FAMILIES[family], **dataset, **dict(zip(KEYS, own))}
 
 
 @pytest.mark.parametrize('stem', FILES)
-def test_loading_keeps_every_value(stem, folder):
-    given = flat(yaml.safe_load((folder / f'{stem}.yaml').read_text()))
-    loaded = flat(load_config(str(folder / f'{stem}.yaml')))
-    assert loaded.pop('SCALES') == [(600, 1000)] and given.pop('SCALES') == [600, 1000]
+def test_loading_keeps_every_value(stem, path):
+    given = flat(yaml.safe_load(path(stem).read_text()))
+    loaded = flat(load_config(str(path(stem))))
+    assert loaded.pop('SCALES') == [tuple(given.pop('SCALES'))]
     assert {key: getattr(loaded[key], 'tolist', lambda: loaded[key])() for key in given} == given
     assert loaded['name'] == stem
 
 
-def test_every_file_of_the_folder_loads(folder):
-    stems = {path.stem for path in folder.glob('*.yaml')}
-    assert set(FILES) <= stems
-    assert {load_config(str(folder / f'{stem}.yaml')).name for stem in stems} == stems
+def test_every_file_loads(repository):
+    stems = {path.stem: path for path in repository.glob('experiments/*/cfgs/*.yaml')}
+    assert set(FILES) <= set(stems)
+    assert all(load_config(str(path)).name == stem for stem, path in stems.items())

@@ -3,6 +3,8 @@ import pytest
 
 VOC = 'resnet_v1_101_voc0712_rfcn_end2end_ohem'
 VOC_DCN = 'resnet_v1_101_voc0712_rfcn_dcn_end2end_ohem'
+FASTER = 'resnet_v1_101_voc0712_rcnn_end2end'
+FASTER_DCN = 'resnet_v1_101_voc0712_rcnn_dcn_end2end'
 
 # a network of five blocks that builds and runs in a moment, trained from scratch
 SMALL = ('network.units=[1,1,2,1]', 'network.filters=[8,8,16,16]', 'network.rpn_filters=16', 'network.head_filters=16',
@@ -11,11 +13,12 @@ SMALL = ('network.units=[1,1,2,1]', 'network.filters=[8,8,16,16]', 'network.rpn_
 
 @pytest.fixture(scope='session')
 def network(operators, repository):
-    """A function: YAML stem, overrides, is_train -> (cfg, symbol object with its graph)."""
+    """A function: YAML stem of any family, overrides, is_train -> (cfg, symbol object with its graph)."""
     from lib.config import load_config, symbol_class
 
     def build(stem, overrides=(), is_train=True, part=''):
-        cfg = load_config(str(repository / 'experiments' / 'rfcn' / 'cfgs' / (stem + '.yaml')), overrides)
+        path, = repository.glob(f'experiments/*/cfgs/{stem}.yaml')
+        cfg = load_config(str(path), overrides)
         made = symbol_class(cfg)()
         getattr(made, 'get_symbol' + part)(cfg, is_train)
         return cfg, made

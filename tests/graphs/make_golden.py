@@ -1,6 +1,6 @@
-"""Writes golden_rfcn.json.gz from the JSON descriptions of the original's graphs:
+"""Writes golden_<family>.json.gz from the JSON descriptions of the original's graphs:
 
-    python -m tests.graphs.make_golden FOLDER
+    python -m tests.graphs.make_golden FOLDER FAMILY...
 
 FOLDER holds one file for each YAML file, mode and sub-graph (rfcn__<yaml>__<train|test>.json, alt__rfcn__...): every
 node with name, operator, attributes, inputs and output shapes, as MXNet 1.9.1 reports them for the original's symbol
@@ -13,13 +13,13 @@ import sys
 from pathlib import Path
 
 from lib.files import atomic_write
-from tests.graphs.normal_form import GOLDEN, from_description
+from tests.graphs.normal_form import from_description, golden_file
 
 
-def collect(folder):
-    """The content of the golden file."""
+def collect(folder, family):
+    """The content of a family's golden file."""
     records, graphs, places = [], {}, {}
-    for path in sorted(Path(folder).glob('*rfcn__*.json')):
+    for path in sorted([*Path(folder).glob(f'{family}__*.json'), *Path(folder).glob(f'alt__{family}__*.json')]):
         description = json.loads(path.read_text())
         indices = []
         for record in from_description(description):
@@ -55,15 +55,16 @@ def _runs(indices):
     return runs
 
 
-def main(folder):
-    """Write the golden file."""
-    text = json.dumps(collect(folder), separators=(',', ':')).encode()
-    buffer = io.BytesIO()
-    with gzip.GzipFile(fileobj=buffer, mode='wb', mtime=0) as stream:   # no time stamp: same input, same file
-        stream.write(text)
-    with atomic_write(str(GOLDEN)) as stream:
-        stream.write(buffer.getvalue())
+def main(folder, *families):
+    """Write the golden files."""
+    for family in families:
+        text = json.dumps(collect(folder, family), separators=(',', ':')).encode()
+        buffer = io.BytesIO()
+        with gzip.GzipFile(fileobj=buffer, mode='wb', mtime=0) as stream:   # no time stamp: same input, same file
+            stream.write(text)
+        with atomic_write(str(golden_file(family))) as stream:
+            stream.write(buffer.getvalue())
 
 
 if __name__ == '__main__':
-    main(sys.argv[1])
+    main(*sys.argv[1:])

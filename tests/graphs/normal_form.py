@@ -7,7 +7,7 @@ import gzip
 import json
 from pathlib import Path
 
-GOLDEN = Path(__file__).with_name('golden_rfcn.json.gz')
+FOLDER = Path(__file__).parent
 
 # The original pickles its whole configuration into proposal_target; here these plain attributes take its place.
 INSTEAD_OF_CFG = ('fg_thresh', 'bg_thresh_hi', 'bg_thresh_lo', 'bbox_means', 'bbox_stds', 'bbox_weights')
@@ -65,14 +65,22 @@ def first_difference(found, expected):
     return None
 
 
+def golden_file(family):
+    """Path of the file that holds the original's graphs of a family."""
+    return FOLDER / f'golden_{family}.json.gz'
+
+
 def read_golden():
-    """{graph: {yaml, symbol, part, mode, outputs, input_shapes, params, macs, records}} of the checked-in file."""
-    with gzip.open(GOLDEN, 'rt', encoding='utf-8') as stream:
-        content = json.load(stream)
-    for graph in content['graphs'].values():
-        graph['records'] = [content['records'][index] for start, count in graph.pop('runs')
-                            for index in range(start, start + count)]
-    return content['graphs']
+    """{graph: {family, yaml, symbol, part, mode, outputs, input_shapes, params, macs, records}} of all families."""
+    found = {}
+    for path in sorted(FOLDER.glob('golden_*.json.gz')):
+        with gzip.open(path, 'rt', encoding='utf-8') as stream:
+            content = json.load(stream)
+        for name, graph in content['graphs'].items():
+            graph['records'] = [content['records'][index] for start, count in graph.pop('runs')
+                                for index in range(start, start + count)]
+            found[name] = {'family': path.name[len('golden_'):-len('.json.gz')], **graph}
+    return found
 
 
 def _labels(names):

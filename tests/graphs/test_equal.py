@@ -1,4 +1,4 @@
-"""Every R-FCN graph is the original's, node by node."""
+"""Every graph is the original's, node by node."""
 import ast
 import json
 from pathlib import Path
@@ -13,22 +13,22 @@ DESCRIPTIONS = Path(__file__).resolve().parents[3] / 'shared' / 'spec' / 'symbol
 
 
 @pytest.fixture(scope='module')
-def build(operators, repository):
-    """A function: entry of the golden file -> symbol."""
-    from lib.config import load_config, symbol_class
-
+def build(network):
+    """A function: entry of the golden files -> symbol."""
     def build(graph):
-        cfg = load_config(str(repository / 'experiments' / 'rfcn' / 'cfgs' / (graph['yaml'] + '.yaml')))
-        cfg.symbol = graph['symbol']
-        network = symbol_class(cfg)()
-        return getattr(network, '_'.join(filter(None, ('get_symbol', graph['part']))))(cfg, graph['mode'] == 'train')
+        part = graph['part'] and '_' + graph['part']
+        return network(graph['yaml'], [f'symbol={graph["symbol"]}'], graph['mode'] == 'train', part)[1].sym
     return build
 
 
-def test_the_golden_file_holds_every_rfcn_graph():
+@pytest.mark.parametrize('family, graphs', [
     # seven YAML files, the unused demo symbol, two sub-graphs of alternate training for two networks; train and test
-    assert len(GOLDEN) == 2 * (7 + 1) + 2 * 2 * 2
-    assert sum(graph['mode'] == 'train' for graph in GOLDEN.values()) == 12
+    ('rfcn', 2 * (7 + 1) + 2 * 2 * 2),
+    # four YAML files, two sub-graphs for two networks
+    ('faster_rcnn', 2 * 4 + 2 * 2 * 2)])
+def test_the_golden_files_hold_every_graph(family, graphs):
+    modes = [graph['mode'] for graph in GOLDEN.values() if graph['family'] == family]
+    assert (modes.count('train'), modes.count('test')) == (graphs / 2, graphs / 2)
 
 
 @pytest.mark.parametrize('name', GOLDEN)
@@ -63,6 +63,7 @@ def test_a_difference_is_told_by_node_and_attribute():
 def test_the_golden_file_says_what_the_descriptions_say(name):
     description = json.loads((DESCRIPTIONS / f'{name}.json').read_text())
     graph = dict(GOLDEN[name])
+    graph.pop('family')
     assert first_difference(graph.pop('records'), from_description(description)) is None
     assert graph == summary(name, description)
 

@@ -18,7 +18,9 @@ pytestmark = pytest.mark.skipif(not REFERENCE.is_dir(), reason='the outputs of t
 @pytest.mark.parametrize('case', [
     'rfcn__deform_conv_demo__seed0', 'rfcn__deform_psroi_demo__seed0',
     'rfcn__resnet_v1_101_voc0712_rfcn_dcn_end2end_ohem__seed0__post200',
-    'rfcn__resnet_v1_101_voc0712_rfcn_end2end_ohem__seed0'])
+    'rfcn__resnet_v1_101_voc0712_rfcn_end2end_ohem__seed0',
+    'faster_rcnn__resnet_v1_101_voc0712_rcnn_dcn_end2end__seed0__post200',
+    pytest.param('faster_rcnn__resnet_v1_101_voc0712_rcnn_end2end__seed0', marks=pytest.mark.full)])
 def test_outputs_equal_the_original(case, network):
     from tests.graphs.runs import pictured, run
     reference = np.load(REFERENCE / f'{case}.npz')
@@ -35,6 +37,31 @@ def test_outputs_equal_the_original(case, network):
     for name, found in outputs.items():     # the demos' offsets, in cells or in parts of the RoI
         rows = count if name == 'rfcn_cls_offset_output' else None
         compare(found[:rows], reference['out_' + name][:rows], 1e-3)
+
+
+SAMPLES = ('rois_output', 'label', 'bbox_target', 'bbox_weight')
+
+
+@pytest.mark.full
+@pytest.mark.parametrize('case', ['faster_rcnn__resnet_v1_101_voc0712_rcnn_dcn_end2end__seed0'])
+def test_training_on_the_originals_samples(case, network, monkeypatch):
+    """Random samples differ, so the losses start from those of the original."""
+    import mxnet as mx
+
+    from lib.networks import detector
+    from tests.graphs.filling import picture
+    from tests.graphs.runs import run
+    reference = np.load(REFERENCE / f'train__{case}.npz')
+    meta = json.loads(str(reference['meta']))
+    inputs = [mx.sym.Variable('given_' + name) for name in SAMPLES]
+    monkeypatch.setattr(detector, 'proposal_target', lambda *args: inputs)
+    _, made = network(meta['yaml'])
+    arguments = made.sym.list_arguments()
+    given = {name[3:]: reference[name] for name in reference.files if name[3:] in arguments}
+    given.update({'given_' + name: reference['cust_custom0_' + name] for name in SAMPLES})
+    found, gradients = run(made, {'data': picture(224, 320), **given}, gradients=True)
+    same_gradients(reference, gradients)
+    same_metrics(reference, found, meta['metrics'])
 
 
 @pytest.fixture(scope='module')
@@ -75,6 +102,15 @@ def test_targets_and_hard_examples_equal_the_original(training):
 
 def test_gradients_equal_the_original(training):
     reference, (_, gradients) = training
+    same_gradients(reference, gradients)
+
+
+def test_metrics_of_the_training_outputs_equal_the_original(training):
+    reference, (found, _) = training
+    same_metrics(reference, found, json.loads(str(reference['meta']))['metrics'])
+
+
+def same_gradients(reference, gradients):
     names = [str(name) for name in reference['grad_names']]
     assert set(names) == set(gradients)
     norms = np.array([np.sqrt((gradients[name].astype(np.float64) ** 2).sum()) for name in names])
@@ -83,9 +119,7 @@ def test_gradients_equal_the_original(training):
     np.testing.assert_allclose(largest, reference['grad_absmax'], rtol=1e-2)
 
 
-def test_metrics_of_the_training_outputs_equal_the_original(training):
-    reference, (found, _) = training
-    metrics = json.loads(str(reference['meta']))['metrics']
+def same_metrics(reference, found, metrics):
     label = found['blockgrad0_output'].ravel()
     probability = found['cls_prob_reshape_output'].reshape(len(label), -1)
     kept = label >= 0

@@ -1,4 +1,4 @@
-"""Parameters and multiply-adds of every R-FCN graph, against those of the original's graphs."""
+"""Parameters and multiply-adds of every graph, against those of the original's graphs."""
 import pytest
 
 from tests.graphs.macs import multiply_adds, parameters
@@ -7,6 +7,8 @@ from tests.graphs.normal_form import read_golden
 GOLDEN = read_golden()
 PREFIX = 'rfcn__resnet_v1_101_'
 ALT = 'alt__' + PREFIX
+FASTER = 'faster_rcnn__resnet_v1_101_'
+FASTER_ALT = 'alt__' + FASTER
 # test mode at 600 x 1000: parameters (millions) in all, of backbone, offset layers, heads; multiply-adds (G) likewise
 TABLE = {
     ALT + 'voc0712_rfcn_dcn_end2end_ohem__rfcn': (49.260, 42.500, 3.205, 3.555, 135.00, 118.82, 7.67, 8.50),
@@ -21,6 +23,14 @@ TABLE = {
     PREFIX + 'voc0712_rfcn_end2end_ohem': (50.802, 42.500, 0.000, 8.302, 138.69, 118.82, 0.00, 19.87),
     'rfcn__rfcn_coco_demo__rfcn_demo': (53.824, 42.500, 0.000, 11.324, 145.92, 118.82, 0.00, 27.10),
     'rfcn__rfcn_coco_demo': (53.824, 42.500, 0.000, 11.324, 145.92, 118.82, 0.00, 27.10),
+    FASTER_ALT + 'voc0712_rcnn_dcn_end2end__rcnn': (59.253, 42.500, 2.225, 14.528, 127.03, 118.82, 2.75, 5.46),
+    FASTER_ALT + 'voc0712_rcnn_dcn_end2end__rpn': (32.282, 27.535, 0.000, 4.747, 94.41, 83.05, 0.00, 11.36),
+    FASTER_ALT + 'voc0712_rcnn_end2end__rcnn': (57.028, 42.500, 0.000, 14.528, 124.28, 118.82, 0.00, 5.46),
+    FASTER_ALT + 'voc0712_rcnn_end2end__rpn': (32.282, 27.535, 0.000, 4.747, 94.41, 83.05, 0.00, 11.36),
+    FASTER + 'coco_trainval_rcnn_dcn_end2end': (64.317, 42.500, 2.225, 19.591, 138.51, 118.82, 2.75, 16.93),
+    FASTER + 'coco_trainval_rcnn_end2end': (62.092, 42.500, 0.000, 19.591, 135.76, 118.82, 0.00, 16.93),
+    FASTER + 'voc0712_rcnn_dcn_end2end': (64.000, 42.500, 2.225, 19.275, 138.39, 118.82, 2.75, 16.82),
+    FASTER + 'voc0712_rcnn_end2end': (61.775, 42.500, 0.000, 19.275, 135.64, 118.82, 0.00, 16.82),
 }
 
 

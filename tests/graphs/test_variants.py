@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from lib.errors import UserError
-from tests.graphs.conftest import SMALL, VOC, VOC_DCN
+from tests.graphs.conftest import FASTER, FASTER_DCN, SMALL, VOC, VOC_DCN
 
 TEST_INPUTS = {'data': (1, 3, 64, 96), 'im_info': (1, 3)}
 
@@ -77,7 +77,7 @@ def test_small_networks_come_out_of_the_same_builder(network):
                                    'bbox_pred_reshape_output': (1, 20, 8)}
 
 
-@pytest.mark.parametrize('stem', [VOC, VOC_DCN, 'deform_conv_demo', 'deform_psroi_demo'])
+@pytest.mark.parametrize('stem', [VOC, VOC_DCN, 'deform_conv_demo', 'deform_psroi_demo', FASTER, FASTER_DCN])
 def test_every_parameter_gets_a_gradient(stem, network):
     _, gradients = step(network, stem)
     assert all(np.isfinite(gradient).all() and gradient.any() for gradient in gradients.values())
@@ -87,7 +87,7 @@ def test_every_parameter_gets_a_gradient(stem, network):
     ('[]', []), ('[res5]', ['res5a', 'res5b', 'res5c']), ('[res5c]', ['res5c']),
     ('[res5, res4b22, res3b3]', ['res3b3', 'res4b22', 'res5a', 'res5b', 'res5c'])])
 def test_any_layer_can_be_deformable(layers, expected, network):
-    for stem in (VOC, VOC_DCN):
+    for stem in (VOC, VOC_DCN, FASTER):
         _, made = network(stem, [f'network.deformable={layers}'], False)
         assert nodes(made, '_contrib_DeformableConvolution') == [name + '_branch2b' for name in expected]
 
@@ -96,7 +96,8 @@ def test_a_deformable_layer_keeps_the_dilation_of_its_stage(network):
     _, made = network(VOC, ['network.deformable=[res5, res4b22]', 'network.deformable_groups=2'], False)
     assert attributes(made, 'res5a_branch2b')['dilate'] == '(2, 2)'
     assert attributes(made, 'res5a_branch2b_offset')['dilate'] == '(2, 2)'
-    assert attributes(made, 'res4b22_branch2b')['dilate'] == '(1, 1)'
+    assert attributes(made, 'res4b22_branch2b')['pad'] == '(1, 1)'
+    assert attributes(made, 'res4b22_branch2b').get('dilate', '(1, 1)') == '(1, 1)'
     assert attributes(made, 'res4b22_branch2b_offset')['num_filter'] == '36'      # 2 groups, 9 taps, y and x
 
 
@@ -127,6 +128,23 @@ def test_the_third_row_pools_bilinearly_without_offsets(network):
     assert (found['no_trans'], found['sample_per_part'], found['part_size']) == ('True', '4', '7')
     _, plain = network(VOC, (), False)
     assert set(made.sym.list_arguments()) == set(plain.sym.list_arguments())     # same checkpoints
+
+
+@pytest.mark.parametrize('pooling, used, shape', [
+    ('integer', {'ROIPooling': 1}, None), ('bilinear', {'_contrib_DeformablePSROIPooling': 1}, None),
+    ('deformable', {'_contrib_DeformablePSROIPooling': 2}, (50, 6400)),     # 2 * 5 * 5 moves from 256 * 5 * 5 values
+    ('modulated', {'_contrib_DeformablePSROIPooling': 2}, (75, 16))])       # and a weight, from the hidden layer
+def test_roi_pooling_of_faster_rcnn(pooling, used, shape, network):
+    overrides = [f'network.roi_pooling={pooling}', 'network.pooled_size=5', 'TRAIN.BG_THRESH_LO=0']
+    _, gradients = step(network, FASTER, overrides)
+    assert all(np.isfinite(gradient).all() for gradient in gradients.values())
+    assert gradients['conv_new_1_weight'].any() and gradients['fc_new_1_weight'].any()
+    assert gradients['fc_new_1_weight'].shape == (16, 256 * 5 * 5)
+    _, made = network(FASTER, [*SMALL, *overrides])
+    assert {operator: len(nodes(made, operator)) for operator in used} == used
+    assert ('offset_weight' in gradients) == (shape is not None)
+    if shape:
+        assert gradients['offset_weight'].shape == shape and gradients['offset_weight'].any()
 
 
 def test_pooled_size_replaces_seven_everywhere(network):
@@ -191,9 +209,9 @@ def test_cxx_proposal_uses_the_built_in_operator(network):
     assert rpn.sym.list_outputs() == ['rois_output', 'rois_score']
 
 
-@pytest.mark.parametrize('stem', [VOC, VOC_DCN])
+@pytest.mark.parametrize('stem', [VOC, VOC_DCN, FASTER_DCN])
 @pytest.mark.parametrize('overrides, wide', [
-    ((), 1),
+    (('TRAIN.ENABLE_OHEM=true', 'TRAIN.BATCH_ROIS=-1'), 1),
     # a fixed number of RoIs is for the device: two images need twice as many for as many each
     (('TRAIN.ENABLE_OHEM=false', 'TRAIN.BATCH_ROIS=12'), 2)])
 def test_two_equal_images_on_a_device_give_twice_the_gradient(stem, overrides, wide, network):
