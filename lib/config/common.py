@@ -33,7 +33,9 @@ DATASET = {
     'root_path': ('./data', TEXT),
     'dataset_path': ('./data/VOCdevkit', TEXT),
     'NUM_CLASSES': (21, POSITIVE),              # with the background, where there is one
-    'CLASSES': (None, optional(NAMES)),         # this project's own: class names in the order of their numbers
+    # this project's own
+    'CLASSES': (None, optional(NAMES)),         # class names in the order of their numbers
+    'USE_07_METRIC': (None, optional(BOOLEAN)),  # 11-point AP; null: for years before 2010, as in the original
 }
 
 TRAIN = {

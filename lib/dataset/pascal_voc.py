@@ -28,21 +28,24 @@ class PascalVOC(IMDB):
     """One image set, ``image_set`` = 'YEAR_SET', for example '2007_trainval'.
 
     ``classes`` without background; the 20 VOC classes if None. ``root_path`` holds the folder of caches.
+    ``use_07_metric``: 11-point AP, or the area; None means the original's rule, 11 points for years before 2010.
     """
     base = 'voc'
 
     @classmethod
     def from_config(cls, dataset, image_set):
         """``dataset``: the section of that name of a configuration."""
-        return cls(image_set, dataset.root_path, dataset.dataset_path, dataset.get('CLASSES'))
+        return cls(image_set, dataset.root_path, dataset.dataset_path, dataset.get('CLASSES'),
+                   dataset.get('USE_07_METRIC'))
 
-    def __init__(self, image_set, root_path, dataset_path, classes=None):
+    def __init__(self, image_set, root_path, dataset_path, classes=None, use_07_metric=None):
         year, separator, name = image_set.partition('_')
         if not (year and separator and name):
             raise UserError(f"dataset.image_set is {image_set!r}, expected 'YEAR_SET' such as '2007_trainval'")
         names = ('__background__',) + class_names(classes)
         super().__init__(f'{self.base}_{year}', name, names, root_path)
         self.year = year
+        self.use_07_metric = self._year_has_11_point_metric() if use_07_metric is None else use_07_metric
         self.data_path = os.path.join(dataset_path, 'VOC' + year)
         self.list_path = os.path.join(self.data_path, 'ImageSets', 'Main', name + '.txt')
         self.image_ids, self.image_lines = read_image_list(self.list_path)
@@ -64,22 +67,19 @@ class PascalVOC(IMDB):
             self._truth = self._read_truth()
         return self._truth
 
-    def evaluate_detections(self, all_boxes, result_path, use_07_metric=None):
+    def evaluate_detections(self, all_boxes, result_path):
         """VOC AP at IoU 0.5 and 0.7, computed from the result files with their rounded numbers, as in the original.
 
         all_boxes[class][image]: (k, 5) float32 x1 y1 x2 y2 score in 0-based image pixels.
         result_path: result files go to <result_path>/results/VOC<year>/Main (to the cache folder if it is None).
-        use_07_metric: 11-point AP; None means the original's rule, years before 2010.
         Returns {'mAP@0.5', 'mAP@0.7': float, 'AP@0.5', 'AP@0.7': {class: float}, 'metric': '11-point' or 'area'}.
         """
         self._check_detections(all_boxes)
-        if use_07_metric is None:
-            use_07_metric = self._year_has_11_point_metric()
         folder = os.path.join(result_path or self.cache_path, 'results', 'VOC' + self.year, 'Main')
         paths = {name: os.path.join(folder, f'comp4_det_{self.image_set}_{name}.txt') for name in self.classes[1:]}
         for index, name in enumerate(self.classes[1:], 1):
             write_detections(paths[name], self.image_ids, all_boxes[index])
-        result = evaluate(paths, self.image_ids, self.truth(), self.classes, use_07_metric)
+        result = evaluate(paths, self.image_ids, self.truth(), self.classes, self.use_07_metric)
         for line in summary(result):
             log.info(line)
         return result

@@ -46,7 +46,8 @@ class Shapes(PascalVOC):
         stored = _marker(_folder(dataset.dataset_path, year))
         wanted = stored['parameters'] if stored else DEFAULTS
         generate(dataset.dataset_path, year=year, **wanted)
-        return cls(image_set, dataset.root_path, dataset.dataset_path, dataset.get('CLASSES') or SHAPES_CLASSES)
+        return cls(image_set, dataset.root_path, dataset.dataset_path, dataset.get('CLASSES') or SHAPES_CLASSES,
+                   dataset.get('USE_07_METRIC'))
 
 
 def generate(root, train=DEFAULTS['train'], test=DEFAULTS['test'], seed=DEFAULTS['seed'], size=DEFAULTS['size'],

@@ -114,10 +114,11 @@ def test_class_without_boxes_and_detections_counts_as_zero(tree, tmp_path):
 
 def test_metric_follows_the_year_unless_asked(tree, tmp_path):
     (tree.root / 'VOC2007').rename(tree.root / 'VOC2012')
-    imdb = get_imdb(tree.cfg(), '2012_trainval')
+    cfg = tree.cfg()
     boxes = detections(tree, cat={'b': [[0, 0, 9, 9, .9]], 'a': [[0, 0, 19, 29, .8]]})
-    assert imdb.evaluate_detections(boxes, str(tmp_path))['metric'] == 'area'
-    assert imdb.evaluate_detections(boxes, str(tmp_path), use_07_metric=True)['metric'] == '11-point'
+    for asked, metric in ((None, 'area'), (False, 'area'), (True, '11-point')):
+        cfg.dataset.USE_07_METRIC = asked
+        assert get_imdb(cfg, '2012_trainval').evaluate_detections(boxes, str(tmp_path))['metric'] == metric
 
 
 def test_detections_of_another_set_are_refused(tree, tmp_path):
