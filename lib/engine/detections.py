@@ -52,7 +52,7 @@ def cache_key(arg_params, aux_params, cfg, roidb, thresh):
             digest.update(name.encode())
             digest.update(np.ascontiguousarray(group[name].asnumpy()))
     settings = {key: value for key, value in plain(cfg).items() if key not in _IRRELEVANT}
-    settings['dataset'].pop('USE_07_METRIC', None)  # decides how detections are scored, not which there are
+    settings['dataset'].pop('USE_07_METRIC')  # decides how detections are scored, not which there are
     files = [(path, os.path.getsize(path), os.path.getmtime(path)) for path in (record['image'] for record in roidb)]
     digest.update(json.dumps([settings, files, thresh], sort_keys=True).encode())
     return digest.hexdigest()

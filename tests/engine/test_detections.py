@@ -89,13 +89,14 @@ def test_a_damaged_file_is_no_cache(length, tmp_path):
 def test_key_follows_parameters_settings_images_and_threshold(tmp_path):
     image = tmp_path / 'a.jpg'
     image.write_bytes(b'1')
-    cfg = EasyDict(TEST=dict(NMS=0.3), TRAIN=dict(lr=1), output_path='a')
+    cfg = EasyDict(TEST=dict(NMS=0.3), TRAIN=dict(lr=1), dataset=dict(NUM_CLASSES=3), output_path='a')
 
-    def key(value=1.0, thresh=0.1, nms=0.3, lr=1, folder='a'):
-        changed = EasyDict(cfg, TEST=dict(NMS=nms), TRAIN=dict(lr=lr), output_path=folder)
+    def key(value=1.0, thresh=0.1, nms=0.3, lr=1, folder='a', metric=None):
+        changed = EasyDict(cfg, TEST=dict(NMS=nms), TRAIN=dict(lr=lr), output_path=folder,
+                           dataset=dict(cfg.dataset, USE_07_METRIC=metric))
         return cache_key({'w': mx.nd.full((2,), value)}, {}, changed, [{'image': str(image)}], thresh)
     first = key()
-    assert key() == key(lr=2) == key(folder='b') == first
+    assert key() == key(lr=2) == key(folder='b') == key(metric=True) == first
     assert len({first, key(value=2.0), key(thresh=0.2), key(nms=0.5)}) == 4
     image.write_bytes(b'12')
     os.utime(image, (0, 0))
