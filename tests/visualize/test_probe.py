@@ -1,0 +1,40 @@
+"""Offsets asked of a network on given boxes are those of its whole test graph on the same boxes."""
+import numpy as np
+import pytest
+
+from lib.config import load_config
+from lib.engine import Detector
+from lib.errors import UserError
+from lib.loader.image import load_image, network_input
+from lib.visualize.probe import PART_OFFSETS, PartNetwork
+from tests.rfcn.tiny import SMALL, write_checkpoint, write_photo
+
+
+@pytest.fixture(scope='module')
+def case(tmp_path_factory, repository):
+    """Configuration, checkpoint and photo of the small demo network."""
+    folder, path = tmp_path_factory.mktemp('probe'), repository / 'experiments/rfcn/cfgs/deform_psroi_demo.yaml'
+    params = write_checkpoint(str(folder / 'net-0000.params'), path)
+    return load_config(str(path), SMALL), params, load_image({'image': write_photo(folder / 'noise.png')})
+
+
+def test_part_offsets_equal_those_of_the_whole_graph(case):
+    cfg, params, image = case
+    detector, network = Detector(cfg, params), PartNetwork(cfg, params)
+    outputs, scale, _ = detector.outputs(image)
+    assert scale == 1.0 and np.abs(outputs[PART_OFFSETS]).max() > 0.01
+    inputs, _ = network_input(image, 64, 80, 0, cfg.network.PIXEL_MEANS)
+    given = network.predictor.predict({'data': inputs['data'], 'rois': outputs['rois_output'][None]})
+    np.testing.assert_allclose(given[PART_OFFSETS], outputs[PART_OFFSETS], atol=1e-5)
+    # boxes become RoIs of whole pixels, as in the original's demo
+    offsets, scores = network.offsets(image, [[10.4, 8.6, 60.2, 50]])
+    whole = network.predictor.predict({'data': inputs['data'], 'rois': np.float32([[[0, 10, 9, 60, 50]]])})
+    np.testing.assert_array_equal(offsets, whole[PART_OFFSETS])
+    assert offsets.shape == (1, 2 * 21, 3, 3) and scores.sum() == pytest.approx(1, abs=1e-5)
+
+
+def test_network_without_deformable_pooling_is_told(case, repository):
+    cfg, params, _ = case
+    plain = load_config(str(repository / 'experiments/rfcn/cfgs/rfcn_coco_demo.yaml'), SMALL)
+    with pytest.raises(UserError, match='resnet_v1_101_rfcn has no deformable RoI pooling whose parts could be shown'):
+        PartNetwork(plain, params)
