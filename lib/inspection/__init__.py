@@ -1,0 +1,1 @@
+"""Networks and checkpoints opened, checked and compared as files: NumPy alone, no MXNet, no code run from a file."""

@@ -1,0 +1,46 @@
+"""Tables for a terminal."""
+
+
+def table(head, rows, right=()):
+    """Lines of a table; columns whose number is in ``right`` are flush right."""
+    cells = [head, *rows]
+    widths = [max(len(str(row[k])) for row in cells) for k in range(len(head))]
+    lines = []
+    for row in cells:
+        texts = [str(cell).rjust(width) if k in right else str(cell).ljust(width)
+                 for k, (cell, width) in enumerate(zip(row, widths))]
+        lines.append('  '.join(texts).rstrip())
+    return lines[:1] + ['-' * max(len(line) for line in lines)] + lines[1:]
+
+
+def shape_text(shape):
+    return '?' if shape is None else ' x '.join(str(length) for length in shape) if shape else 'scalar'
+
+
+def count_text(count):
+    """12,345,678 as 12.346 M; exact below 100,000."""
+    if count is None:
+        return '?'
+    if count < 100000:
+        return f'{count:,}' if count else ''
+    return f'{count / 1e6:.3f} M'
+
+
+def macs_text(count):
+    if count is None:
+        return '?'
+    return '' if not count else f'{count / 1e9:.2f} G' if count >= 1e9 else f'{count / 1e6:.2f} M'
+
+
+def number_text(value):
+    return '' if value is None else f'{value:.4g}'
+
+
+def field_text(field):
+    """Receptive field and stride, as two texts: '483' or '3 x 5', '16'; a word for RoIs and whole images."""
+    if field is None:
+        return '', ''
+    if field.size is None:
+        return {'region': 'its RoI', 'image': 'the image'}[field.size_word], ''
+    return tuple(' x '.join(f'{float(v):g}' for v in (pair[:1] if pair[0] == pair[1] else pair))
+                 for pair in (field.size, field.stride))

@@ -1,0 +1,47 @@
+"""Graphs for the tests of lib/inspection, made without MXNet: from the golden records, and small ones by hand."""
+import json
+from pathlib import Path
+from types import MappingProxyType
+
+from lib.formats.graph import VARIABLE, Graph, Node
+from tests.graphs.normal_form import read_golden
+
+GOLDEN = read_golden()
+DESCRIPTIONS = Path(__file__).resolve().parents[3] / 'shared' / 'spec' / 'symbols'
+VOC_DCN = 'rfcn__resnet_v1_101_voc0712_rfcn_dcn_end2end_ohem__'
+
+
+def make(rows, heads=None):
+    """A Graph of rows (name, operator or '', attributes, inputs); an input is a name or (name, output)."""
+    place, nodes = {}, []
+    for name, op, attrs, inputs in rows:
+        links = tuple((place[one], 0) if isinstance(one, str) else (place[one[0]], one[1]) for one in inputs)
+        place[name] = len(nodes)
+        nodes.append(Node(op or VARIABLE, name.split('#')[0], MappingProxyType(attrs), links, (0,) * len(links)))
+    heads = ((len(nodes) - 1, 0),) if heads is None else tuple((place[name], 0) for name in heads)
+    return Graph(tuple(nodes), heads)
+
+
+def golden(name):
+    """(Graph, input shapes, expected output shapes of every node) of an entry of the golden file."""
+    entry = GOLDEN[name]
+    rows = [(label, '' if op == 'Variable' else op, attrs, [tuple(link) for link in inputs])
+            for label, op, attrs, inputs, _ in entry['records']]
+    shapes = {key: tuple(shape) for key, shape in entry['input_shapes'].items()}
+    return make(rows), shapes, [[tuple(shape) for shape in record[4]] for record in entry['records']]
+
+
+def described(path):
+    """(Graph, description) of one of the descriptions of the original's graphs."""
+    description = json.loads(path.read_text())
+    nodes = tuple(Node(VARIABLE if node['op'] == 'Variable' else node['op'], node['name'],
+                       MappingProxyType(node['attrs']), tuple(zip(node['input_ids'], node['input_index'])),
+                       (0,) * len(node['inputs']), len(node['out_shapes'])) for node in description['nodes'])
+    return Graph(nodes, ((len(nodes) - 1, 0),)), description
+
+
+def convolution(name, data, filters=8, kernel=3, **attrs):
+    """Rows of a convolution without bias and its weight."""
+    attrs = {'kernel': f'({kernel}, {kernel})', 'num_filter': str(filters), 'no_bias': 'True',
+             **{key: str(value) for key, value in attrs.items()}}
+    return [(name + '_weight', '', {}, []), (name, 'Convolution', attrs, [data, name + '_weight'])]
