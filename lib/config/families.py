@@ -27,6 +27,8 @@ SYMBOLS = {
     'resnet_v1_101_convnew3': Entry('rfcn', 'rfcn.symbols.rfcn_demo'),
     'resnet_v1_101_rcnn': Entry('faster_rcnn', 'faster_rcnn.symbols.resnet_v1_101_rcnn'),
     'resnet_v1_101_rcnn_dcn': Entry('faster_rcnn', 'faster_rcnn.symbols.resnet_v1_101_rcnn_dcn'),
+    'resnet_v1_101_deeplab': Entry('deeplab', 'deeplab.symbols.resnet_v1_101_deeplab'),
+    'resnet_v1_101_deeplab_dcn': Entry('deeplab', 'deeplab.symbols.resnet_v1_101_deeplab_dcn'),
 }
 
 

@@ -38,13 +38,14 @@ class ResNetNetwork(Network):
             self.sym = mx.sym.Group(list(outputs(*args)))
         return self.sym
 
-    def _backbone(self, cfg):
+    def _backbone(self, cfg, data=None):
         """{'res2': ..., 'res5': ...} on the input data (B, 3, H, W), and {layer: offsets}."""
         network = cfg.network
         deform = Deform(self._choice(cfg, 'deformable'), self._choice(cfg, 'deformable_groups'), network.deform_rule,
                         network.modulated, self.offset_dilated, self.offset_lr)
         sizes = plan(network.depth, network.units, network.filters, self._choice(cfg, 'strides'))
-        return resnet(mx.sym.Variable('data'), sizes, deform, network.train_bn, self.spelling)
+        data = mx.sym.Variable('data') if data is None else data
+        return resnet(data, sizes, deform, network.train_bn, self.spelling)
 
     def _feature_strides(self, cfg):
         """Strides in pixels of the outputs of res2 to res5."""

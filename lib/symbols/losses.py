@@ -13,13 +13,16 @@ Sampling = collections.namedtuple(
     'batch_images batch_rois fg_fraction fg_thresh bg_thresh_hi bg_thresh_lo bbox_means bbox_stds bbox_weights')
 
 
-def softmax_loss(score, label, name, grad_scale=None, ignore=True, **extra):
-    """Probabilities, with cross entropy as gradient: mean over the rows that count (label -1 does not) * grad_scale."""
+def softmax_loss(score, label, name, grad_scale=None, ignore=-1, **extra):
+    """Probabilities, with cross entropy as gradient: mean over the rows that count (label ``ignore`` does not) times
+    grad_scale. Without a label there is no gradient, and MXNet adds the input ``name``_label, which has no effect."""
     if grad_scale is not None:
         extra['grad_scale'] = grad_scale
-    if ignore:
-        extra.update(use_ignore=True, ignore_label=-1)
-    return mx.sym.SoftmaxOutput(data=score, label=label, normalization='valid', name=name, **extra)
+    if ignore is not None:
+        extra.update(use_ignore=True, ignore_label=ignore)
+    if label is not None:
+        extra['label'] = label
+    return mx.sym.SoftmaxOutput(data=score, normalization='valid', name=name, **extra)
 
 
 def smooth_l1_loss(pred, target, weight, name, sigma, grad_scale):
@@ -54,7 +57,7 @@ def detection_losses(score, deltas, targets, classes, reg_classes, images, ohem=
     label, target, weight = targets
     if ohem:
         label, weight = hard_examples(score, deltas, targets, ohem, classes, reg_classes, images)
-    probability = softmax_loss(score, label, 'cls_prob', grad_scale, ignore=bool(ohem))
+    probability = softmax_loss(score, label, 'cls_prob', grad_scale, ignore=-1 if ohem else None)
     loss = smooth_l1_loss(deltas, target, weight, 'bbox_loss', 1.0, 1.0 / ohem if ohem else images / batch_rois)
     probability = by_image(probability, 'cls_prob', images, classes)
     return probability, by_image(loss, 'bbox_loss', images, 4 * reg_classes), label

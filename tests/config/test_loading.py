@@ -41,6 +41,28 @@ def test_defaults_are_the_originals(write):
         f'{stage}_{key}' for stage in ('rpn1', 'rfcn1', 'rpn2', 'rfcn2', 'rpn3') for key in ('lr', 'lr_step', 'epoch')}
 
 
+def test_defaults_of_segmentation_are_the_originals(write):
+    cfg = load_config(write('symbol: resnet_v1_101_deeplab'))
+    assert cfg.SCALES == [(360, 600)] and cfg.default.frequent == 1000
+    assert cfg.network.pretrained == '../model/pretrained_model/resnet_v1-101'
+    assert cfg.network.PIXEL_MEANS.tolist() == [103.06, 115.9, 123.15]
+    assert cfg.network.FIXED_PARAMS == ['conv1', 'bn_conv1', 'res2', 'bn2', 'gamma', 'beta']
+    assert (cfg.dataset.dataset, cfg.dataset.image_set, cfg.dataset.NUM_CLASSES) == (
+        'cityscapes', 'leftImg8bit_train', 19)
+    assert (cfg.TRAIN.lr_factor, cfg.TRAIN.BATCH_IMAGES, cfg.TRAIN.model_prefix) == (0.1, 1, 'deeplab')
+
+
+def test_each_family_knows_its_own_keys(write):
+    assert 'unknown key "TRAIN.RPN_BATCH_SIZE"' in refused(
+        write('symbol: resnet_v1_101_deeplab\nTRAIN: {RPN_BATCH_SIZE: 3}'))
+    # 19 classes without a background, all of which may be named
+    names = ', '.join(f'label{number}' for number in range(19))
+    assert load_config(write(f'symbol: resnet_v1_101_deeplab\ndataset: {{CLASSES: [{names}]}}')).dataset.CLASSES
+    assert 'CLASSES names 2 different' in refused(
+        write('symbol: resnet_v1_101_deeplab\ndataset: {CLASSES: [road, car]}'))
+    assert '255 means "ignore"' in refused(write('symbol: resnet_v1_101_deeplab\ndataset: {NUM_CLASSES: 256}'))
+
+
 def test_new_keys_default_to_the_original(write):
     cfg = load_config(write(''))
     # what the paper's networks are: ResNet-101, frozen batch norm, plain SGD with steps

@@ -74,6 +74,33 @@ for _dcn in ('', '_dcn'):
             True)),
     })
 
+SEGMENTATION = {
+    'MXNET_VERSION': 'mxnet', 'gpus': '0', 'default.frequent': 10, 'default.kvstore': 'device',
+    **{key: COMMON[key] for key in ('network.pretrained', 'network.pretrained_epoch', 'network.PIXEL_MEANS',
+                                    'network.IMAGE_STRIDE', 'network.FIXED_PARAMS')},
+    'dataset.root_path': './data/', 'TRAIN.lr': 0.0005, 'TRAIN.warmup_lr': 0.00005, 'TRAIN.warmup_step': 1000,
+    'TRAIN.begin_epoch': 0, 'TRAIN.RESUME': False, 'TRAIN.FLIP': True, 'TRAIN.SHUFFLE': True, 'TRAIN.BATCH_IMAGES': 1,
+    'TRAIN.CROP_HEIGHT': 768, 'TRAIN.CROP_WIDTH': 1024}
+CITYSCAPES = {
+    'output_path': './output/cityscape', 'SCALES': [1024, 2048], 'dataset.dataset': 'CityScape',
+    'dataset.NUM_CLASSES': 19, 'dataset.dataset_path': './data/cityscapes/', 'dataset.image_set': 'leftImg8bit_train',
+    'dataset.test_image_set': 'leftImg8bit_val', 'TRAIN.warmup': True, 'TRAIN.end_epoch': 53,
+    'TRAIN.lr_step': '40.336', 'TEST.test_epoch': 53, 'TRAIN.ENABLE_CROP': True}
+VOC12 = {
+    'output_path': './output/voc12', 'SCALES': [360, 600], 'dataset.dataset': 'PascalVOC', 'dataset.NUM_CLASSES': 21,
+    'dataset.dataset_path': './data/VOCdevkit2012/', 'dataset.image_set': '2012_train_seg',
+    'dataset.test_image_set': '2012_val_seg', 'TRAIN.warmup': False, 'TRAIN.end_epoch': 12, 'TRAIN.lr_step': '8',
+    'TEST.test_epoch': 12, 'TRAIN.ENABLE_CROP': False}
+CITYSCAPES_DCN = 'deeplab_resnet_v1_101_cityscapes_segmentation_dcn'
+# stem: data set, symbol, prefix of the checkpoints
+SEGMENTATION_FILES = {
+    'deeplab_resnet_v1_101_cityscapes_segmentation_base': (CITYSCAPES, 'resnet_v1_101_deeplab', None),
+    CITYSCAPES_DCN: (CITYSCAPES, 'resnet_v1_101_deeplab_dcn', None),
+    'deeplab_cityscapes_demo': (CITYSCAPES, 'resnet_v1_101_deeplab', CITYSCAPES_DCN),
+    'deeplab_resnet_v1_101_voc12_segmentation_base': (VOC12, 'resnet_v1_101_deeplab', None),
+    'deeplab_resnet_v1_101_voc12_segmentation_dcn': (VOC12, 'resnet_v1_101_deeplab_dcn', None),
+}
+
 
 def flat(mapping, prefix=''):
     result = {}
@@ -85,7 +112,10 @@ def flat(mapping, prefix=''):
 @pytest.fixture
 def path(repository):
     """A function: stem of a YAML file -> its path."""
-    return lambda stem: repository / 'experiments' / FILES[stem][0] / 'cfgs' / f'{stem}.yaml'
+    def path(stem):
+        family = FILES[stem][0] if stem in FILES else 'deeplab'
+        return repository / 'experiments' / family / 'cfgs' / f'{stem}.yaml'
+    return path
 
 
 @pytest.mark.parametrize('stem', FILES)
@@ -96,7 +126,15 @@ def test_values_are_the_originals(stem, path):
     assert given == {**COMMON, **FAMILIES[family], **dataset, **dict(zip(KEYS, own))}
 
 
-@pytest.mark.parametrize('stem', FILES)
+@pytest.mark.parametrize('stem', SEGMENTATION_FILES)
+def test_values_of_segmentation_are_the_originals(stem, path):
+    given = flat(yaml.safe_load(path(stem).read_text()))
+    assert sorted(given.pop('network.FIXED_PARAMS_SHARED')) == SHARED
+    dataset, symbol, prefix = SEGMENTATION_FILES[stem]
+    assert given == {**SEGMENTATION, **dataset, 'symbol': symbol, 'TRAIN.model_prefix': prefix or stem}
+
+
+@pytest.mark.parametrize('stem', [*FILES, *SEGMENTATION_FILES])
 def test_loading_keeps_every_value(stem, path):
     given = flat(yaml.safe_load(path(stem).read_text()))
     loaded = flat(load_config(str(path(stem))))
@@ -107,5 +145,5 @@ def test_loading_keeps_every_value(stem, path):
 
 def test_every_file_loads(repository):
     stems = {path.stem: path for path in repository.glob('experiments/*/cfgs/*.yaml')}
-    assert set(FILES) <= set(stems)
+    assert {*FILES, *SEGMENTATION_FILES} <= set(stems)
     assert all(load_config(str(path)).name == stem for stem, path in stems.items())

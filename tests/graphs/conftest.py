@@ -5,6 +5,8 @@ VOC = 'resnet_v1_101_voc0712_rfcn_end2end_ohem'
 VOC_DCN = 'resnet_v1_101_voc0712_rfcn_dcn_end2end_ohem'
 FASTER = 'resnet_v1_101_voc0712_rcnn_end2end'
 FASTER_DCN = 'resnet_v1_101_voc0712_rcnn_dcn_end2end'
+DEEPLAB = 'deeplab_resnet_v1_101_voc12_segmentation_base'
+DEEPLAB_DCN = 'deeplab_resnet_v1_101_voc12_segmentation_dcn'
 
 # a network of five blocks that builds and runs in a moment, trained from scratch
 SMALL = ('network.units=[1,1,2,1]', 'network.filters=[8,8,16,16]', 'network.rpn_filters=16', 'network.head_filters=16',

@@ -22,6 +22,8 @@ def parameter(name, shape, seed=0):
     elif name.endswith('gamma'):
         # the last batch norm of a block is weak, so that the sum of many blocks stays in range
         values = draw.uniform(*((0.1, 0.2) if '_branch2c_' in name else (0.8, 1.2)), shape)
+    elif name == 'upsampling_weight':
+        values = np.broadcast_to(bilinear(shape[-1]), shape)
     else:
         values = draw.normal(0, _deviation(name, int(np.prod(shape[1:]))), shape)
     return np.ascontiguousarray(values, dtype=np.float32)
@@ -38,6 +40,12 @@ def _deviation(name, fan_in):
         return 0.5 / np.sqrt(fan_in)
     factor = next(factor for beginnings, factor in _FACTORS if name.startswith(beginnings))
     return factor / np.sqrt(fan_in)
+
+
+def bilinear(size):
+    """(size, size) weights of bilinear upsampling by size / 2, for an even size."""
+    ramp = 1 - np.abs(2 * np.arange(size) + 1 - size) / size
+    return np.outer(ramp, ramp)
 
 
 def picture(height, width, seed=0):

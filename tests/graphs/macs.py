@@ -3,7 +3,7 @@ import json
 
 import numpy as np
 
-_COUNTED = ('Convolution', '_contrib_DeformableConvolution', 'FullyConnected')
+_COUNTED = ('Convolution', '_contrib_DeformableConvolution', 'FullyConnected', 'Deconvolution')
 
 
 def kind(name):
@@ -15,20 +15,28 @@ def kind(name):
 
 def parameters(network, inputs):
     """{kind: number of argument values, 'total': ...} of a Network after infer_shape; auxiliary states do not count."""
-    return _totals((name, int(np.prod(shape))) for name, shape in network.arg_shape_dict.items() if name not in inputs)
+    return _totals((name, int(np.prod(shape))) for name, shape in network.arg_shape_dict.items()
+                   if name not in inputs and not name.endswith('label'))     # DeepLab's test graph has a label
 
 
 def multiply_adds(network, input_shapes):
     """{kind: multiply-adds, 'total': ...}: filter size times output size of convolutions and fully connected layers.
 
-    A deformable convolution counts as a plain one: bilinear sampling and pooling are not counted.
+    A deconvolution counts filter size times input size. A deformable convolution counts as a plain one: bilinear
+    sampling and pooling are not counted.
     """
     internals = network.sym.get_internals()
     _, shapes, _ = internals.infer_shape(**{name: tuple(shape) for name, shape in input_shapes.items()})
     out_shapes = dict(zip(internals.list_outputs(), shapes))
-    layers = [node['name'] for node in json.loads(network.sym.tojson())['nodes'] if node['op'] in _COUNTED]
-    filters = {name: network.arg_shape_dict[name + '_weight'] for name in layers}
-    return _totals((name, int(np.prod(filters[name][1:]) * np.prod(out_shapes[name + '_output']))) for name in layers)
+    nodes = json.loads(network.sym.tojson())['nodes']
+    counts = []
+    for node in nodes:
+        if node['op'] in _COUNTED:
+            name = node['name']
+            places = nodes[node['inputs'][0][0]]['name'] if node['op'] == 'Deconvolution' else name
+            filters = network.arg_shape_dict[name + '_weight']
+            counts.append((name, int(np.prod(filters[1:]) * np.prod(out_shapes[places + '_output']))))
+    return _totals(counts)
 
 
 def _totals(counts):

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.graphs.conftest import VOC_DCN
+from tests.graphs.conftest import DEEPLAB, DEEPLAB_DCN, VOC_DCN
 
 REFERENCE = Path(__file__).resolve().parents[3] / 'shared' / 'reference'
 pytestmark = pytest.mark.skipif(not REFERENCE.is_dir(), reason='the outputs of the original are not here')
@@ -37,6 +37,30 @@ def test_outputs_equal_the_original(case, network):
     for name, found in outputs.items():     # the demos' offsets, in cells or in parts of the RoI
         rows = count if name == 'rfcn_cls_offset_output' else None
         compare(found[:rows], reference['out_' + name][:rows], 1e-3)
+
+
+@pytest.mark.parametrize('stem', [pytest.param(DEEPLAB, marks=pytest.mark.full), DEEPLAB_DCN])
+def test_segmentation_equals_the_original(stem, network):
+    from tests.graphs.runs import pictured, run
+    reference = np.load(REFERENCE / f'deeplab__{stem}__seed0.npz')
+    _, made = network(stem, (), False)
+    found, _ = run(made, {'data': pictured(224, 320)['data']})
+    compare(found['softmax_output'][:, :, ::8, ::8], reference['softmax_every8'], 1e-4)
+    # where two classes are equally likely, the last digit decides
+    assert (found['softmax_output'].argmax(axis=1) == reference['argmax']).mean() > 0.999
+
+
+@pytest.mark.full
+def test_training_of_segmentation_equals_the_original(network):
+    from tests.graphs.runs import pictured, run
+    reference = np.load(REFERENCE / f'train__deeplab__{DEEPLAB_DCN}__seed0.npz')
+    _, made = network(DEEPLAB_DCN)
+    label = reference['in_label']
+    found, gradients = run(made, {'data': pictured(224, 320)['data'], 'label': label}, gradients=True)
+    same_gradients(reference, gradients)
+    probability = np.take_along_axis(found['softmax_output'], np.minimum(label, 20).astype(int), axis=1)[label != 255]
+    metrics = json.loads(str(reference['meta']))['metrics']
+    assert np.isclose(-np.log(probability + 1e-14).mean(), metrics['FCNLogLoss'], rtol=1e-4)
 
 
 SAMPLES = ('rois_output', 'label', 'bbox_target', 'bbox_weight')

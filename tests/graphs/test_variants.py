@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from lib.errors import UserError
-from tests.graphs.conftest import FASTER, FASTER_DCN, SMALL, VOC, VOC_DCN
+from tests.graphs.conftest import DEEPLAB, DEEPLAB_DCN, FASTER, FASTER_DCN, SMALL, VOC, VOC_DCN
 
+SMALL_DEEPLAB = [text for text in SMALL if text.startswith('network.') and 'rpn' not in text]
 TEST_INPUTS = {'data': (1, 3, 64, 96), 'im_info': (1, 3)}
 
 
@@ -223,6 +224,53 @@ def test_two_equal_images_on_a_device_give_twice_the_gradient(stem, overrides, w
     for name, gradient in one.items():
         size = np.abs(gradient).max()
         np.testing.assert_allclose(two[name], 2 * gradient, rtol=0, atol=1e-3 * size, err_msg=name)
+
+
+def segmentation_step(network, stem, images=1, overrides=()):
+    """One forward and backward pass of a small DeepLab on equal images: probabilities, gradients by name."""
+    import mxnet as mx
+    cfg, made = network(stem, [*SMALL_DEEPLAB, f'TRAIN.BATCH_IMAGES={images}', *overrides])
+    rng = np.random.default_rng(0)
+    label = rng.integers(0, 21, (1, 1, 50, 70))
+    label[:, :, :10] = 255
+    inputs = {'data': rng.normal(0, 50, (1, 3, 50, 70)), 'label': label}
+    inputs = {name: mx.nd.array(np.repeat(value, images, axis=0)) for name, value in inputs.items()}
+    made.infer_shape({name: value.shape for name, value in inputs.items()})
+    args, auxs = {}, {}
+    made.init_weights(cfg, args, auxs)
+    made.check_parameter_shapes(args, auxs, inputs)
+    grads = {name: mx.nd.zeros(value.shape) for name, value in args.items()}
+    executor = made.sym.bind(mx.cpu(), {**args, **inputs}, args_grad=grads, aux_states=auxs)
+    output, = executor.forward(is_train=True)
+    executor.backward()
+    return output.asnumpy(), {name: grad.asnumpy() for name, grad in grads.items()}
+
+
+@pytest.mark.parametrize('stem', [DEEPLAB, DEEPLAB_DCN])
+def test_segmentation_learns_at_any_size_and_batch(stem, network):
+    output, one = segmentation_step(network, stem)
+    assert output.shape == (1, 21, 50, 70)      # no multiple of the stride 16
+    assert all(np.isfinite(gradient).all() and gradient.any() for gradient in one.values())
+    both, two = segmentation_step(network, stem, images=2)
+    np.testing.assert_allclose(both, np.repeat(output, 2, axis=0), rtol=1e-4, atol=1e-6)
+    for name, gradient in one.items():
+        np.testing.assert_allclose(two[name], 2 * gradient, rtol=0, atol=1e-3 * np.abs(gradient).max(), err_msg=name)
+
+
+def test_segmentation_at_feature_stride_8(network):
+    output, gradients = segmentation_step(network, DEEPLAB, overrides=['network.strides=[1,2,1,1]'])
+    assert output.shape == (1, 21, 50, 70) and gradients['upsampling_weight'].shape == (21, 1, 16, 16)
+
+
+def test_upsampling_starts_as_bilinear_interpolation(network):
+    """Scores of a slope stay one: y = x at the cells' centres."""
+    import mxnet as mx
+    from lib.symbols.initialise import bilinear_kernel
+    kernel = mx.nd.array(bilinear_kernel(8)[np.newaxis, np.newaxis])
+    cells = mx.nd.array(np.arange(6.0) + np.zeros((1, 1, 6, 1)))
+    pixels = mx.nd.Deconvolution(cells, kernel, kernel=(8, 8), stride=(4, 4), num_filter=1, no_bias=True).asnumpy()
+    # one pixel is a quarter of a cell; pixel 8 is 4.5 pixels beyond the centre of cell 0 at 3.5
+    np.testing.assert_allclose(pixels[0, 0, 12, 8:20], np.arange(4.5, 16.5) / 4, atol=1e-6)
 
 
 def test_two_equal_images_give_equal_detections(network):

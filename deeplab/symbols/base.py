@@ -1,0 +1,35 @@
+"""The graph that both DeepLab networks are variants of."""
+import mxnet as mx
+
+from lib.networks.resnet import ResNetNetwork, images_grad_scale
+from lib.symbols.losses import softmax_loss
+from lib.symbols.segmentation_head import segmentation_head
+
+IGNORED = 255       # label of the pixels that do not count
+
+
+class DeepLab(ResNetNetwork):
+    """DeepLab on res5 of stride 16. Inputs: data (B, 3, H, W), for training also label (B, 1, H, W).
+
+    The output softmax (B, C, H, W) holds the classes' probabilities at each pixel.
+    """
+
+    new_layers = ('fc6', 'score', 'upsampling')
+    deformable_groups = 1
+    offset_dilated = False      # the original predicts offsets from an undilated window
+    offset_lr = (1.0, 2.0)
+
+    init_weights = ResNetNetwork.init_weight    # the original's name here
+
+    def _train_outputs(self, cfg):
+        return [softmax_loss(self._scores(cfg), mx.sym.Variable('label'), 'softmax', images_grad_scale(cfg), IGNORED,
+                             multi_output=True)]
+
+    def _test_outputs(self, cfg):
+        return [softmax_loss(self._scores(cfg), None, 'softmax', None, IGNORED, multi_output=True)]
+
+    def _scores(self, cfg):
+        data = mx.sym.Variable('data')
+        stages, _ = self._backbone(cfg, data)
+        return segmentation_head(stages['res5'], data, cfg.dataset.NUM_CLASSES, cfg.network.head_filters,
+                                 self._feature_strides(cfg)[-1])
