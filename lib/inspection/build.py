@@ -46,6 +46,8 @@ def input_shapes(cfg, names, mode):
         columns = 4 * (2 if cfg.CLASS_AGNOSTIC else cfg.dataset.NUM_CLASSES)
         shapes.update(rois=(images, rois, 5), label=(images, rois), bbox_target=(images, rois, columns),
                       bbox_weight=(images, rois, columns))
+    elif 'gt_boxes' not in names:
+        shapes['label'] = (images, 1, height, width)        # a class for each pixel
     return {name: shape for name, shape in shapes.items() if name in names}
 
 

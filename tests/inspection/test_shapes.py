@@ -15,7 +15,7 @@ def test_every_node_of_the_original_graphs(name):
     assert infer_shapes(graph, inputs).outputs == expected
 
 
-@pytest.mark.parametrize('name', [name for name in GOLDEN if not name.startswith('alt')])
+@pytest.mark.parametrize('name', [name for name in GOLDEN if not name.startswith(('alt', 'deeplab'))])
 def test_labels_and_targets_follow_from_the_image(name):
     graph, inputs, expected = golden(name)
     assert infer_shapes(graph, {key: inputs[key] for key in ESSENTIAL if key in inputs}).outputs == expected

@@ -1,0 +1,88 @@
+"""Writes lib/inspection/networks.json from the JSON descriptions of the original's graphs:
+
+    python -m tests.inspection.make_networks FOLDER
+"""
+import json
+import sys
+from pathlib import Path
+
+from lib.files import atomic_write
+from lib.inspection import known
+from lib.inspection.known import OFFSET, UNITS, Backbone, caffe_blocks
+
+RESNET_101 = Backbone(caffe_blocks(UNITS[101]), (64, 128, 256, 512))
+CLASSES = {'voc': 21, 'coco': 81, 'cityscapes': 19, 'deform': 21}
+# beginnings of names -> letters of the first size; the first match counts
+FIRST = (('rpn_cls_score', 'A'), ('rpn_bbox_pred', 'A'), ('rpn_conv_3x3', 'R'), ('rfcn_cls', 'P2*C'),
+         ('rfcn_bbox_offset', 'P2'), ('rfcn_bbox', 'P2*K'), ('cls_score', 'C'), ('bbox_pred', 'K'), ('score', 'C'),
+         ('upsampling', 'C'), ('conv_new_1', 'H'))
+SECOND = (('rpn_conv_3x3', 'F3'), ('rpn_', 'R'), ('conv_new_1', 'F4'), ('rfcn_', 'H'), ('fc6', 'F4'),
+          ('fpn_p5_1x1', 'F4'), ('fpn_p4_1x1', 'F3'), ('fpn_p3_1x1', 'F2'), ('fpn_p2_1x1', 'F1'), ('fpn_p6', 'F4'),
+          ('fc_new_1', 'H'), ('offset_', 'H'))
+
+
+def collect(folder):
+    """The content of the file."""
+    found = {}
+    for path in sorted(Path(folder).glob('*__test.json')):
+        if not path.name.startswith('alt'):
+            description = json.loads(path.read_text())
+            add(found, description, path.stem.split('__')[0])
+    return found
+
+
+def add(found, description, family):
+    """Put one description into its symbol's entry, or see that it fits there."""
+    stem = description['yaml']
+    classes = next(count for word, count in CLASSES.items() if word in stem)
+    backbone, states = RESNET_101.shapes()
+    shapes = {name: tuple(shape) for name, shape in description['arg_shapes'].items()
+              if name not in description['input_shapes'] and name != 'softmax_label'}
+    assert states == {name: tuple(shape) for name, shape in description['aux_shapes'].items()}, stem
+    assert all(shapes.pop(name) == shape for name, shape in backbone.items()), stem
+    offsets = {name: shapes.pop(name) for name in list(shapes) if OFFSET.match(name)}
+    sizes = {'C': classes, 'K': 2 if family == 'rfcn' else classes, 'P2': 9 if 'psroi' in stem else 49,
+             'A': 3 if family == 'fpn' else 12 if classes == 81 else 9, 'F1': 64, 'F2': 128, 'F3': 256, 'F4': 512,
+             'R': 512, 'H': 1024 if family == 'rfcn' else 256}
+    entry = {'family': family, 'classes': {}, 'deformable': sorted({OFFSET.match(name).group(1) for name in offsets}),
+             'groups': max([shape[0] // 18 for shape in offsets.values()], default=1),
+             'shapes': {name: terms(name, shape, sizes, family) for name, shape in shapes.items()}}
+    known_entry = found.setdefault(description['symbol'], entry)
+    if family == 'deeplab' and 'demo' in stem:
+        stem = known_entry['classes'].get(classes, stem)
+    known_entry['classes'].setdefault(classes, stem)
+    for key in ('deformable', 'groups', 'shapes'):
+        assert known_entry[key] == entry[key], (stem, key)
+
+
+def terms(name, shape, sizes, family):
+    """A shape with letters in the place of sizes that differ from network to network."""
+    found = list(shape)
+    if not (family == 'fpn' and name.startswith('rpn_conv')):
+        found[0] = term(shape[0], first(name, FIRST), sizes)
+    if len(shape) > 1 and not (family == 'fpn' and name.startswith(('rpn_', 'fc_new', 'offset_'))):
+        found[1] = term(shape[1], first(name, SECOND), sizes)
+    return found
+
+
+def first(name, rules):
+    return next((letters for beginning, letters in rules if name.startswith(beginning)), '')
+
+
+def term(size, letters, sizes):
+    if not letters:
+        return size
+    rest, remainder = divmod(size, known.value(letters, sizes))
+    assert not remainder, (size, letters)
+    return letters if rest == 1 else f'{rest}*{letters}'
+
+
+def main(folder):
+    """Write the file: a line for each parameter would be long, a line for each network is enough."""
+    lines = [f'{json.dumps(symbol)}: {json.dumps(entry)}' for symbol, entry in sorted(collect(folder).items())]
+    with atomic_write(known._FILE, 'w') as stream:
+        stream.write('{\n' + ',\n'.join(lines) + '\n}\n')
+
+
+if __name__ == '__main__':
+    main(sys.argv[1])

@@ -1,0 +1,215 @@
+"""dcn doctor: every network of the original recognised from names and shapes; every fault named; the right advice."""
+import numpy as np
+import pytest
+
+from lib.errors import UserError
+from lib.formats import params as params_file
+from lib.inspection import checks, known
+from lib.inspection.advice import yaml_for
+from lib.inspection.doctor import examine, main, report_lines
+from lib.inspection.known import Backbone, caffe_blocks, tables
+from lib.inspection.recognise import recognise
+from tests.inspection.graphs import DESCRIPTIONS, GOLDEN, described, golden
+from tests.inspection.make_networks import collect
+
+SMALL = Backbone(caffe_blocks((1, 1, 2, 1)), (4, 4, 8, 8))
+SIZES = {'C': 21, 'K': 2, 'A': 9, 'P2': 49, 'F1': 4, 'F2': 4, 'F3': 8, 'F4': 8, 'R': 16, 'H': 16}
+
+
+def shapes_of(network):
+    """{parameter: shape} of a described graph."""
+    return {p.name: p.shape for p in network.parameters()}
+
+
+@pytest.mark.parametrize('name', [name for name in GOLDEN if name.endswith('test') and not name.startswith('alt')])
+def test_every_network_of_the_golden_file_is_recognised(name):
+    from lib.inspection.network import describe
+    graph, inputs, _ = golden(name)
+    wanted = shapes_of(describe(graph, name, inputs))
+    found = recognise(wanted)
+    symbol = GOLDEN[name]['symbol']
+    # rfcn_demo has the parameters of the plain network
+    assert found.table.symbol == symbol or 'rfcn_demo' in name and found.table.symbol == 'resnet_v1_101_rfcn'
+    assert found.wanted == wanted
+    classes = 81 if 'coco' in name else 19 if 'cityscapes' in name else 21
+    anchors = {'deeplab': None, 'fpn': 3}.get(found.table.family, 12 if classes == 81 else 9)
+    assert (found.sizes['C'], found.sizes['A']) == (classes, anchors)
+    path, changes = yaml_for(found)
+    assert changes == [] and ('coco' in path) == ('coco' in name)
+
+
+@pytest.mark.skipif(not DESCRIPTIONS.is_dir(), reason='the descriptions of the original graphs are not here')
+def test_every_network_of_every_family_is_recognised():
+    from lib.inspection.network import describe
+    for path in sorted(DESCRIPTIONS.glob('[!a]*__test.json')):
+        graph, description = described(path)
+        inputs = {key: tuple(shape) for key, shape in description['input_shapes'].items()}
+        wanted = shapes_of(describe(graph, path.stem, inputs))
+        found = recognise(wanted)
+        assert found.wanted == wanted, path.stem
+        assert found.table.family == path.stem.split('__')[0]
+        assert found.table.symbol == description['symbol'] or description['symbol'] == 'rfcn_demo', path.stem
+
+
+@pytest.mark.skipif(not DESCRIPTIONS.is_dir(), reason='the descriptions of the original graphs are not here')
+def test_the_tables_are_those_of_the_descriptions():
+    import json
+    with open(known._FILE, encoding='utf-8') as stream:
+        stored = json.load(stream)
+    assert stored == json.loads(json.dumps(collect(DESCRIPTIONS)))
+
+
+@pytest.mark.parametrize('depth, count', [(50, 23454912), (101, 42394816 + 105344), (152, 58087488 + 56320)])
+def test_backbones_have_the_published_size(depth, count):
+    # torchvision's totals without the last layer: 25557032, 44549160 and 60192808 less 2049000
+    backbone = Backbone(caffe_blocks(known.UNITS[depth], depth), (64, 128, 256, 512))
+    total = sum(int(np.prod(shape)) for shape in backbone.shapes()[0].values())
+    assert total == {50: 25557032, 101: 44549160, 152: 60192808}[depth] - 2049000
+    assert known.backbone_of(backbone.shapes()[0]) == backbone and backbone.depth == depth
+
+
+def checkpoint(symbol='resnet_v1_101_rfcn_dcn', groups=4, changes=None, **sizes):
+    """{prefixed name: array} of a sound small checkpoint; ``changes``: {bare name: array, or None to leave it out}."""
+    table = next(table for table in tables() if table.symbol == symbol)
+    rng, args = np.random.default_rng(0), dict(SMALL.shapes()[0], **table.evaluate(dict(SIZES, **sizes)))
+    if table.deformable:
+        args['res5a_branch2b_offset_weight'] = (18 * groups, 8, 3, 3)
+        args['res5a_branch2b_offset_bias'] = (18 * groups,)
+    arrays = {f'arg:{name}': rng.normal(0, 1, shape).astype(np.float32) for name, shape in args.items()}
+    arrays.update({f'aux:{name}': rng.uniform(1, 2, shape).astype(np.float32)
+                   for name, shape in SMALL.shapes()[1].items()})
+    if 'arg:rfcn_bbox_weight' in arrays:
+        std = np.repeat(np.tile(checks.DEFAULT_STDS, dict(SIZES, **sizes)['K']), dict(SIZES, **sizes)['P2'])
+        arrays['arg:rfcn_bbox_weight_test'] = (arrays['arg:rfcn_bbox_weight'] * std[:, None, None, None]).astype('f4')
+        arrays['arg:rfcn_bbox_bias_test'] = (arrays['arg:rfcn_bbox_bias'] * std).astype('f4')
+    for name, value in (changes or {}).items():
+        key = next((key for key in arrays if key.split(':')[1] == name), 'arg:' + name)
+        if value is None:
+            del arrays[key]
+        else:
+            arrays[key] = value
+    return arrays
+
+
+@pytest.fixture
+def diagnose(tmp_path):
+    """A function: arrays -> Report."""
+    def run(arrays):
+        path = str(tmp_path / 'net-0000.params')
+        params_file.write(path, arrays)
+        return examine(params_file.open_params(path), path)
+    return run
+
+
+def test_a_sound_checkpoint(diagnose):
+    report = diagnose(checkpoint())
+    assert report.problems == []
+    assert report.facts[0].startswith('this is resnet_v1_101_rfcn_dcn (R-FCN) on a ResNet of its own sizes')
+    assert report.notes[1] == 'weights for testing are there and right: rfcn_bbox_weight_test = weights x ' \
+                              '(0.1, 0.1, 0.2, 0.2)'
+    assert any('network.units=[1,1,2,1]' in step and 'network.filters=[4,4,8,8]' in step for step in report.steps)
+
+
+@pytest.mark.parametrize('name, sizes, words', [
+    ('resnet_v1_101_rfcn', {'A': 15}, '15 anchors a cell'), ('resnet_v1_101_rfcn', {'C': 6}, '6 classes'),
+    ('resnet_v1_101_rfcn', {'K': 21}, 'boxes for each class'), ('resnet_v1_101_rfcn_dcn', {'P2': 25}, '5 x 5 bins'),
+    ('deform_psroi_demo', {'P2': 9}, '3 x 3 bins')])
+def test_relatives(name, sizes, words, diagnose):
+    report = diagnose(checkpoint(name, **sizes))
+    assert words in ' '.join(report.facts) and report.problems == []
+    assert f'this is {name} ' in report.facts[0]
+
+
+def test_fifteen_anchors_are_explained(diagnose):
+    steps = ' '.join(diagnose(checkpoint('resnet_v1_101_rfcn', A=15)).steps)
+    assert 'network.NUM_ANCHORS=15' in steps and 'scales [2, 4, 8, 16, 32]' in steps
+
+
+def ones(*shape):
+    return np.ones(shape, np.float32)
+
+
+@pytest.mark.parametrize('changes, words', [
+    ({'rpn_conv_3x3_weight': None, 'rfcn_cls_bias': None}, '2 of 118 parameters are missing: rpn_conv_3x3_weight'),
+    ({'rpn_conv_3x3_bias': ones(7)}, 'rpn_conv_3x3_bias: expected shape 16, found 7'),
+    ({'rfcn_bbox_bias_test': None}, 'no rfcn_bbox_bias_test: testing needs them'),
+    ({'conv_new_1_bias': np.full(16, np.nan, np.float32)}, 'conv_new_1_bias: 16 NaN and 0 infinite values'),
+    ({'bn_conv1_moving_var': -ones(4)}, 'bn_conv1_moving_var: a variance of -1'),
+    ({'conv1_weight': 0 * ones(4, 3, 7, 7)}, '1 weights have one value everywhere: conv1_weight'),
+    ({'conv1_weight': 1e9 * np.random.default_rng(0).normal(size=(4, 3, 7, 7))}, 'expected below a million'),
+])
+def test_faults_are_named(changes, words, diagnose):
+    problems = diagnose(checkpoint(changes=changes)).problems
+    assert any(words in problem for problem in problems), problems
+
+
+def test_wrong_weights_for_testing():
+    weight = np.random.default_rng(0).normal(size=(8, 3)).astype(np.float32)
+    stds = np.tile([0.1, 0.1, 0.2, 0.3], 2)
+    arrays = {'bbox_pred_weight': weight, 'bbox_pred_bias': weight[:, 0],
+              'bbox_pred_weight_test': weight * stds[:, None], 'bbox_pred_bias_test': weight[:, 0] * stds}
+    assert checks.test_weights(arrays, 2)[0] == [
+        'bbox_pred_weight_test: expected weights x (0.1, 0.1, 0.2, 0.2), found weights x (0.1, 0.1, 0.2, 0.3); was it '
+        'trained with other TRAIN.BBOX_STDS?']
+    assert checks.test_weights(arrays, 2, (0.1, 0.1, 0.2, 0.3))[0] == []
+    other = dict(arrays, bbox_pred_weight_test=weight[::-1])
+    assert 'they come from different epochs' in checks.test_weights(other, 2)[0][0]
+    shifted = dict(arrays, bbox_pred_bias_test=arrays['bbox_pred_bias_test'] + 0.5)
+    assert checks.test_weights(shifted, 2, (0.1, 0.1, 0.2, 0.3), (0.5,) * 4)[0] == []
+
+
+def test_offsets_of_zero_are_no_fault(diagnose):
+    zero = {'res5a_branch2b_offset_weight': 0 * ones(72, 8, 3, 3), 'rfcn_cls_offset_t_weight': 0 * ones(2058, 16, 1, 1),
+            'rfcn_bbox_offset_t_weight': 0 * ones(98, 16, 1, 1)}
+    report = diagnose(checkpoint(changes=zero))
+    assert report.problems == [] and any('all offset layers are zero' in note for note in report.notes)
+
+
+def test_an_imagenet_backbone(diagnose):
+    args, auxs = Backbone(caffe_blocks(known.UNITS[50], 50), (2, 2, 2, 2)).shapes()
+    arrays = {**{f'arg:{name}': np.random.default_rng(0).normal(size=shape) for name, shape in args.items()},
+              **{f'aux:{name}': 2 * np.ones(shape) for name, shape in auxs.items()}, 'arg:fc1000_weight': np.eye(3)}
+    report = diagnose(arrays)
+    assert 'the backbone of these networks alone' in report.facts[0] and report.problems == []
+    assert 'model/pretrained_model/resnet_v1_50-0000.params' in report.steps[0]
+
+
+@pytest.mark.parametrize('names, words', [
+    (['features.0.weight', 'features.1.gamma', 'output.weight'], 'a Gluon network saved by save_parameters'),
+    (['arg:resnetv10_conv0_weight', 'aux:resnetv10_batchnorm0_running_mean'], 'a Gluon ResNet with its full names'),
+    (['arg:stage1_unit1_conv1_weight', 'arg:bn_data_gamma'], 'pre-activation'),
+    (['arg:conv1_1_weight', 'arg:conv1_2_weight'], 'a VGG network'),
+    (['counter:epoch', 'momentum:conv1_weight'], 'a training state of this project')])
+def test_strangers(names, words, diagnose):
+    report = diagnose({name: ones(2) for name in names})
+    assert words in report.facts[0] and report.problems
+
+
+def test_unknown_and_nameless_files(diagnose):
+    assert 'its names fit none of them' in diagnose({'arg:something': ones(2)}).problems[-1]
+    assert 'have no names' in diagnose([ones(2)]).problems[0]
+
+
+def test_the_command(tmp_path, capsys):
+    path = str(tmp_path / 'net-0000.params')
+    params_file.write(path, checkpoint())
+    assert main([path]) == 0
+    assert '  ok:    all 118 parameters are there, with the right shapes' in capsys.readouterr().out
+    params_file.write(path, checkpoint(changes={'conv1_weight': None}))
+    assert main([path]) == 1
+    with pytest.raises(UserError, match='expected a checkpoint'):
+        symbol = tmp_path / 'a-symbol.json'
+        symbol.write_text('{"nodes": [{"op": "null", "name": "x", "inputs": []}], "arg_nodes": [0], "heads": [[0, 0, 0]]}')
+        main([str(symbol)])
+
+
+def test_against_an_experiment_file(repository, tmp_path):
+    cfg = str(repository / 'experiments' / 'rfcn' / 'cfgs' / 'resnet_v1_101_voc0712_rfcn_dcn_end2end_ohem.yaml')
+    path = str(tmp_path / 'net-0000.params')
+    params_file.write(path, checkpoint())
+    sizes = ['network.units=[1,1,2,1]', 'network.filters=[4,4,8,8]', 'network.rpn_filters=16', 'network.head_filters=16']
+    good = examine(params_file.open_params(path), path, cfg, sizes)
+    assert good.problems == []
+    bad = examine(params_file.open_params(path), path, cfg, sizes + ['dataset.NUM_CLASSES=81'])
+    assert 'rfcn_cls_weight: expected shape 3969 x 16 x 1 x 1, found 1029 x 16 x 1 x 1' in bad.problems
+    assert 'better' in bad.steps[0] and 'wrong: rfcn_cls_weight' in '\n'.join(report_lines(path, bad))
