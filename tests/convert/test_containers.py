@@ -1,0 +1,113 @@
+"""safetensors and .npz: round trips, foreign and broken files."""
+import json
+import struct
+import zipfile
+
+import numpy as np
+import pytest
+
+from lib.convert import containers
+from lib.convert.command import main
+from lib.errors import UserError
+from lib.formats import dtypes
+from lib.formats import params as params_file
+
+ARRAYS = {'arg:a': np.arange(6, dtype=np.float32).reshape(2, 3), 'aux:b': np.array([1, -2], np.int64),
+          'c/d': np.zeros((0, 3), np.float16), 'e': np.array([True, False])}
+
+
+@pytest.mark.parametrize('ending', containers.ENDINGS)
+def test_round_trip(ending, tmp_path):
+    path = str(tmp_path / ('x' + ending))
+    containers.write(path, ARRAYS)
+    found = containers.read(path)
+    assert list(found) == list(ARRAYS)
+    for name, array in ARRAYS.items():
+        assert found[name].dtype == array.dtype and np.array_equal(found[name], array)
+
+
+def test_there_and_back_through_the_command(tmp_path):
+    start, middle, other, end = (str(tmp_path / name) for name in ('a.params', 'b.safetensors', 'c.npz', 'd.params'))
+    params_file.write(start, {'arg:w': np.float32([[1, 2]]), 'aux:m_moving_mean': np.float64([3])})
+    main([start, middle])
+    main([middle, other])
+    main([other, end])
+    assert open(start, 'rb').read() == open(end, 'rb').read()
+
+
+def test_bfloat16(tmp_path):
+    values = np.array([(0x3f80,), (0xc000,)], dtypes.BFLOAT16)         # 1 and -2
+    containers.write(str(tmp_path / 'x.safetensors'), {'a': values})
+    assert containers.read(str(tmp_path / 'x.safetensors'))['a'].dtype == dtypes.BFLOAT16
+    containers.write(str(tmp_path / 'x.npz'), {'a': values})
+    assert containers.read(str(tmp_path / 'x.npz'))['a'].tolist() == [1, -2]
+
+
+def test_scalars_and_bare_names_are_given_what_params_needs(tmp_path):
+    path = str(tmp_path / 'x.npz')
+    np.savez(path, conv1_weight=np.ones((1, 3, 7, 7), np.float32), bn_conv1_moving_var=np.ones(1, np.float32))
+    main([path, str(tmp_path / 'x.params')])
+    assert sorted(params_file.read(str(tmp_path / 'x.params'))) == ['arg:conv1_weight', 'aux:bn_conv1_moving_var']
+
+
+def safetensors(header, data=b''):
+    text = json.dumps(header).encode() if not isinstance(header, bytes) else header
+    return struct.pack('<Q', len(text)) + text + data
+
+
+@pytest.mark.parametrize('content, words', [
+    (struct.pack('<Q', 1 << 20) + b'{}' + bytes(40), 'expected at most 42 bytes, found a length of 1048576'),
+    (safetensors(b'{"a": [}' + b' ' * 9), 'expected JSON'),
+    (safetensors({'a': {'dtype': 'F32', 'shape': [2], 'data_offsets': [0, 4]}}, bytes(8)), 'expected 8 bytes within'),
+    (safetensors({'a': {'dtype': 'F32', 'shape': [2], 'data_offsets': [0, 8]}}, bytes(4)), 'expected 8 bytes within'),
+    (safetensors({'a': {'dtype': 'F32', 'shape': [-2], 'data_offsets': [0, 8]}}, bytes(8)), 'expected dtype, shape'),
+    (safetensors({'a': {'dtype': 'F31', 'shape': [2], 'data_offsets': [0, 8]}}, bytes(8)), 'expected dtype, shape'),
+    (safetensors({'a': {'dtype': 'F32', 'shape': [True], 'data_offsets': [0, 4]}}, bytes(8)), 'expected dtype, shape'),
+    (safetensors({'a': {'dtype': 'F32', 'shape': [1 << 40, 1 << 40], 'data_offsets': [0, 4]}}, bytes(8)), 'within'),
+    (safetensors({'a': 'text, long enough'}), 'expected dtype, shape'),
+])
+def test_broken_safetensors(content, words, tmp_path):
+    (tmp_path / 'x.safetensors').write_bytes(content)
+    with pytest.raises(UserError) as error:
+        containers.read(str(tmp_path / 'x.safetensors'))
+    assert words in str(error.value) and 'x.safetensors' in str(error.value)
+
+
+def npz(path, **members):
+    with zipfile.ZipFile(path, 'w') as archive:
+        for name, content in members.items():
+            archive.writestr(name.replace('__', '.'), content)
+
+
+def npy(header, data=b''):
+    return b'\x93NUMPY\x01\x00' + struct.pack('<H', len(header)) + header + data
+
+
+@pytest.mark.parametrize('members, words', [
+    ({'a__npy': b'nothing'}, 'expected an array'),
+    ({'a__npy': npy(b"{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000000,)}", bytes(4))}, 'bytes of data'),
+    ({'a__npy': npy(b"{'descr': '|O', 'fortran_order': False, 'shape': (1,)}", bytes(8))}, 'pickled objects'),
+    ({'archive/data__pkl': b'x'}, 'a PyTorch file, a pickle'),
+])
+def test_broken_npz(members, words, tmp_path):
+    npz(str(tmp_path / 'x.npz'), **members)
+    with pytest.raises(UserError) as error:
+        containers.read(str(tmp_path / 'x.npz'))
+    assert words in str(error.value)
+
+
+def test_other_refusals(tmp_path):
+    (tmp_path / 'x.npz').write_bytes(b'PK\x03\x04' + bytes(30))
+    with pytest.raises(UserError, match='expected an .npz archive'):
+        containers.read(str(tmp_path / 'x.npz'))
+    (tmp_path / 'x.pth').write_bytes(b'\x80\x02}q\x00.')
+    with pytest.raises(UserError, match='could run code'):
+        containers.read(str(tmp_path / 'x.pth'))
+    with pytest.raises(UserError, match='ends in .params, .safetensors, .npz'):
+        main(['anything', str(tmp_path / 'x.h5')])
+    with pytest.raises(UserError, match='cannot save|expected one of'):
+        containers.write(str(tmp_path / 'x.safetensors'), {'a': np.zeros(1, np.complex64)})
+    path = str(tmp_path / 'same.params')
+    params_file.write(path, {'arg:a': np.ones(1)})
+    with pytest.raises(UserError, match='another name than that of the source'):
+        main([path, path])
