@@ -15,6 +15,7 @@ NETWORK = {
     # this project's own
     'rpn_filters': (512, POSITIVE),
     'roi_filters': (256, POSITIVE),                     # channels that RoI pooling reads (Faster R-CNN, FPN)
+    'roi_size': (224, POSITIVE),                        # FPN: side in pixels of RoIs that belong to the level P4
     'pooled_size': (None, optional(POSITIVE)),          # bins a side of RoI pooling
     'roi_pooling': (None, optional(choice('integer', 'bilinear', 'deformable', 'modulated'))),
 }

@@ -12,6 +12,7 @@ Family = collections.namedtuple('Family', 'schema rules')
 FAMILIES = {
     'rfcn': Family(detection.SCHEMA, checks.DETECTION),
     'faster_rcnn': Family(detection.SCHEMA, checks.DETECTION),
+    'fpn': Family(detection.SCHEMA, checks.DETECTION),
     'deeplab': Family(segmentation.SCHEMA, checks.SEGMENTATION),
 }
 
@@ -27,6 +28,8 @@ SYMBOLS = {
     'resnet_v1_101_convnew3': Entry('rfcn', 'rfcn.symbols.rfcn_demo'),
     'resnet_v1_101_rcnn': Entry('faster_rcnn', 'faster_rcnn.symbols.resnet_v1_101_rcnn'),
     'resnet_v1_101_rcnn_dcn': Entry('faster_rcnn', 'faster_rcnn.symbols.resnet_v1_101_rcnn_dcn'),
+    'resnet_v1_101_fpn_rcnn': Entry('fpn', 'fpn.symbols.resnet_v1_101_fpn_rcnn'),
+    'resnet_v1_101_fpn_dcn_rcnn': Entry('fpn', 'fpn.symbols.resnet_v1_101_fpn_dcn_rcnn'),
     'resnet_v1_101_deeplab': Entry('deeplab', 'deeplab.symbols.resnet_v1_101_deeplab'),
     'resnet_v1_101_deeplab_dcn': Entry('deeplab', 'deeplab.symbols.resnet_v1_101_deeplab_dcn'),
 }

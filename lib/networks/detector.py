@@ -33,7 +33,7 @@ class TwoStageDetector(ResNetNetwork):
         stages, _ = self._features(cfg)
         rpn, grad_scale = self._rpn(cfg, stages), images_grad_scale(cfg)
         rpn_outputs = self._rpn_losses(cfg, rpn, grad_scale)
-        rois = self._proposals(cfg, cfg.TRAIN, rpn, 'rpn_cls_act')
+        rois = self._proposals(cfg, cfg.TRAIN, rpn, 'rpn_cls_act')      # not the name with the loss
         rois, *targets = proposal_target(rois, mx.sym.Variable('gt_boxes'), reg_classes(cfg), _sampling(cfg.TRAIN))
         score, deltas, _ = self._head(cfg, stages, rois)
         *losses, label = _losses(cfg, score, deltas, targets, grad_scale)

@@ -1,7 +1,8 @@
-"""Own operators inside MXNet: importing this package replaces the stock ones under their stock names and registers the custom ones."""
+"""Own operators inside MXNet: importing this package puts them under the stock names and registers the custom ones."""
 from lib.operators import native
 
 native.activate()
 
-from lib.operators import ohem, proposal, proposal_target  # noqa: E402,F401  (registers the Custom operators; own kernels come first)
+# registers the Custom operators; own kernels come first
+from lib.operators import fpn_roi_pooling, ohem, proposal, proposal_target, pyramid_proposal  # noqa: E402,F401
 from lib.operators.native import status  # noqa: E402,F401

@@ -8,36 +8,44 @@ from lib.errors import UserError
 
 
 class NumpyOperator(mx.operator.CustomOp):
-    """Runs ``compute(*inputs) -> outputs`` on NumPy arrays and passes no gradient to any input.
+    """Runs ``compute(*inputs) -> outputs`` on NumPy arrays.
 
-    No MXNet operator runs inside: its engine is busy with the caller, and a second one would only wait for threads.
+    ``gradient(out_grad, *inputs)``, for one output, gives the gradients of all inputs; without it they are zero. No
+    MXNet operator runs inside: its engine is busy with the caller, and a second one would only wait for threads.
     """
 
-    def __init__(self, compute):
+    def __init__(self, compute, gradient=None):
         super().__init__()
-        self._compute = compute
+        self._compute, self._gradient = compute, gradient
 
     def forward(self, is_train, req, in_data, out_data, aux):
         """Copy the inputs in, compute, copy the outputs out."""
+        _forget_dependencies()
         results = self._compute(*[array.asnumpy() for array in in_data])
         for target, request, value in zip(out_data, req, results):
             _store(target, request, value)
 
     def backward(self, req, out_grad, in_data, out_data, in_grad, aux):
-        """Zeros: the selection of boxes is a constant of the step, as in the original."""
+        """Zeros without ``gradient``: the selection of boxes is a constant of the step, as in the original."""
+        if self._gradient is not None:
+            grads = self._gradient(out_grad[0].asnumpy(), *[array.asnumpy() for array in in_data])
+            for target, request, grad in zip(in_grad, req, grads):
+                _store(target, request, grad)
+            return
         for target, request in zip(in_grad, req):
             if request in ('write', 'inplace'):
                 _store(target, request, np.zeros(target.shape))
 
 
 class NumpyOperatorProp(mx.operator.CustomOpProp):
-    """Declares a :class:`NumpyOperator` over ``self.compute``; nothing is needed to compute the zero gradients."""
+    """Declares a :class:`NumpyOperator` over ``self.compute``, and over ``self.gradient`` where there is one."""
 
     arguments = ()
     outputs = ()
+    gradient = None
 
     def __init__(self):
-        super().__init__(need_top_grad=False)
+        super().__init__(need_top_grad=self.gradient is not None)
 
     def list_arguments(self):
         """Names of the inputs."""
@@ -56,11 +64,11 @@ class NumpyOperatorProp(mx.operator.CustomOpProp):
 
     def create_operator(self, ctx, shapes, dtypes):
         """The operator for one executor."""
-        return NumpyOperator(self.compute)
+        return NumpyOperator(self.compute, self.gradient)
 
     def declare_backward_dependency(self, out_grad, in_data, out_data):
-        """None: the gradients are zero."""
-        return []
+        """What the gradients need: nothing where they are zero."""
+        return [] if self.gradient is None else [*out_grad, *in_data]
 
 
 def number(name, text, kind=float):
@@ -89,6 +97,12 @@ def boolean(name, text):
     if str(text).lower() not in words:
         raise UserError(f'attribute {name}: expected True or False, found {text!r}')
     return words[str(text).lower()]
+
+
+def _forget_dependencies():
+    # MXNet 1.9.1 keeps the backward dependencies of the Custom operator that was declared last for all of them, and
+    # reads the storage type of the others' empty arrays by it, which fails. Without any, every array counts as dense.
+    mx.operator._registry.result_deps = set()
 
 
 def _store(target, request, value):

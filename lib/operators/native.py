@@ -18,7 +18,8 @@ import warnings
 from pathlib import Path
 
 OPERATOR_CXX = Path(__file__).resolve().parents[2] / 'operator_cxx'
-OPERATORS = ('DeformableConvolution', 'ModulatedDeformableConvolution', 'DeformablePSROIPooling', 'PSROIPooling')
+OPERATORS = ('DeformableConvolution', 'ModulatedDeformableConvolution', 'DeformablePSROIPooling', 'PSROIPooling',
+             'ROIPooling')
 PREFIX = '_contrib_'
 
 
@@ -97,7 +98,8 @@ class Bindings:
         return range(self._library.dcn_mxnet_count())
 
     def _name(self, row):
-        return self._library.dcn_mxnet_name(row).decode()[len(PREFIX):]
+        name = self._library.dcn_mxnet_name(row).decode()
+        return name[len(PREFIX):] if name.startswith(PREFIX) else name
 
     def _check(self, failed):
         if failed:

@@ -2,6 +2,8 @@
 
 Faster R-CNN, section 3.1 and 3.3 (NMS), with the steps and the numbers of the original Python operator.
 """
+import collections
+
 import mxnet as mx
 import numpy as np
 
@@ -9,6 +11,9 @@ from lib.bbox import anchor_grid, bbox_pred, clip_boxes
 from lib.nms import nms
 from lib.operators.custom import NumpyOperatorProp, boolean, number, numbers
 from lib.rng import content_key, generator
+
+# anchors, how many of the best boxes enter suppression and leave it, its IoU, smallest side in unscaled pixels
+Rule = collections.namedtuple('Rule', 'scales ratios pre_nms post_nms threshold min_size')
 
 
 @mx.operator.register('proposal')
@@ -20,69 +25,82 @@ class ProposalProp(NumpyOperatorProp):
     See :func:`propose`.
     """
 
-    arguments = ('cls_prob', 'bbox_pred', 'im_info')
+    purpose = 'proposal'
 
     def __init__(self, feat_stride='16', scales='(8, 16, 32)', ratios='(0.5, 1, 2)', output_score='False',
                  rpn_pre_nms_top_n='6000', rpn_post_nms_top_n='300', threshold='0.3', rpn_min_size='16'):
         super().__init__()
         self.outputs = ('output', 'score') if boolean('output_score', output_score) else ('output',)
-        self._settings = {
-            'stride': number('feat_stride', feat_stride, int),
-            'scales': numbers('scales', scales), 'ratios': numbers('ratios', ratios),
-            'pre_nms': number('rpn_pre_nms_top_n', rpn_pre_nms_top_n, int),
-            'post_nms': number('rpn_post_nms_top_n', rpn_post_nms_top_n, int),
-            'threshold': number('threshold', threshold), 'min_size': number('rpn_min_size', rpn_min_size),
-        }
+        self._strides = self.strides(feat_stride)
+        self._rule = Rule(
+            numbers('scales', scales), numbers('ratios', ratios),
+            number('rpn_pre_nms_top_n', rpn_pre_nms_top_n, int), number('rpn_post_nms_top_n', rpn_post_nms_top_n, int),
+            number('threshold', threshold), number('rpn_min_size', rpn_min_size))
 
-    def shapes(self, cls_prob, bbox_pred_shape, im_info):
+    def strides(self, feat_stride):
+        """The strides of the maps, from the attribute."""
+        return [number('feat_stride', feat_stride, int)]
+
+    @property
+    def arguments(self):
+        """Names of the inputs: probabilities of all maps, box deltas of all maps, im_info."""
+        return 'cls_prob', 'bbox_pred', 'im_info'
+
+    def shapes(self, *inputs):
         """Input shapes (im_info follows from the batch) and output shapes."""
-        rows = cls_prob[0] * self._settings['post_nms']
-        return [cls_prob, bbox_pred_shape, [cls_prob[0], 3]], [[rows, 5], [rows, 1]][:len(self.outputs)]
+        images = inputs[0][0]
+        rows = images * self._rule.post_nms
+        return [*inputs[:-1], [images, 3]], [[rows, 5], [rows, 1]][:len(self.outputs)]
 
-    def compute(self, cls_prob, deltas, im_info):
+    def compute(self, *inputs):
         """All images, one after the other: outputs of the operator as NumPy arrays."""
-        anchors = deltas.shape[1] // 4
+        *maps, im_info = inputs
+        count = len(self._strides)
         rois, scores = [], []
-        for index in range(len(cls_prob)):
-            boxes, best = propose(cls_prob[index, anchors:], deltas[index], im_info[index], **self._settings)
+        for index, info in enumerate(im_info):
+            levels = [(probability[index, deltas.shape[1] // 4:], deltas[index], stride)
+                      for probability, deltas, stride in zip(maps[:count], maps[count:], self._strides)]
+            boxes, best = propose(levels, info, self._rule, self.purpose)
             rois.append(np.insert(boxes, 0, index, axis=1))
             scores.append(best[:, np.newaxis])
         return np.concatenate(rois), np.concatenate(scores)
 
 
-def propose(scores, deltas, im_info, stride, scales, ratios, pre_nms, post_nms, threshold, min_size):
+def propose(maps, im_info, rule, purpose):
     """Proposals of one image: boxes (post_nms, 4) and their scores (post_nms,), float32, descending.
 
-    ``scores`` (A, h, w) foreground probabilities, ``deltas`` (4A, h, w), ``im_info`` [height, width, scale].
-    Equal scores keep the order (y, x, anchor). Fewer boxes than ``post_nms`` are filled up with random ones of
-    themselves, with repetition, by a generator that the inputs determine. Boxes whose coordinates or score are not
-    finite are dropped; if nothing is left at all, every row is the full image with score 0.
+    ``maps``: for each, scores (A, h, w) of the foreground, deltas (4A, h, w) and the stride in pixels; ``im_info``
+    [height, width, scale]. Equal scores keep the order (map, y, x, anchor). Fewer boxes than ``post_nms`` are filled up
+    with random ones of themselves, with repetition, by a generator that the inputs and ``purpose`` determine. Boxes
+    whose coordinates or score are not finite are dropped; if nothing is left at all, every row is the full image with
+    score 0.
     """
     # one pixel at least, so that an im_info of zeros or NaN gives boxes as well
     height, width, scale = max(1.0, im_info[0]), max(1.0, im_info[1]), im_info[2]
-    # floor, although the map is the ceiling: its last row and column may give no proposals (kept from the original)
-    rows, columns = int(height / stride), int(width / stride)
-    scores, deltas = scores[:, :rows, :columns], deltas[:, :rows, :columns]
-    boxes, best = _candidates(scores, deltas, (height, width), scale * min_size, (stride, ratios, scales), pre_nms)
+    maps = [_inside(*level, height, width) for level in maps]
+    boxes, best = _candidates(maps, (height, width), scale * rule.min_size, rule)
     if not len(boxes):
         full = np.array([[0, 0, width - 1, height - 1]], dtype=np.float32)
-        return np.repeat(full, post_nms, axis=0), np.zeros(post_nms, dtype=np.float32)
+        return np.repeat(full, rule.post_nms, axis=0), np.zeros(rule.post_nms, dtype=np.float32)
     dets = np.column_stack([boxes, best]).astype(np.float32)
-    keep = nms(dets, threshold, post_nms)
-    if len(keep) < post_nms:
-        rng = generator(content_key(scores, deltas, im_info), 'proposal')
-        keep = np.append(keep, rng.choice(keep, size=post_nms - len(keep)))
+    keep = nms(dets, rule.threshold, rule.post_nms)
+    if len(keep) < rule.post_nms:
+        arrays = [array for scores, deltas, _ in maps for array in (scores, deltas)]
+        rng = generator(content_key(*arrays, im_info), purpose)
+        keep = np.append(keep, rng.choice(keep, size=rule.post_nms - len(keep)))
     return dets[keep, :4], dets[keep, 4]
 
 
-def _candidates(scores, deltas, im_shape, smallest, anchor_key, pre_nms):
-    """Decoded, clipped, filtered boxes (n, 4) and scores (n,), best first; at most ``pre_nms`` if that is positive."""
-    stride, ratios, scales = anchor_key
-    rows, columns = scores.shape[1:]
-    flat = scores.transpose(1, 2, 0).ravel()
-    flat_deltas = deltas.reshape(len(scores), 4, rows, columns).transpose(2, 3, 0, 1).reshape(-1, 4)
-    anchors = anchor_grid(stride, ratios, scales, rows, columns)
-    for limit in (pre_nms, 0):
+def _inside(scores, deltas, stride, height, width):
+    # floor, although the map is the ceiling: its last row and column may give no proposals (kept from the original)
+    rows, columns = int(height / stride), int(width / stride)
+    return scores[:, :rows, :columns], deltas[:, :rows, :columns], stride
+
+
+def _candidates(maps, im_shape, smallest, rule):
+    """Decoded, clipped, filtered boxes (n, 4) and scores (n,), best first; at most pre_nms if that is positive."""
+    flat, flat_deltas, anchors = map(np.concatenate, zip(*(_cells(*level, rule) for level in maps)))
+    for limit in (rule.pre_nms, 0):
         # usually no box is too small, and only the best ones need decoding; otherwise others move up
         order = _descending(flat, limit)
         boxes = clip_boxes(bbox_pred(anchors[order], flat_deltas[order]), im_shape)
@@ -91,7 +109,16 @@ def _candidates(scores, deltas, im_shape, smallest, anchor_key, pre_nms):
         if valid.all():
             break
     boxes, order = boxes[valid], order[valid]
-    return (boxes[:pre_nms], flat[order[:pre_nms]]) if pre_nms > 0 else (boxes, flat[order])
+    count = rule.pre_nms if rule.pre_nms > 0 else len(boxes)
+    return boxes[:count], flat[order[:count]]
+
+
+def _cells(scores, deltas, stride, rule):
+    """Scores (n,), deltas (n, 4) and anchors (n, 4) of a map, in the order (y, x, anchor)."""
+    rows, columns = scores.shape[1:]
+    flat_deltas = deltas.reshape(len(scores), 4, rows, columns).transpose(2, 3, 0, 1).reshape(-1, 4)
+    return (scores.transpose(1, 2, 0).ravel(), flat_deltas,
+            anchor_grid(stride, rule.ratios, rule.scales, rows, columns))
 
 
 def _descending(scores, limit):

@@ -25,9 +25,9 @@ def softmax_loss(score, label, name, grad_scale=None, ignore=-1, **extra):
     return mx.sym.SoftmaxOutput(data=score, normalization='valid', name=name, **extra)
 
 
-def smooth_l1_loss(pred, target, weight, name, sigma, grad_scale):
+def smooth_l1_loss(pred, target, weight, name, sigma, grad_scale, ending='_'):
     """weight * smooth L1 (Fast R-CNN, eq. 3) element by element; only the gradient is multiplied by ``grad_scale``."""
-    loss = mx.sym.smooth_l1(pred - target, scalar=sigma, name=name + '_')
+    loss = mx.sym.smooth_l1(pred - target, scalar=sigma, name=name + ending)
     return mx.sym.MakeLoss(weight * loss, grad_scale=grad_scale, name=name)
 
 

@@ -43,7 +43,16 @@ FAMILIES = {
     'rfcn': {},
     'faster_rcnn': {'CLASS_AGNOSTIC': False, 'TRAIN.ENABLE_OHEM': False, 'TRAIN.BATCH_ROIS': 128,
                     'TRAIN.BG_THRESH_LO': 0.1},
+    'fpn': {'CLASS_AGNOSTIC': False, 'SCALES': [800, 1280], 'network.IMAGE_STRIDE': 32,
+            'TEST_SCALES': [[480, 800], [576, 900], [688, 1100], [800, 1200], [1200, 1600], [1400, 2000]],
+            'network.RPN_FEAT_STRIDE': [4, 8, 16, 32, 64], 'TRAIN.lr': 0.01, 'TRAIN.wd': 0.0001,
+            'TRAIN.warmup_lr': 0.001, 'TRAIN.warmup_step': 250, 'TRAIN.BATCH_ROIS_OHEM': 512,
+            'TRAIN.RPN_PRE_NMS_TOP_N': 12000, 'TRAIN.RPN_POST_NMS_TOP_N': 2000, 'TEST.RPN_PRE_NMS_TOP_N': 12000,
+            'TEST.RPN_POST_NMS_TOP_N': 2000, 'TEST.USE_SOFTNMS': True, 'TEST.SOFTNMS_THRESH': 0.6},
 }
+COCO_FPN = {**COCO, 'network.ANCHOR_SCALES': [8], 'network.NUM_ANCHORS': 3, 'TRAIN.lr_step': '4,6',
+            'dataset.image_set': 'train2014+valminusminival2014', 'dataset.test_image_set': 'minival2014',
+            'TEST.test_epoch': 7}
 GPUS4, GPUS8 = '0,1,2,3', '0,1,2,3,4,5,6,7'
 FILES = {
     'deform_conv_demo': ('rfcn', VOC, (
@@ -72,6 +81,9 @@ for _dcn in ('', '_dcn'):
         f'resnet_v1_101_voc0712_rcnn{_dcn}_end2end': ('faster_rcnn', VOC, (
             './output/rcnn/voc', f'resnet_v1_101_rcnn{_dcn}', GPUS4, 100, 'rpn', True, 0, 7, 'rcnn_voc', False, True,
             True)),
+        f'resnet_v1_101_coco_trainval_fpn{_dcn}_end2end_ohem': ('fpn', COCO_FPN, (
+            './output/fpn/coco', f'resnet_v1_101_fpn{_dcn}_rcnn', GPUS8, 100, 'rpn', True, 0, 7, 'fpn_coco', False,
+            True, True)),
     })
 
 SEGMENTATION = {
@@ -139,6 +151,7 @@ def test_loading_keeps_every_value(stem, path):
     given = flat(yaml.safe_load(path(stem).read_text()))
     loaded = flat(load_config(str(path(stem))))
     assert loaded.pop('SCALES') == [tuple(given.pop('SCALES'))]
+    assert (loaded.pop('TEST_SCALES', None) or []) == [tuple(scale) for scale in given.pop('TEST_SCALES', ())]
     assert {key: getattr(loaded[key], 'tolist', lambda: loaded[key])() for key in given} == given
     assert loaded['name'] == stem
 
@@ -146,4 +159,16 @@ def test_loading_keeps_every_value(stem, path):
 def test_every_file_loads(repository):
     stems = {path.stem: path for path in repository.glob('experiments/*/cfgs/*.yaml')}
     assert {*FILES, *SEGMENTATION_FILES} <= set(stems)
-    assert all(load_config(str(path)).name == stem for stem, path in stems.items())
+    assert all(load_config(str(path)).name == stem.split('.')[0] for stem, path in stems.items())
+
+
+@pytest.mark.parametrize('dcn', ['', '_dcn'])
+def test_single_scale_testing_differs_in_nothing_else(dcn, path):
+    """The published rows without several scales and soft-NMS; the same name, so the same checkpoints."""
+    several = path(f'resnet_v1_101_coco_trainval_fpn{dcn}_end2end_ohem')
+    one = several.with_suffix('.single_scale.yaml')
+    several_flat, one_flat = (flat(yaml.safe_load(file.read_text())) for file in (several, one))
+    assert {key for key in one_flat if one_flat[key] != several_flat.pop(key)} == {'TEST_SCALES', 'TEST.USE_SOFTNMS'}
+    assert not several_flat
+    assert one_flat['TEST_SCALES'] == [one_flat['SCALES']] and one_flat['TEST.USE_SOFTNMS'] is False
+    assert load_config(str(one)).name == load_config(str(several)).name

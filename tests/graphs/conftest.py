@@ -5,6 +5,8 @@ VOC = 'resnet_v1_101_voc0712_rfcn_end2end_ohem'
 VOC_DCN = 'resnet_v1_101_voc0712_rfcn_dcn_end2end_ohem'
 FASTER = 'resnet_v1_101_voc0712_rcnn_end2end'
 FASTER_DCN = 'resnet_v1_101_voc0712_rcnn_dcn_end2end'
+FPN = 'resnet_v1_101_coco_trainval_fpn_end2end_ohem'
+FPN_DCN = 'resnet_v1_101_coco_trainval_fpn_dcn_end2end_ohem'
 DEEPLAB = 'deeplab_resnet_v1_101_voc12_segmentation_base'
 DEEPLAB_DCN = 'deeplab_resnet_v1_101_voc12_segmentation_dcn'
 

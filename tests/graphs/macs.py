@@ -31,11 +31,14 @@ def multiply_adds(network, input_shapes):
     nodes = json.loads(network.sym.tojson())['nodes']
     counts = []
     for node in nodes:
+        name, inputs = node['name'], [nodes[index]['name'] for index, *_ in node['inputs']]
+        weights = [network.arg_shape_dict[name] for name in inputs
+                   if name.endswith('_weight') and name != 'bbox_weight']
         if node['op'] in _COUNTED:
-            name = node['name']
-            places = nodes[node['inputs'][0][0]]['name'] if node['op'] == 'Deconvolution' else name
-            filters = network.arg_shape_dict[name + '_weight']
-            counts.append((name, int(np.prod(filters[1:]) * np.prod(out_shapes[places + '_output']))))
+            places = inputs[0] if node['op'] == 'Deconvolution' else name
+            counts.append((name, int(np.prod(weights[0][1:]) * np.prod(out_shapes[places + '_output']))))
+        elif weights and node['op'] == 'Custom':        # FPN's layers of offsets: each RoI passes one of them
+            counts.append(('offset', int(np.prod(weights[0]) * out_shapes[name + '_output'][0])))
     return _totals(counts)
 
 

@@ -26,7 +26,8 @@ def build(network):
     ('rfcn', 2 * (7 + 1) + 2 * 2 * 2),
     # four YAML files, two sub-graphs for two networks
     ('faster_rcnn', 2 * 4 + 2 * 2 * 2),
-    ('deeplab', 2 * 5)])
+    ('deeplab', 2 * 5),
+    ('fpn', 2 * 2)])
 def test_the_golden_files_hold_every_graph(family, graphs):
     modes = [graph['mode'] for graph in GOLDEN.values() if graph['family'] == family]
     assert (modes.count('train'), modes.count('test')) == (graphs / 2, graphs / 2)

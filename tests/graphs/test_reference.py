@@ -20,7 +20,8 @@ pytestmark = pytest.mark.skipif(not REFERENCE.is_dir(), reason='the outputs of t
     'rfcn__resnet_v1_101_voc0712_rfcn_dcn_end2end_ohem__seed0__post200',
     'rfcn__resnet_v1_101_voc0712_rfcn_end2end_ohem__seed0',
     'faster_rcnn__resnet_v1_101_voc0712_rcnn_dcn_end2end__seed0__post200',
-    pytest.param('faster_rcnn__resnet_v1_101_voc0712_rcnn_end2end__seed0', marks=pytest.mark.full)])
+    pytest.param('faster_rcnn__resnet_v1_101_voc0712_rcnn_end2end__seed0', marks=pytest.mark.full),
+    'fpn__resnet_v1_101_coco_trainval_fpn_dcn_end2end_ohem__seed0__post300'])
 def test_outputs_equal_the_original(case, network):
     from tests.graphs.runs import pictured, run
     reference = np.load(REFERENCE / f'{case}.npz')
@@ -67,8 +68,11 @@ SAMPLES = ('rois_output', 'label', 'bbox_target', 'bbox_weight')
 
 
 @pytest.mark.full
-@pytest.mark.parametrize('case', ['faster_rcnn__resnet_v1_101_voc0712_rcnn_dcn_end2end__seed0'])
-def test_training_on_the_originals_samples(case, network, monkeypatch):
+@pytest.mark.parametrize('case, height, width', [
+    ('faster_rcnn__resnet_v1_101_voc0712_rcnn_dcn_end2end__seed0', 224, 320),
+    ('fpn__resnet_v1_101_coco_trainval_fpn_dcn_end2end_ohem__seed0', 224, 320),
+    ('fpn__resnet_v1_101_coco_trainval_fpn_dcn_end2end_ohem__seed0_480x640', 480, 640)])
+def test_training_on_the_originals_samples(case, height, width, network, monkeypatch):
     """Random samples differ, so the losses start from those of the original."""
     import mxnet as mx
 
@@ -83,7 +87,7 @@ def test_training_on_the_originals_samples(case, network, monkeypatch):
     arguments = made.sym.list_arguments()
     given = {name[3:]: reference[name] for name in reference.files if name[3:] in arguments}
     given.update({'given_' + name: reference['cust_custom0_' + name] for name in SAMPLES})
-    found, gradients = run(made, {'data': picture(224, 320), **given}, gradients=True)
+    found, gradients = run(made, {'data': picture(height, width), **given}, gradients=True)
     same_gradients(reference, gradients)
     same_metrics(reference, found, meta['metrics'])
 

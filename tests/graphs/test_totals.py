@@ -8,10 +8,11 @@ GOLDEN = read_golden()
 PREFIX = 'rfcn__resnet_v1_101_'
 ALT = 'alt__' + PREFIX
 FASTER = 'faster_rcnn__resnet_v1_101_'
+FPN = 'fpn__resnet_v1_101_coco_trainval_fpn'
 DEEPLAB = 'deeplab__deeplab_resnet_v1_101_'
 FASTER_ALT = 'alt__' + FASTER
-# test mode at 600 x 1000 (DeepLab: 1024 x 2048 and 505 x 505): parameters (millions) in all, of backbone, offset
-# layers, heads; multiply-adds (G) likewise
+# test mode at 600 x 1000 (FPN: 608 x 1024, DeepLab: 1024 x 2048 and 505 x 505): parameters (millions) in all, of
+# backbone, offset layers, heads; multiply-adds (G) likewise
 TABLE = {
     ALT + 'voc0712_rfcn_dcn_end2end_ohem__rfcn': (49.260, 42.500, 3.205, 3.555, 135.00, 118.82, 7.67, 8.50),
     ALT + 'voc0712_rfcn_dcn_end2end_ohem__rpn': (32.282, 27.535, 0.000, 4.747, 94.41, 83.05, 0.00, 11.36),
@@ -33,6 +34,8 @@ TABLE = {
     FASTER + 'coco_trainval_rcnn_end2end': (62.092, 42.500, 0.000, 19.591, 135.76, 118.82, 0.00, 16.93),
     FASTER + 'voc0712_rcnn_dcn_end2end': (64.000, 42.500, 2.225, 19.275, 138.39, 118.82, 2.75, 16.82),
     FASTER + 'voc0712_rcnn_end2end': (61.775, 42.500, 0.000, 19.275, 135.64, 118.82, 0.00, 16.82),
+    FPN + '_dcn_end2end_ohem': (72.226, 42.500, 6.162, 23.563, 224.45, 93.91, 4.27, 126.27),
+    FPN + '_end2end_ohem': (66.064, 42.500, 0.000, 23.563, 220.17, 93.91, 0.00, 126.27),
     'deeplab__deeplab_cityscapes_demo': (44.637, 42.500, 0.000, 2.137, 425.62, 408.12, 0.00, 17.50),
     DEEPLAB + 'cityscapes_segmentation_base': (44.637, 42.500, 0.000, 2.137, 425.62, 408.12, 0.00, 17.50),
     DEEPLAB + 'cityscapes_segmentation_dcn': (44.886, 42.500, 0.249, 2.137, 427.66, 408.12, 2.04, 17.50),

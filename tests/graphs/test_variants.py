@@ -5,17 +5,10 @@ import numpy as np
 import pytest
 
 from lib.errors import UserError
-from tests.graphs.conftest import DEEPLAB, DEEPLAB_DCN, FASTER, FASTER_DCN, SMALL, VOC, VOC_DCN
+from tests.graphs.conftest import DEEPLAB, DEEPLAB_DCN, FASTER, FASTER_DCN, FPN, FPN_DCN, SMALL, VOC, VOC_DCN
 
 SMALL_DEEPLAB = [text for text in SMALL if text.startswith('network.') and 'rpn' not in text]
 TEST_INPUTS = {'data': (1, 3, 64, 96), 'im_info': (1, 3)}
-
-
-def train_shapes(images=1, anchors=9, height=64, width=96, stride=16, boxes=3):
-    h, w = height // stride, width // stride
-    return {'data': (images, 3, height, width), 'im_info': (images, 3), 'gt_boxes': (images, boxes, 5),
-            'label': (images, anchors * h * w), 'bbox_target': (images, 4 * anchors, h, w),
-            'bbox_weight': (images, 4 * anchors, h, w)}
 
 
 def train_arrays(shapes, seed=0):
@@ -29,12 +22,13 @@ def train_arrays(shapes, seed=0):
     return {name: np.repeat(value, shapes[name][0], axis=0).astype(np.float32) for name, value in one.items()}
 
 
-def step(network, stem, overrides=(), images=1, **sizes):
+def step(network, stem, overrides=(), images=1):
     """One forward and backward pass of a small network: outputs, and gradients by name, as NumPy arrays."""
     import mxnet as mx
     cfg, made = network(stem, [*SMALL, f'TRAIN.BATCH_IMAGES={images}', *overrides])
-    shapes = train_shapes(images, **sizes)
-    made.infer_shape(shapes)
+    made.infer_shape({'data': (images, 3, 64, 96), 'im_info': (images, 3), 'gt_boxes': (images, 3, 5)})
+    shapes = {name: made.arg_shape_dict[name] for name in (
+        'data', 'im_info', 'gt_boxes', 'label', 'bbox_target', 'bbox_weight')}
     args, auxs = {}, {}
     made.init_weight(cfg, args, auxs)
     made.check_parameter_shapes(args, auxs, shapes)
@@ -50,6 +44,11 @@ def nodes(made, operator):
     """Names of the nodes of an operator, in order."""
     import json
     return [node['name'] for node in json.loads(made.sym.tojson())['nodes'] if node['op'] == operator]
+
+
+def small(stem):
+    """SMALL, as far as the network has those keys."""
+    return SMALL_DEEPLAB if stem.startswith('deeplab') else SMALL
 
 
 def attributes(made, name):
@@ -84,11 +83,61 @@ def test_every_parameter_gets_a_gradient(stem, network):
     assert all(np.isfinite(gradient).all() and gradient.any() for gradient in gradients.values())
 
 
+@pytest.mark.parametrize('stem', [FPN, FPN_DCN])
+def test_every_level_of_a_pyramid_learns(stem, network):
+    # most of the RoIs have sides of 28 to 44 pixels, so that this size spreads them over the levels
+    outputs, gradients = step(network, stem, ['network.roi_size=34', 'TRAIN.RPN_POST_NMS_TOP_N=60'])
+    cells = sum(-(-64 // stride) * -(-96 // stride) for stride in (4, 8, 16, 32, 64))
+    assert outputs[0].shape == (1, 2, 3 * cells) and outputs[1].shape == (1, 12, cells)
+    assert outputs[3].shape == (1, 63, 324)
+    assert all(np.isfinite(gradient).all() for gradient in gradients.values())
+    # each level's own layers; those of the finest may have no RoI
+    own = [name for name in gradients if name.startswith(('fpn_p', 'offset_p')) and '_p2' not in name]
+    assert len(own) == {FPN: 14, FPN_DCN: 20}[stem]
+    assert [name for name in own if not gradients[name].any()] == []
+
+
+def test_a_pyramid_of_other_sizes(network):
+    overrides = ['network.roi_filters=24', 'network.pooled_size=5', 'network.strides=[2,2,2,2]',
+                 'network.RPN_FEAT_STRIDE=[8,16,32,64,128]']
+    _, made = network(FPN_DCN, [*SMALL, *overrides], False)
+    made.infer_shape({'data': (1, 3, 128, 192), 'im_info': (1, 3)})
+    assert made.arg_shape_dict['fc_new_1_weight'] == (16, 24 * 25)
+    assert made.arg_shape_dict['offset_p3_weight'] == (50, 24 * 25)
+    found = attributes(made, 'fpn_roi_pooling')
+    assert (found['feat_strides'], found['pooled_width'], found['output_dim']) == ('(8, 16, 32, 64)', '5', '24')
+
+
+def test_the_deformable_pyramid_chooses_the_last_blocks_of_its_stages(network):
+    chosen = {(): ['res3b3', 'res4b22', 'res5a', 'res5b', 'res5c'], SMALL: ['res3a', 'res4b1', 'res5a']}
+    for overrides, layers in chosen.items():
+        _, made = network(FPN_DCN, overrides, False)
+        assert nodes(made, '_contrib_DeformableConvolution') == [layer + '_branch2b' for layer in layers]
+
+
+@pytest.mark.parametrize('overrides, words', [
+    (['network.strides=[1,2,2,1]'], 'a pyramid needs 2 for res3 to res5'),
+    (['network.RPN_FEAT_STRIDE=[64,32,16,8,4]'], 'the levels of this pyramid have [4, 8, 16, 32, 64]'),
+    (['network.roi_pooling=bilinear'], 'FPN has integer and deformable'),
+    (['TRAIN.CXX_PROPOSAL=true'], 'set it to false')])
+def test_what_a_pyramid_cannot_do_is_an_error(overrides, words, network):
+    with pytest.raises(UserError) as error:
+        network(FPN, overrides)
+    assert words in str(error.value)
+
+
+@pytest.mark.parametrize('part, mode, outputs', [
+    ('_rpn', True, ['rpn_cls_prob_output', 'rpn_bbox_loss_output']), ('_rpn', False, ['rois_output', 'rois_score'])])
+def test_proposals_of_a_pyramid_alone(part, mode, outputs, network):
+    _, made = network(FPN_DCN, SMALL, mode, part)
+    assert made.sym.list_outputs() == outputs
+
+
 @pytest.mark.parametrize('layers, expected', [
     ('[]', []), ('[res5]', ['res5a', 'res5b', 'res5c']), ('[res5c]', ['res5c']),
     ('[res5, res4b22, res3b3]', ['res3b3', 'res4b22', 'res5a', 'res5b', 'res5c'])])
 def test_any_layer_can_be_deformable(layers, expected, network):
-    for stem in (VOC, VOC_DCN, FASTER):
+    for stem in (VOC, VOC_DCN, FASTER, FPN_DCN, DEEPLAB):
         _, made = network(stem, [f'network.deformable={layers}'], False)
         assert nodes(made, '_contrib_DeformableConvolution') == [name + '_branch2b' for name in expected]
 
@@ -116,7 +165,7 @@ def test_a_contradiction_is_an_error(overrides, words, network):
 
 def test_feature_stride_8(network):
     strides = ['network.strides=[1,2,1,1]', 'network.RPN_FEAT_STRIDE=8', 'network.RCNN_FEAT_STRIDE=8']
-    outputs, _ = step(network, VOC_DCN, strides, stride=8)
+    outputs, _ = step(network, VOC_DCN, strides)
     assert outputs[1].shape == (1, 36, 8, 12)
     _, made = network(VOC, [*SMALL, *strides])
     assert attributes(made, 'psroipooled_cls_rois')['spatial_scale'] == '0.125'
@@ -165,6 +214,21 @@ def test_class_specific_boxes(network):
     assert outputs[3].shape == (1, 23, 84)
 
 
+@pytest.mark.parametrize('stem', [VOC_DCN, FASTER_DCN, FPN_DCN, DEEPLAB_DCN])
+@pytest.mark.parametrize('override, operator, words', [
+    ('network.deform_rule=v2', '_contrib_DeformableConvolution', {'boundary': 'v2'}),
+    ('network.modulated=true', '_contrib_ModulatedDeformableConvolution', {})])
+def test_the_second_paper_in_every_family(stem, override, operator, words, network, operators):
+    if operators.status()['DeformableConvolution'] != 'own':
+        pytest.skip('stock MXNet has neither')
+    _, made = network(stem, [*small(stem), override], False)
+    _, plain = network(stem, small(stem), False)
+    layers = nodes(made, operator)
+    assert layers == nodes(plain, '_contrib_DeformableConvolution') != []
+    for layer in layers:
+        assert words.items() <= attributes(made, layer).items()
+
+
 @pytest.mark.parametrize('trained', [True, False])
 def test_train_bn_uses_batch_statistics(trained, network):
     _, made = network(VOC, [*SMALL, f'network.train_bn={trained}'])
@@ -210,7 +274,7 @@ def test_cxx_proposal_uses_the_built_in_operator(network):
     assert rpn.sym.list_outputs() == ['rois_output', 'rois_score']
 
 
-@pytest.mark.parametrize('stem', [VOC, VOC_DCN, FASTER_DCN])
+@pytest.mark.parametrize('stem', [VOC, VOC_DCN, FASTER_DCN, FPN_DCN])
 @pytest.mark.parametrize('overrides, wide', [
     (('TRAIN.ENABLE_OHEM=true', 'TRAIN.BATCH_ROIS=-1'), 1),
     # a fixed number of RoIs is for the device: two images need twice as many for as many each

@@ -1,0 +1,91 @@
+// Binding of ROIPooling: the stock operator's name, attributes and output over the own kernels.
+#include "../include/roi_pooling.h"
+
+#include <dmlc/parameter.h>
+
+#include "binding.h"
+
+namespace {
+
+struct ROIPoolingParam : public dmlc::Parameter<ROIPoolingParam> {
+  dcn::TShape pooled_size;
+  float spatial_scale;
+  DMLC_DECLARE_PARAMETER(ROIPoolingParam) {
+    DMLC_DECLARE_FIELD(pooled_size).describe("Bins along each axis: (height, width).");
+    DMLC_DECLARE_FIELD(spatial_scale).set_range(0.0, 1.0).describe("Size of the feature map over size of the image.");
+  }
+};
+
+class ROIPooling : public mxnet::Operator {
+ public:
+  ROIPooling(const ROIPoolingParam& param, int dtype) : param_(param), dtype_(dtype) {}
+
+  void Forward(const dcn::OpContext&, const std::vector<dcn::TBlob>& in, const std::vector<dcn::OpReqType>& request,
+               const std::vector<dcn::TBlob>& out, const std::vector<dcn::TBlob>&) override {
+    const dcn_roi_shape shape = shape_of(in);
+    dcn::check_status("ROIPooling", dcn_roi_pooling_forward(&shape, dtype_, in[0].dptr_, in[1].dptr_, out[0].dptr_,
+                                                            request[0]));
+  }
+
+  void Backward(const dcn::OpContext&, const std::vector<dcn::TBlob>& out_grad, const std::vector<dcn::TBlob>& in,
+                const std::vector<dcn::TBlob>&, const std::vector<dcn::OpReqType>& request,
+                const std::vector<dcn::TBlob>& in_grad, const std::vector<dcn::TBlob>&) override {
+    const dcn_roi_shape shape = shape_of(in);
+    const int requests[2] = {request[0], request[1]};
+    dcn::check_status("ROIPooling",
+                      dcn_roi_pooling_backward(&shape, dtype_, out_grad[0].dptr_, in[0].dptr_, in[1].dptr_,
+                                               in_grad[0].dptr_, in_grad[1].dptr_, requests));
+  }
+
+ private:
+  dcn_roi_shape shape_of(const std::vector<dcn::TBlob>& in) const {
+    const dcn::TShape &data = in[0].shape_, &rois = in[1].shape_;
+    return {int(data[0]), int(data[1]), int(data[2]), int(data[3]), int(rois[0]), int(param_.pooled_size[0]),
+            int(param_.pooled_size[1]), param_.spatial_scale};
+  }
+
+  ROIPoolingParam param_;
+  int dtype_;
+};
+
+class ROIPoolingProp : public dcn::Property<ROIPoolingParam, ROIPoolingProp> {
+ public:
+  static const char* private_name() { return "_contrib_OwnROIPooling"; }
+  static const char* name() { return "ROIPooling"; }
+
+  void check() {
+    const dcn::TShape& size = param.pooled_size;
+    if (size.ndim() != 2 || size[0] < 1 || size[1] < 1) {
+      dcn::refuse(name(), "pooled_size is ", size, ", expected (height, width) of at least 1");
+    }
+  }
+
+  dcn::Names ListArguments() const override { return {"data", "rois"}; }
+
+  bool InferShape(dcn::ShapeVector* in, dcn::ShapeVector* out, dcn::ShapeVector* aux) const override {
+    if (in->size() != 2) dcn::refuse(name(), "needs data and rois");
+    dcn::TShape &data = (*in)[0], &rois = (*in)[1];
+    if (mxnet::ndim_is_known(data)) dcn::expect_ndim(name(), "data", data, 4);
+    dcn::expect_shape(name(), "data", &data, mshadow::Shape4(-1, -1, -1, -1));
+    if (mxnet::ndim_is_known(rois)) dcn::expect_ndim(name(), "rois", rois, 2);
+    dcn::expect_shape(name(), "rois (each: image index, x1, y1, x2, y2)", &rois, mshadow::Shape2(-1, 5));
+    out->resize(1);
+    aux->clear();
+    const auto pooled = mshadow::Shape4(rois[0], data[1], param.pooled_size[0], param.pooled_size[1]);
+    dcn::expect_shape(name(), "the output", &(*out)[0], pooled);
+    return mxnet::shape_is_known(data) && mxnet::shape_is_known(rois);
+  }
+
+  std::vector<int> DeclareBackwardDependency(const std::vector<int>& out_grad, const std::vector<int>& in,
+                                             const std::vector<int>&) const override {
+    return {out_grad[0], in[0], in[1]};
+  }
+
+  mxnet::Operator* create(int dtype) const { return new ROIPooling(param, dtype); }
+};
+
+DMLC_REGISTER_PARAMETER(ROIPoolingParam);
+
+}  // namespace
+
+DCN_BIND(_contrib_OwnROIPooling, ROIPooling, ROIPoolingProp)
