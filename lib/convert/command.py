@@ -42,9 +42,9 @@ def parser():
     made = argparse.ArgumentParser(
         prog='dcn convert',
         description='Turn a ResNet of Gluon (resnet50_v1, 101, 152), torchvision or Caffe into the file that '
-                    'network.pretrained wants; change between .params, .safetensors and .npz (by the ending of OUT); or, '
-                    'with --cfg, fit a checkpoint to a related network: what fits is kept, new offset layers are zero, '
-                    'so that a deformable network starts as the plain one. Pickles are never opened.',
+                    'network.pretrained wants; change between .params, .safetensors and .npz (by the ending of OUT); '
+                    'or, with --cfg, fit a checkpoint to a related network: what fits is kept, new offset layers are '
+                    'zero, so that a deformable network starts as the plain one. Pickles are never opened.',
         epilog='examples: dcn convert resnet101_v1.params model/pretrained_model/resnet_v1_101-0000.params\n'
                '          dcn convert rfcn_voc-0007.params start-0000.params --cfg '
                'experiments/rfcn/cfgs/resnet_v1_101_voc0712_rfcn_dcn_end2end_ohem.yaml',
@@ -80,8 +80,8 @@ def _fit(arrays, cfg, overrides):
         notes.append(f'{len(fitted.offsets)} offset parameters are zero, so that deformable layers act as plain ones: '
                      + _listed(fitted.offsets))
         if any(name.startswith(('rfcn_cls_offset', 'offset')) for name in fitted.offsets):
-            notes.append('pooling: with offsets of zero it averages bilinear samples, where the plain network takes whole '
-                         'cells; scores and boxes differ a little until it is trained')
+            notes.append('pooling: with offsets of zero it averages bilinear samples, where the plain network takes '
+                         'whole cells; scores and boxes differ a little until it is trained')
     if fitted.fresh:
         notes.append(f'{len(fitted.fresh)} start anew: ' + _listed([f'{n} ({why})' for n, why in fitted.fresh.items()]))
     if fitted.dropped:
@@ -101,8 +101,8 @@ def _with_test_weights(arrays, cfg, overrides):
         classes = finding.sizes['K'] if finding is not None else None
     added = fitting.test_weights(arrays, classes, stds, means) if classes else {}
     if not added:
-        raise UserError('--test-weights: expected a detection network with rfcn_bbox or bbox_pred, found none; leave the '
-                        'option out, or name its experiment file with --cfg')
+        raise UserError('--test-weights: expected a detection network with rfcn_bbox or bbox_pred, found none; leave '
+                        'the option out, or name its experiment file with --cfg')
     names = ', '.join(name.split(':')[1] for name in added)
     return {**arrays, **added}, [f'{names}: the weights times {tuple(float(std) for std in stds)}']
 

@@ -85,8 +85,8 @@ def _safetensor(data, start, name, entry, path):
     for length in shape:
         size *= length
     if offsets[1] - offsets[0] != size * dtype.itemsize or start + offsets[1] > len(data):
-        raise FormatError(f'{path}: tensor {shown(name)}: expected {size * dtype.itemsize} bytes within the file, found '
-                          f'{offsets[0]} to {offsets[1]} of {len(data) - start}; {_DAMAGED}')
+        raise FormatError(f'{path}: tensor {shown(name)}: expected {size * dtype.itemsize} bytes within the file, '
+                          f'found {offsets[0]} to {offsets[1]} of {len(data) - start}; {_DAMAGED}')
     if not size:
         return np.zeros(shape, dtype)
     return np.frombuffer(data, dtype, size, start + offsets[0]).reshape(shape)
@@ -98,8 +98,8 @@ def _write_safetensors(path, arrays):
     for name, array in arrays.items():
         array = np.ascontiguousarray(array, array.dtype.newbyteorder('<'))
         if array.dtype not in names:
-            raise UserError(f'tensor {name}: expected one of {", ".join(_SAFETENSORS)}, found {array.dtype}; convert it '
-                            'first')
+            raise UserError(f'tensor {name}: expected one of {", ".join(_SAFETENSORS)}, found {array.dtype}; convert '
+                            'it first')
         header[name] = {'dtype': names[array.dtype], 'shape': list(array.shape),
                         'data_offsets': [offset, offset + array.nbytes]}
         blocks.append(array)
@@ -132,8 +132,8 @@ def _npy(archive, name, path):
         shape, _, dtype = reader(raw)
         left = len(raw.getbuffer()) - raw.tell()
         if dtype.hasobject:
-            raise FormatError(f'{path}: {shown(name)}: expected numbers, found pickled objects, which are never opened; '
-                              'save it again as an array of numbers')
+            raise FormatError(f'{path}: {shown(name)}: expected numbers, found pickled objects, which are never '
+                              'opened; save it again as an array of numbers')
         if min(shape, default=1) < 0 or np.prod(shape, dtype=object) * dtype.itemsize != left:
             raise ValueError(f'{left} bytes of data for shape {shape}')
         raw.seek(0)

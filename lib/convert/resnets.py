@@ -15,11 +15,11 @@ from lib.inspection.known import UNITS, Backbone, caffe_blocks
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _NORM = {'gamma': 'gamma', 'beta': 'beta', 'running_mean': 'moving_mean', 'running_var': 'moving_var'}
 _TORCH_NORM = {'weight': 'gamma', 'bias': 'beta', **_NORM}
-_POOL = ('pool1: windows here begin where Caffe\'s do, at every second cell, in the source one cell before: each feature '
-         'looks two image pixels further to the right and below than in the source; training does not mind')
-_STRIDE = ('the source has the stride of res3a, res4a and res5a on the 3x3 convolution, these networks have it on the 1x1 '
-           'before: the weights fit, but outputs differ from the source\'s; expect to train, and better start from a '
-           'model with the stride on the 1x1 (Gluon\'s resnet50_v1, 101 and 152, or Caffe\'s)')
+_POOL = ('pool1: windows here begin where Caffe\'s do, at every second cell, in the source one cell before: each '
+         'feature looks two image pixels further to the right and below than in the source; training does not mind')
+_STRIDE = ('the source has the stride of res3a, res4a and res5a on the 3x3 convolution, these networks have it on the '
+           '1x1 before: the weights fit, but outputs differ from the source\'s; expect to train, and better start from '
+           'a model with the stride on the 1x1 (Gluon\'s resnet50_v1, 101 and 152, or Caffe\'s)')
 
 
 class Converted(NamedTuple):
@@ -38,8 +38,8 @@ def kind_of(names):
     if any(re.search(r'resnetv1\d*_stage\d_conv\d+_weight$', name) for name in names):
         return 'gluon names'
     if any(re.search(r'resnetv1[a-z]\d*_', name) for name in names):
-        raise UserError('a Gluon ResNet of version 1b to 1s with its full names: their numbers do not tell the layers; save '
-                        'it with net.save_parameters() and convert that file')
+        raise UserError('a Gluon ResNet of version 1b to 1s with its full names: their numbers do not tell the layers; '
+                        'save it with net.save_parameters() and convert that file')
     if 'layer1.0.conv1.weight' in names:
         return 'gluon v1b' if 'layer1.0.bn1.gamma' in names else 'torchvision'
     if any(re.match(r'res2a_branch1[/.]', name) or name == 'res2a_branch1_0' for name in names):
@@ -56,14 +56,16 @@ def convert(arrays, kind):
         raise UserError(f'conv1_weight: expected a tensor for it, found none; is the file a whole ResNet-{depth}?')
     conv1 = layers['conv1']['weight'].astype(np.float32)
     if conv1.ndim != 4 or conv1.shape[1] != 3:
-        raise UserError(f'conv1_weight: expected shape (64, 3, 7, 7), found {conv1.shape}; only images of three colours fit')
+        raise UserError(f'conv1_weight: expected shape (64, 3, 7, 7), found {conv1.shape}; images have '
+                        'three colours')
     if kind == 'caffe':
         conv1 = conv1[:, ::-1]
-        notes.append('conv1: its input channels turned from blue, green, red to red, green, blue, as images arrive here')
+        notes.append('conv1: its input channels turned from blue, green, red to red, green, blue, which images here have')
     else:
         conv1 = conv1 / np.float32(255 * np.array(STD).reshape(1, 3, 1, 1))
         means = ', '.join(f'{255 * mean:.6g}' for mean in MEAN[::-1])
-        notes += [f'conv1: divided by the standard deviations of its images; set network.PIXEL_MEANS to [{means}]', _POOL]
+        notes.append(f'conv1: divided by the standard deviations of its images; set network.PIXEL_MEANS to [{means}]')
+        notes.append(_POOL)
     if kind in ('torchvision', 'gluon v1b'):
         notes.append(_STRIDE)
     layers['conv1']['weight'] = np.ascontiguousarray(conv1)

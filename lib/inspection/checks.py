@@ -43,7 +43,8 @@ def values(statistics):
         elif s.high is not None and max(abs(s.low), abs(s.high)) > 1e6:
             problems.append(f'{name}: values up to {max(abs(s.low), abs(s.high)):.3g}; expected below a million')
     by_name = {s.name.split(':', 1)[-1]: s for s in statistics}
-    offsets = [name for name, s in by_name.items() if 'offset' in name and name.endswith('_weight') and s.low is not None]
+    offsets = [name for name, s in by_name.items()
+               if 'offset' in name and name.endswith('_weight') and s.low is not None]
     zero = [name for name in offsets if by_name[name].low == by_name[name].high == 0]
     if zero and len(zero) == len(offsets):
         notes.append('all offset layers are zero: deformable layers act as plain ones until they are trained')

@@ -199,7 +199,8 @@ def _total_differences(one, two):
     for kind, word in (('params', 'parameters'), ('macs', 'multiply-adds')):
         before, after = one.totals[kind], two.totals[kind]
         if before != after:
-            parts = [f'{_WORDS.get(part, part)} {before[part]:,} -> {after[part]:,}' for part in PARTS if before[part] != after[part]]
+            parts = [f'{_WORDS.get(part, part)} {before[part]:,} -> {after[part]:,}' for part in PARTS
+                     if before[part] != after[part]]
             lines.append(f'{word}: {before["total"]:,} -> {after["total"]:,} '
                          f'({after["total"] - before["total"]:+,}; {", ".join(parts)})')
     return lines

@@ -62,7 +62,7 @@ _REGIONS = ('ROIPooling', '_contrib_PSROIPooling', '_contrib_DeformablePSROIPool
 
 
 def receptive_field(node, fields):
-    """The Field of ``node`` from those of its inputs (None for inputs that do not depend on the data); None likewise."""
+    """The Field of ``node`` from those of its inputs (None: it does not depend on the data), or None."""
     known = [field for field in fields if field is not None]
     if node.op in _REGIONS:
         return REGION

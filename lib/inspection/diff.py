@@ -18,8 +18,8 @@ def main(argv=None):
                 for what in (args.one, args.two))
     if (one.graph is None) != (two.graph is None):
         checkpoint = one if one.graph is None else two
-        raise UserError(f'{checkpoint.label}: expected two networks or two checkpoints, found a checkpoint and a network; '
-                        f'"dcn doctor {checkpoint.label} --cfg YAML" checks a checkpoint against a network')
+        raise UserError(f'{checkpoint.label}: expected two networks or two checkpoints, found a checkpoint and a '
+                        f'network; "dcn doctor {checkpoint.label} --cfg YAML" checks a checkpoint against a network')
     if one.graph is None:
         lines = compare_tensors.differences(one.params, two.params, args.tolerance)
     else:
@@ -35,8 +35,8 @@ def parser():
     made = argparse.ArgumentParser(
         prog='dcn diff',
         description='Compare two networks (symbol JSON, YAML file or symbol name; nodes are paired by name and by '
-                    'topology) or two checkpoints. "<" is only in the first, ">" only in the second. Prints nothing and '
-                    'ends with status 0 where they are equal, with 1 where they differ.',
+                    'topology) or two checkpoints. "<" is only in the first, ">" only in the second. Prints nothing '
+                    'and ends with status 0 where they are equal, with 1 where they differ.',
         epilog='example: dcn diff resnet_v1_101_rfcn resnet_v1_101_rfcn_dcn')
     made.add_argument('one', metavar='A')
     made.add_argument('two', metavar='B')

@@ -63,7 +63,7 @@ def examine(opened, label, cfg=None, overrides=()):
     if cfg is not None:
         return _against(opened, found, shapes, facts, finding, label, cfg, overrides)
     if foreign:
-        return _foreign(facts, label, *foreign)
+        return _foreign(facts, label, shapes, *foreign)
     problems, notes = checks.values(found)
     problems += _prefixes(found, opened)
     if finding is not None:
@@ -79,16 +79,22 @@ def examine(opened, label, cfg=None, overrides=()):
 def _size_words(found):
     aux = sum(s.name.startswith('aux:') for s in found)
     kinds = ', '.join(sorted({s.dtype or 'empty' for s in found})) or 'nothing'
-    return f'{len(found)} tensors ({aux} auxiliary states), {sum(s.size for s in found) / 1e6:.3f} million values, {kinds}'
+    values = sum(s.size for s in found) / 1e6
+    return f'{len(found)} tensors ({aux} auxiliary states), {values:.3f} million values, {kinds}'
 
 
-def _foreign(facts, label, words, converter):
+def _foreign(facts, label, shapes, words, converter):
     if converter is None:
         return Report([f'this is {words}'] + facts, ['no checkpoint of one of these networks'], [],
                       [f'look at it: dcn inspect {label}'])
     return Report([f'this is {words}'] + facts, ['its names are not those of these networks'], [],
-                  [f'convert it: dcn convert {label} model/pretrained_model/resnet_v1_101-0000.params '
-                   '(use the number of its layers)'])
+                  [f'convert it: dcn convert {label} model/pretrained_model/resnet_v1_{_depth(shapes)}-0000.params'])
+
+
+def _depth(shapes):
+    """Depth of a ResNet by the number of its convolutions: 53, 104 or 155, more with what is around it."""
+    convolutions = sum(len(shape or ()) == 4 for shape in shapes.values())
+    return 152 if convolutions > 150 else 101 if convolutions > 100 else 50
 
 
 def _prefixes(found, opened):

@@ -65,7 +65,8 @@ class Layer(NamedTuple):
 
 
 class Network(NamedTuple):
-    """``totals``: {'params' or 'macs': {'total', 'backbone', 'offset', 'heads'}}; ``notes``: sentences for the reader."""
+    """A graph, described. ``totals``: {'params' or 'macs': {'total', 'backbone', 'offset', 'heads'}}; ``notes``:
+    sentences for the reader."""
 
     label: str
     graph: Graph
@@ -94,13 +95,20 @@ def describe(graph, label, shapes=None):
         if node.is_variable:
             fields[i] = counting.Field((1, 1), (1, 1)) if node.name == 'data' else None
             continue
-        fields[i] = counting.receptive_field(node, [fields[source] for source, _ in node.inputs])
-        layers.append(_layer(graph, i, found.outputs, slots, groups[i], fields[i]))
+        try:
+            fields[i] = counting.receptive_field(node, [fields[source] for source, _ in node.inputs])
+            layers.append(_layer(graph, i, found.outputs, slots, groups[i], fields[i]))
+        except UserError:
+            raise
+        except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+            raise UserError(f'node {node.name} ({operator_name(node)}): expected attributes that fit its inputs, found '
+                            f'others ({error}); the file is damaged') from None
     inputs = {node.name: found.outputs[i][0] for i, node in enumerate(graph.nodes)
               if node.is_variable and i not in slots}
     missing = [name for name, shape in inputs.items() if shape is None]
     if missing:
-        notes.append(f'the shapes of {", ".join(missing)} are unknown, and what follows from them; '
+        more = f' and {len(missing) - 5} more' if len(missing) > 5 else ''
+        notes.append(f'the shapes of {", ".join(missing[:5])}{more} are unknown, and what follows from them; '
                      'give them with --shape NAME=SIZES')
     if found.unknown:
         notes.append(f'no shape rule for {", ".join(found.unknown)}: what follows from them is unknown')

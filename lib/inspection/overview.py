@@ -10,12 +10,14 @@ _SMALL = ('BatchNorm', 'Activation', 'Reshape', 'Flatten', 'BlockGrad', 'broadca
 
 
 class Row(NamedTuple):
-    """One or several layers as one line; sums over ``layers``, shape and receptive field of the last of them."""
+    """One or several layers as one line; sums over ``layers``, shape and receptive field of the last of them; ``count``
+    equal blocks."""
 
     name: str
     text: str
     layers: Tuple[Layer, ...]
     title: Tuple[str, ...] = ()
+    count: int = 1
 
     @property
     def last(self):
@@ -50,7 +52,8 @@ def rows(network, every=False):
     titles = list(dict.fromkeys(row.title for row in found))
     tops = list(dict.fromkeys(title[:1] for title in titles))
     # one heading for each group, where the graph's own order would come back to it
-    found.sort(key=lambda row: (tops.index(row.title[:1]), titles.index(row.title)))
+    if ('backbone',) in tops:
+        found.sort(key=lambda row: (tops.index(row.title[:1]), titles.index(row.title)))
     return _merge_equal(found)
 
 
@@ -65,7 +68,7 @@ def describe_layer(layer):
     if layer.op == 'Activation':
         return attrs.text('act_type')
     for key, form in _WORDS:
-        if key in attrs and not (key in ('stride', 'dilate') and set(attrs.tuple(key)) == {1}):
+        if key in attrs and not (key in _USUALLY_ONE and set(attrs.tuple(key)) == {1}):
             values = attrs.tuple(key) if key in _NUMERIC else ()
             words.append(form.format('x'.join(map(str, values[:1] if len(set(values)) == 1 else values))
                                      or attrs.text(key)))
@@ -77,6 +80,7 @@ def describe_layer(layer):
 
 
 _NUMERIC = ('stride', 'dilate', 'pad')
+_USUALLY_ONE = ('stride', 'dilate', 'num_group')
 _WORDS = (('num_filter', '{}'), ('num_hidden', '{}'), ('stride', 'stride {}'), ('dilate', 'dilate {}'),
           ('num_group', 'groups {}'), ('num_deformable_group', 'deformable groups {}'), ('boundary', 'border rule {}'),
           ('output_dim', '{} outputs'), ('pooled_size', 'bins {}'), ('sample_per_part', '{} samples a bin'),
@@ -142,11 +146,9 @@ def _merge_equal(found):
     for row in found:
         before = merged[-1] if merged else None
         equal = before and row.text.startswith('block') and before.title == row.title and before.text == row.text
-        if equal and before.last.shapes == row.last.shapes and before.params % row.params == 0:
-            name = before.name.split(' ... ')[0]
-            count = before.params // row.params + 1
-            merged[-1] = Row(f'{name} ... {row.name}', row.text, before.layers + row.layers, row.title)
-            merged[-1] = merged[-1]._replace(name=f'{name} ... {row.name} ({count})')
+        if equal and before.last.shapes == row.last.shapes and before.params == before.count * row.params:
+            first, count = before.name.split(' ... ')[0], before.count + 1
+            merged[-1] = Row(f'{first} ... {row.name} ({count})', row.text, before.layers + row.layers, row.title, count)
         else:
             merged.append(row)
     return merged

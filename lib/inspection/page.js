@@ -313,9 +313,9 @@ function tensor(p) {
 }
 
 /* ---- search ---- */
-const texts = DATA.nodes.map(node => [node, [node.name, node.op, node.text, node.part, node.deformable ? "deformable" : "",
-  ...Object.entries(node.attrs).map(pair => pair.join("=")), ...node.parameters.map(p => p.name)]
-  .join("\n").toLowerCase()]);
+const texts = DATA.nodes.map(node => [node, [node.name, node.op, node.text, node.part,
+  node.deformable ? "deformable" : "", ...Object.entries(node.attrs).map(pair => pair.join("=")),
+  ...node.parameters.map(p => p.name)].join("\n").toLowerCase()]);
 function search() {
   const terms = $("query").value.toLowerCase().split(/\s+/).filter(Boolean);
   const hits = terms.length ? texts.filter(([, text]) => terms.every(term => text.includes(term))).map(([node]) => node)

@@ -85,7 +85,9 @@ function ranks(items, links) {
   /* a source that feeds only something far below moves down beside it: im_info beside the proposals */
   const fed = new Set(forward.map(([, to]) => to));
   ids.forEach(id => {
-    if (!fed.has(id) && !ports.has(id) && after.get(id).length) rank.set(id, Math.min(...after.get(id).map(to => rank.get(to))) - 1);
+    if (!fed.has(id) && !ports.has(id) && after.get(id).length) {
+      rank.set(id, Math.min(...after.get(id).map(to => rank.get(to))) - 1);
+    }
   });
   const bottom = Math.max(0, ...ids.filter(id => !ports.has(id)).map(id => rank.get(id))) + 1;
   ports.forEach(id => { if (fed.has(id)) rank.set(id, bottom); });

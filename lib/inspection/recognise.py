@@ -111,14 +111,14 @@ def _position_sensitive(rows):
 
 
 _STRANGERS = (
-    (r'counter:|metric:|momentum:', 'a training state of this project (PREFIX-NNNN.state): the parameters are in the '
-                                    '.params file beside it', None),
+    (r'counter:|metric:', 'a training state of this project (PREFIX-NNNN.state); the parameters are in the .params '
+                          'file beside it', None),
     (r'(features|output)\.\d', 'a Gluon network saved by save_parameters (numbered layers)', 'gluon'),
-    (r'.*(resnetv1|resnetv1b|resnetv1s)\d*_', 'a Gluon ResNet with its full names', 'gluon'),
+    (r'.*resnetv1[a-z]?\d*_', 'a Gluon ResNet, or a network around one, with its full names', 'gluon'),
     (r'.*(resnetv2|densenet|vgg|mobilenet|squeezenet|alexnet|inception)\d*_', 'a Gluon network of another kind', None),
     (r'layer\d\.\d+\.conv\d\.weight', 'a ResNet with torchvision\'s names', 'torchvision'),
-    (r'stage\d_unit\d+_(conv|bn)\d|bn_data_', 'MXNet\'s own example ResNet (pre-activation, version 2), whose layers stand '
-                                              'in another order than in these networks; no conversion is possible', None),
+    (r'stage\d_unit\d+_(conv|bn)\d|bn_data_', 'MXNet\'s own example ResNet (pre-activation, version 2), whose layers '
+                                              'stand in another order than here; no conversion is possible', None),
     (r'conv\d_\d_(weight|bias)|fc[67]_weight', 'a VGG network', None),
 )
 

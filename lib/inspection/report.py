@@ -39,8 +39,8 @@ def totals_lines(network):
         cells.append([{'offset': 'offsets'}.get(part, part), f'{params[part]:,}', f'{params[part] / 1e6:.3f} M', share,
                       f'{macs[part] / 1e9:.2f} G'])
     lines = table(['part', 'parameters', '', '', 'multiply-adds'], cells, right=(1, 2, 3, 4))
-    return lines + [f'and {network.auxiliary:,} values of auxiliary states; multiply-adds are those of convolutions and '
-                    'fully connected layers']
+    return lines + [f'and {network.auxiliary:,} values of auxiliary states; multiply-adds are those of convolutions '
+                    'and fully connected layers']
 
 
 def network_json(network):

@@ -14,7 +14,8 @@ Shape = Optional[Tuple[int, ...]]
 
 
 class Shapes(NamedTuple):
-    """``outputs[i][k]``: shape of visible output k of node i, None where unknown; ``unknown``: operators without rule."""
+    """``outputs[i][k]``: shape of visible output k of node i, None where unknown; ``unknown``: operators without a
+    rule."""
 
     outputs: List[List[Shape]]
     unknown: Tuple[str, ...]
@@ -52,7 +53,7 @@ def infer_shapes(graph, inputs):
             expected, found = misfit.args
             raise UserError(f'node {node.name} ({operator_name(node)}): expected {expected}, found {found}; give other '
                             'input shapes with --shape, or the symbol and its inputs do not belong together') from None
-        except (IndexError, TypeError, ValueError, ZeroDivisionError) as error:
+        except (ArithmeticError, LookupError, TypeError, ValueError, AttributeError) as error:
             if isinstance(error, UserError):
                 raise
             raise UserError(f'node {node.name} ({operator_name(node)}): expected attributes and inputs that fit the '
@@ -77,7 +78,7 @@ def free_inputs(graph):
 def parameter_slots(graph):
     """{position of a variable that is a parameter: (position of the first operator that takes it, 'weight', ...)}.
 
-    The operator's slot decides, not the name: bbox_weight is an input.
+    The operator's slot decides, not the name: bbox_weight is an input. Only where the operator is unknown, names do.
     """
     found = {}
     for i, node in enumerate(graph.nodes):
@@ -85,13 +86,15 @@ def parameter_slots(graph):
         for k, (source, _) in enumerate(node.inputs):
             variable = graph.nodes[source]
             slot = names[k] if k < len(names) else ''
-            if node.op == 'Custom' and variable.name.endswith(('_weight', '_bias')):
-                slot = variable.name.rsplit('_', 1)[1]
+            if node.op == 'Custom' or node.op not in _RULES:
+                slot = next((slot for ending, slot in _ENDINGS.items() if variable.name.endswith(ending)), slot)
             if variable.is_variable and slot in PARAMETER_SLOTS:
                 found.setdefault(source, (i, slot))
     return found
 
 
+_ENDINGS = {'_weight': 'weight', '_bias': 'bias', '_gamma': 'gamma', '_beta': 'beta', '_running_mean': 'moving_mean',
+            '_running_var': 'moving_var', '_moving_mean': 'moving_mean', '_moving_var': 'moving_var'}
 PARAMETER_SLOTS = ('weight', 'bias', 'gamma', 'beta', 'moving_mean', 'moving_var', 'moving_avg', 'parameters')
 
 

@@ -68,7 +68,7 @@ def build(path, mode='test', part='', overrides=(), label=None):
 
 
 def symbol_beside(path):
-    """The symbol file that belongs to the checkpoint ``path`` (PREFIX-symbol.json beside PREFIX-NNNN.params) or None."""
+    """PREFIX-symbol.json beside the checkpoint ``path``, PREFIX-NNNN.params, or None."""
     match = re.fullmatch(r'(.*)-\d{4}\.params', path)
     found = match and match.group(1) + '-symbol.json'
     return found if found and os.path.isfile(found) else None
@@ -106,6 +106,6 @@ def _reason(path, stderr):
     if known:
         return known[-1]
     if any('No module named' in line and 'mxnet' in line for line in lines):
-        return f'{path}: a YAML file is built by MXNet, which is not installed here; run ./setup.sh, or give the file ' \
-               'PREFIX-symbol.json'
+        return (f'{path}: a YAML file is built by MXNet, which is not installed here; run ./setup.sh, or give the file '
+                'PREFIX-symbol.json')
     return f'{path}: the graph could not be built: {lines[-1] if lines else "no message"}'

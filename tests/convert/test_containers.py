@@ -85,7 +85,7 @@ def npy(header, data=b''):
 
 @pytest.mark.parametrize('members, words', [
     ({'a__npy': b'nothing'}, 'expected an array'),
-    ({'a__npy': npy(b"{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000000,)}", bytes(4))}, 'bytes of data'),
+    ({'a__npy': npy(b"{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000000,)}", b'1234')}, 'bytes of'),
     ({'a__npy': npy(b"{'descr': '|O', 'fortran_order': False, 'shape': (1,)}", bytes(8))}, 'pickled objects'),
     ({'archive/data__pkl': b'x'}, 'a PyTorch file, a pickle'),
 ])

@@ -97,7 +97,7 @@ def test_inputs_are_told_from_parameters_by_their_slot():
         infer_shapes(graph, {'image': (1, 3, 9, 9)})
 
 
-@pytest.mark.parametrize('text, value', [('3', 3), ('0.5', 0.5), ('1e-05', 1e-5), ('(3, 3)', (3, 3)), ('[2L,1L]', (2, 1)),
-                                         ('(8,)', (8,)), ('()', ()), ('max', None), ("__import__('os')", None)])
+@pytest.mark.parametrize('text, value', [('3', 3), ('0.5', 0.5), ('1e-05', 1e-5), ('(3, 3)', (3, 3)),
+                                         ('[2L,1L]', (2, 1)), ('(8,)', (8,)), ('()', ()), ('max', None), ("__import__('os')", None)])
 def test_attribute_texts(text, value):
     assert parse(text) == value
