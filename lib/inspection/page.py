@@ -31,7 +31,7 @@ def write_page(path, network, statistics=None):
 
 def page_data(network, statistics):
     """What the page's script reads, as plain values."""
-    title = os.path.splitext(os.path.basename(network.label))[0]
+    title = os.path.splitext(os.path.basename(network.label.split(' (as in')[0]))[0]
     shown = ', '.join(f'{name} {shape_text(shape)}' for name, shape in network.inputs.items())
     return {
         'title': title, 'subtitle': shown, 'totals': network.totals, 'notes': network.notes, 'titles': TITLES,

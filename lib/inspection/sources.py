@@ -1,4 +1,5 @@
 """What a person may name on the command line, opened: a checkpoint, a symbol file, a YAML file, a symbol class."""
+import difflib
 import glob
 import json
 import os
@@ -8,6 +9,7 @@ import sys
 import tempfile
 from typing import Dict, NamedTuple, Optional, Tuple
 
+from lib.config.families import SYMBOLS, nearest
 from lib.errors import UserError
 from lib.formats import foreign
 from lib.formats.graph import Graph
@@ -87,17 +89,21 @@ def yaml_symbol(path):
 
 
 def _symbol_class(name, mode, part, overrides):
-    """A class by name (``resnet_v1_101_rfcn_dcn``, with or without its module), at the first YAML that uses it."""
-    symbol, files = name.rsplit('.', 1)[-1], yaml_files()
-    family = '_'.join(symbol.split('_')[:1] + [part for part in symbol.split('_')[3:4]])
-    exact = [path for path in files if yaml_symbol(path) == symbol]
-    near = [path for path in files if yaml_symbol(path) and yaml_symbol(path).startswith(family)] or files
-    if exact:
-        return build(exact[0], mode, part, overrides, name)
-    try:
-        return build(near[0], mode, part, [f'symbol={symbol}', *overrides], name)
-    except (UserError, IndexError) as error:
-        raise UserError(f'{name}: no such file, and no symbol class of that name ({error})') from None
+    """A class by name (``resnet_v1_101_rfcn_dcn``, with or without its module), at the YAML file that uses it: that for
+    VOC where there are several; the one most alike in name where there is none."""
+    symbol = name.rsplit('.', 1)[-1]
+    if symbol not in SYMBOLS:
+        raise UserError(f'{name}: no such file, and no symbol class of that name; the nearest is '
+                        f'{nearest(symbol, SYMBOLS, 0)}')
+    files = [path for path in yaml_files() if path.split(os.sep)[-3] == SYMBOLS[symbol].family]
+    exact = sorted((path for path in files if yaml_symbol(path) == symbol), key=lambda path: ('voc' not in path, path))
+    alike = sorted(files, key=lambda path: -difflib.SequenceMatcher(None, symbol, os.path.basename(path)).ratio())
+    if not files:
+        raise UserError(f'{name}: expected a YAML file of its family in experiments/{SYMBOLS[symbol].family}/cfgs, found '
+                        'none; name a YAML file instead')
+    path = (exact or alike)[0]
+    overrides = overrides if exact else [f'symbol={symbol}', *overrides]
+    return build(path, mode, part, overrides, f'{name} (as in {os.path.relpath(path, ROOT)})')
 
 
 def _reason(path, stderr):

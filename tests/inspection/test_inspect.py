@@ -101,17 +101,14 @@ def test_the_scripts_are_javascript(repository):
 
 @pytest.mark.parametrize('arguments, words', [
     (['missing.params'], 'missing.params: no such file'),
-    (['nothing_like_this'], 'nothing_like_this: no such file, and no symbol class of that name'),
+    (['resnet_v1_101_rfn'], 'no such file, and no symbol class of that name; the nearest is resnet_v1_101_rfcn'),
     (['SYMBOL', '--shape', 'data'], 'expected NAME=SIZES'),
     (['SYMBOL', '--shape', 'data=1,0'], 'expected NAME=SIZES'),
     (['SYMBOL', '--shape', 'image=1,3'], 'expected an input of the graph (data), found'),
     (['SYMBOL', '--shape', 'data=1,3,2,2'], 'node conv1 (Convolution): expected data of at least the kernel'),
     (['PARAMS', '--dot'], 'expected a graph for --html or --dot'),
 ])
-def test_errors_are_one_sentence(arguments, words, small, monkeypatch):
-    from lib.inspection import sources
-    # the name of a class is looked for with MXNet: here without
-    monkeypatch.setattr(sources, 'yaml_files', lambda: [])
+def test_errors_are_one_sentence(arguments, words, small):
     names = {'SYMBOL': str(small / 'net-symbol.json'), 'PARAMS': str(small / 'net-0001.params')}
     with pytest.raises(UserError) as error:
         main([names.get(word, word) for word in arguments])
@@ -126,3 +123,17 @@ def test_a_yaml_file_is_built_in_a_process_of_its_own(repository, capsys):
     groups = {layer['attributes']['num_deformable_group'] for layer in found['layers']
               if layer['operator'] == 'DeformableConvolution'}
     assert groups == {'2'}
+
+
+@pytest.mark.parametrize('name, yaml', [
+    # VOC's where there are several, the one most alike where there is none
+    ('resnet_v1_101_rfcn_dcn', 'resnet_v1_101_voc0712_rfcn_dcn_end2end_ohem'), ('rfcn_demo', 'rfcn_coco_demo'),
+    ('rfcn.symbols.deform_conv_demo', 'deform_conv_demo')])
+def test_a_symbol_class_is_built_at_its_experiment_file(name, yaml, monkeypatch):
+    from lib.inspection import sources
+    calls = []
+    monkeypatch.setattr(sources, 'build', lambda *arguments: calls.append(arguments))
+    sources.open_source(name)
+    path, mode, _, overrides, label = calls[0]
+    assert path.endswith(f'/{yaml}.yaml') and mode == 'test' and label.startswith(f'{name} (as in experiments/rfcn/cfgs/')
+    assert list(overrides) == (['symbol=rfcn_demo'] if name == 'rfcn_demo' else [])
