@@ -97,9 +97,10 @@ def trial(network, cfg, path, imdb, args):
     from lib.engine.tester import checked_symbol, detect_all
     from lib.loader import TestLoader
     print(f'testing {network.title} on {imdb.num_images} images ({os.path.relpath(path)})', flush=True)
+    devices = contexts(cfg, args.gpus)
     params = read_params(path, process=True)
     symbol = checked_symbol(cfg, *params)
-    predictors = [Predictor(symbol, context, *params) for context in contexts(cfg, args.gpus)]
+    predictors = [Predictor(symbol, context, *params) for context in devices]
     start = time.time()
     all_boxes = detect_all(predictors, TestLoader(imdb.gt_roidb(), cfg), imdb.num_classes, cfg, SCORED)
     seconds = time.time() - start

@@ -9,6 +9,7 @@ import numpy as np
 from lib.checkpoint import read_params
 from lib.dataset.class_names import class_names
 from lib.engine.detections import im_detect, select
+from lib.engine.devices import with_operators
 from lib.engine.tester import Predictor, checked_symbol
 from lib.errors import UserError
 from lib.loader.image import network_input
@@ -35,8 +36,9 @@ class Detector:
         self.class_names = class_names(cfg.dataset)
         if isinstance(params, (str, os.PathLike)):
             params = read_params(os.fspath(params), process=True)
+        context = with_operators(ctx or mx.cpu())
         self.symbol = with_layers(checked_symbol(cfg, *params), layers)
-        self.predictor = Predictor(self.symbol, ctx or mx.cpu(), *params)
+        self.predictor = Predictor(self.symbol, context, *params)
 
     def detect(self, image):
         """Detections on ``image``: a path or an array (H, W, 3) uint8 BGR; gray (H, W) and BGRA are taken as well."""

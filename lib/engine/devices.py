@@ -5,15 +5,17 @@ import re
 import mxnet as mx
 
 from lib.errors import UserError
+from lib.operators import native
 
 LOG = logging.getLogger(__name__)
 
 
-def contexts(cfg, gpus=None):
+def contexts(cfg, gpus=None, training=False):
     """The MXNet contexts that ``gpus`` (default: cfg.gpus) names.
 
     '0,1' are GPUs, 'cpu' or 'cpu0,cpu1' CPU contexts, '' is one CPU context. GPUs that this machine does not have give
-    one CPU context, after one warning.
+    one CPU context, after one warning, which for ``training`` tells what that changes. Call this before graphs are
+    built: GPUs need the stock operators, as the own ones are for the CPU, and a graph keeps those it was built with.
     """
     text = str(cfg.gpus if gpus is None else gpus)
     names = [name.strip() for name in text.split(',') if name.strip()] or ['cpu']
@@ -23,17 +25,25 @@ def contexts(cfg, gpus=None):
         raise UserError(f"gpus: expected GPU numbers such as '0,1', or CPU contexts such as 'cpu0', found '{text}'")
     available = mx.context.num_gpus()
     if all(int(name) < available for name in names):
-        return [mx.gpu(int(name)) for name in names]
-    LOG.warning(_missing_gpus(text, len(names), available, cfg.TRAIN.lr))
+        return [with_operators(mx.gpu(int(name))) for name in names]
+    LOG.warning(_missing_gpus(text, len(names), available, training))
     return [mx.cpu(0)]
 
 
-def _missing_gpus(text, wanted, available, lr):
-    """Gradients, each normalised on its device, are summed over devices: the device count scales the step."""
+def with_operators(context):
+    """``context``, after the stock operators came into use if it is a GPU."""
+    if context.device_type == 'gpu' and 'own' in native.status().values():
+        LOG.info("on GPUs MXNet's operators run; those of this project are for the CPU")
+        native.use('stock')
+    return context
+
+
+def _missing_gpus(text, wanted, available, training):
+    """Gradients are summed over devices: with one, each update is smaller, and an epoch has as many more of them."""
     found = 'none' if available == 0 else f'only {available}'
     plural = 's' if wanted > 1 else ''
     sentence = f"gpus '{text}' asks for {wanted} GPU{plural}, this machine has {found}: running on one CPU context"
-    if wanted == 1:
-        return f'{sentence}; the learning rate keeps its meaning.'
-    return (f'{sentence}; gradients are summed over devices, so each update is 1/{wanted} as large, with {wanted} '
-            f'times as many an epoch: TRAIN.lr {lr:g} acts like {lr / wanted:g} on {wanted} devices.')
+    if wanted == 1 or not training:
+        return f'{sentence}.'
+    return (f'{sentence}. An update sums the images of one device instead of {wanted}, and an epoch has {wanted} times as '
+            'many updates: keep TRAIN.lr; warm-up and TRAIN.iterations count these smaller updates.')

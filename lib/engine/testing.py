@@ -18,9 +18,10 @@ def evaluate_detector(cfg, gpus=None, thresh=1e-3, ignore_cache=False, vis=False
     with logging_to(folder, cfg):
         imdb = get_imdb(cfg, cfg.dataset.test_image_set)
         roidb = imdb.gt_roidb()
+        devices = contexts(cfg, gpus)
         params = load_param(prefix or checkpoint_prefix(cfg), cfg.TEST.test_epoch, process=True)
         symbol = checked_symbol(cfg, *params)
-        predictors = [Predictor(symbol, context, *params) for context in contexts(cfg, gpus)]
+        predictors = [Predictor(symbol, context, *params) for context in devices]
         order = generator(cfg.TRAIN.seed, 'test order').permutation(len(roidb)) if shuffle else None
         return pred_eval(predictors, TestLoader(roidb, cfg), roidb, imdb, cfg, os.path.abspath(folder), params, thresh,
                          ignore_cache, vis, order)

@@ -66,7 +66,7 @@ class TrainingRun:
 
     def __init__(self, cfg, gpus=None, resume=False):
         self.cfg, self.prefix = cfg, checkpoint_prefix(cfg)
-        devices = contexts(cfg, gpus)
+        devices = contexts(cfg, gpus, training=True)
         self.network = symbol_class(cfg)()
         self.symbol = self.network.get_symbol(cfg, is_train=True)
         self.feature_shape = feature_shape_of(self.symbol)

@@ -5,10 +5,13 @@ import mxnet as mx
 import pytest
 from easydict import EasyDict
 
+from lib.config import load_config
+from lib.engine import Detector, evaluate_detector
 from lib.engine.devices import contexts
 from lib.errors import UserError
+from lib.operators import native
 
-CFG = EasyDict(gpus='0,1,2,3', TRAIN=dict(lr=0.0005))
+CFG = EasyDict(gpus='0,1,2,3')
 
 
 @pytest.fixture
@@ -16,11 +19,26 @@ def no_gpu(monkeypatch):
     monkeypatch.setattr(mx.context, 'num_gpus', lambda: 0)
 
 
-def test_missing_gpus_warn_once_with_the_effect_on_the_learning_rate(no_gpu, caplog):
+@pytest.fixture
+def four_gpus(monkeypatch):
+    """Four GPUs by name; the operators are put back afterwards."""
+    monkeypatch.setattr(mx.context, 'num_gpus', lambda: 4)
+    before = 'own' if 'own' in native.status().values() else 'stock'
+    yield before
+    native.use(before)
+
+
+def test_missing_gpus_warn_once_and_in_training_tell_what_changes(no_gpu, caplog):
     with caplog.at_level(logging.WARNING, 'lib'):
-        assert contexts(CFG) == [mx.cpu(0)]
+        assert contexts(CFG, training=True) == [mx.cpu(0)]
     assert len(caplog.records) == 1
-    assert '4 GPUs' in caplog.text and 'TRAIN.lr 0.0005 acts like 0.000125 on 4 devices' in caplog.text
+    assert '4 GPUs' in caplog.text and 'an epoch has 4 times as many updates: keep TRAIN.lr' in caplog.text
+
+
+def test_missing_gpus_say_nothing_of_training_when_detecting(no_gpu, caplog):
+    with caplog.at_level(logging.WARNING, 'lib'):
+        contexts(CFG)
+    assert caplog.records[0].message.endswith('running on one CPU context.')
 
 
 def test_cpu_contexts_need_no_warning(no_gpu, caplog):
@@ -29,9 +47,44 @@ def test_cpu_contexts_need_no_warning(no_gpu, caplog):
     assert not caplog.records
 
 
-def test_gpus_that_exist(monkeypatch):
-    monkeypatch.setattr(mx.context, 'num_gpus', lambda: 4)
+def test_gpus_that_exist_get_the_stock_operators(four_gpus):
     assert contexts(CFG) == [mx.gpu(i) for i in range(4)]
+    assert set(native.status().values()) == {'stock'}
+
+
+def test_cpu_contexts_keep_the_operators(four_gpus):
+    contexts(CFG, 'cpu')
+    assert four_gpus in native.status().values()
+
+
+@pytest.fixture
+def seen(monkeypatch):
+    """What status() says of the operators when the test graph is built, which goes no further."""
+    found = []
+
+    def build(*_):
+        found.append(set(native.status().values()))
+        raise UserError('far enough')
+
+    for module in ('detector', 'testing'):
+        monkeypatch.setattr(f'lib.engine.{module}.checked_symbol', build)
+    return found
+
+
+def test_a_detector_chooses_operators_before_it_builds_its_graph(four_gpus, seen):
+    with pytest.raises(UserError, match='far enough'):
+        Detector(EasyDict(dataset=dict(dataset='PascalVOC', NUM_CLASSES=21)), ({}, {}), mx.gpu(0))
+    assert seen == [{'stock'}]
+
+
+def test_testing_chooses_operators_before_it_builds_its_graph(four_gpus, seen, monkeypatch, tmp_path, repository):
+    cfg = load_config(str(repository / 'experiments/rfcn/cfgs/shapes_rfcn_end2end_ohem.yaml'),
+                      [f'output_path={tmp_path}', 'gpus=0'])
+    monkeypatch.setattr('lib.engine.testing.get_imdb', lambda *_: EasyDict(gt_roidb=list))
+    monkeypatch.setattr('lib.engine.testing.load_param', lambda *_, **__: ({}, {}))
+    with pytest.raises(UserError, match='far enough'):
+        evaluate_detector(cfg)
+    assert seen == [{'stock'}]
 
 
 @pytest.mark.parametrize('text', ['0,cpu', 'gpu0', '-1'])
