@@ -15,11 +15,12 @@ class FPN(TwoStageDetector):
     """FPN (Lin et al., CVPR 2017): proposals from p2 to p6, detection on p2 to p5. Inputs' sides are multiples of 32.
 
     Training labels and targets hold the levels one after the other: label (B, n), bbox_target and bbox_weight
-    (B, 4A, n / A). ``roi_pooling``: 'integer' or 'deformable'.
+    (B, 4A, n / A).
     """
 
     new_layers = ('rpn_', 'fpn_p', 'fc_new', 'cls_score', 'bbox_pred')
     strides = (1, 2, 2, 2)
+    roi_poolings = ('integer', 'deformable')
     # the undilated res5 states its dilation
     spelling = Spelling(
         plain={'res5': {'dilate': (1, 1)}}, offset={'res5': {'dilate': (1, 1), 'stride': None}},
@@ -50,12 +51,9 @@ class FPN(TwoStageDetector):
                                  cfg.network.NUM_ANCHORS, **extra)
 
     def _head(self, cfg, stages, rois):
-        network, pooling = cfg.network, self._choice(cfg, 'roi_pooling')
-        if pooling not in ('integer', 'deformable'):
-            raise UserError(f'network.roi_pooling is {pooling}; FPN has integer and deformable.')
-        pooled = pyramid_roi_pooling(stages, rois, self._feature_strides(cfg), pooling == 'deformable',
+        pooled = pyramid_roi_pooling(stages, rois, self._feature_strides(cfg), self._roi_pooling(cfg) == 'deformable',
                                      **self._pooling_settings(cfg))
-        return (*box_head(pooled, cfg.dataset.NUM_CLASSES, reg_classes(cfg), network.head_filters), None)
+        return (*box_head(pooled, cfg.dataset.NUM_CLASSES, reg_classes(cfg), cfg.network.head_filters), None)
 
     def _pooling_settings(self, cfg):
         """Attributes of fpn_roi_pooling; the original's graphs leave its defaults out."""

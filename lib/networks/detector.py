@@ -15,11 +15,17 @@ class TwoStageDetector(ResNetNetwork):
     """
 
     roi_pooling = 'integer'
+    roi_poolings = ('integer', 'bilinear', 'deformable')    # what the family has
     pooled_size = 7
 
     def get_symbol_rpn(self, cfg, is_train=True):
         """Backbone up to res4 and region proposals alone; test outputs: RoIs (B * post, 5), scores (B * post, 1)."""
         return self._built(self._rpn_outputs, cfg, is_train)
+
+    def get_symbol_rcnn(self, cfg, is_train=True):
+        """Detection on given RoIs. Inputs: data, rois (B, R, 5); for training also label (B, R), bbox_target and
+        bbox_weight (B, R, 4K)."""
+        return self._built(self._roi_outputs, cfg, is_train)
 
     def _head(self, cfg, stages, rois):
         """Scores (R, C), box deltas (R, 4K) and what ``_shown`` may want of the head, at ``rois`` (R, 5)."""
@@ -53,8 +59,6 @@ class TwoStageDetector(ResNetNetwork):
         return self._proposals(cfg, cfg.TEST, rpn, 'rpn_cls_prob', output_score=True)
 
     def _roi_outputs(self, cfg, is_train):
-        """Detection on given RoIs. Inputs: data, rois (B, R, 5); for training also label (B, R), bbox_target and
-        bbox_weight (B, R, 4K)."""
         stages, _ = self._features(cfg)
         score, deltas, _ = self._head(cfg, stages, _flat_input('rois', -1, 5))
         if not is_train:
@@ -63,6 +67,13 @@ class TwoStageDetector(ResNetNetwork):
         targets = [_flat_input('label', -1), *boxes]
         *outputs, label = _losses(cfg, score, deltas, targets, float(cfg.TRAIN.BATCH_IMAGES))
         return outputs + ([mx.sym.BlockGrad(label)] if cfg.TRAIN.ENABLE_OHEM else [])
+
+    def _roi_pooling(self, cfg):
+        """The kind of RoI pooling, one of the family's."""
+        pooling = self._choice(cfg, 'roi_pooling')
+        if pooling not in self.roi_poolings:
+            raise UserError(f'network.roi_pooling is {pooling}; {cfg.symbol} has {", ".join(self.roi_poolings)}.')
+        return pooling
 
     def _features(self, cfg):
         """The maps that proposals and head read, by name, and {layer: offsets} of the backbone."""

@@ -6,10 +6,6 @@ import functools
 
 import mxnet as mx
 
-from lib.errors import UserError
-
-POOLINGS = ('integer', 'bilinear', 'deformable', 'modulated')
-
 
 def conv_new_1(res5, filters, relu_name, **extra):
     """1x1 convolution that narrows res5 (B, c, h, w) to ``filters`` channels for the head, and its relu."""
@@ -35,8 +31,6 @@ def roi_pooling(features, rois, pooling, size, spatial_scale, channels, filters=
     """
     if pooling == 'integer':
         return mx.sym.ROIPooling(features, rois, pooled_size=(size, size), spatial_scale=spatial_scale, name='roi_pool')
-    if pooling not in POOLINGS:
-        raise UserError(f'network.roi_pooling is {pooling}; expected one of {", ".join(POOLINGS)}.')
     pool = functools.partial(
         mx.sym.contrib.DeformablePSROIPooling, data=features, rois=rois, group_size=1, pooled_size=size, part_size=size,
         sample_per_part=2 if pooling == 'modulated' else 4, output_dim=channels, spatial_scale=spatial_scale)

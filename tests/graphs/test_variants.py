@@ -118,7 +118,7 @@ def test_the_deformable_pyramid_chooses_the_last_blocks_of_its_stages(network):
 @pytest.mark.parametrize('overrides, words', [
     (['network.strides=[1,2,2,1]'], 'a pyramid needs 2 for res3 to res5'),
     (['network.RPN_FEAT_STRIDE=[64,32,16,8,4]'], 'the levels of this pyramid have [4, 8, 16, 32, 64]'),
-    (['network.roi_pooling=bilinear'], 'FPN has integer and deformable'),
+    (['network.roi_pooling=bilinear'], 'resnet_v1_101_fpn_rcnn has integer, deformable'),
     (['TRAIN.CXX_PROPOSAL=true'], 'set it to false')])
 def test_what_a_pyramid_cannot_do_is_an_error(overrides, words, network):
     with pytest.raises(UserError) as error:
@@ -127,8 +127,10 @@ def test_what_a_pyramid_cannot_do_is_an_error(overrides, words, network):
 
 
 @pytest.mark.parametrize('part, mode, outputs', [
-    ('_rpn', True, ['rpn_cls_prob_output', 'rpn_bbox_loss_output']), ('_rpn', False, ['rois_output', 'rois_score'])])
-def test_proposals_of_a_pyramid_alone(part, mode, outputs, network):
+    ('_rpn', True, ['rpn_cls_prob_output', 'rpn_bbox_loss_output']), ('_rpn', False, ['rois_output', 'rois_score']),
+    ('_rcnn', True, ['cls_prob_reshape_output', 'bbox_loss_reshape_output', 'blockgrad0_output']),
+    ('_rcnn', False, ['cls_prob_reshape_output', 'bbox_pred_reshape_output'])])
+def test_the_parts_of_a_pyramid_network(part, mode, outputs, network):
     _, made = network(FPN_DCN, SMALL, mode, part)
     assert made.sym.list_outputs() == outputs
 
@@ -156,6 +158,7 @@ def test_a_deformable_layer_keeps_the_dilation_of_its_stage(network):
     (['network.deformable=[res5]', 'network.deformable_groups=3'], 'does not divide the 512 channels'),
     (['network.strides=[1,2,1,1]'], 'network.RPN_FEAT_STRIDE is 16; a backbone of strides [1, 2, 1, 1] has 8'),
     (['TRAIN.ENABLE_OHEM=false'], 'TRAIN.BATCH_ROIS is -1'),
+    (['network.roi_pooling=modulated'], 'resnet_v1_101_rfcn has integer, bilinear, deformable'),
 ])
 def test_a_contradiction_is_an_error(overrides, words, network):
     with pytest.raises(UserError) as error:

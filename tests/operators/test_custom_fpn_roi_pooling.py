@@ -40,7 +40,7 @@ def arrays():
     return {name: value.astype(np.float32) for name, value in found.items()}
 
 
-def bound(symbol, arrays, shapes=()):
+def bound(symbol, arrays):
     inputs = {name: mx.nd.array(arrays[name]) for name in symbol.list_arguments()}
     grads = {name: mx.nd.zeros(array.shape) for name, array in inputs.items()}
     return symbol.bind(mx.cpu(), inputs, args_grad=grads)
