@@ -14,7 +14,7 @@ Found.__doc__ = """Objects on one image: boxes (N, 4) x1 y1 x2 y2 in its pixels,
 classes (N,)."""
 
 Spot = collections.namedtuple('Spot', 'text image offsets cell')
-Spot.__doc__ = """A place to look at: what it is, the image, the offsets (18, H, W) of each deformable layer, first
+Spot.__doc__ = """A place to look at: what it is, the image, the offsets (18 * groups, H, W) of each deformable layer, first
 layer first, and the cell (y, x)."""
 
 Pooled = collections.namedtuple('Pooled', 'text image box label offsets')
@@ -80,8 +80,11 @@ def sampling_page(spots, layers, rule):
     head = beside([text_strip(width, text, 15) for text in (
         f'{last}: the regular 3x3 grid, dilated by 2', f'{last}: where its 9 taps sample', f'{both}: the regular grids',
         f'{both}: the points that are read')])
+    groups = len(spots[0].offsets[-1]) // 18
+    of_groups = f' (the first of {groups} deformable groups)' if groups > 1 else ''
     caption = ('Green: the cell whose response is computed. Blue: where a regular convolution would sample. Red: where '
-               'the deformable one samples, each tap moved by the offset that the network predicts at that cell. The '
+               f'the deformable one samples, each tap moved by the offset that the network predicts at that cell'
+               f'{of_groups}. The '
                f'grey margin lies outside the image, where samples read zero. {rule}')
     rows = [labelled(row, spot.text, 15, bold=True) for row, spot in zip(rows, spots)]
     return page('Sampling points of deformable convolution', caption, [head, *rows])
