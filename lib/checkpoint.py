@@ -4,9 +4,13 @@
 <prefix>-NNNN.params      parameters after epoch NNNN, or in the middle of it
 <prefix>-NNNN.state       optimizer state by name, update count, position in the data: arrays in the .params layout,
                           never a pickle
+<either>.next             what is being written; both take their places together, see save_checkpoint
 """
 import glob
+import json
+import logging
 import os
+import re
 import zlib
 
 import mxnet as mx
@@ -16,7 +20,10 @@ from lib.errors import UserError
 from lib.files import atomic_write
 from lib.formats import params as params_file
 
+LOG = logging.getLogger(__name__)
+
 _PICKLE = b'\x80'  # first byte of every pickle that MXNet wrote
+_NEXT = '.next'
 _COUNTERS = ('update', 'epoch', 'batch', 'batches', 'origin')
 
 
@@ -87,42 +94,72 @@ def box_test_weights(arg_params, layer, means, stds, classes):
 
 
 def save_checkpoint(prefix, epoch, symbol, arg_params, aux_params, extras=None, state=None):
-    """Write the graph, the parameters with ``extras`` (*_test arrays), and, last, the training ``state`` if given."""
+    """Write the graph, the parameters with ``extras`` (*_test arrays) and the training ``state`` if given.
+
+    Parameters and state are complete under other names before the first of them is moved into place, so at any moment
+    some state fits the parameters: the old one, the one still to be moved, or the new one.
+    """
     with atomic_write(f'{prefix}-symbol.json', 'w') as stream:
         stream.write(symbol.tojson())
     arrays = {f'arg:{name}': array.asnumpy() for name, array in dict(arg_params, **(extras or {})).items()}
     arrays.update({f'aux:{name}': array.asnumpy() for name, array in aux_params.items()})
-    path = params_path(prefix, epoch)
-    params_file.write(path, arrays)
+    paths = [params_path(prefix, epoch)]
+    params_file.write(paths[0] + _NEXT, arrays)
     if state is not None:
-        params_file.write(state_path(prefix, epoch), dict(state, **{'params:crc32': np.array([_crc(path)], np.int64)}))
-    return path
+        paths.append(state_path(prefix, epoch))
+        crc = np.array([_crc(paths[0] + _NEXT)], np.int64)
+        params_file.write(paths[1] + _NEXT, dict(state, **{'params:crc32': crc}))
+    for path in paths:
+        os.replace(path + _NEXT, path)
+    return paths[0]
 
 
-def training_state(optimizer, metrics, **counters):
+def training_state(optimizer, metrics, settings, **counters):
     """The content of a .state file.
 
-    optimizer: its arrays; metrics: the sums behind the running means; counters: update (updates done), epoch and batch
-    (the next batch to train on), batches (in an epoch), origin (the epoch at which the schedule began).
+    optimizer: its arrays; metrics: the sums behind the running means; settings: {key: plain value} that the run was
+    made with; counters: update (updates done), epoch and batch (the next batch to train on), batches (in an epoch),
+    origin (the epoch at which the schedule began).
     """
     state = dict(optimizer)
+    state['settings:json'] = np.frombuffer(json.dumps(settings).encode(), np.uint8)
     state.update({f'metric:{name}': values for name, values in metrics.items()})
     state.update({f'counter:{name}': np.array([counters[name]], np.int64) for name in _COUNTERS})
     return state
 
 
 def load_state(prefix, epoch):
-    """(optimizer arrays, metric sums, counters) of ``<prefix>-NNNN.state``; it must belong to the .params beside it."""
-    path = state_path(prefix, epoch)
-    refuse_pickle(path)
+    """(optimizer arrays, metric sums, settings, counters) of ``<prefix>-NNNN.state``, which must fit the .params.
+
+    settings is empty for a file that an older version wrote.
+    """
+    path = fitting_state(prefix, epoch)
+    if path is None:
+        raise UserError(f'{state_path(prefix, epoch)}: it does not belong to {params_path(prefix, epoch)} (the check '
+                        'sums differ); --resume goes on from an earlier epoch, or remove it to begin with momentum '
+                        'zero.')
     arrays = params_file.read(path)
-    stored = arrays.pop('params:crc32', None)
-    if stored is None or int(stored[0]) != _crc(params_path(prefix, epoch)):
-        raise UserError(f'{path}: it does not belong to {params_path(prefix, epoch)} (the check sums differ); remove '
-                        'both files to go on from an earlier epoch.')
+    del arrays['params:crc32']
+    settings = json.loads(arrays.pop('settings:json', np.frombuffer(b'{}', np.uint8)).tobytes().decode())
     metrics = {name[len('metric:'):]: arrays.pop(name) for name in list(arrays) if name.startswith('metric:')}
     counters = {name: int(arrays.pop(f'counter:{name}')[0]) for name in _COUNTERS}
-    return arrays, metrics, counters
+    return arrays, metrics, settings, counters
+
+
+def fitting_state(prefix, epoch):
+    """Path of the training state that belongs to ``<prefix>-NNNN.params``, or None.
+
+    That is the .state file, or its successor where the program was killed before it was moved into place.
+    """
+    params = params_path(prefix, epoch)
+    crc = _crc(params) if os.path.isfile(params) else None
+    for path in (state_path(prefix, epoch), state_path(prefix, epoch) + _NEXT):
+        if os.path.isfile(path):
+            refuse_pickle(path)
+            stored = params_file.read(path).get('params:crc32')
+            if stored is not None and int(stored[0]) == crc:
+                return path
+    return None
 
 
 def refuse_pickle(path):
@@ -134,10 +171,29 @@ def refuse_pickle(path):
 
 
 def latest_state(prefix):
-    """The epoch number of the newest .state file, or None."""
-    paths = glob.glob(f'{glob.escape(prefix)}-[0-9][0-9][0-9][0-9].state')
-    epochs = [int(path[-len('0000.state'):-len('.state')]) for path in paths]
-    return max(epochs, default=None)
+    """The number of the newest checkpoint that a run can go on from, or None; one log line for each newer one."""
+    for epoch in sorted(_state_numbers(prefix), reverse=True):
+        if fitting_state(prefix, epoch):
+            return epoch
+        LOG.warning(f'{state_path(prefix, epoch)} does not belong to the .params beside it: looking for an earlier one')
+    return None
+
+
+def remove_later_states(prefix, epoch):
+    """Remove the training states after ``epoch``: they are of another run, which --resume must not take up."""
+    removed = [state_path(prefix, number) for number in sorted(_state_numbers(prefix)) if number > epoch]
+    for path in removed:
+        for file in filter(os.path.isfile, (path, path + _NEXT)):
+            os.remove(file)
+    if removed:
+        LOG.info(f'removed the training states of an earlier run: {", ".join(removed)}; its .params files remain')
+
+
+def _state_numbers(prefix):
+    """Numbers of all checkpoints with a .state file, or with one that is still to be moved into place."""
+    paths = glob.glob(f'{glob.escape(prefix)}-[0-9][0-9][0-9][0-9].state*')
+    found = (re.search(r'-(\d{4})\.state(\.next)?$', path) for path in paths)
+    return {int(match.group(1)) for match in found if match}
 
 
 def _crc(path):

@@ -11,6 +11,7 @@ from lib.formats import params as params_file
 
 STDS, MEANS = (0.1, 0.1, 0.2, 0.2), (0.0, 0.5, 0.0, 0.25)
 COUNTERS = dict(update=7, epoch=1, batch=2, batches=5, origin=0)
+STATE = checkpoint.training_state({}, {}, {}, **COUNTERS)
 
 
 def layer(name, rows):
@@ -83,9 +84,10 @@ def test_training_state_round_trip(tmp_path):
     momentum = np.arange(3, dtype=np.float32)
     save(prefix,
          state=checkpoint.training_state({'momentum:rfcn_bbox_bias': momentum}, {'RPNAcc': np.array([1.5, 3])},
-                                         **COUNTERS))
-    arrays, metrics, counters = checkpoint.load_state(prefix, 1)
+                                         {'TRAIN.lr': 0.1, 'SCALES': [[600, 1000]]}, **COUNTERS))
+    arrays, metrics, settings, counters = checkpoint.load_state(prefix, 1)
     np.testing.assert_array_equal(arrays['momentum:rfcn_bbox_bias'], momentum)
+    assert settings == {'TRAIN.lr': 0.1, 'SCALES': [[600, 1000]]} and list(arrays) == ['momentum:rfcn_bbox_bias']
     assert counters == COUNTERS and list(metrics['RPNAcc']) == [1.5, 3]
     assert checkpoint.latest_state(prefix) == 1
     assert checkpoint.latest_state(str(tmp_path / 'other')) is None
@@ -93,10 +95,56 @@ def test_training_state_round_trip(tmp_path):
 
 def test_state_of_other_parameters_is_refused(tmp_path):
     prefix = str(tmp_path / 'net')
-    save(prefix, state=checkpoint.training_state({}, {}, **COUNTERS))
+    save(prefix, state=STATE)
     params_file.write(prefix + '-0001.params', {'arg:rfcn_bbox_bias': np.zeros(8, np.float32)})
     with pytest.raises(UserError, match='check sums differ'):
         checkpoint.load_state(prefix, 1)
+
+
+@pytest.mark.parametrize('moved', [0, 1, 2])
+def test_a_kill_at_any_moment_leaves_a_checkpoint_to_go_on_from(moved, tmp_path, monkeypatch):
+    """Killed before the new parameters, between them and their state, and after both are moved into place."""
+    prefix = str(tmp_path / 'net')
+    save(prefix, state=STATE)
+    moves, replace = [], checkpoint.os.replace
+
+    def killed(source, target):
+        if source.endswith('.next'):
+            moves.append(source)
+            if len(moves) > moved:
+                raise KeyboardInterrupt
+        replace(source, target)
+
+    later = checkpoint.training_state({}, {}, {}, **dict(COUNTERS, update=8))
+    monkeypatch.setattr(checkpoint.os, 'replace', killed)
+    monkeypatch.setattr('tests.test_checkpoint.STDS', (1, 2, 3, 4))     # other parameters than the first
+    try:
+        save(prefix, state=later)
+    except KeyboardInterrupt:
+        pass
+    assert checkpoint.latest_state(prefix) == 1
+    assert checkpoint.load_state(prefix, 1)[-1]['update'] == (7 if moved == 0 else 8)
+
+
+def test_a_state_that_fits_nothing_is_passed_over(tmp_path, caplog):
+    prefix = str(tmp_path / 'net')
+    for epoch in (1, 2, 3):
+        save(prefix, epoch, STATE)
+    save(str(tmp_path / 'net-b'), 4, STATE)
+    (tmp_path / 'net-0003.params').unlink()
+    params_file.write(prefix + '-0002.params', {'arg:rfcn_bbox_bias': np.zeros(8, np.float32)})
+    assert checkpoint.latest_state(prefix) == 1
+    assert [record.message.split()[0][-14:] for record in caplog.records] == ['net-0003.state', 'net-0002.state']
+
+
+def test_later_states_of_another_run_are_removed(tmp_path):
+    prefix = str(tmp_path / 'net')
+    for epoch in (1, 2, 3):
+        save(prefix, epoch, STATE)
+    save(str(tmp_path / 'net-b'), 3, STATE)
+    checkpoint.remove_later_states(prefix, 1)
+    assert sorted(path.name for path in tmp_path.glob('*.state')) == ['net-0001.state', 'net-b-0003.state']
+    assert len(list(tmp_path.glob('*.params'))) == 4
 
 
 def test_pickled_states_are_refused_by_name(tmp_path):

@@ -30,8 +30,8 @@ def load_config(path, overrides=()):
 
 def difference_from_default(cfg):
     """{'TRAIN.lr': 0.0005, ...}: the keys whose values are not the family's defaults, in plain types."""
-    default = _flat(_merge(FAMILIES[lookup(cfg.symbol).family].schema, {}, 'default'))
-    return {key: value for key, value in _flat(cfg).items() if key not in default or default[key] != value}
+    default = flat(_merge(FAMILIES[lookup(cfg.symbol).family].schema, {}, 'default'))
+    return {key: value for key, value in flat(cfg).items() if key not in default or default[key] != value}
 
 
 def output_folder(cfg, image_set):
@@ -112,17 +112,18 @@ def _shown(value):
     return 'nothing' if value is None else f'{value!r}'
 
 
-def _flat(cfg, prefix=''):
-    flat = {}
+def flat(cfg, prefix=''):
+    """{'TRAIN.lr': 0.0005, ...}: all keys of a configuration, values in plain types (lists, numbers, texts)."""
+    found = {}
     for key, value in cfg.items():
-        if isinstance(value, dict):
-            flat.update(_flat(value, f'{prefix}{key}.'))
-        else:
-            flat[prefix + key] = _plain(value)
-    return flat
+        found.update(flat(value, f'{prefix}{key}.') if isinstance(value, dict) else {prefix + key: plain(value)})
+    return found
 
 
-def _plain(value):
+def plain(value):
+    """EasyDicts, tuples and arrays as dicts and lists."""
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
     if hasattr(value, 'tolist'):
         return value.tolist()
-    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+    return [plain(item) for item in value] if isinstance(value, (list, tuple)) else value

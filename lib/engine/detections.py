@@ -7,7 +7,7 @@ import zipfile
 import numpy as np
 
 from lib.bbox import bbox_pred, clip_boxes
-from lib.engine.run_folder import plain
+from lib.config.loading import plain
 from lib.files import atomic_write
 from lib.nms import nms
 

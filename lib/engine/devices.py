@@ -45,5 +45,5 @@ def _missing_gpus(text, wanted, available, training):
     sentence = f"gpus '{text}' asks for {wanted} GPU{plural}, this machine has {found}: running on one CPU context"
     if wanted == 1 or not training:
         return f'{sentence}.'
-    return (f'{sentence}. An update sums the images of one device instead of {wanted}, and an epoch has {wanted} times as '
-            'many updates: keep TRAIN.lr; warm-up and TRAIN.iterations count these smaller updates.')
+    return (f'{sentence}. An update sums the images of one device instead of {wanted}, and an epoch has {wanted} '
+            'times as many updates: keep TRAIN.lr; warm-up and TRAIN.iterations count these smaller updates.')

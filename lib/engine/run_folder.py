@@ -8,6 +8,7 @@ import time
 import yaml
 
 from lib.config import difference_from_default
+from lib.config.loading import plain
 from lib.engine.progress import ConsoleHandler
 from lib.files import atomic_write
 
@@ -39,12 +40,3 @@ def logging_to(folder, cfg):
         for handler in handlers:
             LOG.removeHandler(handler)
             handler.close()
-
-
-def plain(value):
-    """EasyDicts, tuples and arrays as dicts and lists."""
-    if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items()}
-    if hasattr(value, 'tolist'):
-        return value.tolist()
-    return [plain(item) for item in value] if isinstance(value, (list, tuple)) else value

@@ -11,6 +11,7 @@ from lib.engine.metrics import DetectionMetrics
 from lib.engine.progress import Speedometer
 from lib.engine.run_folder import logging_to
 from lib.engine.schedule import make_schedule
+from lib.engine.settings import check_settings, run_settings
 from lib.engine.trainer import Trainer
 from lib.errors import UserError
 from lib.loader import TrainLoader, prefetch
@@ -100,7 +101,8 @@ class TrainingRun:
             return self.cfg.TRAIN.begin_epoch if self.cfg.TRAIN.RESUME else None
         newest = checkpoint.latest_state(self.prefix)
         if newest is None:
-            raise UserError(f'--resume: there is no {self.prefix}-*.state to go on from; start without --resume.')
+            raise UserError(f'--resume: there is no {self.prefix}-*.state to go on from, or none that fits its .params; '
+                            'start without --resume.')
         return newest
 
     def _trainer(self, devices, stored):
@@ -127,7 +129,8 @@ class TrainingRun:
             LOG.warning(f'{path} does not exist (pickled .states files of MXNet are not read): going on at epoch '
                         f'{stored} with momentum zero')
             return
-        arrays, metrics, counters = checkpoint.load_state(self.prefix, stored)
+        arrays, metrics, settings, counters = checkpoint.load_state(self.prefix, stored)
+        check_settings(settings, run_settings(self.cfg), path)
         if counters['batches'] != len(self.loader):
             raise UserError(f'{path}: written at {counters["batches"]} batches an epoch, now there are '
                             f'{len(self.loader)}; resume with the same data, TRAIN.BATCH_IMAGES and number of devices.')
@@ -144,6 +147,8 @@ class TrainingRun:
         layer = 'rfcn_bbox' if 'rfcn_bbox_weight' in arg_params else 'bbox_pred'
         extras = checkpoint.box_test_weights(arg_params, layer, train.BBOX_MEANS, train.BBOX_STDS, classes)
         counters = dict(update=updater.count, epoch=epoch, batch=batch, batches=len(self.loader), origin=self.origin)
-        state = checkpoint.training_state(updater.state(), self.metrics.state(), **counters)
+        state = checkpoint.training_state(updater.state(), self.metrics.state(), run_settings(self.cfg), **counters)
         path = checkpoint.save_checkpoint(self.prefix, number, self.symbol, arg_params, aux_params, extras, state)
         LOG.info(f'Saved checkpoint to "{path}"')
+        # only now: a run that ends before its first checkpoint costs nothing
+        checkpoint.remove_later_states(self.prefix, number)

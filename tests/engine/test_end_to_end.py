@@ -160,6 +160,28 @@ def test_resume_without_a_checkpoint(data, tmp_path):
         train_end2end.main(command(PLAIN, data, str(tmp_path)) + ['--resume'])
 
 
+def test_resume_takes_up_the_newest_run(data, tmp_path, capsys):
+    """Two epochs, then one iteration from the start: that one is gone on with, not the finished run."""
+    short = ['TRAIN.end_epoch=1', 'TRAIN.BATCH_IMAGES=3']
+    train_end2end.main(command(PLAIN, data, str(tmp_path), 'TRAIN.end_epoch=2', 'TRAIN.BATCH_IMAGES=3'))
+    train_end2end.main(command(PLAIN, data, str(tmp_path), *short) + ['--max-iterations', '1'])
+    assert 'removed the training states of an earlier run' in capsys.readouterr().out
+    train_end2end.main(command(PLAIN, data, str(tmp_path), *short) + ['--max-iterations', '1', '--resume'])
+    assert 'going on at epoch 0, batch 1, after 1 updates' in capsys.readouterr().out
+
+
+def test_changed_settings_are_refused_or_told(data, tmp_path, capsys):
+    train_end2end.main(command(PLAIN, data, str(tmp_path)) + ['--max-iterations', '1'])
+    again = ['--max-iterations', '1', '--resume']
+    for change, told in (('TRAIN.seed=5', 'TRAIN.seed = 0, now it is 5'), ('TRAIN.SHUFFLE=false', 'TRAIN.SHUFFLE = True'),
+                         ('SCALES=[64,96]', r'SCALES = \[\[96, 128\]\], now it is \[\[64, 96\]\]')):
+        with pytest.raises(UserError, match=told):
+            train_end2end.main(command(PLAIN, data, str(tmp_path), change) + again)
+    capsys.readouterr()
+    train_end2end.main(command(PLAIN, data, str(tmp_path), 'TRAIN.lr=0.1', 'network.pretrained=elsewhere') + again)
+    assert 'going on with changed settings: TRAIN.lr: 0.0015 -> 0.1\n' in capsys.readouterr().out
+
+
 def test_original_checkpoint_without_state_goes_on_with_momentum_zero(data, tmp_path, capsys):
     """TRAIN.RESUME with begin_epoch as in the original; its .states file is a pickle that nothing reads."""
     out = str(tmp_path)
