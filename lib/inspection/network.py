@@ -146,6 +146,8 @@ def _layer(graph, i, outputs, slots, path, field):
     node = graph.nodes[i]
     given = [outputs[source][k] if k < len(outputs[source]) else None for source, k in node.inputs]
     part, macs = counting.multiply_adds(node, given, outputs[i])
+    if not macs and part == 'heads' and path[:1] == ('backbone',):
+        part = 'backbone'       # pool1, which has nothing to count
     parameters, names = [], []
     for (source, k), shape in zip(node.inputs, given):
         variable = graph.nodes[source]

@@ -214,7 +214,9 @@ function begin() {
   const area = graph.getBoundingClientRect();
   if (view.k < 0.72) {
     view.k = Math.min(Math.max((area.width - 48) / extent.w, 0.72), 1);
-    view.x = (area.width - extent.w * view.k) / 2;
+    const first = boxes.get(DATA.nodes[0].id), wide = extent.w * view.k > area.width;
+    const centre = wide && first ? first.x + first.w / 2 : extent.w / 2;
+    view.x = area.width / 2 - centre * view.k;
     view.y = 16;
     move();
   }

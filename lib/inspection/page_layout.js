@@ -26,7 +26,9 @@ function layered(items, edges) {
     chain.push(byId.get(end));
     const last = chain.length - 1;
     for (let i = 0; i < last; i++) {
-      const leaves = i === 0 ? outx : BEND / 2, enters = i === last - 1 ? inx : BEND / 2;
+      /* open groups stand in line with their middles: aligned at their ports, a chain of them would drift sideways */
+      const leaves = i > 0 ? BEND / 2 : chain[0].inner ? chain[0].w / 2 : outx;
+      const enters = i < last - 1 ? BEND / 2 : chain[last].inner ? chain[last].w / 2 : inx;
       chain[i].down.push({other: chain[i + 1], mine: leaves, theirs: enters});
       chain[i + 1].up.push({other: chain[i], mine: enters, theirs: leaves});
     }

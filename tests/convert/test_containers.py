@@ -111,3 +111,28 @@ def test_other_refusals(tmp_path):
     params_file.write(path, {'arg:a': np.ones(1)})
     with pytest.raises(UserError, match='another name than that of the source'):
         main([path, path])
+
+
+def sample(ending, folder):
+    """The bytes of a small sound file."""
+    path = folder / ('sound' + ending)
+    containers.write(str(path), {'a': np.arange(6, dtype=np.float32).reshape(2, 3), 'b': np.ones(2, np.int8)})
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize('ending', ['.safetensors', '.npz'])
+def test_damaged_bytes_end_in_a_sentence(ending, tmp_path):
+    """Every byte of a sound file changed in turn, and the file cut at every place."""
+    sound, path = sample(ending, tmp_path), tmp_path / ('x' + ending)
+    step = max(1, len(sound) // 150)
+    damaged = [sound[:i] for i in range(0, len(sound), step)]
+    damaged += [sound[:i] + bytes([sound[i] ^ flip]) + sound[i + 1:] for i in range(0, len(sound), step)
+                for flip in (0xff, 0x01, 0x10)]
+    for content in damaged:
+        path.write_bytes(content)
+        try:
+            found = containers.read(str(path))
+        except UserError as error:
+            assert str(path) in str(error)
+        else:
+            assert sum(array.nbytes for array in found.values()) <= len(sound)

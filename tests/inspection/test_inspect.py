@@ -3,6 +3,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -137,3 +138,9 @@ def test_a_symbol_class_is_built_at_its_experiment_file(name, yaml, monkeypatch)
     path, mode, _, overrides, label = calls[0]
     assert path.endswith(f'/{yaml}.yaml') and mode == 'test' and label.startswith(f'{name} (as in experiments/rfcn/cfgs/')
     assert list(overrides) == (['symbol=rfcn_demo'] if name == 'rfcn_demo' else [])
+
+
+def test_no_command_here_imports_mxnet(repository):
+    modules = 'lib.inspection.inspect, lib.inspection.diff, lib.inspection.doctor, lib.convert.command'
+    code = f'import sys, {modules}; sys.exit("mxnet" in sys.modules)'
+    subprocess.run([sys.executable, '-c', code], cwd=str(repository), check=True)
