@@ -5,13 +5,17 @@ import sys
 
 from lib.errors import UserError
 
-# name -> (module, or None where the configuration's family provides it; its main function; one line for --help)
+# name -> (module, or None where the YAML's family provides it; its main function; one line for --help)
 COMMANDS = {
-    'demo': ('lib.demo', 'main', 'evaluate the two shipped networks, plain beside deformable, and write pictures to output/demo'),
+    'demo': ('lib.demo', 'main', 'test the two shipped networks, plain beside deformable, and write pictures'),
     'detect': ('lib.detect', 'main', 'detect objects on photos with any checkpoint'),
     'train': (None, 'train_end2end', 'train the network of a YAML file end to end'),
-    'test': (None, 'test', 'test a trained network and evaluate it with its data set\'s own metric'),
-    'validate': ('lib.dataset.validate', 'main', 'check a data set before training: broken boxes, missing images, unknown classes'),
+    'test': (None, 'test', 'test a trained network with its data set\'s own metric'),
+    'validate': ('lib.dataset.validate', 'main', 'check a data set before training: each problem with file and line'),
+    'inspect': ('lib.inspection.inspect', 'main', 'a network or checkpoint as table, JSON, Graphviz or web page'),
+    'diff': ('lib.inspection.diff', 'main', 'what differs between two graphs or two checkpoints'),
+    'doctor': ('lib.inspection.doctor', 'main', 'which network a checkpoint is of, what is wrong with it, what to do'),
+    'convert': ('lib.convert.command', 'main', 'weights from Gluon, torchvision, Caffe; to and from safetensors, npz'),
     'bench': ('lib.operators.bench', 'main', 'time the own operators against the stock ones'),
 }
 
@@ -57,7 +61,7 @@ def entry_point(module, function, argv):
 
 
 def family_of(argv):
-    """The package of the network that the YAML after --cfg names; without one, any family's command line explains itself."""
+    """The package of the network that the YAML after --cfg names; without it, any family's help is as good."""
     from lib.config import SYMBOLS, load_config
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument('--cfg')
