@@ -1,10 +1,9 @@
 """Intersection over union of every box with every other (inclusive corners: a box from 3 to 3 has width 1)."""
 import numpy as np
 
-try:
-    from lib.nms import _native
-except ImportError:
-    _native = None
+from lib.compiled import suppression
+
+_native = suppression()
 
 
 def bbox_overlaps(boxes, query):

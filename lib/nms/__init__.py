@@ -6,13 +6,10 @@ same indices.
 """
 import numpy as np
 
+from lib.compiled import suppression
 from lib.nms import fallback
 
-try:
-    from lib.nms import _native as backend
-except ImportError:
-    backend = fallback
-
+backend = suppression() or fallback
 SOFT_METHODS = {"gaussian": 0, "linear": 1}
 
 

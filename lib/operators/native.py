@@ -11,13 +11,12 @@ DCN_STOCK_OPERATORS=1 in the environment keeps the stock operators (``use('own')
 import contextlib
 import ctypes
 import functools
-import importlib.util
 import os
 import sys
 import warnings
-from pathlib import Path
 
-OPERATOR_CXX = Path(__file__).resolve().parents[2] / 'operator_cxx'
+from lib.compiled import OPERATOR_CXX, usable
+
 OPERATORS = ('DeformableConvolution', 'ModulatedDeformableConvolution', 'DeformablePSROIPooling', 'PSROIPooling',
              'ROIPooling')
 PREFIX = '_contrib_'
@@ -58,7 +57,7 @@ def use(which):
     if _bindings() is not None:
         _bindings().use(which == 'own')
     elif which == 'own':
-        raise RuntimeError(f"own operators are not loaded: {_build_module().state('libdcn_mxnet.so')[1]}")
+        raise RuntimeError(f"own operators are not loaded: {usable('libdcn_mxnet.so')[1]}")
 
 
 @contextlib.contextmanager
@@ -113,10 +112,10 @@ def _bindings():
 
 def _load(name, loader):
     """The loaded library, or None after one warning."""
-    verdict, sentence = _build_module().state(name)
-    if verdict in ('missing', 'damaged', 'foreign'):
+    fits, sentence = usable(name)
+    if not fits:
         return _warn(f'{sentence} (the stock operators are used)')
-    if verdict == 'stale':
+    if sentence:
         _warn(sentence)
     try:
         return loader(str(OPERATOR_CXX / 'build' / name))
@@ -129,12 +128,3 @@ def _load(name, loader):
 def _warn(sentence):
     """One warning per sentence and process."""
     warnings.warn(sentence, RuntimeWarning, stacklevel=4)
-
-
-@functools.lru_cache(maxsize=None)
-def _build_module():
-    """operator_cxx/build.py, which knows what its products are made from; a script, hence loaded by path."""
-    spec = importlib.util.spec_from_file_location('dcn_operator_build', str(OPERATOR_CXX / 'build.py'))
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
