@@ -63,6 +63,9 @@ def test_wrong_checkpoints_are_told(photo, params, repository, monkeypatch):
     with pytest.raises(UserError, match='is the checkpoint one of this network'):
         # of the small network, not of this one
         detect.main([photo, '--cfg', str(repository / CFG), '--params', params])
+    with pytest.raises(UserError, match='holds offsets .*res5a_branch2b_offset_weight.*shapes_rfcn_end2end_ohem has none'):
+        plain = str(repository / CFG).replace('_dcn', '')
+        detect.main([photo, '--cfg', plain, '--params', params, '--set', *SMALL])
     monkeypatch.setattr(detect, 'ROOT', str(repository / 'tests'))
     with pytest.raises(UserError, match="shipped-0000.params is missing: it comes with the project; restore it with"):
         detect.shipped('experiments/shipped-0000.params')

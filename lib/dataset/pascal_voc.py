@@ -42,7 +42,7 @@ class PascalVOC(IMDB):
         year, separator, name = image_set.partition('_')
         if not (year and separator and name):
             raise UserError(f"dataset.image_set is {image_set!r}, expected 'YEAR_SET' such as '2007_trainval'")
-        names = ('__background__',) + class_names(classes)
+        names = ('__background__',) + listed_names(classes)
         super().__init__(f'{self.base}_{year}', name, names, root_path)
         self.year = year
         self.use_07_metric = self._year_has_11_point_metric() if use_07_metric is None else use_07_metric
@@ -180,7 +180,7 @@ def zero_based_box(item, annotation):
     return [min(max(int(value - 1), 0), limit - 1) for value, limit in zip(item.box, limits)]
 
 
-def class_names(names):
+def listed_names(names):
     """Class names without background from a configuration's list (with or without it); None gives the 20 of VOC."""
     names = tuple(str(name).strip().lower() for name in names) if names else VOC_CLASSES
     names = names[1:] if names[0] == '__background__' else names

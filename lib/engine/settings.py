@@ -17,8 +17,8 @@ _FREE = ('dataset.dataset_path', 'dataset.root_path', 'dataset.test_image_set', 
 
 def run_settings(cfg):
     """{'TRAIN.lr': 0.0005, ...}: the settings that training depends on, in plain types."""
-    return {key: value for key, value in flat(cfg).items()
-            if key not in _FREE and key.partition('.')[0] in ('network', 'dataset', 'TRAIN', 'SCALES', 'CLASS_AGNOSTIC')}
+    parts = ('network', 'dataset', 'TRAIN', 'SCALES', 'CLASS_AGNOSTIC')
+    return {key: value for key, value in flat(cfg).items() if key not in _FREE and key.partition('.')[0] in parts}
 
 
 def check_settings(stored, now, path):
@@ -30,7 +30,7 @@ def check_settings(stored, now, path):
     changed = {key: f'{key}: {stored[key]} -> {now[key]}' for key in stored if now.get(key, stored[key]) != stored[key]}
     for key in ORDER:
         if key in changed:
-            raise UserError(f'{path}: written with {key} = {stored[key]}, now it is {now[key]}, which puts other images '
-                            'in other places; resume with the same value, or start without --resume.')
+            raise UserError(f'{path}: written with {key} = {stored[key]}, now it is {now[key]}, which puts other '
+                            'images in other places; resume with the same value, or start without --resume.')
     if changed:
         LOG.warning(f'going on with changed settings: {"; ".join(changed.values())}')

@@ -12,6 +12,7 @@ from lib.config import symbol_class
 from lib.engine.detections import cache_key, im_detect, load_detections, save_detections, select
 from lib.engine.executors import DeviceExecutors
 from lib.engine.progress import bar
+from lib.errors import UserError
 from lib.loader.image import load_image
 from lib.visualize.boxes import draw_detections
 
@@ -45,6 +46,11 @@ def checked_symbol(cfg, arg_params, aux_params):
     shapes = {'data': (1, 3, short, longest), 'im_info': (1, 3)}
     network.infer_shape(shapes)
     network.check_parameter_shapes(arg_params, aux_params, shapes, is_train=False)
+    # further parameters do no harm, but these mean that the checkpoint is of a network that computes something else
+    surplus = sorted(name for name in set(arg_params) - set(network.arg_shape_dict) if 'offset' in name)
+    if surplus:
+        raise UserError(f'the checkpoint holds offsets of deformable layers ({", ".join(surplus)}), but {cfg.name} has '
+                        'none there; give the experiment file of the deformable network.')
     return symbol
 
 

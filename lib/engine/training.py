@@ -101,8 +101,8 @@ class TrainingRun:
             return self.cfg.TRAIN.begin_epoch if self.cfg.TRAIN.RESUME else None
         newest = checkpoint.latest_state(self.prefix)
         if newest is None:
-            raise UserError(f'--resume: there is no {self.prefix}-*.state to go on from, or none that fits its .params; '
-                            'start without --resume.')
+            raise UserError(f'--resume: there is no {self.prefix}-*.state to go on from, or none that fits its '
+                            '.params; start without --resume.')
         return newest
 
     def _trainer(self, devices, stored):

@@ -40,8 +40,11 @@ def resize(image, short, max_size, stride=0):
 
     With a positive ``stride`` zeros are added at the bottom and right up to multiples of it.
     """
-    scale = resize_scale(image.shape[0], image.shape[1], short, max_size)
-    image = cv2.resize(np.ascontiguousarray(image), None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR)
+    height, width = image.shape[:2]
+    scale = resize_scale(height, width, short, max_size)
+    # a side that would round to nothing keeps one pixel: an image 3000 times as long as it is wide is still an image
+    size = None if min(height, width) * scale > 0.5 else (max(1, round(width * scale)), max(1, round(height * scale)))
+    image = cv2.resize(np.ascontiguousarray(image), size, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR)
     if stride > 0:
         # before the means are subtracted, so padding ends up at minus the mean (kept: released FPN weights saw that)
         padding = [(0, -side % stride) for side in image.shape[:2]]

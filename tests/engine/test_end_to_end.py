@@ -173,7 +173,8 @@ def test_resume_takes_up_the_newest_run(data, tmp_path, capsys):
 def test_changed_settings_are_refused_or_told(data, tmp_path, capsys):
     train_end2end.main(command(PLAIN, data, str(tmp_path)) + ['--max-iterations', '1'])
     again = ['--max-iterations', '1', '--resume']
-    for change, told in (('TRAIN.seed=5', 'TRAIN.seed = 0, now it is 5'), ('TRAIN.SHUFFLE=false', 'TRAIN.SHUFFLE = True'),
+    for change, told in (('TRAIN.seed=5', 'TRAIN.seed = 0, now it is 5'),
+                         ('TRAIN.SHUFFLE=false', 'TRAIN.SHUFFLE = True, now it is False'),
                          ('SCALES=[64,96]', r'SCALES = \[\[96, 128\]\], now it is \[\[64, 96\]\]')):
         with pytest.raises(UserError, match=told):
             train_end2end.main(command(PLAIN, data, str(tmp_path), change) + again)

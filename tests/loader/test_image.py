@@ -68,6 +68,15 @@ def test_resize_to_whole_pixels():
     assert (resized.shape, scale) == ((60, 82, 3), 2.0)
 
 
+@pytest.mark.parametrize('shape, expected', [((1, 3000, 3), (1, 100, 3)), ((3000, 1), (100, 1)),
+                                             ((1, 200, 3), (1, 100, 3)), ((3, 200, 3), (2, 100, 3))])
+def test_no_side_becomes_nothing(shape, expected):
+    # 3000 : 1 to at most 100 pixels leaves a thirtieth of a pixel, 200 : 1 a half, which rounds to 0
+    resized, scale = module.resize(np.full(shape, 9, dtype=np.uint8), 60, 100)
+    assert resized.shape == expected and (resized == 9).all()
+    assert scale == 100 / max(shape)
+
+
 def test_scale_one_changes_nothing():
     pixels = picture(16, 20)
     resized, scale = module.resize(pixels, 16, 100)
