@@ -104,6 +104,13 @@ pip_install() {
         || die "pip could not install '$*': its message above says why; run ./setup.sh again when that is mended"
 }
 
+# One process a core with one thread each; more than four would want too much memory at real sizes.
+run_tests() {
+    local workers
+    workers=$(.venv/bin/python -c 'import os; print(min(4, len(os.sched_getaffinity(0))))')
+    OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}" exec .venv/bin/python -m pytest -q -n "$workers" "$@"
+}
+
 main() {
     local device='' command=''
     while [ $# -gt 0 ]; do
@@ -122,7 +129,7 @@ main() {
     .venv/bin/python -W ignore::RuntimeWarning -m lib.operators.selftest   # what is not built was just said
     case "$command" in
         demo) exec .venv/bin/dcn demo "$@" ;;
-        test) exec .venv/bin/python -m pytest "$@" ;;
+        test) run_tests "$@" ;;
         *) say "done; activate with 'source .venv/bin/activate', then 'dcn --help'; or run './setup.sh demo'" ;;
     esac
 }
