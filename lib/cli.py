@@ -38,6 +38,13 @@ def guarded(main, argv=None):
     except BrokenPipeError:
         sys.stderr.close()
         return 141
+    except OSError as error:
+        if error.strerror is None:
+            raise   # not the system's word on a file or folder
+        place = '' if error.filename is None else f'{error.filename}: '
+        print(f'error: {place}{error.strerror}; give a path that can be read or written here, or change this one',
+              file=sys.stderr)
+        return 2
 
 
 def main(argv=None):
@@ -49,7 +56,7 @@ def main(argv=None):
         print(f'error: unknown command \'{argv[0]}\'\n\n{usage()}', file=sys.stderr)
         return 2
     module, function, _ = COMMANDS[argv[0]]
-    sys.argv[0] = f'dcn {argv[0]}'
+    sys.argv = [f'dcn {argv[0]}', *argv[1:]]     # for usage lines and the log
     return guarded(lambda rest: entry_point(module, function, rest)(rest), argv[1:])
 
 
@@ -61,9 +68,12 @@ def entry_point(module, function, argv):
 
 
 def family_of(argv):
-    """The package of the network that the YAML after --cfg names; without it, any family's help is as good."""
+    """The package of the network that --cfg and --set name; without --cfg any family's help is as good."""
     from lib.config import SYMBOLS, load_config
+    from lib.config.overriding import override_argument
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument('--cfg')
-    path = parser.parse_known_args(argv)[0].cfg
-    return (SYMBOLS[load_config(path).symbol] if path else next(iter(SYMBOLS.values()))).family
+    override_argument(parser)
+    args = parser.parse_known_args(argv)[0]
+    symbol = load_config(args.cfg, args.overrides).symbol if args.cfg else next(iter(SYMBOLS))
+    return SYMBOLS[symbol].family

@@ -5,7 +5,7 @@ import collections
 import os
 import time
 
-from lib.detect import in_project, more_arguments, overrides, print_written, shipped
+from lib.detect import in_project, more_arguments, print_written, shipped
 from lib.errors import UserError
 
 Network = collections.namedtuple('Network', 'title cfg prefix')
@@ -53,7 +53,7 @@ def parser():
 def configuration(network, args):
     from lib.config import load_config
     training = [f'TRAIN.iterations={SHORT_TRAINING}'] if args.train else []
-    return load_config(in_project(network.cfg), [f'output_path={args.out}', *training, *overrides(args)])
+    return load_config(in_project(network.cfg), [f'output_path={args.out}', *training, *args.overrides])
 
 
 def trained(cfg, gpus):

@@ -1,8 +1,10 @@
 """``dcn detect``: any checkpoint on any photo; and what the demos of the original have in common with it."""
 import argparse
+import itertools
 import os
 import time
 
+from lib.config.overriding import override_argument
 from lib.errors import UserError
 from lib.visualize.boxes import draw_detections
 from lib.visualize.canvas import save
@@ -22,7 +24,7 @@ def main(argv=None):
                         f'such as --cfg {COCO_CFG} for {os.path.basename(COCO_PARAMS)}')
     photos, images = read_photos(args.photos)
     from lib.config import load_config
-    cfg = load_config(args.cfg or in_project(SHAPES_CFG), overrides(args))
+    cfg = load_config(args.cfg or in_project(SHAPES_CFG), args.overrides)
     params = checkpoint(cfg, args)
     if not args.cfg:
         print(shapes_only(cfg))
@@ -106,8 +108,7 @@ def photo_arguments(parser, out, required=False):
 def more_arguments(parser, out):
     parser.add_argument('--out', default=out, metavar='DIR', help='folder for the pictures (default %(default)s)')
     parser.add_argument('--gpus', metavar='LIST', help="GPU numbers, or 'cpu' (default: as the experiment file says)")
-    parser.add_argument('--set', action='append', nargs='+', default=[], metavar='KEY=VALUE', dest='overrides',
-                        help='change keys of the experiment file')
+    override_argument(parser)
 
 
 def threshold_argument(parser, default):
@@ -115,14 +116,10 @@ def threshold_argument(parser, default):
                         help='show detections of this score and above (default %(default)s)')
 
 
-def overrides(args):
-    return [text for group in args.overrides for text in group]
-
-
 def demo_config(path, args, changes=()):
     """The configuration of one of the original's demos, wherever the command runs."""
     from lib.config import load_config
-    return load_config(in_project(path), [*changes, *overrides(args)])
+    return load_config(in_project(path), [*changes, *args.overrides])
 
 
 def read_photos(photos):
@@ -150,7 +147,12 @@ def sample_photos():
 def stems(photos):
     """File names without extension, numbered where several are equal."""
     names = [os.path.splitext(os.path.basename(photo))[0] for photo in photos]
-    return [name if names.count(name) == 1 else f'{name}_{number}' for number, name in enumerate(names, 1)]
+    found = []
+    for name in names:
+        numbered = (f'{name}_{number}' for number in itertools.count(1))
+        free = itertools.chain([name] if names.count(name) == 1 else [], numbered)
+        found.append(next(stem for stem in free if stem not in found and (stem == name or stem not in names)))
+    return found
 
 
 def in_project(path):

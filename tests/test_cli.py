@@ -33,6 +33,37 @@ def test_missing_configuration_is_one_sentence(name, capsys):
 def test_training_belongs_to_the_family_of_the_symbol(tmp_path):
     cfg = 'experiments/rfcn/cfgs/resnet_v1_101_voc0712_rfcn_dcn_end2end_ohem.yaml'
     assert cli.entry_point(None, 'train_end2end', ['--cfg', cfg]).__module__ == 'rfcn.train_end2end'
+    assert cli.family_of(['--cfg', cfg, '--set', 'symbol=resnet_v1_101_rcnn', '--gpus', 'cpu']) == 'faster_rcnn'
+
+
+def test_set_mends_the_file_before_it_is_checked(tmp_path):
+    cfg = tmp_path / 'own.yaml'
+    cfg.write_text('symbol: resnet_v1_101_rfcn\ndataset: {CLASSES: [bolt, nut]}\n')     # and 21 classes by default
+    assert cli.family_of(['--cfg', str(cfg), '--set', 'dataset.NUM_CLASSES=3']) == 'rfcn'
+
+
+@pytest.mark.parametrize('place', ['file', 'file/below'])
+def test_a_folder_that_cannot_be_written_is_one_sentence(place, tmp_path, capsys):
+    (tmp_path / 'file').write_text('')
+    cfg = 'experiments/rfcn/cfgs/shapes_rfcn_end2end_ohem.yaml'
+    assert cli.main(['test', '--cfg', cfg, '--gpus', 'cpu', '--set', f'output_path={tmp_path / place}']) == 2
+    message = capsys.readouterr().err
+    assert message.count('\n') == 1 and message.startswith(f'error: {tmp_path / "file"}') and 'directory' in message
+
+
+def test_errors_that_are_not_of_files_keep_their_traceback():
+    def broken(argv):
+        raise OSError('libdcn.so: undefined symbol')
+    with pytest.raises(OSError):
+        cli.guarded(broken)
+
+
+def test_the_log_begins_with_the_command(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr('sys.argv', ['dcn'])
+    cfg = 'experiments/rfcn/cfgs/shapes_rfcn_end2end_ohem.yaml'
+    assert cli.main(['test', '--cfg', cfg, '--set', f'output_path={tmp_path}', 'dataset.dataset=none of them']) == 2
+    shown = capsys.readouterr().out.splitlines()[0]
+    assert shown.startswith(f'dcn test --cfg {cfg} --set ') and shown.endswith(" 'dataset.dataset=none of them'")
 
 
 def test_interrupt_ends_with_status_130(capsys):

@@ -63,8 +63,8 @@ def test_wrong_checkpoints_are_told(photo, params, repository, monkeypatch):
     with pytest.raises(UserError, match='is the checkpoint one of this network'):
         # of the small network, not of this one
         detect.main([photo, '--cfg', str(repository / CFG), '--params', params])
-    with pytest.raises(UserError, match='holds offsets .*res5a_branch2b_offset_weight.*shapes_rfcn_end2end_ohem has none'):
-        plain = str(repository / CFG).replace('_dcn', '')
+    plain = str(repository / CFG).replace('_dcn', '')
+    with pytest.raises(UserError, match='holds offsets .*res5a_branch2b_offset_weight.*_end2end_ohem has none there'):
         detect.main([photo, '--cfg', plain, '--params', params, '--set', *SMALL])
     monkeypatch.setattr(detect, 'ROOT', str(repository / 'tests'))
     with pytest.raises(UserError, match="shipped-0000.params is missing: it comes with the project; restore it with"):
@@ -73,6 +73,14 @@ def test_wrong_checkpoints_are_told(photo, params, repository, monkeypatch):
 
 def test_photos_of_one_name_get_numbers():
     assert detect.stems(['a/cat.jpg', 'b/cat.png', 'dog.jpg']) == ['cat_1', 'cat_2', 'dog']
+    # a number that another photo's name has already is left out
+    assert detect.stems(['a.png', 'b/a.png', 'a_1.png', 'a_1.png']) == ['a_2', 'a_3', 'a_1_1', 'a_1_2']
+    assert detect.stems(['a_1.png', 'a.png', 'b/a.png']) == ['a_1', 'a_2', 'a_3']
+
+
+def test_set_does_not_swallow_a_photo(photo, capsys):
+    assert cli.main(['detect', '--set', 'TEST.NMS=0.3', photo]) == 2
+    assert capsys.readouterr().err == 'error: --set noise.png: expected KEY=VALUE; file names go before --set.\n'
 
 
 def test_sample_photos_come_with_the_installation():

@@ -7,6 +7,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from lib.config import load_config
+from lib.config.overriding import override_argument
 from lib.dataset.annotation import parse_annotation
 from lib.dataset.factory import get_imdb, split_image_sets
 from lib.dataset.pascal_voc import box_fault, class_fault
@@ -44,8 +45,7 @@ def main(argv=None):
         'broken boxes, missing or unreadable images, unknown classes, ids listed twice. One problem a line: '
         'file:line: what is wrong; what to do. Status 1 if there are problems.')
     parser.add_argument('--cfg', required=True, metavar='YAML', help='experiment file; its dataset section is checked')
-    parser.add_argument('--set', action='append', default=[], metavar='KEY=VALUE', dest='overrides',
-                        help='replace a value of the file, such as dataset.dataset_path=/data/VOCdevkit')
+    override_argument(parser)
     args = parser.parse_args(argv)
     cfg = load_config(args.cfg, args.overrides)
     problems = validate(cfg, functools.partial(tqdm, desc='checking', unit='image', disable=None, leave=False))

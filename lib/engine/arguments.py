@@ -2,13 +2,13 @@
 import argparse
 
 from lib.config import load_config
+from lib.config.overriding import override_argument
 
 
 def common_arguments(parser):
     add = parser.add_argument
     add('--cfg', required=True, metavar='FILE', help='experiment configuration, such as experiments/rfcn/cfgs/*.yaml')
-    add('--set', action='append', nargs='+', default=[], metavar='KEY=VALUE', dest='overrides',
-        help='change keys of the configuration, such as TRAIN.lr=0.001')
+    override_argument(parser)
     add('--gpus', metavar='LIST', help="GPU numbers such as 0,1, or 'cpu' (default: the configuration's gpus)")
 
 
@@ -38,7 +38,7 @@ def parse(argv, description, *groups):
     for group in (common_arguments,) + groups:
         group(parser)
     args = parser.parse_args(argv)
-    return args, load_config(args.cfg, [text for group in args.overrides for text in group])
+    return args, load_config(args.cfg, args.overrides)
 
 
 def positive(text):

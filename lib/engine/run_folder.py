@@ -2,6 +2,7 @@
 import contextlib
 import logging
 import os
+import shlex
 import sys
 import time
 
@@ -33,7 +34,7 @@ def logging_to(folder, cfg):
     for handler in handlers:
         LOG.addHandler(handler)
     try:
-        LOG.info(f'{" ".join(sys.argv)}\nlog: {stem}.log')
+        LOG.info(f'{sys.argv[0]} {shlex.join(sys.argv[1:])}\nlog: {stem}.log')
         yield stem
     finally:
         LOG.setLevel(level)

@@ -124,8 +124,8 @@ def run(tree, capsys):
     """(status, printed lines) of the command."""
     path = tree.root / 'voc.yaml'
     path.write_text(YAML)
-    folders = [part for key in ('dataset_path', 'root_path') for part in ('--set', f'dataset.{key}={tree.root}')]
-    status = main(['--cfg', str(path)] + folders)
+    folders = [f'dataset.{key}={tree.root}' for key in ('dataset_path', 'root_path')]
+    status = main(['--cfg', str(path), '--set', *folders])
     return status, capsys.readouterr().out.splitlines()
 
 
