@@ -50,7 +50,8 @@ def load_param(prefix, epoch, process=False):
 def read_params(path, process=False):
     """(arg_params, aux_params) of the .params file ``path``."""
     if not os.path.isfile(path):
-        raise UserError(f'{path}: no such file; expected a checkpoint PREFIX-NNNN.params.')
+        found = 'a folder' if os.path.isdir(path) else 'no such file'
+        raise UserError(f'{path}: {found}; expected a checkpoint PREFIX-NNNN.params.')
     return split_params(params_file.read(path), process)
 
 

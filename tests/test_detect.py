@@ -49,10 +49,11 @@ def test_cfg_alone_means_its_own_trained_checkpoint(photo, params, repository):
 def test_every_photo_that_cannot_be_read_is_told(photo, capsys):
     with open('text.jpg', 'w') as stream:
         stream.write('no picture')
-    assert cli.main(['detect', 'nowhere.jpg', photo, 'text.jpg']) == 2
-    first, second = capsys.readouterr().err.splitlines()
+    assert cli.main(['detect', 'nowhere.jpg', photo, 'text.jpg', '.']) == 2
+    first, second, third = capsys.readouterr().err.splitlines()
     assert first == 'error: nowhere.jpg: no such file; give the path of a photo.'
     assert second == 'text.jpg: OpenCV cannot read it as an image; expected JPEG, PNG, BMP, TIFF or WebP.'
+    assert third == '.: a folder; give the path of a photo.'
 
 
 def test_wrong_checkpoints_are_told(photo, params, repository, monkeypatch):

@@ -48,9 +48,17 @@ def _labels(cfg):
 
 def _gpus(cfg):
     if not all(part.strip().isdigit() for part in cfg.gpus.split(',') if cfg.gpus.strip()):
-        return f'gpus is "{cfg.gpus}"; expected numbers separated by commas, such as "0,1", or nothing for the CPU.'
+        return (f'gpus is "{cfg.gpus}"; expected numbers separated by commas, such as "0,1", or nothing for the CPU '
+                '(--gpus also takes cpu).')
+
+
+def _batch_rois(cfg):
+    rois, images = cfg.TRAIN.BATCH_ROIS, cfg.TRAIN.BATCH_IMAGES
+    if rois != -1 and (rois < 1 or rois % images):
+        return (f'TRAIN.BATCH_ROIS is {rois}; expected -1 for all of them, or a positive multiple of '
+                f'TRAIN.BATCH_IMAGES ({images}).')
 
 
 _ALL = (_depth, _gpus)
-DETECTION = (_anchors, _normalisation, _classes, *_ALL)
+DETECTION = (_anchors, _normalisation, _classes, _batch_rois, *_ALL)
 SEGMENTATION = (_labels, *_ALL)

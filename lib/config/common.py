@@ -4,13 +4,14 @@ A key below "this project's own" does not exist in the original; its default mea
 leaves the choice to the symbol class.
 """
 from lib.config.kinds import (
-    BOOLEAN, FOUR_SIZES, INTEGER, NAMES, NUMBER, POSITIVE, SCALE, TEXT, THREE_NUMBERS, choice, optional)
+    ABOVE_ZERO, BOOLEAN, COUNT, EPOCHS, FOUR_SIZES, FRACTION, INTEGER, NAMES, NOT_NEGATIVE, POSITIVE, SCALE, SOME_TEXT,
+    TEXT, THREE_NUMBERS, choice, optional)
 
 NETWORK = {
     'pretrained': ('', TEXT),                   # prefix of the ImageNet model; empty: train from scratch
-    'pretrained_epoch': (0, INTEGER),
+    'pretrained_epoch': (0, COUNT),
     'PIXEL_MEANS': ([0, 0, 0], THREE_NUMBERS),  # blue, green, red
-    'IMAGE_STRIDE': (0, INTEGER),               # pad images up to a multiple of this; 0: no padding
+    'IMAGE_STRIDE': (0, COUNT),               # pad images up to a multiple of this; 0: no padding
     'FIXED_PARAMS': (['gamma', 'beta'], NAMES),
     'FIXED_PARAMS_SHARED': (['gamma', 'beta'], NAMES),
     # this project's own
@@ -28,8 +29,8 @@ NETWORK = {
 
 DATASET = {
     'dataset': ('PascalVOC', TEXT),
-    'image_set': ('2007_trainval', TEXT),       # '+' joins sets
-    'test_image_set': ('2007_test', TEXT),
+    'image_set': ('2007_trainval', SOME_TEXT),       # '+' joins sets
+    'test_image_set': ('2007_test', SOME_TEXT),
     'root_path': ('./data', TEXT),
     'dataset_path': ('./data/VOCdevkit', TEXT),
     'NUM_CLASSES': (21, POSITIVE),              # with the background, where there is one
@@ -39,16 +40,16 @@ DATASET = {
 }
 
 TRAIN = {
-    'lr': (0, NUMBER),
-    'lr_step': ('', TEXT),                      # epochs, fractions allowed, separated by commas
-    'lr_factor': (0.1, NUMBER),
+    'lr': (0, NOT_NEGATIVE),
+    'lr_step': ('', EPOCHS),                      # epochs, fractions allowed, separated by commas
+    'lr_factor': (0.1, NOT_NEGATIVE),
     'warmup': (False, BOOLEAN),
-    'warmup_lr': (0, NUMBER),
-    'warmup_step': (0, INTEGER),                # iterations
-    'momentum': (0.9, NUMBER),
-    'wd': (0.0005, NUMBER),
-    'begin_epoch': (0, INTEGER),
-    'end_epoch': (0, INTEGER),
+    'warmup_lr': (0, NOT_NEGATIVE),
+    'warmup_step': (0, COUNT),                # iterations
+    'momentum': (0.9, FRACTION),
+    'wd': (0.0005, NOT_NEGATIVE),
+    'begin_epoch': (0, COUNT),
+    'end_epoch': (0, COUNT),
     'model_prefix': ('', TEXT),
     'RESUME': (False, BOOLEAN),
     'FLIP': (True, BOOLEAN),
@@ -61,7 +62,7 @@ TRAIN = {
     # this project's own
     'optimizer': ('sgd', choice('sgd', 'adam')),
     'lr_schedule': ('step', choice('step', 'cosine')),
-    'clip_gradient': (None, optional(NUMBER)),
+    'clip_gradient': (None, optional(ABOVE_ZERO)),
     'AUGMENT': (False, BOOLEAN),                # one of the square's eight symmetries for each image in each epoch
     'seed': (0, INTEGER),
     'iterations': (None, optional(POSITIVE)),   # stop after this many updates; null: epochs alone decide
@@ -69,7 +70,7 @@ TRAIN = {
 
 TEST = {
     'BATCH_IMAGES': (1, POSITIVE),
-    'test_epoch': (0, INTEGER),
+    'test_epoch': (0, COUNT),
 }
 
 SCHEMA = {

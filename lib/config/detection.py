@@ -1,7 +1,8 @@
 """Every key of a detection network's configuration with its default and kind; the defaults are the original's."""
 from lib.config import common
 from lib.config.kinds import (
-    BOOLEAN, FOUR_NUMBERS, FOUR_WEIGHTS, INTEGER, NUMBER, NUMBERS, POSITIVE, SCALE, STRIDES, TEXT, choice, optional)
+    ABOVE_ZERO, BOOLEAN, FOUR_ABOVE_ZERO, FOUR_NUMBERS, FOUR_WEIGHTS, FRACTION, INTEGER, NOT_NEGATIVE, NUMBER, NUMBERS,
+    POSITIVE, SCALE, STRIDES, TEXT, choice, optional)
 
 _ALTERNATE_STAGES = ('rpn1', 'rfcn1', 'rpn2', 'rfcn2', 'rpn3')
 
@@ -34,44 +35,44 @@ TRAIN = {
     'END2END': (False, BOOLEAN),
     'BATCH_ROIS': (128, INTEGER),               # -1: all of them
     'BATCH_ROIS_OHEM': (128, POSITIVE),
-    'FG_FRACTION': (0.25, NUMBER),
-    'FG_THRESH': (0.5, NUMBER),
-    'BG_THRESH_HI': (0.5, NUMBER),
-    'BG_THRESH_LO': (0.0, NUMBER),
-    'BBOX_REGRESSION_THRESH': (0.5, NUMBER),
+    'FG_FRACTION': (0.25, FRACTION),
+    'FG_THRESH': (0.5, FRACTION),
+    'BG_THRESH_HI': (0.5, FRACTION),
+    'BG_THRESH_LO': (0.0, FRACTION),
+    'BBOX_REGRESSION_THRESH': (0.5, FRACTION),
     'BBOX_WEIGHTS': ([1.0, 1.0, 1.0, 1.0], FOUR_WEIGHTS),
     'RPN_BATCH_SIZE': (256, POSITIVE),
-    'RPN_FG_FRACTION': (0.5, NUMBER),
-    'RPN_POSITIVE_OVERLAP': (0.7, NUMBER),
-    'RPN_NEGATIVE_OVERLAP': (0.3, NUMBER),
+    'RPN_FG_FRACTION': (0.5, FRACTION),
+    'RPN_POSITIVE_OVERLAP': (0.7, FRACTION),
+    'RPN_NEGATIVE_OVERLAP': (0.3, FRACTION),
     'RPN_CLOBBER_POSITIVES': (False, BOOLEAN),
     'RPN_BBOX_WEIGHTS': ([1.0, 1.0, 1.0, 1.0], FOUR_NUMBERS),
     'RPN_POSITIVE_WEIGHT': (-1.0, NUMBER),      # never read, in the original neither
     'CXX_PROPOSAL': (True, BOOLEAN),
-    'RPN_NMS_THRESH': (0.7, NUMBER),
+    'RPN_NMS_THRESH': (0.7, FRACTION),
     'RPN_PRE_NMS_TOP_N': (12000, INTEGER),
     'RPN_POST_NMS_TOP_N': (2000, POSITIVE),
-    'RPN_MIN_SIZE': (16, NUMBER),
+    'RPN_MIN_SIZE': (16, NOT_NEGATIVE),
     'BBOX_NORMALIZATION_PRECOMPUTED': (False, BOOLEAN),
     'BBOX_MEANS': ([0.0, 0.0, 0.0, 0.0], FOUR_NUMBERS),
-    'BBOX_STDS': ([0.1, 0.1, 0.2, 0.2], FOUR_NUMBERS),
+    'BBOX_STDS': ([0.1, 0.1, 0.2, 0.2], FOUR_ABOVE_ZERO),
 }
 
 TEST = {
     **common.TEST,
     'HAS_RPN': (False, BOOLEAN),
     'CXX_PROPOSAL': (True, BOOLEAN),
-    'RPN_NMS_THRESH': (0.7, NUMBER),
+    'RPN_NMS_THRESH': (0.7, FRACTION),
     'RPN_PRE_NMS_TOP_N': (6000, INTEGER),
     'RPN_POST_NMS_TOP_N': (300, POSITIVE),
-    'RPN_MIN_SIZE': (16, NUMBER),
-    'PROPOSAL_NMS_THRESH': (0.7, NUMBER),
+    'RPN_MIN_SIZE': (16, NOT_NEGATIVE),
+    'PROPOSAL_NMS_THRESH': (0.7, FRACTION),
     'PROPOSAL_PRE_NMS_TOP_N': (20000, INTEGER),
     'PROPOSAL_POST_NMS_TOP_N': (2000, INTEGER),
-    'PROPOSAL_MIN_SIZE': (16, NUMBER),
+    'PROPOSAL_MIN_SIZE': (16, NOT_NEGATIVE),
     'USE_SOFTNMS': (False, BOOLEAN),
-    'SOFTNMS_THRESH': (0.6, NUMBER),
-    'NMS': (0.3, NUMBER),
+    'SOFTNMS_THRESH': (0.6, ABOVE_ZERO),
+    'NMS': (0.3, FRACTION),
     'max_per_image': (300, INTEGER),
 }
 

@@ -30,6 +30,33 @@ def _number(value):
     return value
 
 
+def _limited(convert, low, high=math.inf):
+    def convert_limited(value):
+        value = convert(value)
+        _require(low <= value <= high)
+        return value
+    return convert_limited
+
+
+def _above_zero(value):
+    value = _number(value)
+    _require(value > 0)
+    return value
+
+
+def _some_text(value):
+    value = _text(value)
+    _require(value.strip())
+    return value
+
+
+def _epochs(value):
+    """Numbers separated by commas, as text."""
+    value = _text(value)
+    _require(all(float(part) >= 0 for part in value.split(',') if part.strip()))
+    return value
+
+
 def _text(value):
     # "gpus: 0" and "lr_step: 4.83" are numbers for YAML and text for the program
     _require(isinstance(value, (str, int, float)) and not isinstance(value, bool))
@@ -49,7 +76,9 @@ def _positive(value):
 
 
 def _pair(value):
-    return tuple(_sequence(_positive, 2)(value))
+    short, longest = _sequence(_positive, 2)(value)
+    _require(short <= longest)
+    return short, longest
 
 
 def _scales(value):
@@ -83,12 +112,19 @@ BOOLEAN = Kind('true or false', _boolean)
 INTEGER = Kind('an integer', _integer)
 POSITIVE = Kind('a positive integer', _positive)
 NUMBER = Kind('a number', _number)
+NOT_NEGATIVE = Kind('a number from 0', _limited(_number, 0))
+ABOVE_ZERO = Kind('a number above 0', _above_zero)
+FRACTION = Kind('a number from 0 to 1', _limited(_number, 0, 1))
+COUNT = Kind('an integer from 0', _limited(_integer, 0))
 TEXT = Kind('text', _text)
+SOME_TEXT = Kind('text that is not empty', _some_text)
+EPOCHS = Kind('epochs separated by commas, such as "4.83" or "4,6"', _epochs)
 NAMES = Kind('a list of names', _sequence(_text))
 NUMBERS = Kind('a list of numbers', _sequence(_number))
 FOUR_SIZES = Kind('a list of four positive integers', _sequence(_positive, 4))
 THREE_NUMBERS = Kind('a list of three numbers', _vector(3))
 FOUR_NUMBERS = Kind('a list of four numbers', _sequence(_number, 4))
+FOUR_ABOVE_ZERO = Kind('a list of four numbers above 0', _sequence(_above_zero, 4))
 FOUR_WEIGHTS = Kind('a list of four numbers', _vector(4))
-SCALE = Kind('a pair [short side, longest side] of pixels', _scales)
+SCALE = Kind('a pair [short side, longest side] of pixels, the short side not above the other', _scales)
 STRIDES = Kind('a positive integer or a list of them', _strides)

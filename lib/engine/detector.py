@@ -81,7 +81,7 @@ def bgr_image(image):
 
 def _read(path):
     if not os.path.isfile(path):
-        raise UserError(f'{path}: no such file; give the path of a photo.')
+        raise UserError(f'{path}: {"a folder" if os.path.isdir(path) else "no such file"}; give the path of a photo.')
     # the orientation in EXIF is ignored, as in training
     image = cv2.imread(path, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     if image is None:

@@ -13,16 +13,16 @@ class Speedometer:
 
     def __init__(self, batch_images, frequent):
         self.batch_images, self.frequent = batch_images, frequent
-        self.start = None
+        self.start = self.first = None
 
     def __call__(self, epoch, batch, metrics):
         if self.start is None:
-            self.start = time.time()  # the first call only starts the clock
+            self.start, self.first = time.time(), batch  # the first call only starts the clock
         elif batch % self.frequent == 0:
-            speed = self.frequent * self.batch_images / max(1e-9, time.time() - self.start)
+            speed = (batch - self.first) * self.batch_images / max(1e-9, time.time() - self.start)
             values = ''.join(f'{name}={value:f},\t' for name, value in metrics.get())
             LOG.info(f'Epoch[{epoch}] Batch [{batch}]\tSpeed: {speed:.2f} samples/sec\tTrain-{values}')
-            self.start = time.time()
+            self.start, self.first = time.time(), batch
 
     def restart(self):
         self.start = None

@@ -12,6 +12,7 @@ from lib.config import symbol_class
 from lib.engine.detections import cache_key, im_detect, load_detections, save_detections, select
 from lib.engine.executors import DeviceExecutors
 from lib.engine.progress import bar
+from lib.engine.settings import check_testable
 from lib.errors import UserError
 from lib.loader.image import load_image
 from lib.visualize.boxes import draw_detections
@@ -40,6 +41,7 @@ class Predictor:
 
 def checked_symbol(cfg, arg_params, aux_params):
     """The test graph, after a check that the parameters fit it."""
+    check_testable(cfg)
     network = symbol_class(cfg)()
     symbol = network.get_symbol(cfg, is_train=False)
     short, longest = (cfg.get('TEST_SCALES') or cfg.SCALES)[0]

@@ -11,7 +11,7 @@ from lib.engine.metrics import DetectionMetrics
 from lib.engine.progress import Speedometer
 from lib.engine.run_folder import logging_to
 from lib.engine.schedule import make_schedule
-from lib.engine.settings import check_settings, run_settings
+from lib.engine.settings import check_settings, check_trainable, run_settings
 from lib.engine.trainer import Trainer
 from lib.errors import UserError
 from lib.loader import TrainLoader, prefetch
@@ -66,6 +66,7 @@ class TrainingRun:
     """Everything that one training run needs, made from its configuration."""
 
     def __init__(self, cfg, gpus=None, resume=False):
+        check_trainable(cfg)
         self.cfg, self.prefix = cfg, checkpoint_prefix(cfg)
         devices = contexts(cfg, gpus, training=True)
         self.network = symbol_class(cfg)()

@@ -134,11 +134,26 @@ def test_a_wrong_type_says_what_was_expected(text, key, expected, write):
     ('symbol: resnet_v1_101_rfcn_dnc', 'nearest: resnet_v1_101_rfcn_dcn'), ('symbol: [1]', 'symbol is "[1]"'),
     ('symbol: {', 'not a YAML file'), ('- symbol', 'expected a YAML mapping'),
     ('# no symbol', 'expected a YAML mapping'),
+    ('TRAIN: {BATCH_ROIS: 1}', 'TRAIN.BATCH_ROIS is 1; expected -1 for all of them, or a positive'),
+    ('TRAIN: {BATCH_ROIS: -7}', 'TRAIN.BATCH_ROIS is -7'), ('gpus: cpu', '--gpus also takes cpu'),
     ('gpus: "0" # symbol', 'the key "symbol" is missing')])
 def test_contradictions_and_bad_files_are_one_sentence(text, words, write):
     file = write(text)
     message = refused(file)
     assert file in message and words in message
+
+
+@pytest.mark.parametrize('text, expected', [
+    ('TRAIN: {lr: -1}', 'a number from 0'), ('TRAIN: {lr_step: abc}', 'epochs separated by commas'),
+    ('TRAIN: {end_epoch: -3}', 'an integer from 0'), ('TRAIN: {warmup_step: -5}', 'an integer from 0'),
+    ('TRAIN: {momentum: 5}', 'a number from 0 to 1'), ('TRAIN: {FG_FRACTION: 9}', 'a number from 0 to 1'),
+    ('TRAIN: {BBOX_STDS: [0, 0, 0, 0]}', 'a list of four numbers above 0'),
+    ('TRAIN: {clip_gradient: 0}', 'a number above 0 or null'), ('TEST: {NMS: 7}', 'a number from 0 to 1'),
+    ('TEST: {RPN_NMS_THRESH: -1}', 'a number from 0 to 1'), ('SCALES: [1000, 600]', 'the short side not above'),
+    ('dataset: {image_set: ""}', 'text that is not empty')])
+def test_values_out_of_range_say_what_was_expected(text, expected, write):
+    message = refused(write(text))
+    assert f' must be {expected}' in message or expected in message and 'found' in message
 
 
 def test_a_missing_file_is_one_sentence(tmp_path):

@@ -1,6 +1,7 @@
 """The Speedometer's line, field by field."""
 import logging
 import re
+from types import SimpleNamespace
 
 from lib.engine.progress import Speedometer
 
@@ -22,3 +23,14 @@ def test_line(caplog):
     assert re.fullmatch(
         r'Epoch\[3\] Batch \[2\]\tSpeed: \d+\.\d\d samples/sec\tTrain-RPNAcc=0\.500000,\tRPNLogLoss=0\.250000,\t',
         lines[0])
+
+
+def test_speed_after_resuming_counts_the_batches_that_passed(caplog, monkeypatch):
+    """A second a batch from batch 97 on: 4 images a second in every line, the first one included."""
+    clock = iter(range(100))
+    monkeypatch.setattr('lib.engine.progress.time', SimpleNamespace(time=lambda: float(next(clock))))
+    speed = Speedometer(batch_images=4, frequent=2)
+    with caplog.at_level(logging.INFO, 'lib'):
+        for batch in (97, 98):      # the clock is read at both: one second, one batch
+            speed(3, batch, Metrics)
+    assert 'Batch [98]\tSpeed: 4.00 samples/sec' in caplog.text

@@ -1,0 +1,42 @@
+"""Settings that would train or test something else than they say are refused."""
+import pytest
+
+from lib.config import load_config
+from lib.engine.settings import check_settings, check_trainable, run_settings
+from lib.engine.tester import checked_symbol
+from lib.errors import UserError
+
+
+@pytest.fixture
+def config(repository):
+    def load(stem, *changes):
+        return load_config(str(repository / f'experiments/rfcn/cfgs/{stem}.yaml'), changes)
+    return load
+
+
+def test_proposals_from_files_are_not_taken_for_an_rpn(config):
+    cfg = config('deform_psroi_demo')
+    with pytest.raises(UserError, match='deform_psroi_demo: TRAIN.END2END is false, .* not there yet'):
+        check_trainable(cfg)
+    with pytest.raises(UserError, match='deform_psroi_demo: TEST.HAS_RPN is false, .* not there yet'):
+        checked_symbol(cfg, {}, {})
+
+
+def test_images_are_tested_one_by_one(config):
+    with pytest.raises(UserError, match='TEST.BATCH_IMAGES is 2; expected 1'):
+        checked_symbol(config('shapes_rfcn_end2end_ohem', 'TEST.BATCH_IMAGES=2'), {}, {})
+
+
+@pytest.mark.parametrize('change, told', [('TRAIN.end_epoch=0', 'nothing to train'),
+                                          ('TRAIN.model_prefix=', 'model_prefix is empty')])
+def test_training_of_nothing_is_refused(change, told, config):
+    check_trainable(config('shapes_rfcn_end2end_ohem'))
+    with pytest.raises(UserError, match=told):
+        check_trainable(config('shapes_rfcn_end2end_ohem', change))
+
+
+def test_settings_of_another_version_are_no_change(config, caplog):
+    now = run_settings(config('shapes_rfcn_end2end_ohem'))
+    check_settings({}, now, 'net-0001.state')
+    check_settings({'TRAIN.gone': 1, 'TRAIN.lr': now['TRAIN.lr']}, now, 'net-0001.state')
+    assert not caplog.records
