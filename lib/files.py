@@ -6,7 +6,7 @@ import tempfile
 
 @contextlib.contextmanager
 def atomic_write(path, mode='wb'):
-    """Open a temporary file beside ``path`` and move it into place when the block ends well; on an error nothing is left behind."""
+    """Open a temporary file beside ``path``; it takes that place when the block ends well, and is gone otherwise."""
     folder = os.path.dirname(os.path.abspath(path))
     os.makedirs(folder, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=folder, prefix='.' + os.path.basename(path) + '.')

@@ -1,4 +1,4 @@
-"""MXNet's C++ side writes a line to stderr at every bind where fusion is off; nobody needs it once, let alone at every image size."""
+"""MXNet's C++ side writes a line to stderr at every bind where fusion is off; nobody needs it at every image size."""
 import contextlib
 import os
 import sys
@@ -9,7 +9,7 @@ NOISE = b'MXNET_SUBGRAPH_BACKEND=NONE is detected'
 
 @contextlib.contextmanager
 def without_noise():
-    """Within the block, what is written to file descriptor 2 is kept back; afterwards all of it but NOISE is passed on."""
+    """Within the block, what is written to file descriptor 2 is kept back; then all but NOISE is passed on."""
     sys.stderr.flush()
     terminal = os.dup(2)
     with tempfile.TemporaryFile() as kept:

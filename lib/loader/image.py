@@ -60,12 +60,6 @@ def to_tensor(image, means):
     return tensor
 
 
-def transform_inverse(tensor, means):
-    """A tensor (1, 3, H, W) of :func:`to_tensor` -> its picture (H, W, 3) uint8 in the order red, green, blue."""
-    image = tensor[0].transpose(1, 2, 0) + np.asarray(means, dtype=np.float64)[::-1]
-    return np.clip(np.round(image), 0, 255).astype(np.uint8)
-
-
 def scale_boxes(boxes, scale, height, width):
     """``boxes`` (n, 4) in the resized image: whole pixels (half to even), inside its padded ``height`` x ``width``."""
     scaled = np.round(np.asarray(boxes, dtype=np.float64) * scale)

@@ -1,7 +1,7 @@
 """``dcn bench``: how long operators take, own beside stock, and beside the dense convolution of the same shape.
 
-Each peer works in a process of its own; a round asks every peer for one timing of every case, the rounds are interleaved, and the
-median over the rounds counts. Compare ratios: absolute times change with the machine and with what else it does.
+Each peer works in a process of its own; a round asks every peer for one timing of every case, the rounds are
+interleaved, and the median over the rounds counts. Compare ratios: absolute times change with the machine and with what else it does.
 """
 import argparse
 import collections
@@ -22,16 +22,19 @@ Case.__doc__ = """A call: name of the operator below mx.sym.contrib, shapes of i
 
 
 def convolution(batch, channels, height, width, filters, groups, dilate=2):
-    inputs = {'data': (batch, channels, height, width), 'offset': (batch, 18 * groups, height, width), 'weight': (filters, channels, 3, 3)}
+    inputs = {'data': (batch, channels, height, width), 'offset': (batch, 18 * groups, height, width),
+              'weight': (filters, channels, 3, 3)}
     return Case('DeformableConvolution', inputs, dict(
-        kernel=(3, 3), pad=(dilate, dilate), dilate=(dilate, dilate), num_filter=filters, num_deformable_group=groups, no_bias=True))
+        kernel=(3, 3), pad=(dilate, dilate), dilate=(dilate, dilate), num_filter=filters, num_deformable_group=groups,
+        no_bias=True))
 
 
 def pooling(operator, classes, **attributes):
     inputs = {'data': (1, 49 * classes, 38, 63), 'rois': (300, 5)}
     if operator == 'DeformablePSROIPooling':
         inputs['trans'] = (300, 2 * classes, 7, 7)
-    return Case(operator, inputs, dict(spatial_scale=1 / 16, output_dim=classes, group_size=7, pooled_size=7, **attributes))
+    attributes = dict(spatial_scale=1 / 16, output_dim=classes, group_size=7, pooled_size=7, **attributes)
+    return Case(operator, inputs, attributes)
 
 
 PARTS = dict(part_size=7, sample_per_part=4, trans_std=0.1, no_trans=False)
@@ -55,7 +58,9 @@ class Timer:
         self.mx = mx
         inputs = {name: array(name, shape) for name, shape in case.inputs.items() if not (dense and name == 'offset')}
         variables = {name: mx.sym.Variable(name) for name in inputs}
-        attributes = {key: value for key, value in case.attributes.items() if not (dense and key == 'num_deformable_group')}
+        attributes = dict(case.attributes)
+        if dense:
+            attributes.pop('num_deformable_group', None)
         operator = mx.sym.Convolution if dense else getattr(mx.sym.contrib, case.operator)
         arrays = {name: mx.nd.array(values) for name, values in inputs.items()}
         grads = {name: mx.nd.zeros(values.shape) for name, values in inputs.items() if name != 'rois'}
@@ -120,8 +125,8 @@ def measure(rounds):
 
 def start(peer):
     environment = dict(os.environ, DCN_STOCK_OPERATORS=str(int(peer == 'stock')))
-    return subprocess.Popen([sys.executable, '-m', 'lib.operators.bench', '--worker', peer], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                            text=True, env=environment)
+    return subprocess.Popen([sys.executable, '-m', 'lib.operators.bench', '--worker', peer],
+                            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
 
 
 def ask(worker, name, direction):
@@ -134,7 +139,8 @@ def ask(worker, name, direction):
 
 
 def table(results):
-    rows = [f'{"milliseconds, median":50s} {"":8s} {"own":>8s} {"stock":>8s} {"dense":>8s} {"stock/own":>10s} {"own/dense":>10s}']
+    rows = [f'{"milliseconds, median":50s} {"":8s} {"own":>8s} {"stock":>8s} {"dense":>8s} {"stock/own":>10s} '
+            f'{"own/dense":>10s}']
     for (name, direction), peers in results.items():
         cells = ''.join(f' {peers[peer] * 1e3:8.2f}' if peer in peers else f' {"":8s}' for peer in PEERS)
         dense = f'{peers["own"] / peers["dense"]:10.2f}' if 'dense' in peers else ''
@@ -143,10 +149,12 @@ def table(results):
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(prog='dcn bench', description='Time the own operators beside the stock ones and the dense convolution of the same '
-                                     'shape. Run it on an idle machine; OMP_NUM_THREADS sets the number of threads.')
+    parser = argparse.ArgumentParser(
+        prog='dcn bench', description='Time the own operators beside the stock ones and the dense convolution of the '
+        'same shape. Run it on an idle machine; OMP_NUM_THREADS sets the number of threads.')
     parser.add_argument('what', nargs='?', choices=('ops',), default='ops', help='operators (the only choice)')
-    parser.add_argument('--rounds', type=int, default=15, metavar='N', help='timings a case and peer (default %(default)s)')
+    parser.add_argument('--rounds', type=int, default=15, metavar='N',
+                        help='timings a case and peer (default %(default)s)')
     parser.add_argument('--json', metavar='FILE', help='write the medians in seconds as JSON')
     parser.add_argument('--worker', choices=PEERS, help=argparse.SUPPRESS)
     args = parser.parse_args(argv)

@@ -3,7 +3,6 @@
 Fast R-CNN, section 2.3 (mini-batch sampling), with the steps of the original Python operator.
 """
 import collections
-import json
 
 import mxnet as mx
 import numpy as np
@@ -72,14 +71,6 @@ class ProposalTargetProp(NumpyOperatorProp):
 
     def _rois_per_image(self, rois, gts):
         return rois + gts if self._batch_rois == -1 else self._batch_rois // self._images
-
-
-def refuse_pickled_config(symbol):
-    """Raise a UserError if the graph ``symbol`` (mx.sym.Symbol) carries a pickled config: to be read, not run."""
-    for node in json.loads(symbol.tojson())['nodes']:
-        attrs = node.get('attrs', {})
-        if attrs.get('op_type') == 'proposal_target' and 'cfg' in attrs:
-            raise UserError(f'node {node["name"]}: {PICKLED_CONFIG}')
 
 
 def sample_rois(rois, gt_boxes, count, rule, everything=False):

@@ -4,7 +4,7 @@ import numpy as np
 
 from lib.rng import generator
 
-# batch norm that is frozen cannot calm a backbone without a pretrained model: divide by the pixels' deviation, damp the 33 sums
+# frozen batch norm cannot calm a backbone that is not pretrained: divide by the pixels' deviation, damp the 33 sums
 _FROZEN = {'bn_conv1_moving_var': 60 ** 2, 'branch2c_gamma': 0.2}
 _CONSTANTS = {'gamma': 1, 'beta': 0, 'moving_mean': 0, 'moving_var': 1, 'bias': 0}
 

@@ -110,11 +110,6 @@ def test_stride_padding_is_minus_the_mean():
     np.testing.assert_array_equal(inputs['im_info'], [[32, 32, 1]])
 
 
-def test_transform_inverse_gives_the_picture_back():
-    pixels = picture(5, 7)
-    np.testing.assert_array_equal(module.transform_inverse(module.to_tensor(pixels, MEANS), MEANS), pixels[:, :, ::-1])
-
-
 def test_boxes_round_half_to_even_and_stay_inside():
     found = module.scale_boxes(np.array([[1, 3, 9, 40]], dtype=np.uint16), 0.5, 15, 20)
     np.testing.assert_array_equal(found, [[0, 2, 4, 14]])

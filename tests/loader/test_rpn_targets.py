@@ -1,5 +1,5 @@
 """Anchor targets: cases checked by hand, and a loop that reads like the rule."""
-import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,8 +11,8 @@ from lib.rng import generator
 # one 8 x 8 anchor for each cell of stride 8, exactly the cell
 CELLS = RpnRule(8, (1.0,), (1.0,), 256, 0.5, 0.7, 0.3, False, (1.0, 1.0, 1.0, 1.0), 0)
 PAPER = CELLS._replace(stride=16, ratios=(0.5, 1.0, 2.0), scales=(2.0, 4.0))
-REFERENCE = os.path.join(os.path.dirname(__file__), '../../../shared/reference',
-                         'train__rfcn__resnet_v1_101_voc0712_rfcn_dcn_end2end_ohem__seed0.npz')
+REFERENCE = (Path(__file__).resolve().parents[3] / 'shared' / 'reference' /
+             'train__rfcn__resnet_v1_101_voc0712_rfcn_dcn_end2end_ohem__seed0.npz')
 
 
 def assign(gt, rule=CELLS, map_shape=(3, 4), im_info=(24, 32, 1), seed=0):
@@ -137,7 +137,7 @@ def test_layout_and_values_against_a_loop():
         np.testing.assert_array_equal(weight[4 * a:4 * a + 4, y, x], float(expected == 1))
 
 
-@pytest.mark.skipif(not os.path.exists(REFERENCE), reason='reference outputs of the original are not at hand')
+@pytest.mark.skipif(not REFERENCE.exists(), reason='the outputs of the original are not here')
 def test_equals_the_original():
     data = np.load(REFERENCE)
     rule = PAPER._replace(scales=(8.0, 16.0, 32.0))

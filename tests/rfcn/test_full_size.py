@@ -1,4 +1,4 @@
-"""Deformable R-FCN as published, ResNet-101 at 600 x 1000 with the VOC experiment file, through its command lines: train, stop, resume, test."""
+"""Deformable R-FCN as published, ResNet-101 at 600 x 1000 with the VOC experiment file, through its commands."""
 import glob
 import math
 import os
@@ -16,7 +16,7 @@ VOC_NAMES = {'tall': 'person', 'wide': 'car'}
 
 @pytest.fixture(scope='module')
 def experiment(tmp_path_factory):
-    """Overrides that point the experiment at four generated training images and one test image of real size, no pretrained model."""
+    """Overrides: four generated training images and one test image of real size, no pretrained model."""
     folder = str(tmp_path_factory.mktemp('voc'))
     write_voc(folder, train=4, test=1, size=(600, 1000))
     for path in glob.glob(os.path.join(folder, 'VOC2007', 'Annotations', '*.xml')):
@@ -26,13 +26,14 @@ def experiment(tmp_path_factory):
             text = text.replace(generated, voc)
         with open(path, 'w') as stream:
             stream.write(text)
-    return ["network.pretrained=''", f'dataset.root_path={folder}', f'dataset.dataset_path={folder}', f'output_path={folder}/output',
-            'dataset.image_set=2007_train', 'dataset.test_image_set=2007_test', 'TRAIN.lr=0.0001']
+    return ["network.pretrained=''", f'dataset.root_path={folder}', f'dataset.dataset_path={folder}',
+            f'output_path={folder}/output', 'dataset.image_set=2007_train', 'dataset.test_image_set=2007_test', 'TRAIN.lr=0.0001']
 
 
 def run(repository, script, overrides, *flags):
     command = [sys.executable, script, '--cfg', CFG, '--gpus', 'cpu', *flags, '--set', *overrides]
-    done = subprocess.run(command, cwd=repository, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=1200)
+    done = subprocess.run(command, cwd=repository, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                          timeout=1200)
     assert done.returncode == 0, done.stdout
     return done.stdout
 

@@ -15,7 +15,8 @@ def case(tmp_path_factory, repository):
     """Configuration, checkpoint and photo of the small demo network."""
     folder, path = tmp_path_factory.mktemp('probe'), repository / 'experiments/rfcn/cfgs/deform_psroi_demo.yaml'
     params = write_checkpoint(str(folder / 'net-0000.params'), path)
-    return load_config(str(path), [*SMALL, 'TEST.HAS_RPN=true']), params, load_image({'image': write_photo(folder / 'noise.png')})
+    cfg = load_config(str(path), [*SMALL, 'TEST.HAS_RPN=true'])
+    return cfg, params, load_image({'image': write_photo(folder / 'noise.png')})
 
 
 def test_part_offsets_equal_those_of_the_whole_graph(case):
