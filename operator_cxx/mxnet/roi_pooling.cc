@@ -62,6 +62,11 @@ class ROIPoolingProp : public dcn::Property<ROIPoolingParam, ROIPoolingProp> {
 
   dcn::Names ListArguments() const override { return {"data", "rois"}; }
 
+  // maxidx is hidden, and unused here: files are written as the stock operator's, which keeps places of maxima there.
+  dcn::Names ListOutputs() const override { return {"output", "maxidx"}; }
+  int NumOutputs() const override { return 2; }
+  int NumVisibleOutputs() const override { return 1; }
+
   bool InferShape(dcn::ShapeVector* in, dcn::ShapeVector* out, dcn::ShapeVector* aux) const override {
     if (in->size() != 2) dcn::refuse(name(), "needs data and rois");
     dcn::TShape &data = (*in)[0], &rois = (*in)[1];
@@ -69,10 +74,10 @@ class ROIPoolingProp : public dcn::Property<ROIPoolingParam, ROIPoolingProp> {
     dcn::expect_shape(name(), "data", &data, mshadow::Shape4(-1, -1, -1, -1));
     if (mxnet::ndim_is_known(rois)) dcn::expect_ndim(name(), "rois", rois, 2);
     dcn::expect_shape(name(), "rois (each: image index, x1, y1, x2, y2)", &rois, mshadow::Shape2(-1, 5));
-    out->resize(1);
+    out->resize(2);
     aux->clear();
     const auto pooled = mshadow::Shape4(rois[0], data[1], param.pooled_size[0], param.pooled_size[1]);
-    dcn::expect_shape(name(), "the output", &(*out)[0], pooled);
+    for (dcn::TShape& shape : *out) dcn::expect_shape(name(), "the output", &shape, pooled);
     return mxnet::shape_is_known(data) && mxnet::shape_is_known(rois);
   }
 

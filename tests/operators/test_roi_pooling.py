@@ -107,3 +107,14 @@ def test_the_doors_to_the_core_equal_the_oracles(trans, data, monkeypatch):
     for mine, oracle in zip(found, measure()):
         assert mine.dtype == oracle.dtype == np.float32
         np.testing.assert_allclose(mine, oracle, rtol=1e-4, atol=1e-5)
+
+
+@needs_own
+def test_graph_is_written_as_stock_mxnet_writes_it():
+    """The stock operator has a hidden second output; node_row_ptr in the file counts it."""
+    def written():
+        inputs = mx.sym.Variable('data'), mx.sym.Variable('rois')
+        return mx.sym.ROIPooling(*inputs, pooled_size=(7, 7), spatial_scale=0.0625, name='roi_pool').tojson()
+    own = written()
+    with native.using('stock'):
+        assert own == written()
