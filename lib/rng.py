@@ -5,7 +5,7 @@ import numpy as np
 
 
 def generator(seed, *key):
-    """A NumPy Generator that depends on ``seed`` (int) and ``key`` alone: ints or strings (epoch, image id, purpose)."""
+    """A NumPy Generator that depends on ``seed`` (int) and ``key`` alone: ints or strings (epoch, id, purpose)."""
     words = [k & 0xffffffff if isinstance(k, (int, np.integer)) else zlib.crc32(str(k).encode()) for k in (seed,) + key]
     return np.random.default_rng(words)
 

@@ -1,7 +1,8 @@
 """``dcn bench``: how long operators take, own beside stock, and beside the dense convolution of the same shape.
 
 Each peer works in a process of its own; a round asks every peer for one timing of every case, the rounds are
-interleaved, and the median over the rounds counts. Compare ratios: absolute times change with the machine and with what else it does.
+interleaved, and the median over the rounds counts. Compare ratios: absolute times change with the machine and with what
+else it does.
 """
 import argparse
 import collections

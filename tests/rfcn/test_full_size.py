@@ -27,7 +27,8 @@ def experiment(tmp_path_factory):
         with open(path, 'w') as stream:
             stream.write(text)
     return ["network.pretrained=''", f'dataset.root_path={folder}', f'dataset.dataset_path={folder}',
-            f'output_path={folder}/output', 'dataset.image_set=2007_train', 'dataset.test_image_set=2007_test', 'TRAIN.lr=0.0001']
+            f'output_path={folder}/output', 'dataset.image_set=2007_train', 'dataset.test_image_set=2007_test',
+            'TRAIN.lr=0.0001']
 
 
 def run(repository, script, overrides, *flags):
