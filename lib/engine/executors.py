@@ -5,7 +5,7 @@ import mxnet as mx
 import numpy as np
 
 from lib.engine.pack import Layout, Pack
-from lib.engine.quiet import without_noise
+from lib.operators.quiet import without_noise
 
 
 class DeviceExecutors:
