@@ -49,22 +49,6 @@ def from_description(description):
     return records
 
 
-def first_difference(found, expected):
-    """One sentence on the first record that differs, or None."""
-    for one, other in zip(found, expected):
-        if one[0] != other[0]:
-            return f'node {other[0]} expected, found {one[0]}'
-        for what, mine, theirs in zip(('operator', 'inputs', 'shapes'), (one[1], *one[3:]), (other[1], *other[3:])):
-            if mine != theirs:
-                return f'node {one[0]}: {what} {theirs} expected, found {mine}'
-        for name in sorted({*one[2], *other[2]}):
-            if one[2].get(name) != other[2].get(name):
-                return f'node {one[0]}: attribute {name} = {other[2].get(name)!r} expected, found {one[2].get(name)!r}'
-    if len(found) != len(expected):
-        return f'{len(expected)} nodes expected, found {len(found)}'
-    return None
-
-
 def golden_file(family):
     """Path of the file that holds the original's graphs of a family."""
     return FOLDER / f'golden_{family}.json.gz'

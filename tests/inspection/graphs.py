@@ -22,13 +22,18 @@ def make(rows, heads=None):
     return Graph(tuple(nodes), heads)
 
 
+def from_records(records):
+    """The Graph of records as :mod:`tests.graphs.normal_form` has them."""
+    return make([(label, '' if op == 'Variable' else op, attrs, [tuple(link) for link in inputs])
+                 for label, op, attrs, inputs, _ in records])
+
+
 def golden(name):
     """(Graph, input shapes, expected output shapes of every node) of an entry of the golden file."""
     entry = GOLDEN[name]
-    rows = [(label, '' if op == 'Variable' else op, attrs, [tuple(link) for link in inputs])
-            for label, op, attrs, inputs, _ in entry['records']]
     shapes = {key: tuple(shape) for key, shape in entry['input_shapes'].items()}
-    return make(rows), shapes, [[tuple(shape) for shape in record[4]] for record in entry['records']]
+    expected = [[tuple(shape) for shape in record[4]] for record in entry['records']]
+    return from_records(entry['records']), shapes, expected
 
 
 def described(path):
