@@ -6,6 +6,7 @@ No recursion, no number longer than 20 digits, memory only for the strings that 
 
 import re
 
+from lib.formats.draft import Kept
 from lib.formats.errors import FormatError, shown
 
 _SPACE = re.compile(rb'[ \t\n\r\f\v]*')
@@ -16,11 +17,12 @@ _ESCAPES = {b'r': b'\r', b'n': b'\n', b'\\': b'\\', b't': b'\t', b'"': b'"'}
 
 
 class JsonScanner:
-    """Reads ``data`` (bytes or a memory map) from front to back; ``label`` and ``place`` begin every error."""
+    """Reads ``data`` (bytes or a memory map) from front to back; ``label`` and ``place`` begin every error;
+    ``kept`` is for what the file says again and again."""
 
     def __init__(self, data, label):
         self.data, self.label = data, label
-        self.position, self.place = 0, ''
+        self.position, self.place, self.kept = 0, '', Kept()
 
     def fail(self, expected, found=None, position=None, advice='the file is damaged or was written by something else'):
         position = self.position if position is None else position

@@ -5,14 +5,14 @@
 """
 
 import re
-from types import MappingProxyType
+from array import array
 
+from lib.formats.draft import Draft
 from lib.formats.errors import shown
 from lib.formats.graph import Opaque
 
 _UINT32, _INT32 = (1 << 32) - 1, (1 << 31) - 1
 _DEEPEST_SUBGRAPH = 16
-_NO_ATTRS = MappingProxyType({})
 # How pickles begin: protocol 2 and up; protocol 0's class; protocol 0's container. As they are, or as the text of bytes
 _PICKLE = re.compile(
     r"""(b['"])?
@@ -24,21 +24,12 @@ _PICKLE = re.compile(
 
 
 class RawGraph:
-    """What one graph object of a file holds, before its numbers are believed."""
+    """What one graph object of a file holds, before its numbers are believed: nodes as Drafts, heads as their inputs,
+    numbers as arrays."""
 
     def __init__(self):
-        self.nodes, self.arg_nodes, self.heads = [], [], []
+        self.nodes, self.arg_nodes, self.heads = [], (), ()
         self.row_ptr, self.attrs = None, {}
-
-
-class RawNode:
-    """One node object of a file; ``inputs`` are (node, output, version) as numbers."""
-
-    __slots__ = ('op', 'name', 'attrs', 'inputs', 'control_deps', 'subgraphs')
-
-    def __init__(self):
-        self.op = self.name = self.inputs = None
-        self.attrs, self.control_deps, self.subgraphs = _NO_ATTRS, (), ()
 
 
 def read_graph(scanner, depth=0):
@@ -58,7 +49,7 @@ def read_graph(scanner, depth=0):
         elif key == 'node_row_ptr':
             raw.row_ptr = _numbers(scanner, key)
         elif key == 'heads':
-            raw.heads = [_entry(scanner, 'head') for _ in scanner.items()]
+            raw.heads = _entries(scanner, 'head')
         elif key == 'attrs':
             raw.attrs = {name: _typed_value(scanner, name) for name in scanner.keys()}
         else:
@@ -75,7 +66,7 @@ def _require(scanner, seen, required, owner, start):
 
 def _node(scanner, index, depth):
     scanner.place = f'node {index}'
-    node, seen, param = RawNode(), set(), {}
+    node, seen, attrs, param = Draft(), set(), {}, {}
     start = scanner.position
     for key in scanner.keys():
         seen.add(key)
@@ -85,13 +76,13 @@ def _node(scanner, index, depth):
             node.name = scanner.string('name')
             scanner.place = f'node {index}, {shown(node.name)}'
         elif key in ('attrs', 'attr'):  # the same field under two names: the later one counts, as in MXNet
-            node.attrs = _texts(scanner)
+            attrs = _texts(scanner)
         elif key == 'param':
             param = _texts(scanner)
         elif key == 'inputs':
-            node.inputs = tuple(_entry(scanner, 'input') for _ in scanner.items())
+            node.inputs = _entries(scanner, 'input')
         elif key == 'control_deps':
-            node.control_deps = tuple(_numbers(scanner, key))
+            node.control_deps = _numbers(scanner, key)
         elif key == 'subgraphs':
             node.subgraphs = tuple(read_graph(scanner, depth + 1) for _ in scanner.items())
         elif key == 'backward_source_id':
@@ -103,30 +94,34 @@ def _node(scanner, index, depth):
     _require(scanner, seen, ('op', 'name', 'inputs'), 'a node', start)
     if not node.op:
         raise scanner.fail('the name of an operator, or "null" for a variable', 'an empty text', start)
-    if param:
-        node.attrs = {**param, **node.attrs}
+    node.attrs = scanner.kept.mapping({**param, **attrs} if param else attrs)
     return node
 
 
 def _texts(scanner):
-    return {key: _opaque(scanner.string(f'attribute {shown(key)}')) for key in scanner.keys()}
+    one = scanner.kept.one
+    return {one(key): _value(scanner.string(f'attribute {shown(key)}'), one) for key in scanner.keys()}
 
 
-def _opaque(value):
-    return Opaque(value) if len(value) > 3 and _PICKLE.match(value) else value
+def _value(text, one):
+    return Opaque(text) if len(text) > 3 and _PICKLE.match(text) else one(text)
 
 
 def _numbers(scanner, what):
-    return [scanner.integer(what, 0, _UINT32) for _ in scanner.items()]
+    return array('I', (scanner.integer(what, 0, _UINT32) for _ in scanner.items()))
 
 
-def _entry(scanner, what):
-    """[node, output] or [node, output, version]."""
-    start = scanner.position
-    values = [scanner.integer(f'number of an {what}', 0, _UINT32) for _, _ in zip(scanner.items(), range(4))]
-    if not 2 <= len(values) <= 3:
-        raise scanner.fail(f'2 or 3 numbers for an {what}', '4 or more' if len(values) > 3 else len(values), start)
-    return tuple(values) if len(values) == 3 else (*values, 0)
+def _entries(scanner, what):
+    """Entries [node, output] or [node, output, version] as one flat row of threes."""
+    numbers, label = array('I'), f'number of an {what}'
+    for _ in scanner.items():
+        start = scanner.position
+        values = [scanner.integer(label, 0, _UINT32) for _, _ in zip(scanner.items(), range(4))]
+        if not 2 <= len(values) <= 3:
+            found = '4 or more' if len(values) > 3 else len(values)
+            raise scanner.fail(f'2 or 3 numbers for an {what}', found, start)
+        numbers.extend(values if len(values) == 3 else (*values, 0))
+    return numbers or ()
 
 
 def _typed_value(scanner, name):

@@ -1,33 +1,33 @@
 """From a file's numbers to a Graph: inputs linked and checked, old files upgraded, nodes in MXNet's order of visit."""
 
-from types import MappingProxyType
+from array import array
 
 from lib.formats import operators
+from lib.formats.draft import threes
 from lib.formats.errors import FormatError, shown
 from lib.formats.graph import VARIABLE, Graph, Node
-from lib.formats.upgrade import CURRENT_VERSION, OLDEST_VERSION, Draft, upgrade
+from lib.formats.upgrade import CURRENT_VERSION, OLDEST_VERSION, upgrade
 
 _MOST_OUTPUTS = 1 << 20
-_NO_ATTRS = MappingProxyType({})
+_UNSEEN, _OPEN, _DONE = range(3)
 
 
 def link(raw, scanner, main=True):
-    """Numbers to links, checked; then the upgrade; then the order in which MXNet visits."""
+    """Numbers to links, checked; then the upgrade; then the order in which MXNet visits. Takes ``raw`` apart."""
     scanner.place = 'graph'
     version = _int_attribute(raw, 'mxnet_version', OLDEST_VERSION, scanner) if main else CURRENT_VERSION
-    outputs = _outputs_from_row_ptr(raw, scanner)
-    drafts = [_draft(node, outputs[i] if outputs else None, version, scanner) for i, node in enumerate(raw.nodes)]
-    for i, node in enumerate(raw.nodes):
-        place = f'node {i}, {shown(node.name)}'
-        drafts[i].inputs.extend(
-            [drafts[_checked(scanner, source, drafts, f'{place}: input')], output, age]
-            for source, output, age in node.inputs
-        )
-        drafts[i].control_deps.extend(
-            drafts[_checked(scanner, source, drafts, f'{place}: control dependency')] for source in node.control_deps
-        )
+    outputs, drafts = _outputs_from_row_ptr(raw, scanner), raw.nodes
+    for i, draft in enumerate(drafts):
+        _complete(draft, None if outputs is None else outputs[i], version, scanner)
+    for i, draft in enumerate(drafts):
+        place = f'node {i}, {shown(draft.name)}'
+        for source in draft.inputs[::3]:
+            _check(scanner, source, drafts, f'{place}: input')
+        for source in draft.control_deps:
+            _check(scanner, source, drafts, f'{place}: control dependency')
     for i in raw.arg_nodes:
-        if drafts[_checked(scanner, i, drafts, 'arg_nodes')].op != VARIABLE:
+        _check(scanner, i, drafts, 'arg_nodes')
+        if drafts[i].op != VARIABLE:
             raise _mismatch(
                 scanner,
                 f'arg_nodes: expected variables, found node {i}, {shown(drafts[i].name)}, '
@@ -35,32 +35,32 @@ def link(raw, scanner, main=True):
             )
     if not raw.heads:
         raise _mismatch(scanner, 'heads: expected at least one output of the graph, found none')
-    heads = [(drafts[_checked(scanner, source, drafts, 'head')], output, age) for source, output, age in raw.heads]
-    _check_outputs(raw, outputs, drafts, scanner)
+    for source in raw.heads[::3]:
+        _check(scanner, source, drafts, 'head')
+    _check_outputs(raw, outputs, scanner)
     if main:
-        upgrade(_visit([head[0] for head in heads], scanner), version)
-    return _freeze(heads, version, bool(_int_attribute(raw, 'is_np_shape', 0, scanner)), scanner)
+        upgrade(drafts, _visit(raw.heads, drafts, scanner), version)
+    return _freeze(raw, version, bool(_int_attribute(raw, 'is_np_shape', 0, scanner)), scanner)
 
 
 def _mismatch(scanner, sentence):
     return FormatError(f'{scanner.label}: {sentence}; the file is damaged or was written by something else')
 
 
-def _checked(scanner, index, drafts, what):
+def _check(scanner, index, drafts, what):
     if index >= len(drafts):
         raise _mismatch(scanner, f'{what}: expected a node from 0 to {len(drafts) - 1}, found {index}')
-    return index
 
 
-def _check_outputs(raw, outputs, drafts, scanner):
+def _check_outputs(raw, outputs, scanner):
     if outputs is None:
         return
-    for entries in [node.inputs for node in raw.nodes] + [raw.heads]:
-        for source, output, _ in entries:
+    for entries in (*(draft.inputs for draft in raw.nodes), raw.heads):
+        for source, output, _ in threes(entries):
             if output >= outputs[source]:
                 raise _mismatch(
                     scanner,
-                    f'node {source}, {shown(drafts[source].name)}: expected outputs below {outputs[source]}, '
+                    f'node {source}, {shown(raw.nodes[source].name)}: expected outputs below {outputs[source]}, '
                     f'as many as node_row_ptr gives it, found output {output} used',
                 )
 
@@ -81,81 +81,75 @@ def _outputs_from_row_ptr(raw, scanner):
         raise _mismatch(
             scanner, f'node_row_ptr: expected {len(raw.nodes) + 1} numbers, one more than nodes, found {len(ends)}'
         )
-    counts = [after - before for before, after in zip(ends, ends[1:])]
-    if ends[0] != 0 or any(not 0 <= count <= _MOST_OUTPUTS for count in counts):
+    steps = range(len(ends) - 1)
+    if ends[0] != 0 or any(not 0 <= ends[i + 1] - ends[i] <= _MOST_OUTPUTS for i in steps):
         raise _mismatch(scanner, 'node_row_ptr: expected numbers that rise from 0, found others')
-    return counts
+    return array('I', (ends[i + 1] - ends[i] for i in steps))
 
 
-def _draft(node, outputs, version, scanner):
-    op = operators.present_name(node.op)
-    known = operators.num_outputs(op, node.attrs)
-    if outputs is None:
-        outputs = known
-    elif version < CURRENT_VERSION:
-        outputs = max(known, outputs)  # some operators have grown a hidden output since
-    subgraphs = [link(subgraph, scanner, main=False) for subgraph in node.subgraphs]
-    return Draft(op, node.name, dict(node.attrs), [], [], subgraphs, outputs)
+def _complete(draft, outputs, version, scanner):
+    """The operator's present name, number of outputs and subgraphs as Graphs."""
+    draft.op = scanner.kept.one(operators.present_name(draft.op))
+    draft.num_outputs = operators.num_outputs(draft.op, draft.attrs)
+    if outputs is not None:
+        # some operators have grown a hidden output since
+        draft.num_outputs = max(draft.num_outputs, outputs) if version < CURRENT_VERSION else outputs
+    draft.subgraphs = tuple(link(subgraph, scanner, main=False) for subgraph in draft.subgraphs)
 
 
-def _visit(heads, scanner):
+def _visit(heads, drafts, scanner):
     """Every node that the ``heads`` reach, inputs first, each once: nnvm's DFSVisit without recursion; no circles."""
-    order, open_nodes, done = [], set(), set()
-    for head in heads:
-        stack = [] if id(head) in done else [(head, iter(_sources(head)))]
-        open_nodes.update(id(node) for node, _ in stack)
+    order, state = array('I'), bytearray(len(drafts))
+    for head in heads[::3]:
+        stack, steps = array('I', () if state[head] else (head,)), array('I', (0,))
         while stack:
-            node, sources = stack[-1]
-            source = next((s for s in sources if id(s) not in done), None)
-            if source is None:
-                stack.pop()
-                open_nodes.discard(id(node))
-                done.add(id(node))
-                order.append(node)
-            elif id(source) in open_nodes:
-                raise _mismatch(
-                    scanner, f'node {shown(source.name)}: expected inputs that do not depend on it, found a circle'
-                )
-            else:
-                open_nodes.add(id(source))
-                stack.append((source, iter(_sources(source))))
+            draft, step = drafts[stack[-1]], steps[-1]
+            state[stack[-1]], inputs = _OPEN, len(draft.inputs) // 3
+            if step == inputs + len(draft.control_deps):
+                state[stack[-1]] = _DONE
+                order.append(stack.pop())
+                steps.pop()
+                continue
+            steps[-1] += 1
+            source = draft.inputs[3 * step] if step < inputs else draft.control_deps[step - inputs]
+            if state[source] == _OPEN:
+                name = shown(drafts[source].name)
+                raise _mismatch(scanner, f'node {name}: expected inputs that do not depend on it, found a circle')
+            if state[source] == _UNSEEN:
+                stack.append(source)
+                steps.append(0)
     return order
 
 
-def _sources(draft):
-    return [entry[0] for entry in draft.inputs] + draft.control_deps
-
-
-def _freeze(heads, version, np_shape, scanner):
-    order = _visit([head[0] for head in heads], scanner)
-    position = {id(draft): i for i, draft in enumerate(order)}
-    used = _used_outputs(order, heads)
-    nodes = tuple(
-        Node(
-            draft.op,
-            draft.name,
-            MappingProxyType(draft.attrs) if draft.attrs else _NO_ATTRS,
-            tuple((position[id(source)], output) for source, output, _ in draft.inputs),
-            tuple(age for _, _, age in draft.inputs),
-            max(draft.num_outputs, used.get(id(draft), 0)),
-            tuple(position[id(source)] for source in draft.control_deps),
-            tuple(draft.subgraphs),
+def _freeze(raw, version, np_shape, scanner):
+    """The Graph of ``raw``, whose drafts go one by one: two of each would be half of the memory."""
+    drafts, nodes, kept = raw.nodes, [], scanner.kept
+    order = _visit(raw.heads, drafts, scanner)
+    position = array('I', bytes(4 * len(drafts)))
+    for i, index in enumerate(order):
+        position[index] = i
+    _count_used_outputs(raw, order)
+    heads = tuple((position[source], output) for source, output, _ in threes(raw.heads))
+    for index in order:
+        draft, drafts[index] = drafts[index], None
+        nodes.append(
+            Node(
+                draft.op,
+                draft.name,
+                kept.mapping(draft.attrs) if isinstance(draft.attrs, dict) else draft.attrs,
+                tuple([(position[source], output) for source, output, _ in draft.entries()]),
+                kept.one(tuple(draft.inputs[2::3])),
+                draft.num_outputs,
+                tuple([position[source] for source in draft.control_deps]),
+                draft.subgraphs,
+            )
         )
-        for draft in order
-    )
-    return Graph(
-        nodes,
-        tuple((position[id(source)], output) for source, output, _ in heads),
-        tuple(age for _, _, age in heads),
-        version,
-        np_shape,
-    )
+    return Graph(tuple(nodes), heads, tuple(raw.heads[2::3]), version, np_shape)
 
 
-def _used_outputs(order, heads):
-    """Lowest number of outputs that each node must have, because somebody uses them."""
-    used = {}
-    for entries in [draft.inputs for draft in order] + [heads]:
-        for source, output, _ in entries:
-            used[id(source)] = max(used.get(id(source), 0), output + 1)
-    return used
+def _count_used_outputs(raw, order):
+    """A node has as many outputs as somebody uses, whatever is known of its operator."""
+    for entries in (*(raw.nodes[i].inputs for i in order), raw.heads):
+        for source, output, _ in threes(entries):
+            if output >= raw.nodes[source].num_outputs:
+                raw.nodes[source].num_outputs = output + 1

@@ -99,6 +99,7 @@ def test_any_checkpoint(data):
 @CHECKED
 @given(mutated(SYMBOLS, PIECES) | st.binary(max_size=200))
 def test_any_symbol(data):
+    assert harness.peak_of(harness.read_symbol, data)[0] <= harness.allowed_for_reading(data)
     peak, count = harness.peak_of(harness.open_symbol, data)
     assert peak <= harness.allowed_for_symbol(data, count)
 
