@@ -63,6 +63,7 @@ TRAIN = {
     'optimizer': ('sgd', choice('sgd', 'adam')),
     'lr_schedule': ('step', choice('step', 'cosine')),
     'clip_gradient': (None, optional(ABOVE_ZERO)),
+    'offset_lr_mult': (1.0, ABOVE_ZERO),        # times the learning rate of offset layers; Adam moves them too fast
     'AUGMENT': (False, BOOLEAN),                # one of the square's eight symmetries for each image in each epoch
     'seed': (0, INTEGER),
     'iterations': (None, optional(POSITIVE)),   # stop after this many updates; null: epochs alone decide

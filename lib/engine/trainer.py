@@ -20,10 +20,10 @@ class Trainer:
     rule), so the step grows with the number of devices.
     """
 
-    def __init__(self, symbol, contexts, arg_params, aux_params, fixed=(), **options):
+    def __init__(self, symbol, contexts, arg_params, aux_params, fixed=(), offset_lr_mult=1.0, **options):
         self.symbol, self.fixed = symbol, fixed_names(symbol, fixed)
         trainable = [name for name in symbol.list_arguments() if name in arg_params and name not in set(self.fixed)]
-        groups = multipliers(symbol, trainable)
+        groups = multipliers(symbol, trainable, offset_lr_mult)
         layout = layout_of(groups, arg_params)
         self.devices = [DeviceExecutors(symbol, context, arg_params, aux_params, layout) for context in contexts]
         self.updater = Updater(layout, list(groups), contexts[0], **options)

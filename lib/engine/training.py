@@ -118,7 +118,8 @@ class TrainingRun:
         network.check_parameter_shapes(arg_params, aux_params, shapes)
         arg_params = {name: arg_params[name] for name in network.arg_shape_dict if name not in shapes}
         trainer = Trainer(self.symbol, devices, arg_params, aux_params, self.cfg.network.FIXED_PARAMS,
-                          kind=train.optimizer, momentum=train.momentum, wd=train.wd, clip_norm=train.clip_gradient)
+                          offset_lr_mult=train.offset_lr_mult, kind=train.optimizer,
+                          momentum=train.momentum, wd=train.wd, clip_norm=train.clip_gradient)
         trainer.reserve(largest_inputs(self.cfg, self.feature_shape))
         return trainer
 

@@ -12,8 +12,9 @@ STATES = {'sgd': ('momentum',), 'adam': ('mean', 'variance')}
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 
 
-def multipliers(symbol, names):
-    """{(lr multiplier, weight decay multiplier): names}: lr_mult and wd_mult of the symbol's attributes.
+def multipliers(symbol, names, offset_lr_mult=1.0):
+    """{(lr multiplier, weight decay multiplier): names}: lr_mult and wd_mult of the symbol's attributes, lr_mult times
+    ``offset_lr_mult`` where the name contains 'offset'.
 
     Weight decay acts on *_weight and *_gamma only, MXNet's rule.
     """
@@ -21,7 +22,8 @@ def multipliers(symbol, names):
     rules = mx.optimizer.Optimizer(sym=symbol, param_idx2name=dict(enumerate(names)))
     groups = {}
     for name in names:
-        groups.setdefault((rules.lr_mult.get(name, 1.0), rules.wd_mult.get(name, 1.0)), []).append(name)
+        lr_mult = rules.lr_mult.get(name, 1.0) * (offset_lr_mult if 'offset' in name else 1.0)
+        groups.setdefault((lr_mult, rules.wd_mult.get(name, 1.0)), []).append(name)
     return groups
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from lib.engine.trainer import Trainer, fixed_names
+from lib.engine.updater import multipliers
 from lib.errors import UserError
 from tests.engine import tiny
 
@@ -34,6 +35,14 @@ def test_sgd_by_hand():
             wd = 0.1 if name.endswith('_weight') else 0.0
             momentum[name] = 0.9 * momentum[name] - lr * (grads[name] + wd * weight)
             np.testing.assert_allclose(after[name], weight + momentum[name], rtol=1e-5, atol=1e-6)
+
+
+def test_offset_layers_may_learn_at_a_pace_of_their_own():
+    data, offset = mx.sym.Variable('data'), mx.sym.Variable('res5a_branch2b_offset_weight', lr_mult=2.0)
+    net = mx.sym.FullyConnected(data * mx.sym.sum(offset), num_hidden=2, name='fc')
+    names = ['fc_weight', 'fc_bias', 'res5a_branch2b_offset_weight']
+    assert multipliers(net, names, 0.25) == {(1.0, 1.0): names[:1], (1.0, 0.0): names[1:2], (0.5, 1.0): names[2:]}
+    assert (2.0, 1.0) in multipliers(net, names)
 
 
 def test_first_step_of_adam_by_hand():
