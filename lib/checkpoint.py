@@ -13,6 +13,7 @@ import os
 import re
 import zlib
 
+import lib.operators  # noqa: F401, I001  (first: it sets what MXNet reads when it is loaded)
 import mxnet as mx
 import numpy as np
 

@@ -1,4 +1,8 @@
 """The command dcn: help that lists every command, one sentence and status 2 for a user's mistakes."""
+import os
+import subprocess
+import sys
+
 import pytest
 
 from lib import cli
@@ -70,3 +74,12 @@ def test_interrupt_ends_with_status_130(capsys):
     def interrupted(argv):
         raise KeyboardInterrupt
     assert cli.guarded(interrupted) == 130
+
+
+@pytest.mark.parametrize('module', ['lib.checkpoint', 'lib.visualize.probe', 'lib.engine', 'rfcn'])
+def test_own_modules_load_mxnet_with_all_cores(module):
+    """MXNet reads OMP_NUM_THREADS when it is loaded, so lib.operators has to come first wherever one starts."""
+    environment = {name: value for name, value in os.environ.items() if name != 'OMP_NUM_THREADS'}
+    done = subprocess.run([sys.executable, '-W', 'error::RuntimeWarning', '-c', f'import {module}'], env=environment,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert done.returncode == 0, done.stdout

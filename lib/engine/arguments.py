@@ -16,7 +16,7 @@ def train_arguments(parser):
     add = parser.add_argument
     add('--frequent', type=positive, metavar='N', help='log every N batches')
     add('--max-iterations', type=positive, metavar='N',
-        help='stop after N iterations, with a checkpoint to go on from')
+        help='stop after N iterations of this call, with a checkpoint to go on from')
     add('--checkpoint-every', type=positive, metavar='N',
         help='write a checkpoint every N iterations, besides each epoch')
     add('--resume', action='store_true',

@@ -74,8 +74,9 @@ class TrainingRun:
         self.feature_shape = feature_shape_of(self.symbol)
         roidb = training_roidb(cfg)
         self.loader = TrainLoader(roidb, cfg, self.feature_shape, len(devices), cfg.TRAIN.seed)
-        LOG.info(f'{len(roidb)} training images with mirrored copies, {len(self.loader)} batches of '
-                 f'{self.loader.batch_size} an epoch, on {", ".join(map(str, devices))}')
+        mirrored = ' with mirrored copies' if cfg.TRAIN.FLIP else ''
+        LOG.info(f'{len(roidb)} training images{mirrored}, {len(self.loader)} batches of {self.loader.batch_size} an '
+                 f'epoch, on {", ".join(map(str, devices))}')
         self.metrics = DetectionMetrics()
         stored = self._stored_epoch(resume)
         self.trainer = self._trainer(devices, stored)

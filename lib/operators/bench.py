@@ -115,6 +115,7 @@ def measure(rounds):
     samples = collections.defaultdict(lambda: collections.defaultdict(list))
     try:
         for name in CASES:
+            print(f'timing {name}', file=sys.stderr, flush=True)
             for direction in ('forward', 'backward'):
                 for _ in range(rounds):
                     for peer in filter(lambda peer: applicable(peer, name), PEERS):

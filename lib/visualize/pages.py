@@ -14,8 +14,8 @@ Found.__doc__ = """Objects on one image: boxes (N, 4) x1 y1 x2 y2 in its pixels,
 classes (N,)."""
 
 Spot = collections.namedtuple('Spot', 'text image offsets cell')
-Spot.__doc__ = """A place to look at: what it is, the image, the offsets (18 * groups, H, W) of each deformable layer, first
-layer first, and the cell (y, x)."""
+Spot.__doc__ = """A place to look at: what it is, the image, the offsets (18 * groups, H, W) of each deformable
+layer, first layer first, and the cell (y, x)."""
 
 Pooled = collections.namedtuple('Pooled', 'text image box label offsets')
 Pooled.__doc__ = """A detected box (4,) of class ``label`` on an image with the class-specific part offsets (2C, P, P)

@@ -2,6 +2,7 @@
 import collections
 import json
 
+import lib.operators  # noqa: F401, I001  (first: it sets what MXNet reads when it is loaded)
 import mxnet as mx
 import numpy as np
 
