@@ -64,6 +64,9 @@ def test_train_then_test_writes_results_and_keeps_detections(data, tmp_path, cap
     train_end2end.main(command(PLAIN, data, out) + ['--frequent', '2', '--checkpoint-every', '4'])
     log = capsys.readouterr().out
     assert 'Epoch[0] Batch [2]\tSpeed: ' in log and 'Epoch[1] Train-RCNNL1Loss=' in log and 'net-0002.params' in log
+    beside_log = os.listdir(os.path.join(out, 'shapes_rfcn_end2end_ohem', '2007_train'))
+    assert all(any(name.endswith(ending) for name in beside_log)
+               for ending in ('.log', '.config.yaml', '.difference.yaml'))
     arguments = command(PLAIN, data, out, 'TEST.test_epoch=2')
     testing.main(arguments + ['--vis', '--thresh', '0.01'])
     log = capsys.readouterr().out
