@@ -1,4 +1,5 @@
 """Multiply-adds and receptive fields of single operators, and the part of a network that a name belongs to."""
+import math
 import re
 from fractions import Fraction
 from typing import NamedTuple
@@ -30,21 +31,14 @@ def multiply_adds(node, inputs, outputs):
     if node.attrs.get('op_type') == 'fpn_roi_pooling':
         deformable = Attributes(node.attrs, node.name).truth('with_deformable')
         # each RoI passes through the offset layer of its own level: 98 numbers from all pooled values
-        return 'offset', 98 * _size(outputs[0]) if deformable and outputs[0] else 0
+        return 'offset', 98 * math.prod(outputs[0]) if deformable and outputs[0] else 0
     if not counted:
         return where, 0
     weight = inputs[{'_contrib_DeformableConvolution': 2, '_contrib_ModulatedDeformableConvolution': 3}.get(node.op, 1)]
     if outputs[0] is None or weight is None:
         return where, None
     grown = inputs[0] if node.op == 'Deconvolution' else outputs[0]
-    return where, _size(grown) * _size(weight[1:])
-
-
-def _size(shape):
-    size = 1
-    for length in shape:
-        size *= length
-    return size
+    return where, math.prod(grown) * math.prod(weight[1:])
 
 
 class Field(NamedTuple):

@@ -116,13 +116,6 @@ def _text(shapes):
     return ', '.join('unknown' if shape is None else str(shape) for shape in shapes)
 
 
-def _size(shape):
-    size = 1
-    for length in shape:
-        size *= length
-    return size
-
-
 def _spread(attrs):
     """(kernel, stride, pad, dilate) of a convolution of any number of dimensions."""
     kernel = attrs.tuple('kernel')
@@ -166,7 +159,7 @@ def _offset_inputs(attrs, shapes, first_parameter, out, kernel):
     """The offsets (y, x a tap) and masks of a deformable convolution, checked: inputs 1 and 2."""
     groups = attrs.integer('num_deformable_group', 1)
     for k, values in zip(range(1, first_parameter), (2, 1)):
-        expected = (out[0], values * groups * _size(kernel), *out[1:])
+        expected = (out[0], values * groups * math.prod(kernel), *out[1:])
         if shapes[k] not in (None, expected):
             raise _Misfit(f'{("", "offsets", "a mask")[k]} of shape {expected}', shapes[k])
         shapes[k] = expected
@@ -192,7 +185,7 @@ def _fully_connected(attrs, shapes):
     if data is None:
         return shapes, [None]
     flat = attrs.truth('flatten', True)
-    width = _size(data[1:]) if flat else data[-1]
+    width = math.prod(data[1:]) if flat else data[-1]
     out = (data[0], hidden) if flat else (*data[:-1], hidden)
     return _filter_inputs(attrs, shapes, 1, (hidden, width), (hidden,)), [out]
 
@@ -271,15 +264,15 @@ def _reshape(attrs, shapes):
             at += 1
         i += 1
     if -1 in out:
-        rest = -_size(out)
-        out[out.index(-1)] = _size(data) // rest if rest else 0
-    if _size(out) != _size(data):
+        rest = -math.prod(out)
+        out[out.index(-1)] = math.prod(data) // rest if rest else 0
+    if math.prod(out) != math.prod(data):
         raise _Misfit(f'data that {tuple(codes)} can reshape', data)
     return shapes, [tuple(out)]
 
 
 def _flatten(attrs, shapes):
-    return shapes, [None if shapes[0] is None else (shapes[0][0], _size(shapes[0][1:]))]
+    return shapes, [None if shapes[0] is None else (shapes[0][0], math.prod(shapes[0][1:]))]
 
 
 def _concat(attrs, shapes):
@@ -311,7 +304,7 @@ def _softmax_output(attrs, shapes):
     data = shapes[0]
     if data is None:
         return shapes, [None]
-    label = (data[0], _size(data[2:])) if attrs.truth('multi_output') else data[:-1]
+    label = (data[0], math.prod(data[2:])) if attrs.truth('multi_output') else data[:-1]
     return [data, shapes[1] or label], [data]
 
 

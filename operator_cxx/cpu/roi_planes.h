@@ -28,6 +28,12 @@ std::vector<std::vector<int>> rois_by_image(const T* rois, int count, int images
   return of_image;
 }
 
+// The cells of all bins of all regions, as many rows and columns for each region as it has bins along that axis.
+struct Bins {
+  std::vector<CellRange> rows, columns;
+  std::vector<std::vector<int>> of_image;
+};
+
 // result op= 0 for a request: written or left alone.
 template <typename T>
 inline void zero_for(int request, T* result, size_t count) {

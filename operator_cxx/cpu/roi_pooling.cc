@@ -9,16 +9,11 @@
 
 namespace {
 
+using dcn::Bins;
 using dcn::CellRange;
 using dcn::kLanes;
 template <typename T>
 using Lanes = dcn::Lanes<T>;
-
-// The cells of all bins of all regions: PH rows and PW columns each.
-struct Bins {
-  std::vector<CellRange> rows, columns;
-  std::vector<std::vector<int>> of_image;
-};
 
 template <typename T>
 Bins find_bins(const dcn_roi_shape& s, const T* rois) {

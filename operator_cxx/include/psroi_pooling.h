@@ -23,17 +23,6 @@ DCN_API int dcn_psroi_pooling_backward(const dcn_psroi_shape* shape, int dtype, 
 
 namespace dcn {
 
-// Cells begin..end-1 of one bin along one axis.
-struct CellRange {
-  int begin, end;
-};
-
-// A cell number inside [0, size]; 0 for a NaN, so that both ends of a NaN range are 0 and the range is empty.
-template <typename T>
-DCN_HD int clamp_cell(T cell, int size) {
-  return cell > T(0) ? (cell < T(size) ? int(cell) : size) : 0;
-}
-
 // Bin p covers every cell that it touches: from floor of its start to ceil of its end.
 template <typename T>
 DCN_HD CellRange bin_cells(const RoiSpan<T>& span, int p, int size) {

@@ -32,6 +32,17 @@ DCN_HD int roi_image(T index, int images) {
   return index > T(-1) && index < T(images) ? int(index) : -1;
 }
 
+// Cells begin..end-1 of one bin along one axis.
+struct CellRange {
+  int begin, end;
+};
+
+// A cell number inside [0, size]; 0 for a NaN, so that both ends of a NaN range are 0 and the range is empty.
+template <typename T>
+DCN_HD int clamp_cell(T cell, int size) {
+  return cell > T(0) ? (cell < T(size) ? int(cell) : size) : 0;
+}
+
 // The row (or column) of position-sensitive groups that serves bin p.
 DCN_HD int group_cell(int p, int groups, int bins) { return int((long long)p * groups / bins); }
 

@@ -4,7 +4,7 @@
 // of equal cells the first, row by row, gets the gradient. A region whose image index is out of range or not a number
 // pools to 0 and takes part in no gradient; the regions themselves never get one.
 #pragma once
-#include "psroi_pooling.h"
+#include "roi.h"
 
 struct dcn_roi_shape {
   int images, channels, height, width;
