@@ -1,64 +1,30 @@
 """Batches for training and single images for testing, by index."""
 import collections
-import functools
 import threading
 
 import numpy as np
 
-from lib.errors import UserError
+from lib.loader.batches import BatchLoader, padded
 from lib.loader.image import load_image, network_input, resize, scale_boxes, to_tensor
-from lib.loader.order import epoch_order
 from lib.loader.rpn_targets import RpnRule, assign_anchors
 from lib.loader.symmetry import COUNT, apply_symmetry
-from lib.rng import generator
-
-Batch = collections.namedtuple('Batch', 'inputs records')
-Batch.__doc__ = """``inputs``: a dict of name -> float32 array for each device; ``records``: the records behind each."""
 
 Sample = collections.namedtuple('Sample', 'tensor boxes scale rng')
 Sample.__doc__ = """One image: tensor (1, 3, H, W), ground truth (g, 5) in its pixels, scale, generator of its draws."""
 
 
-class TrainLoader:
-    """Training batches: ``num_devices`` dicts of ``cfg.TRAIN.BATCH_IMAGES`` images each.
+class TrainLoader(BatchLoader):
+    """Training batches of detection with an RPN.
 
     B images on a device, padded to a common H x W with zeros (after the means, so that a padded pixel says nothing):
     data (B, 3, H, W); im_info (B, 3) [height, width, scale] of each image itself; gt_boxes (B, G, 5) x1 y1 x2 y2 class,
     rows of -1 fill up; label (B, A*h*w), bbox_target and bbox_weight (B, 4A, h, w), (h, w) = ``feature_shape(H, W)``.
-    Every draw is keyed by (seed, epoch, image), so a batch is the same in any thread and after any restart.
     """
 
     def __init__(self, roidb, cfg, feature_shape, num_devices=1, seed=0):
-        self._roidb, self._cfg, self._seed = roidb, cfg, seed
-        self._devices, self._images = num_devices, cfg.TRAIN.BATCH_IMAGES
-        if len(roidb) < self.batch_size:
-            raise UserError(f'the training set has {len(roidb)} images after filtering, expected at least one batch of '
-                            f'{self.batch_size}; add images, or lower TRAIN.BATCH_IMAGES or the number of gpus')
+        super().__init__(roidb, cfg, num_devices, seed)
         self._feature_shape = _locked_cache(feature_shape)
-        self._order = functools.lru_cache(maxsize=2)(self._epoch_order)
         self._rule = RpnRule.from_config(cfg)
-
-    def __len__(self):
-        """Batches in an epoch; images that do not fill one are left out."""
-        return len(self._roidb) // self.batch_size
-
-    @property
-    def batch_size(self):
-        """Images in a batch, over all devices."""
-        return self._devices * self._images
-
-    def batch(self, epoch, index):
-        """Batch ``index`` of ``epoch``."""
-        if not 0 <= index < len(self):
-            raise IndexError(f'batch {index}: expected 0 to {len(self) - 1}')
-        records = [self._roidb[i] for i in self._order(epoch)[index]]
-        records = [records[i:i + self._images] for i in range(0, len(records), self._images)]
-        return Batch([self._device_inputs(part, epoch) for part in records], records)
-
-    def _epoch_order(self, epoch):
-        train = self._cfg.TRAIN
-        widths, heights = zip(*((record['width'], record['height']) for record in self._roidb))
-        return epoch_order(widths, heights, self.batch_size, self._seed, epoch, train.SHUFFLE, train.ASPECT_GROUPING)
 
     def _device_inputs(self, records, epoch):
         samples = [self._sample(record, epoch) for record in records]
@@ -70,15 +36,15 @@ class TrainLoader:
         targets = [assign_anchors(map_shape, s.boxes, s.tensor.shape[2:], self._rule, s.rng) for s in samples]
         label, target, weight = zip(*targets)
         return {
-            'data': np.concatenate([_padded(s.tensor, (1, 3, height, width), 0) for s in samples]), 'im_info': im_info,
-            'gt_boxes': np.stack([_padded(s.boxes.astype(np.float32), (rows, 5), -1) for s in samples]),
+            'data': np.concatenate([padded(s.tensor, (1, 3, height, width), 0) for s in samples]), 'im_info': im_info,
+            'gt_boxes': np.stack([padded(s.boxes.astype(np.float32), (rows, 5), -1) for s in samples]),
             'label': np.stack(label), 'bbox_target': np.stack(target), 'bbox_weight': np.stack(weight),
         }
 
     def _sample(self, record, epoch):
         """Load one record; its generator is drawn from in this order: scale, symmetry, anchors."""
         cfg = self._cfg
-        rng = generator(self._seed, epoch, record['id'], int(record['flipped']), 'sample')
+        rng = self._rng(record, epoch)
         short, max_size = cfg.SCALES[rng.integers(len(cfg.SCALES))]
         image, boxes = load_image(record), record['boxes']
         if cfg.TRAIN.AUGMENT:
@@ -105,15 +71,6 @@ class TestLoader:
         short, max_size = scale or (cfg.get('TEST_SCALES') or cfg.SCALES)[0]
         inputs, factor = network_input(load_image(record), short, max_size, network.IMAGE_STRIDE, network.PIXEL_MEANS)
         return inputs, factor, record
-
-
-def _padded(array, shape, value):
-    """``array`` in the leading corner of an array of ``shape`` filled with ``value``; itself where it fits already."""
-    if array.shape == shape:
-        return array
-    padded = np.full(shape, value, dtype=array.dtype)
-    padded[tuple(slice(0, n) for n in array.shape)] = array
-    return padded
 
 
 def _locked_cache(feature_shape):
