@@ -35,20 +35,28 @@ def resize_scale(height, width, short, max_size):
     return scale
 
 
-def resize(image, short, max_size, stride=0):
-    """``image`` (H, W, 3) scaled by :func:`resize_scale` (bilinear); returns the image and the scale.
+def resized_shape(height, width, scale):
+    """(height, width) of an image that :func:`resize` scaled, without padding; halves round to even, as OpenCV's do.
 
-    With a positive ``stride`` zeros are added at the bottom and right up to multiples of it.
+    A side that would round to nothing keeps one pixel: an image 3000 times as long as it is wide is still an image.
+    """
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def resize(image, short, max_size, stride=0, interpolation=cv2.INTER_LINEAR, fill=0):
+    """``image`` (H, W, 3), or a label map (H, W), scaled by :func:`resize_scale`; returns the image and the scale.
+
+    With a positive ``stride`` the value ``fill`` is added at the bottom and right up to multiples of it.
     """
     height, width = image.shape[:2]
     scale = resize_scale(height, width, short, max_size)
-    # a side that would round to nothing keeps one pixel: an image 3000 times as long as it is wide is still an image
-    size = None if min(height, width) * scale > 0.5 else (max(1, round(width * scale)), max(1, round(height * scale)))
-    image = cv2.resize(np.ascontiguousarray(image), size, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR)
+    # OpenCV samples a little elsewhere where it is told the size, not the factors, so it is told as seldom as can be
+    size = None if min(height, width) * scale > 0.5 else resized_shape(height, width, scale)[::-1]
+    image = cv2.resize(np.ascontiguousarray(image), size, fx=scale, fy=scale, interpolation=interpolation)
     if stride > 0:
         # before the means are subtracted, so padding ends up at minus the mean (kept: released FPN weights saw that)
         padding = [(0, -side % stride) for side in image.shape[:2]]
-        image = np.pad(image, padding + [(0, 0)] * (image.ndim - 2))
+        image = np.pad(image, padding + [(0, 0)] * (image.ndim - 2), constant_values=fill)
     return image, scale
 
 
