@@ -6,14 +6,14 @@ import importlib
 from lib.config import checks, detection, segmentation
 from lib.errors import UserError
 
-Family = collections.namedtuple('Family', 'schema rules')
+Family = collections.namedtuple('Family', 'kind schema rules')
 
-# keys of a family's configuration, and what must hold between their values
+# what a family's networks do, the keys of its configuration, and what must hold between their values
 FAMILIES = {
-    'rfcn': Family(detection.SCHEMA, checks.DETECTION),
-    'faster_rcnn': Family(detection.SCHEMA, checks.DETECTION),
-    'fpn': Family(detection.SCHEMA, checks.DETECTION),
-    'deeplab': Family(segmentation.SCHEMA, checks.SEGMENTATION),
+    'rfcn': Family('detection', detection.SCHEMA, checks.DETECTION),
+    'faster_rcnn': Family('detection', detection.SCHEMA, checks.DETECTION),
+    'fpn': Family('detection', detection.SCHEMA, checks.DETECTION),
+    'deeplab': Family('segmentation', segmentation.SCHEMA, checks.SEGMENTATION),
 }
 
 Entry = collections.namedtuple('Entry', 'family module')
@@ -48,6 +48,16 @@ def lookup(symbol, source='the configuration'):
         raise UserError(f'{source}: symbol is "{symbol}"; expected one of {", ".join(SYMBOLS)} '
                         f'(nearest: {nearest(symbol, SYMBOLS, 0)}).')
     return SYMBOLS[symbol]
+
+
+def segments(symbol):
+    """Whether the network of that name labels pixels; the others find boxes."""
+    return FAMILIES[lookup(symbol).family].schema is segmentation.SCHEMA
+
+
+def kind_of(cfg):
+    """What the network of ``cfg`` does: 'detection' or 'segmentation'."""
+    return FAMILIES[lookup(cfg.symbol).family].kind
 
 
 def symbol_class(cfg):

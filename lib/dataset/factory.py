@@ -1,6 +1,7 @@
 """From a configuration to data: cfg.dataset.dataset names the kind, 'YEAR_SET' the images."""
 import importlib
 
+from lib.config import segments
 from lib.dataset.roidb import filter_roidb
 from lib.errors import UserError
 
@@ -19,6 +20,13 @@ def get_imdb(cfg, image_set):
         raise UserError(f'dataset.NUM_CLASSES is {dataset.NUM_CLASSES}, but {imdb.name} has {imdb.num_classes} classes '
                         'with background; set NUM_CLASSES or dataset.CLASSES')
     return imdb
+
+
+def get_data_set(cfg, image_set):
+    """The data set of one ``image_set`` in the form that the network of cfg.symbol learns from: boxes, or labels."""
+    if segments(cfg.symbol):
+        return importlib.import_module('lib.dataset.segmentation').get_segmentation(cfg, image_set)
+    return get_imdb(cfg, image_set)
 
 
 def split_image_sets(image_set):

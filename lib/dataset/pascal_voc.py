@@ -1,5 +1,4 @@
 """PASCAL VOC detection data: <dataset_path>/VOC<year>/{ImageSets/Main, JPEGImages, Annotations}."""
-import difflib
 import logging
 import os
 from collections import namedtuple
@@ -11,6 +10,7 @@ from lib.dataset.annotation import parse_annotation
 from lib.dataset.imdb import IMDB
 from lib.dataset.problems import DataError, at
 from lib.dataset.roidb import make_record
+from lib.dataset.voc_checks import VocChecks, box_fault, class_fault
 from lib.dataset.voc_eval import evaluate, write_detections
 from lib.errors import UserError
 
@@ -60,6 +60,10 @@ class PascalVOC(IMDB):
     def gt_roidb(self):
         """Records of all images, difficult objects dropped, as for training in the original."""
         return [self._record(*pair) for pair in zip(self.image_ids, self.image_lines, self.truth())]
+
+    def checks(self):
+        """What `dcn validate` asks (lib.dataset.checks)."""
+        return VocChecks(self)
 
     def truth(self):
         """List of Truth, one per image, difficult objects included; from the cache while no annotation has changed."""
@@ -141,29 +145,6 @@ class PascalVOC(IMDB):
         if item.name not in self.classes[1:]:
             raise DataError(path, item.line, *class_fault(item.name, self.classes[1:]))
         return self.classes.index(item.name)
-
-
-def class_fault(name, known):
-    """(what, todo) for a class ``name`` that is none of ``known``."""
-    near = difflib.get_close_matches(name, known, 1)
-    hint = f'did you mean {near[0]!r}?' if near else f"expected one of {', '.join(known)}"
-    return f'unknown class {name!r}', f'{hint} (dataset.CLASSES names the classes)'
-
-
-def box_fault(item, width, height):
-    """(what, todo) for the box of an annotated object that no image of ``width`` x ``height`` can have, or None.
-
-    One pixel outside passes (0, or size + 1): see ``zero_based_box``.
-    """
-    x1, y1, x2, y2 = item.box
-    if x2 < x1 or y2 < y1:
-        fault = 'is inverted'
-    elif min(x1, y1) < 0 or int(x2) > width + 1 or int(y2) > height + 1:
-        fault = f'leaves the image of {width} x {height} pixels'
-    else:
-        return None
-    numbers = ' '.join(f'{value:g}' for value in item.box)
-    return f'the box {numbers} (xmin ymin xmax ymax) of {item.name!r} {fault}', 'correct its corners'
 
 
 def zero_based_box(item, annotation):

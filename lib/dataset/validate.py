@@ -1,39 +1,39 @@
-"""`dcn validate`: every fault of a data set in one list, with file, line and what to do, before training finds one."""
+"""`dcn validate`: every fault of a data set in one list, with file, line and what to do, before training finds one.
+
+What is asked of the files is the data set's own affair: see lib.dataset.checks.
+"""
 import argparse
 import functools
-import os
 
-from PIL import Image
 from tqdm import tqdm
 
 from lib.config import load_config
 from lib.config.overriding import override_argument
-from lib.dataset.annotation import parse_annotation
-from lib.dataset.factory import get_imdb, split_image_sets
-from lib.dataset.pascal_voc import box_fault, class_fault
+from lib.dataset.factory import get_data_set, split_image_sets
 from lib.dataset.problems import DataError, Problem, at
 from lib.errors import UserError
 
 
 def validate(cfg, progress=iter):
-    """List of Problem (file, line, what, todo) over all training and test sets of ``cfg.dataset``; empty if all is well
+    """List of Problem (file, line, what, todo) over all training and test sets of ``cfg``; empty if all is well.
 
     Every image is decoded, which takes about 10 ms each; ``progress`` wraps the iterable of images (tqdm will do).
     """
     problems, places = [], {}
     for image_set in _image_sets(cfg):
         try:
-            imdb = get_imdb(cfg, image_set)
+            checks = get_data_set(cfg, image_set).checks()
         except DataError as error:
             problems.append(error.problem)
             continue
         except UserError as error:
             problems.append(Problem('configuration', None, *_halves(str(error))))
             continue
-        problems += _list_problems(imdb, places)
-        lines = dict(zip(imdb.image_ids, imdb.image_lines))
-        for image_id in progress(list(lines)):
-            problems += _image_problems(imdb, image_id, lines[image_id])
+        problems += checks.set_problems()
+        listed = checks.places()
+        problems += _listed_twice(listed, places)
+        for image_id in progress(list(dict.fromkeys(image_id for _, image_id, _, _ in listed))):
+            problems += checks.image_problems(image_id)
     # an image in two sets would report its faults twice
     return list(dict.fromkeys(problems))
 
@@ -66,57 +66,12 @@ def _halves(message):
     return what, todo or 'correct the configuration'
 
 
-def _list_problems(imdb, places):
-    """Ids listed twice, in one list or in two. ``places``: (data folder, id) -> 'list:line', filled here."""
+def _listed_twice(listed, places):
+    """Images listed twice, in one list or in two. ``places``: (folder, id) -> 'list:line', filled here."""
     problems = []
-    for image_id, line in zip(imdb.image_ids, imdb.image_lines):
-        first = places.setdefault((imdb.data_path, image_id), at(imdb.list_path, line))
-        if first != at(imdb.list_path, line):
-            problems.append(Problem(imdb.list_path, line, f'the id {image_id!r} is listed already at {first}',
+    for folder, image_id, file, line in listed:
+        first = places.setdefault((folder, image_id), at(file, line))
+        if first != at(file, line):
+            problems.append(Problem(file, line, f'the id {image_id!r} is listed already at {first}',
                                     'keep one of the two'))
     return problems
-
-
-def _image_problems(imdb, image_id, line):
-    """Faults of one image and its annotation."""
-    path = imdb.annotation_path(image_id)
-    size, problems = _image_size(imdb, image_id, line)
-    try:
-        annotation = parse_annotation(imdb.annotation_bytes(image_id, line), path)
-    except DataError as error:
-        return problems + [error.problem]
-    if size and size != (annotation.width, annotation.height):
-        what = f'<size> is {annotation.width} x {annotation.height}, but the image has {size[0]} x {size[1]} pixels'
-        problems.append(Problem(path, annotation.size_line, what, 'write the size of the image and check the boxes'))
-    for item in annotation.objects:
-        problems += _object_problems(item, annotation, imdb.classes[1:])
-    return problems
-
-
-def _object_problems(item, annotation, known):
-    """Faults of one object: its class, then its box."""
-    if item.name not in known:
-        yield Problem(annotation.path, item.line, *class_fault(item.name, known))
-    fault = box_fault(item, annotation.width, annotation.height)
-    x1, y1, x2, y2 = item.box
-    if fault:
-        yield Problem(annotation.path, item.box_line, *fault)
-    elif x1 == x2 or y1 == y2:
-        yield Problem(annotation.path, item.box_line, f'the box of {item.name!r} has zero width or height',
-                      'correct its corners or remove the object')
-    elif min(x1, y1) < 1 or int(x2) > annotation.width or int(y2) > annotation.height:
-        yield Problem(annotation.path, item.box_line, f'the box of {item.name!r} leaves the image by one pixel',
-                      'count corners from 1 and include the last pixel (reading clips the box)')
-
-
-def _image_size(imdb, image_id, line):
-    """((width, height) or None, problems) of the image file, decoded to its last row."""
-    path = imdb.image_path(image_id)
-    if not os.path.isfile(path):
-        return None, [imdb.missing(path, 'the image is missing', line).problem]
-    try:
-        with Image.open(path) as image:
-            image.load()
-            return image.size, []
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        return None, [Problem(path, None, f'the image cannot be decoded ({error})', 'replace the file')]

@@ -49,7 +49,8 @@ class VocTree:
         dataset = dict(dataset='PascalVOC', image_set=image_set, test_image_set=test_image_set,
                        root_path=str(self.root), dataset_path=str(self.root), NUM_CLASSES=len(classes) + 1,
                        CLASSES=list(classes))
-        return EasyDict(dataset=dataset, TRAIN=dict(FLIP=flip, FG_THRESH=0.5, BG_THRESH_HI=0.5, BG_THRESH_LO=0.0))
+        train = dict(FLIP=flip, FG_THRESH=0.5, BG_THRESH_HI=0.5, BG_THRESH_LO=0.0)
+        return EasyDict(symbol='resnet_v1_101_rfcn', dataset=dataset, TRAIN=train)
 
 
 @pytest.fixture

@@ -26,7 +26,8 @@ def contents(folder):
 def config(root):
     dataset = dict(dataset='shapes', image_set='2007_train', test_image_set='2007_test', root_path=str(root),
                    dataset_path=str(root / 'shapes'), NUM_CLASSES=6, CLASSES=None)
-    return EasyDict(dataset=dataset, TRAIN=dict(FLIP=True, FG_THRESH=0.5, BG_THRESH_HI=0.5, BG_THRESH_LO=0.0))
+    train = dict(FLIP=True, FG_THRESH=0.5, BG_THRESH_HI=0.5, BG_THRESH_LO=0.0)
+    return EasyDict(symbol='resnet_v1_101_rfcn', dataset=dataset, TRAIN=train)
 
 
 @pytest.fixture(scope='module')
