@@ -32,8 +32,9 @@ def contrast(colour):
 
 
 def enlarge(image, shortest=420):
-    """Scale an image (H, W, 3) up so that its short side has at least ``shortest`` pixels; returns (image, factor)."""
-    factor = max(1.0, shortest / min(image.shape[:2]))
+    """Scale an image (H, W, 3) up so that its short side has at least ``shortest`` pixels, unless the long side would
+    exceed 4096; returns (image, factor)."""
+    factor = max(1.0, min(shortest / min(image.shape[:2]), 4096 / max(image.shape[:2])))
     if factor == 1.0:
         return image.copy(), factor
     return cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC), factor
