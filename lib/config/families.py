@@ -50,11 +50,6 @@ def lookup(symbol, source='the configuration'):
     return SYMBOLS[symbol]
 
 
-def segments(symbol):
-    """Whether the network of that name labels pixels; the others find boxes."""
-    return FAMILIES[lookup(symbol).family].schema is segmentation.SCHEMA
-
-
 def kind_of(cfg):
     """What the network of ``cfg`` does: 'detection' or 'segmentation'."""
     return FAMILIES[lookup(cfg.symbol).family].kind

@@ -1,7 +1,7 @@
 """From a configuration to data: cfg.dataset.dataset names the kind, 'YEAR_SET' the images."""
 import importlib
 
-from lib.config import segments
+from lib.config.families import kind_of
 from lib.dataset.roidb import filter_roidb
 from lib.errors import UserError
 
@@ -24,7 +24,7 @@ def get_imdb(cfg, image_set):
 
 def get_data_set(cfg, image_set):
     """The data set of one ``image_set`` in the form that the network of cfg.symbol learns from: boxes, or labels."""
-    if segments(cfg.symbol):
+    if kind_of(cfg) == 'segmentation':
         return importlib.import_module('lib.dataset.segmentation').get_segmentation(cfg, image_set)
     return get_imdb(cfg, image_set)
 
