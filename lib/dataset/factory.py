@@ -11,15 +11,25 @@ KINDS = {'PascalVOC': ('lib.dataset.pascal_voc', 'PascalVOC'), 'shapes': ('lib.d
 
 def get_imdb(cfg, image_set):
     """The data set of ``cfg.dataset`` for one ``image_set`` ('2007_test'); generates 'shapes' on first use."""
-    dataset = cfg.dataset
-    if dataset.dataset not in KINDS:
-        raise UserError(f"dataset.dataset is {dataset.dataset!r}, expected one of {', '.join(KINDS)}")
-    module, name = KINDS[dataset.dataset]
-    imdb = getattr(importlib.import_module(module), name).from_config(dataset, image_set)
-    if imdb.num_classes != dataset.NUM_CLASSES:
-        raise UserError(f'dataset.NUM_CLASSES is {dataset.NUM_CLASSES}, but {imdb.name} has {imdb.num_classes} classes '
-                        'with background; set NUM_CLASSES or dataset.CLASSES')
-    return imdb
+    return open_set(KINDS, cfg.dataset, image_set)
+
+
+def open_set(kinds, dataset, image_set):
+    """One ``image_set`` of the section ``dataset``. ``kinds``: dataset.dataset -> (module, name of a class)."""
+    data = named_class(kinds, dataset).from_config(dataset, image_set)
+    if data.num_classes != dataset.NUM_CLASSES:
+        background = ' with background' if 'background' in data.classes[0] else ''
+        raise UserError(f'dataset.NUM_CLASSES is {dataset.NUM_CLASSES}, but {data.name} has {data.num_classes} classes'
+                        f'{background}; set NUM_CLASSES or dataset.CLASSES')
+    return data
+
+
+def named_class(kinds, dataset):
+    """The class that ``kinds`` holds for the section ``dataset``."""
+    if dataset.dataset not in kinds:
+        raise UserError(f"dataset.dataset is {dataset.dataset!r}, expected one of {', '.join(kinds)}")
+    module, name = kinds[dataset.dataset]
+    return getattr(importlib.import_module(module), name)
 
 
 def get_data_set(cfg, image_set):

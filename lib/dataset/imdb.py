@@ -1,15 +1,15 @@
-"""What every detection data set offers: names, image ids, ground-truth records, evaluation."""
+"""What every data set offers: names, image ids, ground-truth records, evaluation."""
 import os
 
 from lib.dataset.roidb import append_flipped
 
 
-class IMDB:
-    """A named set of images with ground truth.
+class ImageSet:
+    """A named set of images.
 
     name        '<base>_<image set>', for example 'voc_2007_test'; part of cache and result file names
-    classes     tuple of class names, '__background__' first
-    image_ids   list of str, in the order of the image list; ``all_boxes[class][i]`` belongs to ``image_ids[i]``
+    classes     tuple of class names, the background first where there is one
+    image_ids   list of str, in the order of the image list
     """
 
     def __init__(self, base, image_set, classes, root_path):
@@ -31,6 +31,10 @@ class IMDB:
     def cache_path(self):
         """Folder for caches; each cache carries the key of the files it was made from."""
         return os.path.join(self.root_path, 'cache')
+
+
+class IMDB(ImageSet):
+    """Images with boxes. The class '__background__' comes first; ``all_boxes[class][i]`` belongs to ``image_ids[i]``"""
 
     def gt_roidb(self):
         """List of records (see lib.dataset.roidb), one per image, in the order of ``image_ids``."""

@@ -8,10 +8,11 @@ import numpy as np
 from lib.dataset import cache
 from lib.dataset.annotation import parse_annotation
 from lib.dataset.imdb import IMDB
-from lib.dataset.problems import DataError, at
+from lib.dataset.problems import DataError
 from lib.dataset.roidb import make_record
 from lib.dataset.voc_checks import VocChecks, box_fault, class_fault
 from lib.dataset.voc_eval import evaluate, write_detections
+from lib.dataset.voc_folder import VocFolder, year_and_name
 from lib.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -24,7 +25,7 @@ Truth = namedtuple('Truth', 'height width boxes classes difficult')
 """Ground truth of one image: boxes (n, 4) uint16 0-based, classes (n,) int32, difficult (n,) bool."""
 
 
-class PascalVOC(IMDB):
+class PascalVOC(VocFolder, IMDB):
     """One image set, ``image_set`` = 'YEAR_SET', for example '2007_trainval'.
 
     ``classes`` without background; the 20 VOC classes if None. ``root_path`` holds the folder of caches.
@@ -39,20 +40,14 @@ class PascalVOC(IMDB):
                    dataset.get('USE_07_METRIC'))
 
     def __init__(self, image_set, root_path, dataset_path, classes=None, use_07_metric=None):
-        year, separator, name = image_set.partition('_')
-        if not (year and separator and name):
-            raise UserError(f"dataset.image_set is {image_set!r}, expected 'YEAR_SET' such as '2007_trainval'")
+        year, name = year_and_name(image_set)
         names = ('__background__',) + listed_names(classes)
         super().__init__(f'{self.base}_{year}', name, names, root_path)
         self.year = year
         self.use_07_metric = self._year_has_11_point_metric() if use_07_metric is None else use_07_metric
-        self.data_path = os.path.join(dataset_path, 'VOC' + year)
-        self.list_path = os.path.join(self.data_path, 'ImageSets', 'Main', name + '.txt')
-        self.image_ids, self.image_lines = read_image_list(self.list_path)
+        folder = os.path.join(dataset_path, 'VOC' + year)
+        self.open_folder(folder, os.path.join(folder, 'ImageSets', 'Main', name + '.txt'))
         self._truth = None
-
-    def image_path(self, image_id):
-        return os.path.join(self.data_path, 'JPEGImages', image_id + '.jpg')
 
     def annotation_path(self, image_id):
         return os.path.join(self.data_path, 'Annotations', image_id + '.xml')
@@ -101,9 +96,7 @@ class PascalVOC(IMDB):
                             'run `dcn validate` to see which')
 
     def _record(self, image_id, line, truth):
-        path = self.image_path(image_id)
-        if not os.path.isfile(path):
-            raise self.missing(path, 'the image is missing', line)
+        path = self.existing_image(image_id, line)
         easy = ~truth.difficult
         return make_record(image_id, path, truth.height, truth.width, truth.boxes[easy], truth.classes[easy],
                            self.num_classes)
@@ -127,11 +120,6 @@ class PascalVOC(IMDB):
                 return stream.read()
         except OSError as error:
             raise self.missing(path, f'the annotation cannot be read ({error.strerror})', line) from None
-
-    def missing(self, path, what, line):
-        """The error for a file that line ``line`` of the image list asks for."""
-        return DataError(path, None, f'{what}, listed at {at(self.list_path, line)}',
-                         'restore it or take its id out of the list')
 
     def _truth_of(self, image_id, content):
         annotation = parse_annotation(content, self.annotation_path(image_id))
@@ -169,21 +157,6 @@ def listed_names(names):
     if repeated:
         raise UserError(f'dataset.CLASSES must name every class once, but repeats {", ".join(repeated)}; correct it')
     return names
-
-
-def read_image_list(path):
-    """Ids in an image list, one per line (further columns are ignored), and their line numbers."""
-    try:
-        with open(path, encoding='utf-8') as stream:
-            rows = [(row.split()[0], line) for line, row in enumerate(stream, 1) if row.strip()]
-    except OSError as error:
-        raise DataError(path, None, f'the image list cannot be read ({error.strerror})',
-                        'check dataset.dataset_path and the image set, or download the data') from None
-    except UnicodeDecodeError:
-        raise DataError(path, None, 'the image list is no text', 'write one image id per line') from None
-    if not rows:
-        raise DataError(path, None, 'the image list is empty', 'write one image id per line')
-    return [row[0] for row in rows], [row[1] for row in rows]
 
 
 def summary(result):

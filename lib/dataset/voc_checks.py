@@ -1,6 +1,5 @@
 """What `dcn validate` asks of a detection set in the layout of PASCAL VOC."""
 import difflib
-import os
 
 from lib.dataset.annotation import parse_annotation
 from lib.dataset.checks import Checks, image_size
@@ -35,10 +34,10 @@ class VocChecks(Checks):
         return problems
 
     def _image_size(self, image_id, line):
-        path = self.data.image_path(image_id)
-        if not os.path.isfile(path):
-            return None, [self.data.missing(path, 'the image is missing', line).problem]
-        return image_size(path)
+        try:
+            return image_size(self.data.existing_image(image_id, line))
+        except DataError as error:
+            return None, [error.problem]
 
 
 def class_fault(name, known):
