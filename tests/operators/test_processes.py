@@ -11,14 +11,20 @@ from tests.operators import cases, worker
 OWN = pytest.mark.parametrize('operator', cases.OWN)
 
 
+# (OpenMP threads, engine workers)
+RUNS = [('1', '1'), ('2', '1'), ('4', '1'), ('1', '4'), ('2', '4'), ('4', '4')]
+
+
 @pytest.fixture(scope='module')
-def results_by_threads(repository, tmp_path_factory, need_all_own):
-    """{number of threads: results of every case}."""
-    folder = tmp_path_factory.mktemp('results')
-    for threads in ('1', '2'):
-        process = worker.start(repository, 'results', str(folder / threads), OMP_NUM_THREADS=threads)
+def results_by_run(repository, tmp_path_factory, need_all_own):
+    """{(threads, workers): results of every case}."""
+    folder, found = tmp_path_factory.mktemp('results'), {}
+    for threads, workers in RUNS:
+        path = str(folder / f'{threads}-{workers}.npz')
+        process = worker.start(repository, 'results', path, OMP_NUM_THREADS=threads, MXNET_CPU_WORKER_NTHREADS=workers)
         assert process.returncode == 0, process.stderr[-2000:]
-    return {threads: np.load(str(folder / f'{threads}.npz')) for threads in ('1', '2')}
+        found[threads, workers] = np.load(path)
+    return found
 
 
 @pytest.fixture(scope='module')
@@ -29,19 +35,21 @@ def need_all_own(operators):
 
 
 @OWN
-def test_one_and_two_threads_are_bit_equal(results_by_threads, operator):
-    one, two = results_by_threads['1'], results_by_threads['2']
-    names = [name for name in one.files if name.startswith(operator + ',')]
-    assert names and one.files == two.files
-    different = [name for name in names if not np.array_equal(one[name], two[name])]
+@pytest.mark.parametrize('run', RUNS[1:])
+def test_any_number_of_threads_and_workers_is_bit_equal(results_by_run, operator, run):
+    first, other = results_by_run[RUNS[0]], results_by_run[run]
+    names = [name for name in first.files if name.startswith(operator + ',')]
+    assert names and first.files == other.files
+    different = [name for name in names if not np.array_equal(first[name], other[name])]
     assert not different
 
 
-def test_operators_at_the_same_time_do_not_hang(repository, need_own):
+@pytest.mark.parametrize('threads', ['1', '2', '4'])
+def test_operators_at_the_same_time_do_not_hang(repository, need_own, threads):
     """History: the OpenBLAS in the MXNet wheel hangs for ever when two threads enter it at once; stock
     DeformableConvolution does so with four engine workers. A hang is a TimeoutExpired here."""
     need_own('DeformableConvolution', 'hangs with four engine workers')
-    process = worker.start(repository, 'together', OMP_NUM_THREADS='2', MXNET_CPU_WORKER_NTHREADS='4')
+    process = worker.start(repository, 'together', OMP_NUM_THREADS=threads, MXNET_CPU_WORKER_NTHREADS='4')
     assert process.returncode == 0, process.stderr[-2000:]
     assert process.stdout.endswith('done\n')
 
