@@ -148,6 +148,13 @@ def load_state(prefix, epoch):
     return arrays, metrics, settings, counters
 
 
+def position(prefix, epoch):
+    """The counters of ``<prefix>-NNNN.state`` if it is there and belongs to the .params, else None."""
+    path = state_path(prefix, epoch)
+    with_own_state = os.path.isfile(path) and not _is_pickle(path) and fitting_state(prefix, epoch)
+    return load_state(prefix, epoch)[3] if with_own_state else None
+
+
 def fitting_state(prefix, epoch):
     """Path of the training state that belongs to ``<prefix>-NNNN.params``, or None.
 
@@ -166,10 +173,14 @@ def fitting_state(prefix, epoch):
 
 def refuse_pickle(path):
     """MXNet's own optimizer states are pickles, which could run anything; they are refused by name."""
+    if _is_pickle(path):
+        raise UserError(f'{path}: this is a pickled optimizer state of MXNet, which is not read; move it away to '
+                        'go on with momentum zero.')
+
+
+def _is_pickle(path):
     with open(path, 'rb') as stream:
-        if stream.read(1) == _PICKLE:
-            raise UserError(f'{path}: this is a pickled optimizer state of MXNet, which is not read; move it away to '
-                            'go on with momentum zero.')
+        return stream.read(1) == _PICKLE
 
 
 def latest_state(prefix):

@@ -1,20 +1,20 @@
 """The command ``dcn``: one table of commands; each one's module is imported only when it is called."""
-import argparse
 import importlib
 import sys
 
 from lib.errors import UserError
 
-# name -> (module, or None where the YAML's family provides it; its main function; one line for --help)
+# name -> (module, its main function, one line for --help)
 COMMANDS = {
     'demo': ('lib.demo', 'main', 'test the two shipped networks, plain beside deformable, and write pictures'),
     'detect': ('lib.detect', 'main', 'detect objects on photos with any checkpoint'),
-    'train': (None, 'train_end2end', 'train the network of a YAML file end to end'),
-    'test': (None, 'test', 'test a trained network with its data set\'s own metric'),
+    'train': ('lib.engine.commands', 'dcn_train', 'train the network of a YAML file'),
+    'test': ('lib.engine.commands', 'dcn_test', 'test a trained network with its data set\'s own metric'),
     'validate': ('lib.dataset.validate', 'main', 'check a data set before training: each problem with file and line'),
     'inspect': ('lib.inspection.inspect', 'main', 'a network or checkpoint as table, JSON, Graphviz or web page'),
     'diff': ('lib.inspection.diff', 'main', 'what differs between two graphs or two checkpoints'),
     'doctor': ('lib.inspection.doctor', 'main', 'which network a checkpoint is of, what is wrong with it, what to do'),
+    'paper': ('lib.paper', 'main', 'the published results: commands, data, and published beside measured'),
     'convert': ('lib.convert.command', 'main', 'weights from Gluon, torchvision, Caffe; to and from safetensors, npz'),
     'bench': ('lib.operators.bench', 'main', 'time the own operators against the stock ones'),
 }
@@ -57,23 +57,4 @@ def main(argv=None):
         return 2
     module, function, _ = COMMANDS[argv[0]]
     sys.argv = [f'dcn {argv[0]}', *argv[1:]]     # for usage lines and the log
-    return guarded(lambda rest: entry_point(module, function, rest)(rest), argv[1:])
-
-
-def entry_point(module, function, argv):
-    """The command's main function; training and testing belong to the family whose symbol the YAML names."""
-    if module is None:
-        module, function = f'{family_of(argv)}.{function}', 'main'
-    return getattr(importlib.import_module(module), function)
-
-
-def family_of(argv):
-    """The package of the network that --cfg and --set name; without --cfg any family's help is as good."""
-    from lib.config import SYMBOLS, load_config
-    from lib.config.overriding import override_argument
-    parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument('--cfg')
-    override_argument(parser)
-    args = parser.parse_known_args(argv)[0]
-    symbol = load_config(args.cfg, args.overrides).symbol if args.cfg else next(iter(SYMBOLS))
-    return SYMBOLS[symbol].family
+    return guarded(lambda rest: getattr(importlib.import_module(module), function)(rest), argv[1:])

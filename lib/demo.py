@@ -59,13 +59,13 @@ def configuration(network, args):
 def trained(cfg, gpus):
     """Train, or go on with an interrupted training; the path of the last checkpoint."""
     from lib.checkpoint import latest_state, params_path
-    from lib.engine import train_detector
+    from lib.engine import train
     from lib.engine.training import checkpoint_prefix
     prefix = checkpoint_prefix(cfg)
     started = latest_state(prefix) is not None
     print(f'{"going on with" if started else "training"} {cfg.name} for {cfg.TRAIN.iterations} iterations; '
           f'checkpoints: {prefix}-*.params')
-    if not train_detector(cfg, gpus, resume=started):
+    if not train(cfg, gpus, resume=started):
         raise UserError('training was interrupted; the same command goes on from its last checkpoint')
     return params_path(prefix, latest_state(prefix))
 
@@ -94,7 +94,8 @@ def trial(network, cfg, path, imdb, args):
     from lib.checkpoint import read_params
     from lib.config import output_folder
     from lib.engine import Predictor, contexts
-    from lib.engine.tester import checked_symbol, detect_all
+    from lib.engine.predictor import checked_symbol
+    from lib.engine.tester import detect_all
     from lib.loader import TestLoader
     print(f'testing {network.title} on {imdb.num_images} images ({os.path.relpath(path)})', flush=True)
     devices = contexts(cfg, args.gpus)

@@ -2,14 +2,9 @@
 import sys
 
 from lib.cli import guarded
-from lib.engine.arguments import parse, test_arguments
-from lib.engine.testing import evaluate_detector
+from lib.engine.commands import test
 
-
-def main(argv=None):
-    args, cfg = parse(argv, 'Test an R-FCN network on the test set of its configuration.', test_arguments)
-    evaluate_detector(cfg, args.gpus, args.thresh, args.ignore_cache, args.vis, args.shuffle)
-
+main = test(__doc__)
 
 if __name__ == '__main__':
     sys.exit(guarded(main))

@@ -2,14 +2,9 @@
 import sys
 
 from lib.cli import guarded
-from lib.engine.arguments import parse, train_arguments
-from lib.engine.training import train_detector
+from lib.engine.commands import train
 
-
-def main(argv=None):
-    args, cfg = parse(argv, 'Train an R-FCN network end to end.', train_arguments)
-    train_detector(cfg, args.gpus, args.frequent, args.max_iterations, args.checkpoint_every, args.resume)
-
+main = train(__doc__)
 
 if __name__ == '__main__':
     sys.exit(guarded(main))

@@ -34,18 +34,6 @@ def test_missing_configuration_is_one_sentence(name, capsys):
     assert message.count('\n') == 1 and 'nowhere.yaml' in message and 'Traceback' not in message
 
 
-def test_training_belongs_to_the_family_of_the_symbol(tmp_path):
-    cfg = 'experiments/rfcn/cfgs/resnet_v1_101_voc0712_rfcn_dcn_end2end_ohem.yaml'
-    assert cli.entry_point(None, 'train_end2end', ['--cfg', cfg]).__module__ == 'rfcn.train_end2end'
-    assert cli.family_of(['--cfg', cfg, '--set', 'symbol=resnet_v1_101_rcnn', '--gpus', 'cpu']) == 'faster_rcnn'
-
-
-def test_set_mends_the_file_before_it_is_checked(tmp_path):
-    cfg = tmp_path / 'own.yaml'
-    cfg.write_text('symbol: resnet_v1_101_rfcn\ndataset: {CLASSES: [bolt, nut]}\n')     # and 21 classes by default
-    assert cli.family_of(['--cfg', str(cfg), '--set', 'dataset.NUM_CLASSES=3']) == 'rfcn'
-
-
 @pytest.mark.parametrize('place', ['file', 'file/below'])
 def test_a_folder_that_cannot_be_written_is_one_sentence(place, tmp_path, capsys):
     (tmp_path / 'file').write_text('')

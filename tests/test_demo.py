@@ -64,8 +64,8 @@ def test_train_first_and_go_on_after_an_interruption(shipped, capsys, monkeypatc
     stop = demo.trained
 
     def interrupted(cfg, gpus):
-        from lib.engine import train_detector
-        train_detector(cfg, gpus, max_iterations=1)
+        from lib.engine import train
+        train(cfg, gpus, max_iterations=1)
         return stop(cfg, gpus)
     monkeypatch.setattr(demo, 'trained', interrupted)
     assert cli.main(arguments) == 0

@@ -1,8 +1,10 @@
-"""Test a trained R-FCN network: python experiments/rfcn/rfcn_test.py --cfg experiments/rfcn/cfgs/<file>.yaml"""
+"""Test a trained R-FCN network: python experiments/rfcn/rfcn_test.py --cfg <file of cfgs>"""
 import sys
 
 from lib.cli import guarded
-from rfcn.test import main
+from lib.engine.commands import test
+
+main = test(__doc__)
 
 if __name__ == '__main__':
     sys.exit(guarded(main))

@@ -3,12 +3,13 @@ import lib.operators  # noqa: F401  (own operators under the stock names, before
 from lib.engine.detector import Detections, Detector
 from lib.engine.devices import contexts
 from lib.engine.fit import fit
-from lib.engine.tester import Predictor, pred_eval
-from lib.engine.testing import evaluate_detector
+from lib.engine.predictor import Predictor
+from lib.engine.tasks import task_of
+from lib.engine.tester import pred_eval
+from lib.engine.testing import evaluate
 from lib.engine.trainer import Trainer
-from lib.engine.training import train_detector
+from lib.engine.training import train
 
 __all__ = [
-    'Detections', 'Detector', 'Predictor', 'Trainer', 'contexts', 'evaluate_detector', 'fit', 'pred_eval',
-    'train_detector',
+    'Detections', 'Detector', 'Predictor', 'Trainer', 'contexts', 'evaluate', 'fit', 'pred_eval', 'task_of', 'train',
 ]

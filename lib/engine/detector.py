@@ -8,9 +8,10 @@ import numpy as np
 
 from lib.checkpoint import read_params
 from lib.dataset.class_names import class_names
+from lib.engine.detection import EndToEnd
 from lib.engine.detections import im_detect, select
 from lib.engine.devices import with_operators
-from lib.engine.tester import Predictor, checked_symbol
+from lib.engine.predictor import Predictor, checked_symbol
 from lib.errors import UserError
 from lib.loader.image import network_input
 
@@ -37,7 +38,7 @@ class Detector:
         if isinstance(params, (str, os.PathLike)):
             params = read_params(os.fspath(params), process=True)
         context = with_operators(ctx or mx.cpu())
-        self.symbol = with_layers(checked_symbol(cfg, *params), layers)
+        self.symbol = with_layers(checked_symbol(cfg, *params, task=EndToEnd(cfg)), layers)
         self.predictor = Predictor(self.symbol, context, *params)
 
     def detect(self, image):

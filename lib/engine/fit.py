@@ -77,7 +77,7 @@ def _step(trainer, batch, schedule, metrics):
     trainer.update(schedule(trainer.updater.count + 1))
     # the update runs in MXNet's threads meanwhile
     for device, inputs in zip(outputs, batch.inputs):
-        metrics.update(device, inputs['label'])
+        metrics.update(device, inputs)
 
 
 def _log_epoch(epoch, metrics, started):

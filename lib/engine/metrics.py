@@ -36,7 +36,7 @@ class DetectionMetrics:
     """RPN* and RCNN* metrics; after OHEM the RCNN* ones see the kept hard RoIs only.
 
     update() takes, per device, the outputs [rpn_cls_prob (B, 2, n), rpn_bbox_loss, cls_prob (B, R, C), bbox_loss,
-    rcnn_label (B, R)] and the RPN label (B, n).
+    rcnn_label (B, R)] and the inputs, of which the RPN's label (B, n) counts.
     """
 
     NAMES = ('RPNAcc', 'RPNLogLoss', 'RPNL1Loss', 'RCNNAcc', 'RCNNLogLoss', 'RCNNL1Loss')
@@ -49,8 +49,8 @@ class DetectionMetrics:
     def reset(self):
         self.totals = {name: [0.0, 0] for name in self.names}
 
-    def update(self, outputs, rpn_label):
-        for name, (value, count) in self.values(outputs, rpn_label).items():
+    def update(self, outputs, inputs):
+        for name, (value, count) in self.values(outputs, inputs['label']).items():
             if name in self.totals:
                 self.totals[name][0] += value
                 self.totals[name][1] += count

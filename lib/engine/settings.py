@@ -34,29 +34,3 @@ def check_settings(stored, now, path):
                             'images in other places; resume with the same value, or start without --resume.')
     if changed:
         LOG.warning(f'going on with changed settings: {"; ".join(changed.values())}')
-
-
-def check_trainable(cfg):
-    """Raise UserError where the settings would train nothing, or something else than they say."""
-    train = cfg.TRAIN
-    _require_rpn(cfg, 'TRAIN.END2END', train.get('END2END', True))
-    if not train.model_prefix:
-        raise UserError(f'{cfg.name}: TRAIN.model_prefix is empty; give the first part of the names of checkpoints.')
-    if train.end_epoch <= 0:
-        raise UserError(f'{cfg.name}: TRAIN.end_epoch is {train.end_epoch}, so there is nothing to train; give the '
-                        'number of epochs.')
-
-
-def check_testable(cfg):
-    """Raise UserError where testing would be something else than the settings say."""
-    _require_rpn(cfg, 'TEST.HAS_RPN', cfg.TEST.get('HAS_RPN', True))
-    if cfg.TEST.BATCH_IMAGES != 1:
-        raise UserError(f'{cfg.name}: TEST.BATCH_IMAGES is {cfg.TEST.BATCH_IMAGES}; expected 1, as a device tests one '
-                        'image after the other.')
-
-
-def _require_rpn(cfg, key, value):
-    """Refuse the original's other way, proposals from files: the graph that runs here makes its own with an RPN."""
-    if not value:
-        raise UserError(f'{cfg.name}: {key} is false, which means proposals read from files; that is not there yet. '
-                        f'With --set {key}=true the network makes its own proposals.')

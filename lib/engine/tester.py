@@ -1,59 +1,16 @@
 """Testing a detector on a data set."""
-import concurrent.futures
-import contextlib
 import logging
 import os
-import time
 
 import cv2
 import numpy as np
 
-from lib.config import symbol_class
 from lib.engine.detections import cache_key, im_detect, load_detections, save_detections, select
-from lib.engine.executors import DeviceExecutors
-from lib.engine.progress import bar
-from lib.engine.settings import check_testable
-from lib.errors import UserError
+from lib.engine.predictor import each_image
 from lib.loader.image import load_image
 from lib.visualize.boxes import draw_detections
 
 LOG = logging.getLogger(__name__)
-
-
-class Predictor:
-    """A test graph with its parameters on one device; executors are kept for each image size."""
-    def __init__(self, symbol, context, arg_params, aux_params):
-        self.context = context
-        self.executors = DeviceExecutors(symbol, context, arg_params, aux_params, limit=16)
-        self.names = symbol.list_outputs()
-
-    def start(self, inputs):
-        """Queue a forward pass on {'data' (1, 3, h, w), 'im_info' (1, 3)}; collect() it before the next one."""
-        return self.executors.run(inputs, is_train=False)
-
-    def collect(self, executor):
-        """{output name: numpy array}"""
-        return {name: output.asnumpy() for name, output in zip(self.names, executor.outputs)}
-
-    def predict(self, inputs):
-        return self.collect(self.start(inputs))
-
-
-def checked_symbol(cfg, arg_params, aux_params):
-    """The test graph, after a check that the parameters fit it."""
-    check_testable(cfg)
-    network = symbol_class(cfg)()
-    symbol = network.get_symbol(cfg, is_train=False)
-    short, longest = (cfg.get('TEST_SCALES') or cfg.SCALES)[0]
-    shapes = {'data': (1, 3, short, longest), 'im_info': (1, 3)}
-    network.infer_shape(shapes)
-    network.check_parameter_shapes(arg_params, aux_params, shapes, is_train=False)
-    # further parameters do no harm, but these mean that the checkpoint is of a network that computes something else
-    surplus = sorted(name for name in set(arg_params) - set(network.arg_shape_dict) if 'offset' in name)
-    if surplus:
-        raise UserError(f'the checkpoint holds offsets of deformable layers ({", ".join(surplus)}), but {cfg.name} has '
-                        'none there; give the experiment file of the deformable network.')
-    return symbol
 
 
 def pred_eval(predictors, loader, roidb, imdb, cfg, result_path, params, thresh=1e-3, ignore_cache=False, vis=False,
@@ -79,68 +36,14 @@ def pred_eval(predictors, loader, roidb, imdb, cfg, result_path, params, thresh=
 
 
 def detect_all(predictors, loader, num_classes, cfg, thresh, order=None):
-    """all_boxes[class][image] (k, 5) float32; one image for each device at a time, the next are loaded meanwhile."""
-    total = len(loader)
-    order = list(range(total)) if order is None else list(order)
-    groups = [order[first:first + len(predictors)] for first in range(0, total, len(predictors))]
-    all_boxes = [[None] * total for _ in range(num_classes)]
-    clock = _Clock(total)
-    with contextlib.closing(bar(total, 0, 'testing')) as progress:
-        for group, items in _loaded(loader, groups):
-            clock.lap()
-            outputs = _run(predictors, [inputs for inputs, _, _ in items])
-            clock.lap()
-            for i, (inputs, scale, _), output in zip(group, items, outputs):
-                scores, boxes = im_detect(output, inputs['data'].shape[2:], scale)
-                found = select(scores, boxes, thresh, cfg.TEST.NMS, cfg.TEST.max_per_image, cfg.CLASS_AGNOSTIC)
-                for j, dets in enumerate(found):
-                    all_boxes[j][i] = dets
-            clock.lap()
-            clock.log(len(group))
-            progress.update(len(group))
+    """all_boxes[class][image] (k, 5) float32."""
+    all_boxes = [[None] * len(loader) for _ in range(num_classes)]
+    for i, inputs, scale, outputs in each_image(predictors, loader, order):
+        scores, boxes = im_detect(outputs, inputs['data'].shape[2:], scale)
+        found = select(scores, boxes, thresh, cfg.TEST.NMS, cfg.TEST.max_per_image, cfg.CLASS_AGNOSTIC)
+        for j, dets in enumerate(found):
+            all_boxes[j][i] = dets
     return all_boxes
-
-
-def _loaded(loader, groups):
-    """Yield (group, its items), one group loaded ahead."""
-    with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        waiting = [pool.submit(_load, loader, group) for group in groups[:1]]
-        for number, group in enumerate(groups):
-            waiting += [pool.submit(_load, loader, following) for following in groups[number + 1:number + 2]]
-            yield group, waiting.pop(0).result()
-
-
-def _load(loader, group):
-    return [loader.item(i) for i in group]
-
-
-def _run(predictors, inputs):
-    """Outputs of every predictor on its input: GPUs at the same time, CPU contexts one after the other."""
-    if predictors[0].context.device_type == 'cpu':
-        # each context has an engine thread of its own, and the wheel's OpenBLAS must not be entered by two
-        return [predictor.predict(values) for predictor, values in zip(predictors, inputs)]
-    running = [predictor.start(values) for predictor, values in zip(predictors, inputs)]
-    return [predictor.collect(executor) for predictor, executor in zip(predictors, running)]
-
-
-class _Clock:
-    """Mean seconds an image for loading, network and the rest, in the original's words; a hundred lines in all."""
-
-    def __init__(self, total):
-        self.total, self.done, self.laps = total, 0, [time.time()]
-        self.sums = np.zeros(3)
-
-    def lap(self):
-        self.laps.append(time.time())
-
-    def log(self, images):
-        self.sums += np.diff(self.laps)
-        self.laps, before = self.laps[-1:], self.done
-        self.done += images
-        every = max(1, self.total // 100)
-        if self.done // every != before // every or self.done == self.total:
-            data, net, post = self.sums / self.done
-            LOG.info(f'testing {self.done}/{self.total} data {data:.4f}s net {net:.4f}s post {post:.4f}s')
 
 
 def draw_all(all_boxes, roidb, classes, folder, threshold=0.3, limit=200):

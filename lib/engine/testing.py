@@ -1,27 +1,59 @@
-"""Testing a detector from its configuration and checkpoint."""
+"""Testing a network from its configuration and checkpoint."""
+import json
+import logging
+import math
 import os
 
-from lib.checkpoint import load_param
-from lib.config import output_folder
-from lib.dataset import get_imdb
+from lib import checkpoint
+from lib.config.loading import plain
 from lib.engine.devices import contexts
+from lib.engine.predictor import Predictor, checked_symbol
 from lib.engine.run_folder import logging_to
-from lib.engine.tester import Predictor, checked_symbol, pred_eval
+from lib.engine.tasks import Options, task_of
 from lib.engine.training import checkpoint_prefix
-from lib.loader import TestLoader
-from lib.rng import generator
+from lib.files import atomic_write
+
+LOG = logging.getLogger(__name__)
 
 
-def evaluate_detector(cfg, gpus=None, thresh=1e-3, ignore_cache=False, vis=False, shuffle=False, prefix=None):
-    """The scores (a dict) of ``<prefix>-<TEST.test_epoch>.params`` on the test set; by default of this experiment's."""
-    folder = output_folder(cfg, cfg.dataset.test_image_set)
-    with logging_to(folder, cfg):
-        imdb = get_imdb(cfg, cfg.dataset.test_image_set)
-        roidb = imdb.gt_roidb()
+def evaluate(cfg, gpus=None, thresh=1e-3, ignore_cache=False, vis=False, shuffle=False, prefix=None, task=None):
+    """The scores (a dict) of ``<prefix>-<TEST.test_epoch>.params`` on the test set; by default of this experiment's.
+
+    They are also written to scores.json in the results folder. task: by default what the configuration says.
+    """
+    task = task or task_of(cfg, is_train=False)
+    prefix = prefix or checkpoint_prefix(cfg)
+    with logging_to(task.test_folder, cfg):
+        task.check_testable()
+        imdb = task.test_set()
         devices = contexts(cfg, gpus)
-        params = load_param(prefix or checkpoint_prefix(cfg), cfg.TEST.test_epoch, process=True)
-        symbol = checked_symbol(cfg, *params)
+        params = checkpoint.load_param(prefix, cfg.TEST.test_epoch, process=True)
+        _tell_unfinished(prefix, cfg.TEST.test_epoch)
+        symbol = checked_symbol(cfg, *params, task=task)
         predictors = [Predictor(symbol, context, *params) for context in devices]
-        order = generator(cfg.TRAIN.seed, 'test order').permutation(len(roidb)) if shuffle else None
-        return pred_eval(predictors, TestLoader(roidb, cfg), roidb, imdb, cfg, os.path.abspath(folder), params, thresh,
-                         ignore_cache, vis, order)
+        options = Options(thresh, ignore_cache, vis, shuffle)
+        scores = task.evaluate(imdb, predictors, params, task.test_folder, options)
+        _write(os.path.join(task.test_folder, 'scores.json'), cfg, prefix, len(imdb.image_ids), scores)
+        return scores
+
+
+def _tell_unfinished(prefix, epoch):
+    """One line where the checkpoint was written in the middle of its epoch."""
+    position = checkpoint.position(prefix, epoch)
+    if position and position['batch']:
+        LOG.info(f'{checkpoint.params_path(prefix, epoch)} was written in the middle of an epoch, after '
+                 f'{position["batch"]} of its {position["batches"]} batches: these are scores of an unfinished training')
+
+
+def _write(path, cfg, prefix, images, scores):
+    found = {'cfg': cfg.name, 'symbol': cfg.symbol, 'checkpoint': checkpoint.params_path(prefix, cfg.TEST.test_epoch),
+             'images': images, 'scores': _finite(plain(scores))}
+    with atomic_write(path, 'w') as stream:
+        json.dump(found, stream, indent=2, allow_nan=False)
+
+
+def _finite(value):
+    """JSON has no NaN (the score of a class without objects): null."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,20 +1,19 @@
-"""Training a detector from its configuration: data, network, first parameters, the loop, checkpoints."""
+"""Training a network from its configuration: data, first parameters, the loop, checkpoints."""
 import logging
 import os
 
 from lib import checkpoint
 from lib.config import output_folder, symbol_class
-from lib.dataset import training_roidb
 from lib.engine.devices import contexts
 from lib.engine.fit import fit
-from lib.engine.metrics import DetectionMetrics
 from lib.engine.progress import Speedometer
 from lib.engine.run_folder import logging_to
 from lib.engine.schedule import make_schedule
-from lib.engine.settings import check_settings, check_trainable, run_settings
+from lib.engine.settings import check_settings, run_settings
+from lib.engine.tasks import task_of
 from lib.engine.trainer import Trainer
 from lib.errors import UserError
-from lib.loader import TrainLoader, prefetch
+from lib.loader import prefetch
 
 LOG = logging.getLogger(__name__)
 
@@ -24,30 +23,14 @@ def checkpoint_prefix(cfg):
     return os.path.join(output_folder(cfg, cfg.dataset.image_set), cfg.TRAIN.model_prefix)
 
 
-def train_detector(cfg, gpus=None, frequent=None, max_iterations=None, checkpoint_every=None, resume=False):
-    """Train end to end. True when the whole schedule is done, False when it stopped with a checkpoint to go on from."""
+def train(cfg, gpus=None, frequent=None, max_iterations=None, checkpoint_every=None, resume=False, task=None):
+    """Train. True when the whole schedule is done, False when it stopped with a checkpoint to go on from.
+
+    task: by default what the configuration says.
+    """
     with logging_to(output_folder(cfg, cfg.dataset.image_set), cfg):
-        return TrainingRun(cfg, gpus, resume).fit(frequent or cfg.default.frequent, max_iterations, checkpoint_every)
-
-
-def feature_shape_of(symbol, layer='rpn_cls_score_output'):
-    """A function (h, w) -> height and width of the RPN's maps for such images, by shape inference on the graph."""
-    scores = symbol.get_internals()[layer]
-
-    def feature_shape(height, width):
-        return scores.infer_shape(data=(1, 3, height, width))[1][0][2:]
-
-    return feature_shape
-
-
-def largest_inputs(cfg, feature_shape, objects=100):
-    """{input name: shape} that no batch exceeds, with the original's 100 objects: the memory that all batches share."""
-    images, anchors, stride = cfg.TRAIN.BATCH_IMAGES, cfg.network.NUM_ANCHORS, max(1, cfg.network.IMAGE_STRIDE)
-    height, width = (max(sides) + -max(sides) % stride for sides in zip(*cfg.SCALES))
-    h, w = feature_shape(height, width)
-    boxes = (images, 4 * anchors, h, w)
-    return {'data': (images, 3, height, width), 'im_info': (images, 3), 'gt_boxes': (images, objects, 5),
-            'label': (images, anchors * h * w), 'bbox_target': boxes, 'bbox_weight': boxes}
+        run = TrainingRun(task or task_of(cfg), gpus, resume)
+        return run.fit(frequent or cfg.default.frequent, max_iterations, checkpoint_every)
 
 
 def pretrained(cfg):
@@ -65,27 +48,28 @@ def pretrained(cfg):
 class TrainingRun:
     """Everything that one training run needs, made from its configuration."""
 
-    def __init__(self, cfg, gpus=None, resume=False):
-        check_trainable(cfg)
-        self.cfg, self.prefix = cfg, checkpoint_prefix(cfg)
+    def __init__(self, task, gpus=None, resume=False):
+        task.check_trainable()
+        cfg = task.cfg
+        self.task, self.cfg, self.prefix = task, cfg, checkpoint_prefix(cfg)
         devices = contexts(cfg, gpus, training=True)
         self.network = symbol_class(cfg)()
-        self.symbol = self.network.get_symbol(cfg, is_train=True)
-        self.feature_shape = feature_shape_of(self.symbol)
-        roidb = training_roidb(cfg)
-        self.loader = TrainLoader(roidb, cfg, self.feature_shape, len(devices), cfg.TRAIN.seed)
+        self.symbol = task.symbol(self.network, is_train=True)
+        records = task.records()
+        self.loader = task.train_loader(records, self.symbol, len(devices))
         mirrored = ' with mirrored copies' if cfg.TRAIN.FLIP else ''
-        LOG.info(f'{len(roidb)} training images{mirrored}, {len(self.loader)} batches of {self.loader.batch_size} an '
+        LOG.info(f'{len(records)} training images{mirrored}, {len(self.loader)} batches of {self.loader.batch_size} an '
                  f'epoch, on {", ".join(map(str, devices))}')
-        self.metrics = DetectionMetrics()
+        self.metrics = task.metrics()
         stored = self._stored_epoch(resume)
         self.trainer = self._trainer(devices, stored)
         # the next batch, and the epoch at which the schedule began
         self.epoch, self.batch, self.origin = cfg.TRAIN.begin_epoch, 0, cfg.TRAIN.begin_epoch
         if stored is not None:
             self._restore(stored)
-        self.end_update = cfg.TRAIN.iterations or (cfg.TRAIN.end_epoch - self.origin) * len(self.loader)
-        self.schedule = make_schedule(cfg.TRAIN, len(roidb), self.loader.batch_size, self.end_update, self.origin)
+        epochs_end = (cfg.TRAIN.end_epoch - self.origin) * len(self.loader)
+        self.end_update = min(cfg.TRAIN.iterations or epochs_end, epochs_end)
+        self.schedule = make_schedule(cfg.TRAIN, len(records), self.loader.batch_size, self.end_update, self.origin)
 
     def fit(self, frequent, max_iterations=None, checkpoint_every=None):
         speedometer = Speedometer(self.loader.batch_size, frequent)
@@ -109,7 +93,8 @@ class TrainingRun:
 
     def _trainer(self, devices, stored):
         train, network = self.cfg.TRAIN, self.network
-        shapes = {name: array.shape for name, array in self.loader.batch(0, 0).inputs[0].items()}
+        arguments, inputs = self.symbol.list_arguments(), self.loader.batch(0, 0).inputs[0]
+        shapes = {name: array.shape for name, array in inputs.items() if name in arguments}
         network.infer_shape(shapes)
         if stored is None:
             arg_params, aux_params = pretrained(self.cfg)
@@ -118,10 +103,10 @@ class TrainingRun:
             arg_params, aux_params = checkpoint.load_param(self.prefix, stored)
         network.check_parameter_shapes(arg_params, aux_params, shapes)
         arg_params = {name: arg_params[name] for name in network.arg_shape_dict if name not in shapes}
-        trainer = Trainer(self.symbol, devices, arg_params, aux_params, self.cfg.network.FIXED_PARAMS,
+        trainer = Trainer(self.symbol, devices, arg_params, aux_params, self.task.fixed_params,
                           offset_lr_mult=train.offset_lr_mult, kind=train.optimizer,
                           momentum=train.momentum, wd=train.wd, clip_norm=train.clip_gradient)
-        trainer.reserve(largest_inputs(self.cfg, self.feature_shape))
+        trainer.reserve(self.task.largest_inputs(self.symbol))
         return trainer
 
     def _restore(self, stored):
@@ -145,10 +130,7 @@ class TrainingRun:
 
     def _save(self, number, epoch, batch):
         arg_params, aux_params = self.trainer.params()
-        updater, train = self.trainer.updater, self.cfg.TRAIN
-        classes = 2 if self.cfg.CLASS_AGNOSTIC else self.cfg.dataset.NUM_CLASSES
-        layer = 'rfcn_bbox' if 'rfcn_bbox_weight' in arg_params else 'bbox_pred'
-        extras = checkpoint.box_test_weights(arg_params, layer, train.BBOX_MEANS, train.BBOX_STDS, classes)
+        updater, extras = self.trainer.updater, self.task.test_weights(arg_params)
         counters = dict(update=updater.count, epoch=epoch, batch=batch, batches=len(self.loader), origin=self.origin)
         state = checkpoint.training_state(updater.state(), self.metrics.state(), run_settings(self.cfg), **counters)
         path = checkpoint.save_checkpoint(self.prefix, number, self.symbol, arg_params, aux_params, extras, state)

@@ -6,7 +6,7 @@ import pytest
 from easydict import EasyDict
 
 from lib.config import load_config
-from lib.engine import Detector, evaluate_detector
+from lib.engine import Detector, evaluate
 from lib.engine.devices import contexts
 from lib.errors import UserError
 from lib.operators import native
@@ -62,7 +62,7 @@ def seen(monkeypatch):
     """What status() says of the operators when the test graph is built, which goes no further."""
     found = []
 
-    def build(*_):
+    def build(*_, **__):
         found.append(set(native.status().values()))
         raise UserError('far enough')
 
@@ -80,10 +80,10 @@ def test_a_detector_chooses_operators_before_it_builds_its_graph(four_gpus, seen
 def test_testing_chooses_operators_before_it_builds_its_graph(four_gpus, seen, monkeypatch, tmp_path, repository):
     cfg = load_config(str(repository / 'experiments/rfcn/cfgs/shapes_rfcn_end2end_ohem.yaml'),
                       [f'output_path={tmp_path}', 'gpus=0'])
-    monkeypatch.setattr('lib.engine.testing.get_imdb', lambda *_: EasyDict(gt_roidb=list))
-    monkeypatch.setattr('lib.engine.testing.load_param', lambda *_, **__: ({}, {}))
+    monkeypatch.setattr('lib.engine.detection.get_imdb', lambda *_: EasyDict(gt_roidb=list))
+    monkeypatch.setattr('lib.checkpoint.load_param', lambda *_, **__: ({}, {}))
     with pytest.raises(UserError, match='far enough'):
-        evaluate_detector(cfg)
+        evaluate(cfg)
     assert seen == [{'stock'}]
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from lib.config import load_config, symbol_class
 from lib.engine.detector import Detector
+from lib.engine.tasks import task_of
 from lib.engine.trainer import fixed_names
 from lib.engine.training import TrainingRun, pretrained
 from lib.errors import UserError
@@ -113,7 +114,7 @@ def run_of(cfg, data, tmp_path, gpus, images, *changes):
         f'output_path={tmp_path}', f'TRAIN.BATCH_IMAGES={images}', 'network.train_bn=false', 'TRAIN.optimizer=sgd',
         'TRAIN.SHUFFLE=false', *changes
     ]
-    return TrainingRun(load_config(cfg, overrides), gpus, resume=False)
+    return TrainingRun(task_of(load_config(cfg, overrides)), gpus, resume=False)
 
 
 def one_step(run):

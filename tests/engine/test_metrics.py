@@ -38,7 +38,7 @@ def outputs():
         np.array([[[0.5, 0.5], [0.25, 0.75]]]),
         np.full((1, 2, 8), 0.125),
         np.array([[-1, 1]])
-    ], np.array([[0, -1]])
+    ], {'label': np.array([[0, -1]])}
 
 
 def test_running_means_under_their_names():

@@ -2,8 +2,10 @@
 import pytest
 
 from lib.config import load_config
-from lib.engine.settings import check_settings, check_trainable, run_settings
-from lib.engine.tester import checked_symbol
+from lib.engine.detection import EndToEnd
+from lib.engine.predictor import checked_symbol
+from lib.engine.settings import check_settings, run_settings
+from lib.engine.tasks import task_of
 from lib.errors import UserError
 
 
@@ -15,11 +17,17 @@ def config(repository):
 
 
 def test_proposals_from_files_are_not_taken_for_an_rpn(config):
-    cfg = config('deform_psroi_demo')
-    with pytest.raises(UserError, match='deform_psroi_demo: TRAIN.END2END is false, .* not there yet'):
-        check_trainable(cfg)
-    with pytest.raises(UserError, match='deform_psroi_demo: TEST.HAS_RPN is false, .* not there yet'):
-        checked_symbol(cfg, {}, {})
+    task = EndToEnd(config('deform_psroi_demo'))
+    with pytest.raises(UserError, match='deform_psroi_demo: TRAIN.END2END is false, .* boxes from a file'):
+        task.check_trainable()
+    with pytest.raises(UserError, match='deform_psroi_demo: TEST.HAS_RPN is false, .* boxes from a file'):
+        checked_symbol(task.cfg, {}, {}, task)
+
+
+def test_a_segmentation_network_is_no_detector(repository):
+    cfg = load_config(str(repository / 'experiments/deeplab/cfgs/deeplab_cityscapes_demo.yaml'))
+    with pytest.raises(UserError, match='resnet_v1_101_deeplab is a network for segmentation, not for detection'):
+        EndToEnd(cfg).check_testable()
 
 
 def test_images_are_tested_one_by_one(config):
@@ -30,9 +38,9 @@ def test_images_are_tested_one_by_one(config):
 @pytest.mark.parametrize('change, told', [('TRAIN.end_epoch=0', 'nothing to train'),
                                           ('TRAIN.model_prefix=', 'model_prefix is empty')])
 def test_training_of_nothing_is_refused(change, told, config):
-    check_trainable(config('shapes_rfcn_end2end_ohem'))
+    task_of(config('shapes_rfcn_end2end_ohem')).check_trainable()
     with pytest.raises(UserError, match=told):
-        check_trainable(config('shapes_rfcn_end2end_ohem', change))
+        task_of(config('shapes_rfcn_end2end_ohem', change)).check_trainable()
 
 
 def test_settings_of_another_version_are_no_change(config, caplog):

@@ -1,0 +1,10 @@
+"""Test a trained FPN network: python experiments/fpn/fpn_test.py --cfg <file of cfgs>"""
+import sys
+
+from lib.cli import guarded
+from lib.engine.commands import test
+
+main = test(__doc__)
+
+if __name__ == '__main__':
+    sys.exit(guarded(main))

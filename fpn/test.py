@@ -1,0 +1,10 @@
+"""Test a trained FPN network: python fpn/test.py --cfg experiments/fpn/cfgs/<file>.yaml"""
+import sys
+
+from lib.cli import guarded
+from lib.engine.commands import test
+
+main = test(__doc__)
+
+if __name__ == '__main__':
+    sys.exit(guarded(main))

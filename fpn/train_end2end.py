@@ -1,0 +1,10 @@
+"""Train FPN end to end: python fpn/train_end2end.py --cfg experiments/fpn/cfgs/<file>.yaml"""
+import sys
+
+from lib.cli import guarded
+from lib.engine.commands import train
+
+main = train(__doc__)
+
+if __name__ == '__main__':
+    sys.exit(guarded(main))
