@@ -10,7 +10,8 @@ import numpy as np
 
 from lib.rng import generator
 
-OWN = ('DeformableConvolution', 'ModulatedDeformableConvolution', 'DeformablePSROIPooling', 'PSROIPooling')
+OWN = ('DeformableConvolution', 'ModulatedDeformableConvolution', 'DeformablePSROIPooling', 'PSROIPooling',
+       'ROIPooling')
 
 Case = collections.namedtuple('Case', 'operator inputs attributes out_grad')
 

@@ -1,18 +1,21 @@
 """What must run in a process of its own: bad inputs (they may crash it), other environments, other numbers of threads.
 
-    python -m tests.operators.worker bad [NAME]   runs bad inputs, from NAME on; a line of JSON before and after each
-    python -m tests.operators.worker results FILE     saves outputs and gradients of all operators, to be compared bit
-    for bit python -m tests.operators.worker together     keeps several operators busy at once, and prints 'done' python
-    -m tests.operators.worker json         prints which operators are active and the JSON of graphs that use them
+    python -m tests.operators.worker bad [NAME]      bad inputs, from NAME on; a line of JSON before and after each
+    python -m tests.operators.worker results FILE    saves outputs and gradients of all operators, to be compared bit
+                                                     for bit
+    python -m tests.operators.worker together        keeps several operators busy at once, and prints 'done'
+    python -m tests.operators.worker json            which operators are active, and the JSON of graphs that use them
 """
 import json
 import os
 import subprocess
 import sys
+import threading
 
 import numpy as np
 
 import lib.operators
+from lib.operators import pooling
 from tests.operators import bad_inputs, cases
 
 TIMEOUT = 120   # seconds; a worker needs 3 to 10, and one that hangs needs for ever
@@ -66,6 +69,7 @@ def every_case():
         yield f'DeformablePSROIPooling, {name}', cases.deformable_pooling(name), {}
         yield f'DeformablePSROIPooling, {name}, no trans', cases.deformable_pooling(name, no_trans=True), {}
         yield f'PSROIPooling, {name}', cases.pooling(name), {}
+        yield f'ROIPooling, {name}', cases.integer_pooling(name), {}
 
 
 def save_results(path):
@@ -78,19 +82,31 @@ def save_results(path):
 
 
 def run_together():
-    """Independent executors whose operators the engine runs at the same time; nobody waits before the end."""
+    """Independent executors whose operators the engine runs at the same time, nobody waits before the end; beside them
+    a Python thread calls the C interface."""
     import mxnet as mx
-    executors = []
+    executors, beside = [], threading.Thread(target=pool_through_the_c_interface)
     for case in [cases.convolution('large')] * 4 + [cases.deformable_pooling('large'), cases.pooling('large')]:
         arrays = {name: mx.nd.array(array) for name, array in case.inputs.items()}
         held = {name: mx.nd.zeros(array.shape) for name, array in case.inputs.items()}
         executors.append((cases.symbol(case).bind(mx.cpu(), arrays, args_grad=held), mx.nd.array(case.out_grad)))
+    beside.start()
     for _ in range(5):
         for executor, out_grad in executors:
             executor.forward(is_train=True)
             executor.backward([out_grad])
     mx.nd.waitall()
+    beside.join()
     print('done')
+
+
+def pool_through_the_c_interface():
+    """Forward and backward again and again, with threads of their own, while the engine's workers are busy."""
+    inputs = cases.integer_pooling('large').inputs
+    kernel = pooling.RoiPooling(7, 1 / 16)
+    for _ in range(20):
+        out = kernel.forward(inputs['data'], inputs['rois'])
+        kernel.backward(out, inputs['data'], inputs['rois'], np.zeros_like(inputs['data']))
 
 
 def graphs():
