@@ -23,8 +23,8 @@ TABLE = [
     (-1,         NOTHING, NOTHING,                NOTHING, NOTHING),
     (-0.75,      NOTHING, NOTHING,                [.25, 0, 0, 0], [1, 0, 0, 0]),
     (0,          [1, 0, 0, 0], [-1, 1, 0, 0],     [1, 0, 0, 0], [-1, 1, 0, 0]),
-    (1.25,       [0, .75, .25, 0], [0, -1, 1, 0], [0, .75, .25, 0], [0, -1, 1, 0]),
     (1,          [0, 1, 0, 0], [0, -1, 1, 0],     [0, 1, 0, 0], [0, -1, 1, 0]),        # the right derivative
+    (1.25,       [0, .75, .25, 0], [0, -1, 1, 0], [0, .75, .25, 0], [0, -1, 1, 0]),
     (2.5,        [0, 0, .5, .5], [0, 0, -1, 1],   [0, 0, .5, .5], [0, 0, -1, 1]),
     (3,          [0, 0, 0, 1], NOTHING,           [0, 0, 0, 1], [0, 0, 0, -1]),        # the last pixel
     (3.25,       [0, 0, 0, 1], NOTHING,           [0, 0, 0, .75], [0, 0, 0, -1]),      # v1: moved back onto it
@@ -33,6 +33,20 @@ TABLE = [
 ]
 ROWS = [pytest.param(row[0], boundary, *row[place:place + 2], id=f'{boundary}-at-{row[0]}')
         for row in TABLE for boundary, place in (('v1', 1), ('v2', 3))]
+
+
+def _weighted(weights):
+    """[0, 0, .5, .5] as a formula: '0.5 r2 + 0.5 r3'."""
+    terms = [f'{"-" if weight < 0 else "+"} {"" if abs(weight) == 1 else f"{abs(weight):g} "}r{k}'
+             for k, weight in enumerate(weights) if weight]
+    text = ' '.join(terms) or '0'
+    return text[2:] if text.startswith('+ ') else text.replace('- ', '-', 1)
+
+
+def test_the_page_on_border_rules_shows_this_table(repository):
+    with open(repository / 'docs' / 'border-rules.md') as stream:
+        shown = [line.strip() for line in stream if line.startswith('|')][2:]
+    assert shown == [f'| {position:g} | ' + ' | '.join(map(_weighted, row)) + ' |' for position, *row in TABLE]
 
 
 def _sample(position, boundary, axis):
