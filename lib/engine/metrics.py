@@ -10,11 +10,13 @@ def accuracy(prob, label):
     return float((prob.argmax(axis=1)[keep] == label[keep]).sum()), int(keep.sum())
 
 
-def log_loss(prob, label):
-    """Sum of -ln(p[label] + 1e-14) over rows with label other than -1, and their number."""
-    keep = np.flatnonzero(label != -1)
-    chosen = prob[keep, label[keep].astype(np.int64)].astype(np.float64)
-    return float(-np.log(chosen + _EPS).sum()), len(keep)
+def log_loss(prob, label, ignored=-1):
+    """Sum of -ln(p[label] + 1e-14) over the labels (N, ...) other than ``ignored``, and their number; prob (N, C, ...).
+    """
+    keep = label != ignored
+    index = np.where(keep, label, 0).astype(np.int64)[:, None]
+    chosen = np.take_along_axis(prob, index, axis=1)[:, 0][keep].astype(np.float64)
+    return float(-np.log(chosen + _EPS).sum()), len(chosen)
 
 
 def l1_loss(loss, label):
@@ -32,44 +34,26 @@ def foreground_accuracy(prob, label):
     return accuracy(prob, np.where(label > 0, label, -1))
 
 
-class DetectionMetrics:
-    """RPN* and RCNN* metrics; after OHEM the RCNN* ones see the kept hard RoIs only.
+class Metrics:
+    """Running means of named values. A subclass gives ``names`` and values(outputs, inputs) -> {name: (sum, count)}."""
 
-    update() takes, per device, the outputs [rpn_cls_prob (B, 2, n), rpn_bbox_loss, cls_prob (B, R, C), bbox_loss,
-    rcnn_label (B, R)] and the inputs, of which the RPN's label (B, n) counts.
-    """
+    names = ()
 
-    NAMES = ('RPNAcc', 'RPNLogLoss', 'RPNL1Loss', 'RCNNAcc', 'RCNNLogLoss', 'RCNNL1Loss')
-    FPN_NAMES = NAMES[:3] + ('Proposal FG Fraction', 'R-CNN FG Accuracy') + NAMES[3:]
-
-    def __init__(self, foreground=False):
-        self.names = self.FPN_NAMES if foreground else self.NAMES
+    def __init__(self):
         self.reset()
+
+    def values(self, outputs, inputs):
+        """Of one device, from its outputs, a list of arrays, and its inputs {name: array}."""
+        raise NotImplementedError
 
     def reset(self):
         self.totals = {name: [0.0, 0] for name in self.names}
 
     def update(self, outputs, inputs):
-        for name, (value, count) in self.values(outputs, inputs['label']).items():
+        for name, (value, count) in self.values(outputs, inputs).items():
             if name in self.totals:
                 self.totals[name][0] += value
                 self.totals[name][1] += count
-
-    @staticmethod
-    def values(outputs, rpn_label):
-        rpn_prob, rpn_loss, prob, loss, label = outputs[:5]
-        rpn_prob = rpn_prob.reshape(rpn_prob.shape[0], 2, -1).transpose(0, 2, 1).reshape(-1, 2)
-        rpn_label, label, prob = rpn_label.ravel(), label.ravel(), prob.reshape(-1, prob.shape[-1])
-        return {
-            'RPNAcc': accuracy(rpn_prob, rpn_label),
-            'RPNLogLoss': log_loss(rpn_prob, rpn_label),
-            'RPNL1Loss': l1_loss(rpn_loss, rpn_label),
-            'Proposal FG Fraction': foreground_fraction(label),
-            'R-CNN FG Accuracy': foreground_accuracy(prob, label),
-            'RCNNAcc': accuracy(prob, label),
-            'RCNNLogLoss': log_loss(prob, label),
-            'RCNNL1Loss': l1_loss(loss, label),
-        }
 
     def get(self):
         """[(name, running mean)], nan where nothing was counted."""
@@ -81,3 +65,43 @@ class DetectionMetrics:
     def load_state(self, state):
         for name, (value, count) in state.items():
             self.totals[name] = [float(value), int(count)]
+
+
+class DetectionMetrics(Metrics):
+    """RPN* and RCNN* metrics; after OHEM the RCNN* ones see the kept hard RoIs only.
+
+    Outputs: [rpn_cls_prob (B, 2, n), rpn_bbox_loss, cls_prob (B, R, C), bbox_loss, rcnn_label (B, R)]; of the inputs
+    the RPN's label (B, n) counts.
+    """
+
+    NAMES = ('RPNAcc', 'RPNLogLoss', 'RPNL1Loss', 'RCNNAcc', 'RCNNLogLoss', 'RCNNL1Loss')
+    FPN_NAMES = NAMES[:3] + ('Proposal FG Fraction', 'R-CNN FG Accuracy') + NAMES[3:]
+
+    def __init__(self, foreground=False):
+        self.names = self.FPN_NAMES if foreground else self.NAMES
+        super().__init__()
+
+    def values(self, outputs, inputs):
+        rpn_prob, rpn_loss, prob, loss, label = outputs[:5]
+        rpn_prob = rpn_prob.reshape(rpn_prob.shape[0], 2, -1).transpose(0, 2, 1).reshape(-1, 2)
+        rpn_label, label, prob = inputs['label'].ravel(), label.ravel(), prob.reshape(-1, prob.shape[-1])
+        return {
+            'RPNAcc': accuracy(rpn_prob, rpn_label),
+            'RPNLogLoss': log_loss(rpn_prob, rpn_label),
+            'RPNL1Loss': l1_loss(rpn_loss, rpn_label),
+            'Proposal FG Fraction': foreground_fraction(label),
+            'R-CNN FG Accuracy': foreground_accuracy(prob, label),
+            'RCNNAcc': accuracy(prob, label),
+            'RCNNLogLoss': log_loss(prob, label),
+            'RCNNL1Loss': l1_loss(loss, label),
+        }
+
+
+class SegmentationMetrics(Metrics):
+    """FCNLogLoss over the pixels that count. Outputs: [probabilities (B, C, H, W)]; the inputs' label is (B, 1, H, W),
+    255 where a pixel does not count."""
+
+    names = ('FCNLogLoss',)
+
+    def values(self, outputs, inputs):
+        return {'FCNLogLoss': log_loss(outputs[0], inputs['label'][:, 0], ignored=255)}
