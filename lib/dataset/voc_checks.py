@@ -14,9 +14,7 @@ class VocChecks(Checks):
         self._lines = dict(zip(data.image_ids, data.image_lines))
 
     def places(self):
-        data = self.data
-        return [(data.data_path, image_id, data.list_path, line)
-                for image_id, line in zip(data.image_ids, data.image_lines)]
+        return self.data.places()
 
     def image_problems(self, image_id):
         data, line = self.data, self._lines[image_id]

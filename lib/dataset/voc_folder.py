@@ -14,6 +14,11 @@ class VocFolder:
         self.data_path, self.list_path = data_path, list_path
         self.image_ids, self.image_lines = read_image_list(list_path)
 
+    def places(self):
+        """Where each image is listed (see lib.dataset.checks)."""
+        return [(self.data_path, image_id, self.list_path, line)
+                for image_id, line in zip(self.image_ids, self.image_lines)]
+
     def image_path(self, image_id):
         return os.path.join(self.data_path, 'JPEGImages', image_id + '.jpg')
 

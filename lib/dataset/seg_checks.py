@@ -1,0 +1,45 @@
+"""What `dcn validate` asks of a segmentation set."""
+import os
+
+from lib.dataset.checks import Checks, image_size
+from lib.dataset.label_map import read_values, size_fault, to_classes
+from lib.dataset.problems import DataError, Problem
+
+
+class SegmentationChecks(Checks):
+    """``data``: a lib.dataset.segmentation.SegmentationSet."""
+
+    def __init__(self, data):
+        super().__init__(data)
+        try:
+            self._labelled = data.has_labels
+        except DataError:
+            self._labelled = True       # some are missing: told image by image
+
+    def places(self):
+        return self.data.places()
+
+    def image_problems(self, image_id):
+        size, problems = self._image_size(image_id)
+        return problems + (self._label_problems(image_id, size) if self._labelled else [])
+
+    def _label_problems(self, image_id, size):
+        """``size``: (width, height) of the image, or None if it cannot be read."""
+        data, path = self.data, self.data.label_path(image_id)
+        if not os.path.isfile(path):
+            return [data.missing_label(image_id).problem]
+        problems = []
+        try:
+            values = read_values(path)
+            if size and size != values.shape[::-1]:
+                problems.append(Problem(path, None, *size_fault(values.shape, data.image_path(image_id), size[::-1])))
+            to_classes(values, data.label_table(path), path)
+        except DataError as error:
+            problems.append(error.problem)
+        return problems
+
+    def _image_size(self, image_id):
+        try:
+            return image_size(self.data.existing_image(image_id))
+        except DataError as error:
+            return None, [error.problem]
