@@ -34,10 +34,12 @@ def make_record(image_id, image, height, width, boxes, gt_classes, num_classes):
 
 
 def flip_boxes(boxes, width):
-    """Mirror boxes (n, 4) in an image ``width`` pixels wide: x1' = width - x2 - 1, x2' = width - x1 - 1."""
-    flipped = boxes.astype(np.int64)
-    flipped[:, 0] = width - boxes[:, 2].astype(np.int64) - 1
-    flipped[:, 2] = width - boxes[:, 0].astype(np.int64) - 1
+    """Mirror boxes (n, 4) in an image ``width`` pixels wide: x1' = width - x2 - 1, x2' = width - x1 - 1.
+
+    Whole numbers come back as int64, others as float64.
+    """
+    flipped = boxes.astype(np.result_type(boxes, np.int64))
+    flipped[:, [0, 2]] = width - flipped[:, [2, 0]] - 1
     return flipped
 
 

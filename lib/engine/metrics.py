@@ -82,19 +82,44 @@ class DetectionMetrics(Metrics):
         super().__init__()
 
     def values(self, outputs, inputs):
-        rpn_prob, rpn_loss, prob, loss, label = outputs[:5]
-        rpn_prob = rpn_prob.reshape(rpn_prob.shape[0], 2, -1).transpose(0, 2, 1).reshape(-1, 2)
-        rpn_label, label, prob = inputs['label'].ravel(), label.ravel(), prob.reshape(-1, prob.shape[-1])
+        label, prob = outputs[4].ravel(), outputs[2].reshape(-1, outputs[2].shape[-1])
         return {
-            'RPNAcc': accuracy(rpn_prob, rpn_label),
-            'RPNLogLoss': log_loss(rpn_prob, rpn_label),
-            'RPNL1Loss': l1_loss(rpn_loss, rpn_label),
+            **rpn_values(*outputs[:2], inputs['label']),
             'Proposal FG Fraction': foreground_fraction(label),
             'R-CNN FG Accuracy': foreground_accuracy(prob, label),
-            'RCNNAcc': accuracy(prob, label),
-            'RCNNLogLoss': log_loss(prob, label),
-            'RCNNL1Loss': l1_loss(loss, label),
+            **rcnn_values(*outputs[2:5]),
         }
+
+
+class RpnMetrics(Metrics):
+    """Of an RPN alone. Outputs: [rpn_cls_prob (B, 2, n), rpn_bbox_loss]; the inputs' label is (B, n)."""
+
+    names = DetectionMetrics.NAMES[:3]
+
+    def values(self, outputs, inputs):
+        return rpn_values(*outputs[:2], inputs['label'])
+
+
+class RcnnMetrics(Metrics):
+    """Of detection on given RoIs. Outputs: [cls_prob (B, R, C), bbox_loss] and, after OHEM, the labels (B * R,) that
+    are left; otherwise the inputs' label (B, R) counts."""
+
+    names = DetectionMetrics.NAMES[3:]
+
+    def values(self, outputs, inputs):
+        return rcnn_values(*outputs[:2], *(outputs[2:] or [inputs['label']]))
+
+
+def rpn_values(prob, loss, label):
+    """prob (B, 2, ...), box losses, label (B, n)."""
+    prob, label = prob.reshape(prob.shape[0], 2, -1).transpose(0, 2, 1).reshape(-1, 2), label.ravel()
+    return {'RPNAcc': accuracy(prob, label), 'RPNLogLoss': log_loss(prob, label), 'RPNL1Loss': l1_loss(loss, label)}
+
+
+def rcnn_values(prob, loss, label):
+    """prob (..., C), box losses, label (...)."""
+    prob, label = prob.reshape(-1, prob.shape[-1]), label.ravel()
+    return {'RCNNAcc': accuracy(prob, label), 'RCNNLogLoss': log_loss(prob, label), 'RCNNL1Loss': l1_loss(loss, label)}
 
 
 class SegmentationMetrics(Metrics):
