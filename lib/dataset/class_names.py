@@ -1,18 +1,10 @@
 """Class names of a configuration's data set, without its files: what a detector needs to name what it finds."""
+from lib.dataset.coco import COCO_CLASSES
 from lib.dataset.pascal_voc import VOC_CLASSES, listed_names
 from lib.dataset.shapes import SHAPES_CLASSES
 from lib.errors import UserError
 
-# the 80 categories of COCO's instances files, in the order of their ids
-COCO_CLASSES = tuple('''person,bicycle,car,motorcycle,airplane,bus,train,truck,boat,traffic light,fire hydrant,
-stop sign,parking meter,bench,bird,cat,dog,horse,sheep,cow,elephant,bear,zebra,giraffe,backpack,umbrella,
-handbag,tie,suitcase,frisbee,skis,snowboard,sports ball,kite,baseball bat,baseball glove,skateboard,
-surfboard,tennis racket,bottle,wine glass,cup,fork,knife,spoon,bowl,banana,apple,sandwich,orange,
-broccoli,carrot,hot dog,pizza,donut,cake,chair,couch,potted plant,bed,dining table,toilet,tv,
-laptop,mouse,remote,keyboard,cell phone,microwave,oven,toaster,sink,refrigerator,book,clock,vase,
-scissors,teddy bear,hair drier,toothbrush'''.replace('\n', '').split(','))
-
-KNOWN = {'PascalVOC': VOC_CLASSES, 'shapes': SHAPES_CLASSES, 'coco': COCO_CLASSES}
+KNOWN = {'PascalVOC': VOC_CLASSES, 'coco': COCO_CLASSES, 'shapes': SHAPES_CLASSES, 'shapes_coco': SHAPES_CLASSES}
 
 
 def class_names(dataset):

@@ -6,7 +6,12 @@ from lib.dataset.roidb import filter_roidb
 from lib.errors import UserError
 
 # imported when asked for: reading VOC needs nothing of what painting needs
-KINDS = {'PascalVOC': ('lib.dataset.pascal_voc', 'PascalVOC'), 'shapes': ('lib.dataset.shapes', 'Shapes')}
+KINDS = {
+    'PascalVOC': ('lib.dataset.pascal_voc', 'PascalVOC'),
+    'coco': ('lib.dataset.coco', 'COCO'),
+    'shapes': ('lib.dataset.shapes', 'Shapes'),
+    'shapes_coco': ('lib.dataset.shapes_coco', 'ShapesCOCO'),
+}
 
 
 def get_imdb(cfg, image_set):
@@ -44,12 +49,27 @@ def split_image_sets(image_set):
     return [name for name in image_set.split('+') if name]
 
 
-def training_roidb(cfg):
-    """Records of all sets in cfg.dataset.image_set, mirrored copies after each set if TRAIN.FLIP, then filtered."""
+def class_difference(data, first):
+    """(what, todo) where the sets ``data`` and ``first`` number their classes differently, else None."""
+    for number, pair in enumerate(zip(data.classes, first.classes)):
+        if pair[0] != pair[1]:
+            return (f'class {number} is {pair[0]!r} in {data.name} and {pair[1]!r} in {first.name}',
+                    'name the classes in dataset.CLASSES, in one order for all sets')
+    return None
+
+
+def training_roidb(cfg, records_of=None):
+    """Records of all sets in cfg.dataset.image_set, mirrored copies after each set if TRAIN.FLIP, then filtered.
+
+    records_of(imdb): the records of one set, by default its ground truth.
+    """
     roidb = []
-    for image_set in split_image_sets(cfg.dataset.image_set):
-        imdb = get_imdb(cfg, image_set)
-        records = imdb.gt_roidb()
+    imdbs = [get_imdb(cfg, image_set) for image_set in split_image_sets(cfg.dataset.image_set)]
+    for imdb in imdbs:
+        fault = class_difference(imdb, imdbs[0])
+        if fault:
+            raise UserError('; '.join(fault))
+        records = records_of(imdb) if records_of else imdb.gt_roidb()
         roidb += imdb.append_flipped(records) if cfg.TRAIN.FLIP else records
     roidb = filter_roidb(roidb, cfg.TRAIN)
     if not roidb:

@@ -2,6 +2,7 @@
 import os
 
 from lib.dataset.roidb import append_flipped
+from lib.errors import UserError
 
 
 class ImageSet:
@@ -43,6 +44,13 @@ class IMDB(ImageSet):
     def evaluate_detections(self, all_boxes, result_path):
         """``all_boxes[class][image]``: (k, 5) float32 x1 y1 x2 y2 score, 0-based image pixels -> dict of figures."""
         raise NotImplementedError
+
+    def check_detections(self, all_boxes):
+        """UserError unless ``all_boxes`` is for these classes and these images."""
+        classes, images = len(all_boxes), sorted({len(row) for row in all_boxes[1:]})
+        if (classes, images) != (self.num_classes, [self.num_images]):
+            raise UserError(f'{self.name}: detections are for {classes} classes and {images} images; expected '
+                            f'{self.num_classes} classes (background included) and {self.num_images} images')
 
     def append_flipped(self, roidb):
         """The records of ``roidb`` followed by their mirrored copies."""

@@ -73,7 +73,7 @@ class PascalVOC(VocFolder, IMDB):
         result_path: result files go to <result_path>/results/VOC<year>/Main (to the cache folder if it is None).
         Returns {'mAP@0.5', 'mAP@0.7': float, 'AP@0.5', 'AP@0.7': {class: float}, 'metric': '11-point' or 'area'}.
         """
-        self._check_detections(all_boxes)
+        self.check_detections(all_boxes)
         folder = os.path.join(result_path or self.cache_path, 'results', 'VOC' + self.year, 'Main')
         paths = {name: os.path.join(folder, f'comp4_det_{self.image_set}_{name}.txt') for name in self.classes[1:]}
         for index, name in enumerate(self.classes[1:], 1):
@@ -86,11 +86,8 @@ class PascalVOC(VocFolder, IMDB):
     def _year_has_11_point_metric(self):
         return self.year == 'SDS' or (self.year.isdigit() and int(self.year) < 2010)
 
-    def _check_detections(self, all_boxes):
-        classes, images = len(all_boxes), sorted({len(row) for row in all_boxes[1:]})
-        if (classes, images) != (self.num_classes, [self.num_images]):
-            raise UserError(f'{self.name}: detections are for {classes} classes and {images} images; expected '
-                            f'{self.num_classes} classes (background included) and {self.num_images} images')
+    def check_detections(self, all_boxes):
+        super().check_detections(all_boxes)
         if len(set(self.image_ids)) != self.num_images:
             raise DataError(self.list_path, None, 'ids are listed twice, so detections cannot be told apart',
                             'run `dcn validate` to see which')

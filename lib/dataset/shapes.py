@@ -8,19 +8,15 @@ images of a smaller one. Every object carries its geometry (scale, rotation, ben
 so that results can be split by it.
 """
 import argparse
-import contextlib
-import fcntl
 import hashlib
-import json
 import logging
 import os
-import shutil
 from xml.etree import ElementTree
 
 import cv2
 from tqdm import tqdm
 
-from lib.dataset import shapes_creatures, shapes_paint, shapes_scene
+from lib.dataset import generated, shapes_creatures, shapes_paint, shapes_scene
 from lib.dataset.annotation import parse_annotation
 from lib.dataset.pascal_voc import PascalVOC
 from lib.errors import UserError
@@ -31,7 +27,6 @@ log = logging.getLogger(__name__)
 
 SHAPES_CLASSES = tuple(sorted(shapes_creatures.CREATURES))
 DEFAULTS = {'train': 2000, 'test': 400, 'seed': 7, 'size': 160}
-MARKER = 'shapes.json'
 JPEG_QUALITY = 92
 
 
@@ -43,8 +38,8 @@ class Shapes(PascalVOC):
     def from_config(cls, dataset, image_set):
         """Generates what dataset.dataset_path lacks; for other numbers than DEFAULTS call ``generate`` first."""
         year = image_set.partition('_')[0]
-        stored = _marker(_folder(dataset.dataset_path, year))
-        wanted = stored['parameters'] if stored else DEFAULTS
+        stored = generated.read_marker(_folder(dataset.dataset_path, year)) or {}
+        wanted = stored.get('parameters', DEFAULTS)
         generate(dataset.dataset_path, year=year, **wanted)
         return cls(image_set, dataset.root_path, dataset.dataset_path, dataset.get('CLASSES') or SHAPES_CLASSES,
                    dataset.get('USE_07_METRIC'))
@@ -60,15 +55,7 @@ def generate(root, train=DEFAULTS['train'], test=DEFAULTS['test'], seed=DEFAULTS
     _check(train, test, size)
     folder, parameters = _folder(root, year), {'train': train, 'test': test, 'seed': seed, 'size': size}
     marker = {'parameters': parameters, 'generator': generator_version(), 'classes': list(SHAPES_CLASSES)}
-    os.makedirs(root, exist_ok=True)
-    with _lock(os.path.join(root, '.shapes.lock')):
-        if _marker(folder) == marker:
-            return folder
-        if os.path.isdir(folder) and _marker(folder) is None:
-            raise UserError(f'{folder}: the folder holds data that this program did not generate (it has no {MARKER}); '
-                            'choose another dataset.dataset_path for the data set shapes')
-        _write(folder, marker)
-    return folder
+    return generated.make(folder, marker, lambda partial: _write(partial, parameters))
 
 
 def generator_version():
@@ -116,44 +103,17 @@ def _folder(root, year):
     return os.path.join(root, 'VOC' + year)
 
 
-def _marker(folder):
-    """What shapes.json says about ``folder``, or None if there is none that can be read."""
-    try:
-        with open(os.path.join(folder, MARKER)) as stream:
-            stored = json.load(stream)
-    except (OSError, ValueError):
-        return None
-    complete = isinstance(stored, dict) and set(stored.get('parameters', ())) == set(DEFAULTS)
-    return stored if complete else None
-
-
-@contextlib.contextmanager
-def _lock(path):
-    """Only one process generates; the lock goes with its process, however that ends."""
-    with open(path, 'w') as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        yield
-
-
-def _write(folder, marker):
-    """Make the set in a folder of its own name and move it into place."""
-    parameters = marker['parameters']
-    key = hashlib.sha256(json.dumps(marker, sort_keys=True).encode()).hexdigest()[:12]
-    partial = f'{folder}.partial-{key}'
+def _write(folder, parameters):
+    """Make the set in ``folder``, or what is missing there."""
     for name in ('JPEGImages', 'Annotations'):
-        os.makedirs(os.path.join(partial, name), exist_ok=True)
+        os.makedirs(os.path.join(folder, name), exist_ok=True)
     names = [(image_set, index) for image_set in ('train', 'test') for index in range(1, parameters[image_set] + 1)]
     log.info('generating %d images of the data set shapes in %s (about 20 ms each)', len(names), folder)
     for image_set, index in tqdm(names, desc='generating shapes', unit='image', disable=None):
-        _write_image(partial, image_set, index, parameters)
+        _write_image(folder, image_set, index, parameters)
     for image_set in ('train', 'test'):
-        with atomic_write(os.path.join(partial, 'ImageSets', 'Main', image_set + '.txt'), 'w') as stream:
+        with atomic_write(os.path.join(folder, 'ImageSets', 'Main', image_set + '.txt'), 'w') as stream:
             stream.writelines(f'{_image_id(*name)}\n' for name in names if name[0] == image_set)
-    with atomic_write(os.path.join(partial, MARKER), 'w') as stream:
-        json.dump(marker, stream, indent=1, sort_keys=True)
-    if os.path.isdir(folder):
-        shutil.rmtree(folder)
-    os.rename(partial, folder)
 
 
 def _image_id(image_set, index):

@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from lib.config import load_config
 from lib.config.overriding import override_argument
-from lib.dataset.factory import get_data_set, split_image_sets
+from lib.dataset.factory import class_difference, get_data_set, split_image_sets
 from lib.dataset.problems import DataError, Problem, at
 from lib.errors import UserError
 
@@ -19,16 +19,12 @@ def validate(cfg, progress=iter):
 
     Every image is decoded, which takes about 10 ms each; ``progress`` wraps the iterable of images (tqdm will do).
     """
-    problems, places = [], {}
-    for image_set in _image_sets(cfg):
-        try:
-            checks = get_data_set(cfg, image_set).checks()
-        except DataError as error:
-            problems.append(error.problem)
-            continue
-        except UserError as error:
-            problems.append(Problem('configuration', None, *_halves(str(error))))
-            continue
+    sets, problems = _opened(cfg)
+    for data in sets:
+        fault = class_difference(data, sets[0])
+        problems += [Problem('configuration', None, *fault)] if fault else []
+    places = {}
+    for checks in [data.checks() for data in sets]:
         problems += checks.set_problems()
         listed = checks.places()
         problems += _listed_twice(listed, places)
@@ -36,6 +32,19 @@ def validate(cfg, progress=iter):
             problems += checks.image_problems(image_id)
     # an image in two sets would report its faults twice
     return list(dict.fromkeys(problems))
+
+
+def _opened(cfg):
+    """(data sets, problems of those that cannot be opened)."""
+    sets, problems = [], []
+    for image_set in _image_sets(cfg):
+        try:
+            sets.append(get_data_set(cfg, image_set))
+        except DataError as error:
+            problems.append(error.problem)
+        except UserError as error:
+            problems.append(Problem('configuration', None, *_halves(str(error))))
+    return sets, problems
 
 
 def main(argv=None):

@@ -130,7 +130,7 @@ def test_empty_list_and_blank_lines(tree):
 
 
 @pytest.mark.parametrize('change, message', [
-    (dict(dataset='PascalVoc'), "dataset.dataset is 'PascalVoc', expected one of PascalVOC, shapes"),
+    (dict(dataset='PascalVoc'), "dataset.dataset is 'PascalVoc', expected one of PascalVOC, coco, shapes, shapes_coco"),
     (dict(NUM_CLASSES=21), 'NUM_CLASSES is 21, but voc_2007_test has 3'),
     (dict(CLASSES=['cat', 'dog', 'Cat']), 'repeats cat'),
 ])
