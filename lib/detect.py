@@ -125,7 +125,7 @@ def demo_config(path, args, changes=()):
 def read_photos(photos):
     """(paths, images (H, W, 3) uint8 BGR); the sample photos where none are named. A sentence for each that cannot be
     read."""
-    from lib.engine.detector import bgr_image
+    from lib.engine.photos import bgr_image
     photos, images, faults = list(photos) or sample_photos(), [], []
     for photo in photos:
         try:

@@ -104,7 +104,7 @@ def test_detector_takes_paths_and_arrays(data, tmp_path):
                                            (np.zeros((0, 4, 3), np.uint8), r'found \(0, 4, 3\)'),
                                            (None, 'found NoneType')])
 def test_images_that_are_none(image, reason):
-    from lib.engine.detector import bgr_image
+    from lib.engine.photos import bgr_image
     with pytest.raises(UserError, match=reason):
         bgr_image(image)
 
