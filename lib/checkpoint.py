@@ -83,16 +83,22 @@ def _existing(prefix):
 def box_test_weights(arg_params, layer, means, stds, classes):
     """{'<layer>_weight_test', '<layer>_bias_test'}: the box regression layer with BBOX_STDS and BBOX_MEANS folded in.
 
-    means, stds: 4 numbers, tiled over ``classes`` regression classes. Rows are class-slot major: a position-sensitive
-    layer has k*k rows for each of the 4 * classes values, a fully connected one has one.
+    means, stds: 4 numbers for all ``classes`` regression classes, or (classes, 4). Rows are class-slot major: a
+    position-sensitive layer has k*k rows for each of the 4 * classes values, a fully connected one has one.
     """
     weight, bias = (arg_params[f'{layer}_{kind}'].asnumpy() for kind in ('weight', 'bias'))
     cells, rest = divmod(len(bias), 4 * classes)
     if rest:
         raise UserError(f'{layer}_bias: expected a multiple of 4 x {classes} rows, found {len(bias)}.')
-    std, mean = (np.repeat(np.tile(np.asarray(values, np.float32), classes), cells) for values in (stds, means))
+    std, mean = (np.repeat(np.broadcast_to(np.asarray(values, np.float32), (classes, 4)).ravel(), cells)
+                 for values in (stds, means))
     scaled = weight * std.reshape((-1,) + (1,) * (weight.ndim - 1))
     return {f'{layer}_weight_test': mx.nd.array(scaled), f'{layer}_bias_test': mx.nd.array(bias * std + mean)}
+
+
+def combine_model(first, second, path):
+    """Write the parameters of two checkpoints, files *.params, into one; where both have one, the second's counts."""
+    params_file.write(path, {**params_file.read(first), **params_file.read(second)})
 
 
 def save_checkpoint(prefix, epoch, symbol, arg_params, aux_params, extras=None, state=None):

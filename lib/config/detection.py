@@ -1,8 +1,8 @@
 """Every key of a detection network's configuration with its default and kind; the defaults are the original's."""
 from lib.config import common
 from lib.config.kinds import (
-    ABOVE_ZERO, BOOLEAN, FOUR_ABOVE_ZERO, FOUR_NUMBERS, FOUR_WEIGHTS, FRACTION, INTEGER, NOT_NEGATIVE, NUMBER, NUMBERS,
-    POSITIVE, SCALE, STRIDES, TEXT, choice, optional)
+    ABOVE_ZERO, BOOLEAN, COUNT, EPOCHS, FOUR_ABOVE_ZERO, FOUR_NUMBERS, FOUR_WEIGHTS, FRACTION, INTEGER, NOT_NEGATIVE,
+    NUMBER, NUMBERS, POSITIVE, SCALE, STRIDES, TEXT, choice, optional)
 
 _ALTERNATE_STAGES = ('rpn1', 'rfcn1', 'rpn2', 'rfcn2', 'rpn3')
 
@@ -21,11 +21,18 @@ NETWORK = {
     'roi_pooling': (None, optional(choice('integer', 'bilinear', 'deformable', 'modulated'))),
 }
 
-DATASET = {**common.DATASET, 'proposal': ('rpn', TEXT)}
+DATASET = {
+    **common.DATASET,
+    'proposal': ('rpn', choice('rpn', 'selective_search')),     # from files, where END2END or HAS_RPN is false
+    # this project's own
+    'proposal_path': ('', TEXT),                # folder of those files; empty: as lib.dataset.proposals tells
+}
 
-ALTERNATE = {'RPN_BATCH_IMAGES': (0, INTEGER), 'RCNN_BATCH_IMAGES': (0, INTEGER)}
+# numbers of alternate training's stages; 0 or '' takes those of TRAIN. Stage rpn3 exists in the original's files only
+ALTERNATE = {'RPN_BATCH_IMAGES': (0, COUNT), 'RCNN_BATCH_IMAGES': (0, COUNT)}
 for _stage in _ALTERNATE_STAGES:
-    ALTERNATE.update({_stage + '_lr': (0, NUMBER), _stage + '_lr_step': ('', TEXT), _stage + '_epoch': (0, INTEGER)})
+    ALTERNATE.update({_stage + '_lr': (0, NOT_NEGATIVE), _stage + '_lr_step': ('', EPOCHS),
+                      _stage + '_epoch': (0, COUNT)})
 
 TRAIN = {
     **common.TRAIN,

@@ -45,7 +45,7 @@ def select(scores, boxes, thresh, nms_thresh, max_per_image, class_agnostic):
 
 
 def cache_key(arg_params, aux_params, cfg, roidb, thresh):
-    """A digest of what detections depend on: parameters, the settings of testing, image files, threshold."""
+    """A digest of what detections depend on: parameters, the settings of testing, image files, proposals, threshold."""
     digest = hashlib.sha256()
     for group in (arg_params, aux_params):
         for name in sorted(group):
@@ -55,6 +55,8 @@ def cache_key(arg_params, aux_params, cfg, roidb, thresh):
     settings['dataset'].pop('USE_07_METRIC')  # decides how detections are scored, not which there are
     files = [(path, os.path.getsize(path), os.path.getmtime(path)) for path in (record['image'] for record in roidb)]
     digest.update(json.dumps([settings, files, thresh], sort_keys=True).encode())
+    for record in roidb:
+        digest.update(np.ascontiguousarray(record.get('proposals', ())))
     return digest.hexdigest()
 
 

@@ -7,12 +7,12 @@ from lib.errors import UserError
 LOG = logging.getLogger(__name__)
 
 # they decide which images come when, so that a position in the data means something else without them
-ORDER = ('SCALES', 'dataset.CLASSES', 'dataset.dataset', 'dataset.image_set', 'TRAIN.ASPECT_GROUPING', 'TRAIN.AUGMENT',
-         'TRAIN.BATCH_IMAGES', 'TRAIN.CROP_HEIGHT', 'TRAIN.CROP_WIDTH', 'TRAIN.ENABLE_CROP', 'TRAIN.FLIP', 'TRAIN.seed',
-         'TRAIN.SHUFFLE')
+ORDER = ('SCALES', 'dataset.CLASSES', 'dataset.dataset', 'dataset.image_set', 'dataset.proposal',
+         'TRAIN.ASPECT_GROUPING', 'TRAIN.AUGMENT', 'TRAIN.BATCH_IMAGES', 'TRAIN.CROP_HEIGHT', 'TRAIN.CROP_WIDTH',
+         'TRAIN.ENABLE_CROP', 'TRAIN.FLIP', 'TRAIN.seed', 'TRAIN.SHUFFLE')
 # where things are, and where training starts: free to change
-_FREE = ('dataset.dataset_path', 'dataset.root_path', 'dataset.test_image_set', 'dataset.USE_07_METRIC',
-         'network.pretrained', 'network.pretrained_epoch', 'TRAIN.begin_epoch', 'TRAIN.RESUME')
+_FREE = ('dataset.dataset_path', 'dataset.proposal_path', 'dataset.root_path', 'dataset.test_image_set',
+         'dataset.USE_07_METRIC', 'network.pretrained', 'network.pretrained_epoch', 'TRAIN.begin_epoch', 'TRAIN.RESUME')
 
 
 def run_settings(cfg):
