@@ -33,10 +33,18 @@ def make(folder, marker, write):
         write(partial)
         with atomic_write(os.path.join(partial, MARKER), 'w') as stream:
             json.dump(marker, stream, indent=1, sort_keys=True)
-        if os.path.isdir(folder):
-            shutil.rmtree(folder)
-        os.rename(partial, folder)
+        _replace(folder, partial)
     return folder
+
+
+def _replace(folder, new):
+    """Give ``new`` the name ``folder``. What had it goes aside first: who reads there misses nothing for long."""
+    old = folder + '.old'
+    shutil.rmtree(old, ignore_errors=True)
+    if os.path.isdir(folder):
+        os.rename(folder, old)
+    os.rename(new, folder)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def read_marker(folder):

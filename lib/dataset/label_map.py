@@ -86,6 +86,19 @@ def write_grey_png(path, values):
         Image.fromarray(values, mode='L').save(stream, format='PNG')
 
 
+def voc_colours(count):
+    """The colours of the development kit for the values 0 to count - 1: (count, 3) uint8 red green blue.
+
+    The bits of the value are dealt out to red, green and blue in turn, each colour filled from its highest bit down.
+    """
+    values = np.arange(count)
+    colours = np.zeros((count, 3), dtype=np.uint8)
+    for place in range(8):
+        for channel in range(3):
+            colours[:, channel] |= ((values >> (3 * place + channel) & 1) << (7 - place)).astype(np.uint8)
+    return colours
+
+
 def _ranges(values):
     """[0, 1, 2, 255] -> '0 to 2, 255'."""
     runs = np.split(values, np.flatnonzero(np.diff(values) > 1) + 1)

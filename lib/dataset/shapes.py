@@ -2,23 +2,27 @@
 
     python -m lib.dataset.shapes --out data/shapes
 
-writes <out>/VOC2007/{JPEGImages,Annotations,ImageSets/Main/{train,test}.txt} and shapes.json, which says what was made
-and by which version of the generator. The same seed gives the same bytes on one machine; a larger set begins with the
-images of a smaller one. Every object carries its geometry (scale, rotation, bend, aspect, visible part) in <geometry>,
-so that results can be split by it.
+writes <out>/VOC2007/{JPEGImages,Annotations,SegmentationClass,ImageSets/{Main,Segmentation}/{train,test}.txt} and
+shapes.json, which says what was made and by which version of the generator. The same seed gives the same bytes on one
+machine; a larger set begins with the images of a smaller one. Every object carries its geometry (scale, rotation, bend,
+aspect, visible part) in <geometry>, so that results can be split by it.
 """
 import argparse
 import hashlib
+import itertools
 import logging
 import os
 from xml.etree import ElementTree
 
 import cv2
+import numpy as np
 from tqdm import tqdm
 
 from lib.dataset import generated, shapes_creatures, shapes_paint, shapes_scene
 from lib.dataset.annotation import parse_annotation
+from lib.dataset.label_map import IGNORED, voc_colours, write_palette_png
 from lib.dataset.pascal_voc import PascalVOC
+from lib.dataset.voc_folder import year_and_name
 from lib.errors import UserError
 from lib.files import atomic_write
 from lib.rng import generator
@@ -36,13 +40,15 @@ class Shapes(PascalVOC):
 
     @classmethod
     def from_config(cls, dataset, image_set):
-        """Generates what dataset.dataset_path lacks; for other numbers than DEFAULTS call ``generate`` first."""
-        year = image_set.partition('_')[0]
-        stored = generated.read_marker(_folder(dataset.dataset_path, year)) or {}
-        wanted = stored.get('parameters', DEFAULTS)
-        generate(dataset.dataset_path, year=year, **wanted)
+        complete(dataset.dataset_path, year_and_name(image_set)[0])
         return cls(image_set, dataset.root_path, dataset.dataset_path, dataset.get('CLASSES') or SHAPES_CLASSES,
                    dataset.get('USE_07_METRIC'))
+
+
+def complete(root, year='2007'):
+    """Generate what <root>/VOC<year> lacks; for other numbers than DEFAULTS call ``generate`` first."""
+    stored = generated.read_marker(_folder(root, year)) or {}
+    return generate(root, year=year, **stored.get('parameters', DEFAULTS))
 
 
 def generate(root, train=DEFAULTS['train'], test=DEFAULTS['test'], seed=DEFAULTS['seed'], size=DEFAULTS['size'],
@@ -105,14 +111,14 @@ def _folder(root, year):
 
 def _write(folder, parameters):
     """Make the set in ``folder``, or what is missing there."""
-    for name in ('JPEGImages', 'Annotations'):
+    for name in ('JPEGImages', 'SegmentationClass', 'Annotations'):
         os.makedirs(os.path.join(folder, name), exist_ok=True)
     names = [(image_set, index) for image_set in ('train', 'test') for index in range(1, parameters[image_set] + 1)]
     log.info('generating %d images of the data set shapes in %s (about 20 ms each)', len(names), folder)
     for image_set, index in tqdm(names, desc='generating shapes', unit='image', disable=None):
         _write_image(folder, image_set, index, parameters)
-    for image_set in ('train', 'test'):
-        with atomic_write(os.path.join(folder, 'ImageSets', 'Main', image_set + '.txt'), 'w') as stream:
+    for kind, image_set in itertools.product(('Main', 'Segmentation'), ('train', 'test')):
+        with atomic_write(os.path.join(folder, 'ImageSets', kind, image_set + '.txt'), 'w') as stream:
             stream.writelines(f'{_image_id(*name)}\n' for name in names if name[0] == image_set)
 
 
@@ -121,16 +127,29 @@ def _image_id(image_set, index):
 
 
 def _write_image(folder, image_set, index, parameters):
-    """One image and, after it, its annotation; a pair that is there already is kept."""
+    """One image, its label map and, after them, its annotation; what is there already is kept."""
     image_id, size = _image_id(image_set, index), parameters['size']
     annotation = os.path.join(folder, 'Annotations', image_id + '.xml')
     if os.path.exists(annotation):
         return
-    image, objects = shapes_scene.make_scene(generator(parameters['seed'], 'shapes', image_set, index), size)
+    scene = shapes_scene.make_scene(generator(parameters['seed'], 'shapes', image_set, index), size)
     with atomic_write(os.path.join(folder, 'JPEGImages', image_id + '.jpg')) as stream:
-        stream.write(cv2.imencode('.jpg', image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes())
+        stream.write(cv2.imencode('.jpg', scene.image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes())
+    write_palette_png(os.path.join(folder, 'SegmentationClass', image_id + '.png'), label_map(scene), voc_colours(256))
     with atomic_write(annotation) as stream:
-        stream.write(_annotation(image_id, size, objects))
+        stream.write(_annotation(image_id, size, scene.objects))
+
+
+def label_map(scene):
+    """Classes of a scene's pixels, (size, size) uint8: 0 for the background, 1 to 5 in the order of SHAPES_CLASSES.
+
+    The first pixel around an object is 255: it mixes both colours, and VOC marks such a rim as well.
+    """
+    numbers = np.array([SHAPES_CLASSES.index(item.name) + 1 for item in scene.objects] + [0], dtype=np.uint8)
+    labels = numbers[scene.owner]           # owner -1, the background, takes the last
+    rim = cv2.dilate(labels, np.ones((3, 3), np.uint8)).astype(bool) & (labels == 0)
+    labels[rim] = IGNORED
+    return labels
 
 
 def _annotation(image_id, size, objects):

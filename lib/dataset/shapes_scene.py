@@ -16,6 +16,10 @@ SceneObject = namedtuple('SceneObject', 'name box geometry')
 """box: x1 y1 x2 y2, 0-based inclusive, tight around the object's own mask before anything covers it; geometry: dict of
 scale (longer side in pixels), rotation, bend (degrees), aspect, visible (0..1, the part that nothing covers)."""
 
+Scene = namedtuple('Scene', 'image objects owner')
+"""image: (size, size, 3) uint8 BGR; objects: list of SceneObject; owner: (size, size) int, the index of the object that
+is seen at each pixel, or -1 where there is none."""
+
 PHOTOS = ('chelsea.png', 'coffee.png', 'rocket.jpg')                                # in colour
 TEXTURES = ('brick.png', 'grass.png', 'gravel.png', 'moon.png')                     # grey, to be tinted
 # hues in degrees
@@ -27,7 +31,7 @@ MOST_COVERED = 0.3                      # of an object's mask
 
 
 def make_scene(rng, size):
-    """-> image (size, size, 3) uint8 BGR, list of SceneObject."""
+    """A random Scene of ``size`` x ``size`` pixels."""
     image = background(rng, size)
     for _ in range(rng.integers(0, 6)):
         _clutter(rng, image)
@@ -40,7 +44,7 @@ def make_scene(rng, size):
         _cover(rng, image, owner, placed)
     image += rng.uniform(0.0, 0.015) * rng.standard_normal(image.shape, np.float32)
     objects = [_described(owner, index, *item) for index, item in enumerate(placed)]
-    return np.clip(image * 255 + 0.5, 0, 255).astype(np.uint8), objects
+    return Scene(np.clip(image * 255 + 0.5, 0, 255).astype(np.uint8), objects, owner)
 
 
 @functools.lru_cache(maxsize=None)

@@ -11,9 +11,7 @@ Own data in this layout: dataset.CLASSES names the classes in the order of their
 """
 import os
 
-import numpy as np
-
-from lib.dataset.label_map import resize_nearest, write_palette_png
+from lib.dataset.label_map import resize_nearest, voc_colours, write_palette_png
 from lib.dataset.pascal_voc import VOC_CLASSES
 from lib.dataset.problems import DataError
 from lib.dataset.segmentation import SegmentationSet
@@ -74,19 +72,6 @@ class VocSegmentation(VocFolder, SegmentationSet):
 def official_name(name):
     """'train_seg' -> 'train', the name of the list in ImageSets/Segmentation."""
     return name[:-len('_seg')] if name.endswith('_seg') else name
-
-
-def voc_colours(count):
-    """The colours of the development kit for the values 0 to count - 1: (count, 3) uint8 red green blue.
-
-    The bits of the value are dealt out to red, green and blue in turn, each colour filled from its highest bit down.
-    """
-    values = np.arange(count)
-    colours = np.zeros((count, 3), dtype=np.uint8)
-    for place in range(8):
-        for channel in range(3):
-            colours[:, channel] |= ((values >> (3 * place + channel) & 1) << (7 - place)).astype(np.uint8)
-    return colours
 
 
 def _year_folder(dataset_path, year):

@@ -41,8 +41,10 @@ def made(tmp_path_factory):
 def test_layout_is_that_of_voc(made):
     files = contents(made / 'shapes' / 'VOC2007')
     ids = [f'train_{i:06d}' for i in range(1, 6)] + [f'test_{i:06d}' for i in range(1, 4)]
-    assert set(files) == ({f'JPEGImages/{i}.jpg' for i in ids} | {f'Annotations/{i}.xml' for i in ids}
-                          | {'ImageSets/Main/train.txt', 'ImageSets/Main/test.txt', 'shapes.json'})
+    of_images = {name.format(i) for i in ids
+                 for name in ('JPEGImages/{}.jpg', 'Annotations/{}.xml', 'SegmentationClass/{}.png')}
+    lists = {f'ImageSets/{kind}/{name}.txt' for kind in ('Main', 'Segmentation') for name in ('train', 'test')}
+    assert set(files) == of_images | lists | {'shapes.json'}
     assert files['ImageSets/Main/test.txt'].decode().split() == ids[5:]
     assert json.loads(files['shapes.json'])['parameters'] == SMALL
 
@@ -132,13 +134,16 @@ def test_impossible_numbers(tmp_path):
 @pytest.mark.parametrize('index', range(12))
 def test_objects_of_a_scene(index):
     """One to four objects of known classes, the largest first, wholly inside and mostly visible."""
-    image, objects = make_scene(generator(3, 'scene', index), 128)
+    image, objects, owner = make_scene(generator(3, 'scene', index), 128)
     assert image.shape == (128, 128, 3) and image.dtype == np.uint8
     assert 1 <= len(objects) <= 4
+    assert set(np.unique(owner)) == {-1, *range(len(objects))}          # nothing is hidden altogether
     scales = [item.geometry['scale'] for item in objects]
     assert all(first + 3 >= second for first, second in zip(scales, scales[1:]))       # the largest is placed first
-    for item in objects:
+    for index, item in enumerate(objects):
         x1, y1, x2, y2 = item.box
+        left, top, right, bottom = mask_box(owner == index)
+        assert x1 <= left and y1 <= top and right <= x2 and bottom <= y2
         assert item.name in CREATURES and 0 < x1 < x2 < 127 and 0 < y1 < y2 < 127
         assert set(item.geometry) == {'scale', 'rotation', 'bend', 'aspect', 'visible'}
         assert item.geometry['scale'] == max(x2 - x1, y2 - y1) + 1
@@ -162,7 +167,7 @@ def test_creature_has_the_wanted_size_and_one_body(name, side):
 
 def test_geometry_is_written_for_every_object(made):
     path = made / 'shapes' / 'VOC2007' / 'Annotations' / 'train_000001.xml'
-    _, objects = make_scene(generator(11, 'shapes', 'train', 1), 96)
+    _, objects, _ = make_scene(generator(11, 'shapes', 'train', 1), 96)
     assert shapes.geometry_of(str(path)) == [pytest.approx(item.geometry) for item in objects]
 
 
