@@ -353,8 +353,10 @@ def _fpn_roi_pooling(attrs, shapes):
     data, rois = shapes[0], shapes[-1]
     if data is None or rois is None:
         return shapes, [None]
-    shapes = shapes[:4] + [shape or ((98, data[1] * 49), (98,))[k % 2] for k, shape in enumerate(shapes[4:-1])] + [rois]
-    return shapes, [(rois[0], data[1], 7, 7)]
+    side = attrs.integer('pooled_height', 7)
+    moves = 2 * side * side
+    layers = [shape or ((moves, data[1] * side * side), (moves,))[k % 2] for k, shape in enumerate(shapes[4:-1])]
+    return [*shapes[:4], *layers, rois], [(rois[0], data[1], side, side)]
 
 
 def _slice_axis(attrs, shapes):
