@@ -4,6 +4,7 @@ from lib.engine.detector import Detections, Detector
 from lib.engine.devices import contexts
 from lib.engine.fit import fit
 from lib.engine.predictor import Predictor
+from lib.engine.segmenter import Segmenter
 from lib.engine.tasks import task_of
 from lib.engine.tester import pred_eval
 from lib.engine.testing import evaluate
@@ -11,5 +12,6 @@ from lib.engine.trainer import Trainer
 from lib.engine.training import train
 
 __all__ = [
-    'Detections', 'Detector', 'Predictor', 'Trainer', 'contexts', 'evaluate', 'fit', 'pred_eval', 'task_of', 'train',
+    'Detections', 'Detector', 'Predictor', 'Segmenter', 'Trainer', 'contexts', 'evaluate', 'fit', 'pred_eval', 'task_of',
+    'train',
 ]

@@ -1,0 +1,10 @@
+"""Train DeepLab: python deeplab/train.py --cfg experiments/deeplab/cfgs/<file>.yaml"""
+import sys
+
+from lib.cli import guarded
+from lib.engine.commands import train
+
+main = train(__doc__)
+
+if __name__ == '__main__':
+    sys.exit(guarded(main))
