@@ -49,7 +49,8 @@ class IMDB(ImageSet):
         """UserError unless ``all_boxes`` is for these classes and these images."""
         classes, images = len(all_boxes), sorted({len(row) for row in all_boxes[1:]})
         if (classes, images) != (self.num_classes, [self.num_images]):
-            raise UserError(f'{self.name}: detections are for {classes} classes and {images} images; expected '
+            raise UserError(f'{self.name}: detections are for {classes} classes and '
+                            f'{" or ".join(map(str, images))} images; expected '
                             f'{self.num_classes} classes (background included) and {self.num_images} images')
 
     def append_flipped(self, roidb):

@@ -25,7 +25,8 @@ class VocChecks(Checks):
         except DataError as error:
             return problems + [error.problem]
         if size and size != (annotation.width, annotation.height):
-            what = f'<size> is {annotation.width} x {annotation.height}, but the image has {size[0]} x {size[1]} pixels'
+            what = (f'<size> is {annotation.width} x {annotation.height}, but the image has '
+                    f'{size[0]} x {size[1]} pixels')
             problems.append(Problem(path, annotation.size_line, what, 'write the size of the image and check the boxes'))
         for item in annotation.objects:
             problems += _object_problems(item, annotation, data.classes[1:])

@@ -63,3 +63,15 @@ def test_torn_cache_is_no_cache(tmp_path, damage):
 
 def test_pieces_of_a_key_do_not_run_together():
     assert cache.ContentKey('ab', 'c').text() != cache.ContentKey('a', 'bc').text()
+
+
+def test_a_file_counts_by_its_content(tmp_path):
+    first, second = tmp_path / 'a', tmp_path / 'b'
+    for path in (first, second):
+        path.write_bytes(b'x' * (1 << 20) + b'y')       # more than a block
+    keys = [cache.ContentKey('k') for _ in range(3)]
+    keys[0].add_file(first)
+    keys[1].add_file(second)
+    second.write_bytes(b'x' * (1 << 20) + b'z')
+    keys[2].add_file(second)
+    assert keys[0].text() == keys[1].text() != keys[2].text()

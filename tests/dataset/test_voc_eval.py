@@ -123,7 +123,7 @@ def test_metric_follows_the_year_unless_asked(tree, tmp_path):
 
 def test_detections_of_another_set_are_refused(tree, tmp_path):
     imdb = get_imdb(tree.cfg(), '2007_test')
-    with pytest.raises(UserError, match=r'3 classes and \[2\] images; expected 3 .* and 1 images'):
+    with pytest.raises(UserError, match=r'3 classes and 2 images; expected 3 .* and 1 images'):
         imdb.evaluate_detections(detections(tree), str(tmp_path))
     tree.listing('test', 't', 't')
     with pytest.raises(UserError, match='listed twice'):
