@@ -8,6 +8,7 @@ from lib.errors import UserError
 COMMANDS = {
     'demo': ('lib.demo', 'main', 'test the two shipped networks, plain beside deformable, and write pictures'),
     'detect': ('lib.detect', 'main', 'detect objects on photos with any checkpoint'),
+    'segment': ('lib.segment', 'main', 'find the class of each pixel of photos with any checkpoint'),
     'train': ('lib.engine.commands', 'dcn_train', 'train the network of a YAML file'),
     'test': ('lib.engine.commands', 'dcn_test', 'test a trained network with its data set\'s own metric'),
     'validate': ('lib.dataset.validate', 'main', 'check a data set before training: each problem with file and line'),

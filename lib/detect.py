@@ -1,5 +1,6 @@
 """``dcn detect``: any checkpoint on any photo; and what the demos of the original have in common with it."""
 import argparse
+import collections
 import itertools
 import os
 import time
@@ -9,25 +10,21 @@ from lib.errors import UserError
 from lib.visualize.boxes import draw_detections
 from lib.visualize.canvas import save
 
-SHAPES_CFG = 'experiments/rfcn/cfgs/shapes_rfcn_dcn_end2end_ohem.yaml'
-SHAPES_PARAMS = 'experiments/rfcn/shapes/shapes_rfcn_dcn-0000.params'
-COCO_CFG = 'experiments/rfcn/cfgs/resnet_v1_101_coco_trainval_rfcn_dcn_end2end_ohem.yaml'
-COCO_PARAMS = 'model/rfcn_dcn_coco-0000.params'
+Network = collections.namedtuple('Network', 'cfg params')
+SHIPPED = Network('experiments/rfcn/cfgs/shapes_rfcn_dcn_end2end_ohem.yaml',
+                  'experiments/rfcn/shapes/shapes_rfcn_dcn-0000.params')
+RELEASED = Network('experiments/rfcn/cfgs/resnet_v1_101_coco_trainval_rfcn_dcn_end2end_ohem.yaml',
+                   'model/rfcn_dcn_coco-0000.params')
 SAMPLES = ('chelsea.png', 'coffee.png', 'motorcycle_left.png', 'astronaut.png')
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 def main(argv=None):
     args = parser().parse_args(argv)
-    if args.params and not args.cfg:
-        raise UserError('--params needs --cfg: the experiment file of the network that the checkpoint belongs to, '
-                        f'such as --cfg {COCO_CFG} for {os.path.basename(COCO_PARAMS)}')
-    photos, images = read_photos(args.photos)
-    from lib.config import load_config
-    cfg = load_config(args.cfg or in_project(SHAPES_CFG), args.overrides)
-    params = checkpoint(cfg, args)
+    cfg, params, photos, images = prepare(args, SHIPPED, RELEASED)
     if not args.cfg:
-        print(shapes_only(cfg))
+        from lib.dataset.class_names import class_names
+        print(shapes_only(class_names(cfg.dataset)[1:], 'the 80 classes of COCO', RELEASED))
     detect_photos(cfg, params, photos, images, args.out, args.threshold, args.gpus)
 
 
@@ -36,19 +33,31 @@ def parser():
         prog='dcn detect',
         description='Detect objects on photos: prints them, and writes each photo with its boxes to --out.')
     photo_arguments(result, 'output/detect', required=True)
-    result.add_argument('--cfg', metavar='YAML', help='experiment file of the network (default: the shapes network)')
-    result.add_argument('--params', metavar='FILE', help='its checkpoint PREFIX-NNNN.params (default: the one that '
-                        'training with --cfg wrote; without --cfg the shapes checkpoint that comes with the project)')
+    network_arguments(result)
     threshold_argument(result, 0.5)
     return result
 
 
-def checkpoint(cfg, args):
-    """The .params file to use: the one given, the experiment's own trained one, or the shipped shapes network."""
+def prepare(args, shipped_network, example):
+    """(configuration, checkpoint path, photo paths, images) of a command with photo and network arguments.
+
+    shipped_network, example: Networks: the one without --cfg, and one to name where --cfg is missing.
+    """
+    if args.params and not args.cfg:
+        raise UserError('--params needs --cfg: the experiment file of the network that the checkpoint belongs to, '
+                        f'such as --cfg {example.cfg} for {os.path.basename(example.params)}')
+    photos, images = read_photos(args.photos)
+    from lib.config import load_config
+    cfg = load_config(args.cfg or in_project(shipped_network.cfg), args.overrides)
+    return cfg, checkpoint(cfg, args, shipped_network), photos, images
+
+
+def checkpoint(cfg, args, shipped_network):
+    """The .params file to use: the one given, the experiment's own trained one, or the shipped network's."""
     if args.params:
         return args.params
     if not args.cfg:
-        return shipped(SHAPES_PARAMS)
+        return shipped(shipped_network.params)
     from lib.checkpoint import params_path
     from lib.engine.training import checkpoint_prefix
     path = params_path(checkpoint_prefix(cfg), cfg.TEST.test_epoch)
@@ -58,12 +67,11 @@ def checkpoint(cfg, args):
     return path
 
 
-def shapes_only(cfg):
-    from lib.dataset.class_names import class_names
-    names = ', '.join(class_names(cfg.dataset)[1:])
-    return (f"This network knows only the generated data set's shapes: {names}.\n"
-            f"For the 80 classes of COCO get the authors' released {os.path.basename(COCO_PARAMS)}, put it into model/ "
-            f'and add: --cfg {COCO_CFG} --params {COCO_PARAMS}')
+def shapes_only(names, more, example):
+    """What the shipped network knows, and how to get one that knows ``more``."""
+    return (f"This network knows only the generated data set's shapes: {', '.join(names)}.\n"
+            f"For {more} get the authors' released {os.path.basename(example.params)}, put it into model/ and add: "
+            f'--cfg {example.cfg} --params {example.params}')
 
 
 def detect_photos(cfg, params, photos, images, out, threshold, gpus=None):
@@ -103,6 +111,13 @@ def photo_arguments(parser, out, required=False):
     note = '' if required else ' (default: four photos that scikit-image ships)'
     parser.add_argument('photos', nargs='+' if required else '*', metavar='PHOTO', help='image files' + note)
     more_arguments(parser, out)
+
+
+def network_arguments(parser):
+    """Which network: --cfg and --params."""
+    parser.add_argument('--cfg', metavar='YAML', help='experiment file of the network (default: the shapes network)')
+    parser.add_argument('--params', metavar='FILE', help='its checkpoint PREFIX-NNNN.params (default: the one that '
+                        'training with --cfg wrote; without --cfg the shapes checkpoint that comes with the project)')
 
 
 def more_arguments(parser, out):

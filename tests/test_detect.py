@@ -32,7 +32,8 @@ def test_any_checkpoint_on_a_photo(photo, params, repository, capsys):
 
 
 def test_without_params_the_shapes_network_says_what_it_knows(photo, params, monkeypatch, capsys):
-    monkeypatch.setattr(detect, 'SHAPES_PARAMS', params)    # an absolute path stays as it is
+    # an absolute path stays as it is
+    monkeypatch.setattr(detect, 'SHIPPED', detect.SHIPPED._replace(params=params))
     assert cli.main(['detect', photo, '--set', *SMALL]) == 0
     printed = capsys.readouterr().out
     assert 'knows only the generated data set\'s shapes: caterpillar, fish, octopus, snake, starfish.' in printed
