@@ -90,7 +90,7 @@ def _load(path, key):
 
 def _drawn(found, records, imdb, folder):
     """Pass the class maps on, and write <folder>/<id>.png with the first of them over their images."""
-    for number, (record, labels) in enumerate(zip(records, found)):
+    for number, (labels, record) in enumerate(zip(found, records)):     # in this order, so that the last one is told
         if number < PICTURES:
             image = load_image(record)
             picture = draw_segmentation(image, resize_nearest(labels, image.shape[:2]), imdb.classes, imdb.palette)

@@ -21,8 +21,8 @@ class Segmenter(PhotoNetwork):
     """
 
     def __init__(self, cfg, params, ctx=None, layers=()):
-        self.class_names, self.palette = class_names(cfg.dataset), palette(cfg.dataset)
         super().__init__(Segmentation(cfg), params, ctx, layers)
+        self.class_names, self.palette = class_names(cfg.dataset), palette(cfg.dataset)
 
     def segment(self, image):
         """Classes (H, W) uint8 of ``image``: a path or an array (H, W, 3) uint8 BGR; gray (H, W) and BGRA are taken as
