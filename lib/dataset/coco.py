@@ -95,12 +95,13 @@ class COCO(IMDB):
         self._check_faults()
         self.check_detections(all_boxes)
         path = os.path.join(result_path or self.cache_path, 'results', f'detections_{self.image_set}_results.json')
-        rows = list(coco_eval.detections(all_boxes, self.table.image_ids, self.category_ids))
-        coco_eval.write_results(path, rows)
+        rows = coco_eval.detections(all_boxes, self.table.image_ids, self.category_ids)
         if not self.has_truth:
             log.info('%s has no ground truth to compare with; %d detections for the evaluation server are in %s',
-                     self.name, len(rows), path)
+                     self.name, coco_eval.write_results(path, rows), path)
             return {}
+        rows = list(rows)
+        coco_eval.write_results(path, rows)
         scores = coco_eval.evaluate(self.table, self.category_ids, self.classes[1:], rows)
         for line in coco_eval.summary(scores):
             log.info(line)

@@ -29,12 +29,14 @@ def detections(all_boxes, image_ids, category_ids):
 
 
 def write_results(path, rows):
-    """A result file: a JSON list, one detection a line."""
+    """A result file: a JSON list, one detection a line. ``rows``: an iterable; returns how many there were."""
+    count = 0
     with atomic_write(path, 'w') as stream:
         stream.write('[')
-        for index, row in enumerate(rows):
-            stream.write((',\n' if index else '\n') + json.dumps(row, sort_keys=True))
+        for count, row in enumerate(rows, 1):
+            stream.write((',\n' if count > 1 else '\n') + json.dumps(row, sort_keys=True))
         stream.write('\n]\n')
+    return count
 
 
 def evaluate(table, category_ids, names, rows):
