@@ -18,6 +18,7 @@ used, like the image (:func:`placed_proposals`), so that mirrored copies share t
 """
 import os
 import zipfile
+import zlib
 
 import numpy as np
 import scipy.io
@@ -95,7 +96,7 @@ def read_rpn(path, imdb):
         with np.load(path, allow_pickle=False) as stored:
             name, ids, counts, boxes = (stored[key] for key in ('imdb', 'ids', 'counts', 'boxes'))
             found = dict(zip(ids.tolist(), np.split(boxes.reshape(-1, 4), np.cumsum(counts)[:-1])))
-    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile):
+    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile, zlib.error):
         raise DataError(path, None, 'this is no file of RPN proposals', 'write it anew') from None
     if str(name) != imdb.name or counts.sum() != len(boxes):
         raise DataError(path, None, f'{len(boxes)} proposals of {name}, expected {counts.sum()} of {imdb.name}',
@@ -111,7 +112,7 @@ def read_selective_search(path, imdb):
     """For each of imdb.image_ids its boxes (n, 4) float32, each once, without the smallest."""
     try:
         cells = scipy.io.loadmat(path)['boxes'].ravel()
-    except (ValueError, KeyError, OSError, NotImplementedError, TypeError, scipy.io.matlab.MatReadError):
+    except Exception:   # scipy's reader raises whatever it trips over
         raise DataError(path, None, "this is no MATLAB file (up to version 7.2) with a cell array 'boxes'",
                         'download it again, or save it with -v7') from None
     if len(cells) != len(imdb.image_ids):
