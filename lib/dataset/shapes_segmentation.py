@@ -1,9 +1,9 @@
 """The data set ``shapes`` for segmentation: as PASCAL VOC, which is how it is made, and in the form of Cityscapes.
 
 The Cityscapes form lies in <dataset_path>/Cityscapes, beside the VOC2007 that it is made from, and is read as the real
-one: split 'train' in two cities, split 'val' (the test images) in one, label ids in the files. Creatures are told by ids
-of things somewhat like them, see LABEL_OF; the other 13 of the 19 classes never occur, so that the original's mIoU
-cannot exceed 6/19 here, and the benchmark's is the one to look at.
+one: split 'train' in two cities, split 'val' (the test images) in one, label ids in the files. Creatures are told by
+the ids of things somewhat like them, see LABEL_OF; the other 13 of the 19 classes never occur, so that the original's
+mIoU cannot exceed 6/19 here, and the benchmark's is the one to look at.
 """
 import logging
 import os
