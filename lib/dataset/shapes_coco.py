@@ -1,5 +1,4 @@
-"""The data set ``shapes`` in the layout of COCO: the same images and boxes, 'train2014' for training, 'val2014' for
-testing.
+"""The data set ``shapes`` in the layout of COCO: the same images and boxes, in the sets train2014 and val2014.
 
 The files lie in <dataset_path>/COCO, beside the VOC2007 that they are made from, and are read as every COCO set. An
 object's "area" is that of its box, as nothing here is outlined.
@@ -29,6 +28,7 @@ class ShapesCOCO(COCO):
 
     @classmethod
     def from_config(cls, dataset, image_set):
+        """Generates what dataset.dataset_path lacks."""
         folder = generate(dataset.dataset_path, dataset.root_path)
         return cls(image_set, dataset.root_path, folder, dataset.get('CLASSES') or SHAPES_CLASSES)
 

@@ -27,7 +27,8 @@ class VocChecks(Checks):
         if size and size != (annotation.width, annotation.height):
             what = (f'<size> is {annotation.width} x {annotation.height}, but the image has '
                     f'{size[0]} x {size[1]} pixels')
-            problems.append(Problem(path, annotation.size_line, what, 'write the size of the image and check the boxes'))
+            problems.append(Problem(path, annotation.size_line, what,
+                                    'write the size of the image and check the boxes'))
         for item in annotation.objects:
             problems += _object_problems(item, annotation, data.classes[1:])
         return problems
