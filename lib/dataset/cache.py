@@ -25,7 +25,7 @@ class ContentKey:
         self._hash.update(data)
 
     def add_file(self, path):
-        """The content of the file at ``path``, a mebibyte at a time; a 300 MB file takes half a second."""
+        """The content of the file at ``path``, a mebibyte at a time."""
         with open(path, 'rb') as stream:
             self._hash.update(b'%d:' % os.fstat(stream.fileno()).st_size)
             for block in iter(lambda: stream.read(1 << 20), b''):
