@@ -21,6 +21,9 @@ class FPN(TwoStageDetector):
     new_layers = ('rpn_', 'fpn_p', 'fc_new', 'cls_score', 'bbox_pred')
     strides = (1, 2, 2, 2)
     roi_poolings = ('integer', 'deformable')
+    rpn_scores = tuple(f'rpn_cls_score_p{level}' for level in range(2, 7))
+    foreground_metrics = True
+    mean_gradients = True
     # the undilated res5 states its dilation
     spelling = Spelling(
         plain={'res5': {'dilate': (1, 1)}}, offset={'res5': {'dilate': (1, 1), 'stride': None}},

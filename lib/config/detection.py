@@ -78,9 +78,11 @@ TEST = {
     'PROPOSAL_POST_NMS_TOP_N': (2000, INTEGER),
     'PROPOSAL_MIN_SIZE': (16, NOT_NEGATIVE),
     'USE_SOFTNMS': (False, BOOLEAN),
-    'SOFTNMS_THRESH': (0.6, ABOVE_ZERO),
+    'SOFTNMS_THRESH': (0.6, ABOVE_ZERO),        # gaussian: sigma; linear: IoU from which scores decay
     'NMS': (0.3, FRACTION),
     'max_per_image': (300, INTEGER),
+    # this project's own
+    'SOFTNMS_METHOD': ('gaussian', choice('gaussian', 'linear')),
 }
 
 SCHEMA = {

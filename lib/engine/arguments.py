@@ -2,7 +2,8 @@
 import argparse
 
 from lib.config import load_config
-from lib.config.overriding import override_argument
+from lib.config.overriding import detection_arguments, override_argument
+from lib.engine.tasks import PICTURES
 
 
 def common_arguments(parser):
@@ -25,11 +26,13 @@ def train_arguments(parser):
 
 def test_arguments(parser):
     add = parser.add_argument
-    add('--vis', action='store_true', help='write pictures of the detections into the results folder')
+    add('--vis', action='store_true',
+        help=f'write pictures of what is found on the first {PICTURES} images into the results folder')
     add('--ignore_cache', action='store_true', help='detect anew even if stored detections fit')
     add('--thresh', type=float, default=1e-3, metavar='SCORE',
         help='detections up to this score are dropped (default %(default)s)')
     add('--shuffle', action='store_true', help='visit the images in random order')
+    detection_arguments(parser)
 
 
 def parse(argv, description, *groups):

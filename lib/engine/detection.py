@@ -1,19 +1,24 @@
 """Detection with an RPN of the network's own: trained and tested end to end."""
 import os
 
+import mxnet as mx
+
 from lib import checkpoint
-from lib.config.families import kind_of
+from lib.config.families import kind_of, symbol_class
 from lib.dataset import get_imdb, training_roidb
 from lib.engine.metrics import DetectionMetrics
 from lib.engine.tasks import Task
 from lib.engine.tester import pred_eval
 from lib.errors import UserError
 from lib.loader import TestLoader, TrainLoader
+from lib.loader.loaders import testing_scales
 from lib.rng import generator
 
 
 class EndToEnd(Task):
     """Proposals, classes and boxes in one network."""
+
+    needs_rpn = True    # in training by TRAIN.END2END, in testing by TEST.HAS_RPN
 
     def check_trainable(self):
         self._require_rpn('TRAIN.END2END', self.cfg.TRAIN.get('END2END'))
@@ -27,62 +32,84 @@ class EndToEnd(Task):
         return training_roidb(self.cfg)
 
     def train_loader(self, records, symbol, num_devices):
-        return TrainLoader(records, self.cfg, feature_shape_of(symbol), num_devices, self.cfg.TRAIN.seed)
+        return TrainLoader(records, self.cfg, self._feature_shapes(symbol), num_devices, self.cfg.TRAIN.seed)
 
     def metrics(self):
-        return DetectionMetrics()
+        return DetectionMetrics(symbol_class(self.cfg).foreground_metrics)
 
     def largest_inputs(self, symbol):
-        return largest_inputs(self.cfg, feature_shape_of(symbol))
+        return largest_inputs(self.cfg, self._feature_shapes(symbol))
 
     def test_weights(self, arg_params):
-        return box_test_weights(self.cfg, arg_params)
+        return box_test_weights(self.cfg, arg_params, self.cfg.TRAIN.BBOX_MEANS, self.cfg.TRAIN.BBOX_STDS)
 
     def test_inputs(self):
-        short, longest = (self.cfg.get('TEST_SCALES') or self.cfg.SCALES)[0]
+        stride = max(1, self.cfg.network.IMAGE_STRIDE)
+        # the largest, as the memory of all sizes is made for it
+        short, longest = (max(sides) + -max(sides) % stride for sides in zip(*testing_scales(self.cfg)))
         return {'data': (1, 3, short, longest), 'im_info': (1, 3)}
 
     def test_set(self):
         return get_imdb(self.cfg, self.cfg.dataset.test_image_set)
 
     def evaluate(self, imdb, predictors, params, folder, options):
-        roidb = imdb.gt_roidb()
+        roidb = self.test_records(imdb)
         order = generator(self.cfg.TRAIN.seed, 'test order').permutation(len(roidb)) if options.shuffle else None
-        return pred_eval(predictors, TestLoader(roidb, self.cfg), roidb, imdb, self.cfg, os.path.abspath(folder),
+        return pred_eval(predictors, self.test_loader(roidb), roidb, imdb, self.cfg, os.path.abspath(folder),
                          params, options.thresh, options.ignore_cache, options.vis, order)
+
+    def test_records(self, imdb):
+        """The records of the images to test."""
+        return imdb.gt_roidb()
+
+    def test_loader(self, records):
+        return TestLoader(records, self.cfg)
+
+    def _feature_shapes(self, symbol):
+        return feature_shapes_of(symbol, symbol_class(self.cfg).rpn_scores)
 
     def _require_rpn(self, key, value):
         """Refuse what needs other inputs than images."""
         if kind_of(self.cfg) != 'detection':
             raise UserError(f'{self.cfg.name}: {self.cfg.symbol} is a network for {kind_of(self.cfg)}, not for '
                             'detection; give the experiment file of a detector.')
-        if not value:
+        if self.needs_rpn and not value:
             raise UserError(f'{self.cfg.name}: {key} is false, which means boxes from a file; there are none here. With '
                             f'--set {key}=true the network makes its own proposals.')
 
 
-def feature_shape_of(symbol, layer='rpn_cls_score_output'):
-    """A function (h, w) -> height and width of the RPN's maps for such images, by shape inference on the graph."""
-    scores = symbol.get_internals()[layer]
+def feature_shapes_of(symbol, layers):
+    """A function (h, w) -> [(height, width), ...] of the RPN's maps for such images, by shape inference on the graph.
 
-    def feature_shape(height, width):
-        return scores.infer_shape(data=(1, 3, height, width))[1][0][2:]
+    layers: those that give the scores, one for each map.
+    """
+    internals = symbol.get_internals()
+    scores = mx.sym.Group([internals[layer + '_output'] for layer in layers])
 
-    return feature_shape
+    def feature_shapes(height, width):
+        return [shape[2:] for shape in scores.infer_shape(data=(1, 3, height, width))[1]]
+
+    return feature_shapes
 
 
-def largest_inputs(cfg, feature_shape, objects=100):
+def largest_inputs(cfg, feature_shapes, objects=100):
     """{input name: shape} that no batch exceeds, with the original's 100 objects: the memory that all batches share."""
-    images, anchors, stride = cfg.TRAIN.BATCH_IMAGES, cfg.network.NUM_ANCHORS, max(1, cfg.network.IMAGE_STRIDE)
-    height, width = (max(sides) + -max(sides) % stride for sides in zip(*cfg.SCALES))
-    h, w = feature_shape(height, width)
-    boxes = (images, 4 * anchors, h, w)
+    images, anchors, (height, width) = cfg.TRAIN.BATCH_IMAGES, cfg.network.NUM_ANCHORS, largest_image(cfg)
+    maps = feature_shapes(height, width)
+    cells = sum(h * w for h, w in maps)
+    boxes = (images, 4 * anchors, *(maps[0] if len(maps) == 1 else (cells,)))
     return {'data': (images, 3, height, width), 'im_info': (images, 3), 'gt_boxes': (images, objects, 5),
-            'label': (images, anchors * h * w), 'bbox_target': boxes, 'bbox_weight': boxes}
+            'label': (images, anchors * cells), 'bbox_target': boxes, 'bbox_weight': boxes}
 
 
-def box_test_weights(cfg, arg_params):
-    """The *_test twins of the layer that predicts boxes."""
+def largest_image(cfg):
+    """Height and width that no training image exceeds, the longer side as width."""
+    stride = max(1, cfg.network.IMAGE_STRIDE)
+    return tuple(max(sides) + -max(sides) % stride for sides in zip(*cfg.SCALES))
+
+
+def box_test_weights(cfg, arg_params, means, stds):
+    """The *_test twins of the layer that predicts boxes; means, stds: (4,), or (K, 4) by regression class."""
     classes = 2 if cfg.CLASS_AGNOSTIC else cfg.dataset.NUM_CLASSES
     layer = 'rfcn_bbox' if 'rfcn_bbox_weight' in arg_params else 'bbox_pred'
-    return checkpoint.box_test_weights(arg_params, layer, cfg.TRAIN.BBOX_MEANS, cfg.TRAIN.BBOX_STDS, classes)
+    return checkpoint.box_test_weights(arg_params, layer, means, stds, classes)

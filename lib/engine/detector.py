@@ -5,8 +5,9 @@ import numpy as np
 
 from lib.dataset.class_names import class_names
 from lib.engine.detection import EndToEnd
-from lib.engine.detections import im_detect, select
-from lib.engine.photos import PhotoNetwork
+from lib.engine.detections import im_detect, over_scales, select
+from lib.engine.photos import PhotoNetwork, bgr_image
+from lib.loader.loaders import testing_scales
 
 Detections = collections.namedtuple('Detections', 'boxes scores classes')
 Detections.__doc__ = """Best first: boxes (N, 4) float32 x1 y1 x2 y2 in image pixels, inclusive; scores (N,) float32;
@@ -22,18 +23,23 @@ class Detector(PhotoNetwork):
     thresh: detections up to this score are dropped
     layers: names of inner outputs ('res5a_branch2b_offset_output') that :meth:`outputs` gives too
 
-    ``class_names[0]`` is the background.
+    ``class_names[0]`` is the background. With several TEST_SCALES a photo is looked at in each of them.
     """
 
     def __init__(self, cfg, params, ctx=None, thresh=1e-3, layers=()):
         self.thresh, self.class_names = thresh, class_names(cfg.dataset)
         super().__init__(EndToEnd(cfg), params, ctx, layers)
+        self.sizes = testing_scales(cfg)
+        if len(self.sizes) > 1:
+            self.predictor.reserve(EndToEnd(cfg).test_inputs())
 
     def detect(self, image):
         """Detections on ``image``: a path or an array (H, W, 3) uint8 BGR; gray (H, W) and BGRA are taken as well."""
-        cfg, (outputs, scale, size) = self.cfg, self.outputs(image)
-        scores, boxes = im_detect(outputs, size, scale)
-        found = select(scores, boxes, self.thresh, cfg.TEST.NMS, cfg.TEST.max_per_image, cfg.CLASS_AGNOSTIC)
+        image, found = bgr_image(image), []
+        for size in self.sizes:
+            inputs, scale = self._at(image, size)
+            found.append(im_detect(self.predictor.predict(inputs), inputs, scale))
+        found = select(*over_scales(found), self.thresh, self.cfg.TEST, self.cfg.CLASS_AGNOSTIC)
         rows = np.concatenate(found)
         classes = np.concatenate([np.full(len(dets), j, np.int32) for j, dets in enumerate(found)])
         order = np.argsort(-rows[:, 4], kind='stable')

@@ -10,12 +10,13 @@ from lib.operators import native
 LOG = logging.getLogger(__name__)
 
 
-def contexts(cfg, gpus=None, training=False):
+def contexts(cfg, gpus=None, training=False, mean_gradients=False):
     """The MXNet contexts that ``gpus`` (default: cfg.gpus) names.
 
     '0,1' are GPUs, 'cpu' or 'cpu0,cpu1' CPU contexts, '' is one CPU context. GPUs that this machine does not have give
-    one CPU context, after one warning, which for ``training`` tells what that changes. Call this before graphs are
-    built: GPUs need the stock operators, as the own ones are for the CPU, and a graph keeps those it was built with.
+    one CPU context, after one warning, which for ``training`` tells what that changes, for the sum or for
+    ``mean_gradients`` over the images of an update. Call this before graphs are built: GPUs need the stock operators,
+    as the own ones are for the CPU, and a graph keeps those it was built with.
     """
     text = str(cfg.gpus if gpus is None else gpus)
     names = [name.strip() for name in text.split(',') if name.strip()] or ['cpu']
@@ -26,7 +27,7 @@ def contexts(cfg, gpus=None, training=False):
     available = mx.context.num_gpus()
     if all(int(name) < available for name in names):
         return [with_operators(mx.gpu(int(name))) for name in names]
-    LOG.warning(_missing_gpus(text, len(names), available, training))
+    LOG.warning(_missing_gpus(text, len(names), available, training, mean_gradients))
     return [mx.cpu(0)]
 
 
@@ -38,12 +39,14 @@ def with_operators(context):
     return context
 
 
-def _missing_gpus(text, wanted, available, training):
-    """Gradients are summed over devices: with one, each update is smaller, and an epoch has as many more of them."""
+def _missing_gpus(text, wanted, available, training, mean_gradients):
+    """Where gradients are summed over devices, each update is smaller with one device, and an epoch has as many more of
+    them; where they are averaged it is as large as before."""
     found = 'none' if available == 0 else f'only {available}'
     plural = 's' if wanted > 1 else ''
     sentence = f"gpus '{text}' asks for {wanted} GPU{plural}, this machine has {found}: running on one CPU context"
     if wanted == 1 or not training:
         return f'{sentence}.'
-    return (f'{sentence}. An update sums the images of one device instead of {wanted}, and an epoch has {wanted} '
-            'times as many updates: keep TRAIN.lr; warm-up and TRAIN.iterations count these smaller updates.')
+    combines, rate = ('averages', f'divide TRAIN.lr by {wanted}') if mean_gradients else ('sums', 'keep TRAIN.lr')
+    return (f'{sentence}. An update {combines} the images of one device instead of {wanted}, and an epoch has {wanted} '
+            f'times as many updates: {rate}; warm-up and TRAIN.iterations count these updates.')

@@ -10,6 +10,7 @@ from lib.engine.devices import with_operators
 from lib.engine.predictor import Predictor, checked_symbol
 from lib.errors import UserError
 from lib.loader.image import network_input
+from lib.loader.loaders import testing_scales
 
 
 class PhotoNetwork:
@@ -30,15 +31,18 @@ class PhotoNetwork:
         self.predictor = Predictor(self.symbol, context, *params)
 
     def outputs(self, image):
-        """The network's own outputs {name: numpy array}, the scale of its input and that input's (height, width)."""
+        """The network's own outputs {name: numpy array} (at the first of several scales of testing), the scale of its
+        input and that input's (height, width)."""
         inputs, scale = self._inputs(bgr_image(image))
         return self.predictor.predict(inputs), scale, inputs['data'].shape[2:]
 
     def _inputs(self, image):
         """What the network reads of an image (H, W, 3) uint8 BGR, and the scale."""
-        cfg = self.cfg
-        short, longest = (cfg.get('TEST_SCALES') or cfg.SCALES)[0]
-        return network_input(image, short, longest, cfg.network.IMAGE_STRIDE, cfg.network.PIXEL_MEANS)
+        return self._at(image, testing_scales(self.cfg)[0])
+
+    def _at(self, image, size):
+        """As _inputs(), for a ``size`` (short side, longest side)."""
+        return network_input(image, *size, self.cfg.network.IMAGE_STRIDE, self.cfg.network.PIXEL_MEANS)
 
 
 def with_layers(symbol, layers):

@@ -18,8 +18,11 @@ Training asks, in this order:
     test_weights(arg_params)            {'<name>_test': NDArray}, written beside the parameters into each checkpoint
 
 Testing asks:
+    whole                               False where the graph is but a part of the network, so that checkpoints may hold
+                                        parameters of the rest
     check_testable()                    UserError where testing would be something else than the settings say
-    test_inputs()                       {input: shape} of one test image, to check parameters against
+    test_inputs()                       {input: shape} of the largest test image: to check parameters against, and the
+                                        memory that all share
     test_set()                          the imdb: name, image_ids, classes, and what the task itself wants of it
     evaluate(imdb, predictors, params, folder, options)
                                         the scores, a dict; ``predictors``: lib.engine.predictor.Predictor, one for each
@@ -41,9 +44,11 @@ _TASKS = {
     'segmentation': dict.fromkeys((True, False), (None, 'lib.engine.segmentation.Segmentation', None)),
 }
 
+PICTURES = 200      # at most, with --vis
+
 Options = collections.namedtuple('Options', 'thresh ignore_cache vis shuffle')
 Options.__doc__ = """How to test. thresh: detections up to this score are dropped; ignore_cache: compute anew even where
-stored results fit; vis: write pictures; shuffle: visit the images in random order."""
+stored results fit; vis: write pictures of the first PICTURES images; shuffle: visit the images in random order."""
 Options.__new__.__defaults__ = (1e-3, False, False, False)
 
 
@@ -59,6 +64,8 @@ def task_of(cfg, is_train=True):
 
 class Task:
     """What holds for most tasks; the module's docstring tells what each method is for."""
+
+    whole = True
 
     def __init__(self, cfg):
         self.cfg = cfg

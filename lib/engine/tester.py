@@ -5,8 +5,9 @@ import os
 import cv2
 import numpy as np
 
-from lib.engine.detections import cache_key, im_detect, load_detections, save_detections, select
+from lib.engine.detections import cache_key, im_detect, load_detections, over_scales, save_detections, select
 from lib.engine.predictor import each_image
+from lib.engine.tasks import PICTURES
 from lib.loader.image import load_image
 from lib.visualize.boxes import draw_detections
 
@@ -36,17 +37,21 @@ def pred_eval(predictors, loader, roidb, imdb, cfg, result_path, params, thresh=
 
 
 def detect_all(predictors, loader, num_classes, cfg, thresh, order=None):
-    """all_boxes[class][image] (k, 5) float32."""
-    all_boxes = [[None] * len(loader) for _ in range(num_classes)]
-    for i, inputs, scale, outputs in each_image(predictors, loader, order):
-        scores, boxes = im_detect(outputs, inputs['data'].shape[2:], scale)
-        found = select(scores, boxes, thresh, cfg.TEST.NMS, cfg.TEST.max_per_image, cfg.CLASS_AGNOSTIC)
-        for j, dets in enumerate(found):
-            all_boxes[j][i] = dets
+    """all_boxes[class][image] (k, 5) float32; what is found at the loader's scales is suppressed together."""
+    scales, found = len(loader.scales), []
+    images = len(loader) // scales
+    views = [image * scales + scale for image in (range(images) if order is None else order) for scale in range(scales)]
+    all_boxes = [[None] * images for _ in range(num_classes)]
+    for view, inputs, scale, outputs in each_image(predictors, loader, views):
+        image, found = view // scales, found + [im_detect(outputs, inputs, scale)]
+        if len(found) == scales:
+            for j, dets in enumerate(select(*over_scales(found), thresh, cfg.TEST, cfg.CLASS_AGNOSTIC)):
+                all_boxes[j][image] = dets
+            found = []
     return all_boxes
 
 
-def draw_all(all_boxes, roidb, classes, folder, threshold=0.3, limit=200):
+def draw_all(all_boxes, roidb, classes, folder, threshold=0.3, limit=PICTURES):
     """Write <folder>/<id>.jpg with the detections above ``threshold`` of the first ``limit`` images."""
     os.makedirs(folder, exist_ok=True)
     for i, record in enumerate(roidb[:limit]):

@@ -31,6 +31,8 @@ def evaluate(cfg, gpus=None, thresh=1e-3, ignore_cache=False, vis=False, shuffle
         _tell_unfinished(prefix, cfg.TEST.test_epoch)
         symbol = checked_symbol(cfg, *params, task=task)
         predictors = [Predictor(symbol, context, *params) for context in devices]
+        for predictor in predictors:
+            predictor.reserve(task.test_inputs())
         options = Options(thresh, ignore_cache, vis, shuffle)
         scores = task.evaluate(imdb, predictors, params, task.test_folder, options)
         _write(os.path.join(task.test_folder, 'scores.json'), cfg, prefix, len(imdb.image_ids), scores)

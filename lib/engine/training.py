@@ -52,8 +52,8 @@ class TrainingRun:
         task.check_trainable()
         cfg = task.cfg
         self.task, self.cfg, self.prefix = task, cfg, checkpoint_prefix(cfg)
-        devices = contexts(cfg, gpus, training=True)
         self.network = symbol_class(cfg)()
+        devices = contexts(cfg, gpus, training=True, mean_gradients=self.network.mean_gradients)
         self.symbol = task.symbol(self.network, is_train=True)
         records = task.records()
         self.loader = task.train_loader(records, self.symbol, len(devices))
@@ -105,7 +105,8 @@ class TrainingRun:
         arg_params = {name: arg_params[name] for name in network.arg_shape_dict if name not in shapes}
         trainer = Trainer(self.symbol, devices, arg_params, aux_params, self.task.fixed_params,
                           offset_lr_mult=train.offset_lr_mult, kind=train.optimizer,
-                          momentum=train.momentum, wd=train.wd, clip_norm=train.clip_gradient)
+                          momentum=train.momentum, wd=train.wd, clip_norm=train.clip_gradient,
+                          rescale=1.0 / self.loader.batch_size if network.mean_gradients else 1.0)
         trainer.reserve(self.task.largest_inputs(self.symbol))
         return trainer
 

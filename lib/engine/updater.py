@@ -36,12 +36,12 @@ class Updater:
     """Update rules as in MXNet 1.9.1, on the device of the parameters; ``count`` is the number of updates done.
 
     sgd: m = momentum * m - lr * (g + wd * w); w += m. adam: algorithm 1 on g + wd * w (plain L2). Gradients arrive
-    summed over devices and are not rescaled; ``clip_norm``, if given, limits their global norm.
+    summed over devices and are multiplied by ``rescale``; ``clip_norm``, if given, then limits their global norm.
     """
 
-    def __init__(self, layout, factors, context, kind='sgd', momentum=0.9, wd=0.0005, clip_norm=None):
+    def __init__(self, layout, factors, context, kind='sgd', momentum=0.9, wd=0.0005, clip_norm=None, rescale=1.0):
         """layout: of the parameters, one group for each (lr multiplier, wd multiplier) in ``factors``."""
-        self.kind, self.momentum, self.wd, self.clip_norm = kind, momentum, wd, clip_norm
+        self.kind, self.momentum, self.wd, self.clip_norm, self.rescale = kind, momentum, wd, clip_norm, rescale
         self.factors = factors
         self.states = {name: Pack(layout, context) for name in STATES[kind]}
         self.count = 0
@@ -49,7 +49,7 @@ class Updater:
     def update(self, params, grads, lr):
         """One update of the Pack ``params`` in place with the Pack ``grads``."""
         self.count += 1
-        scale = self._clip_factor(grads)
+        scale = self.rescale * self._clip_factor(grads)
         for group, (lr_mult, wd_mult) in enumerate(self.factors):
             arrays = [pack.groups[group] for pack in (params, grads, *self.states.values())]
             self._rule(arrays, lr * lr_mult, wd=self.wd * wd_mult, rescale_grad=scale)
@@ -65,7 +65,7 @@ class Updater:
         if not self.clip_norm:
             return 1.0
         # mx.nd.norm takes forty times as long and is wrong in the fourth digit
-        norm = math.sqrt(mx.nd.dot(grads.flat, grads.flat).asscalar())
+        norm = self.rescale * math.sqrt(mx.nd.dot(grads.flat, grads.flat).asscalar())
         return min(1.0, self.clip_norm / norm) if norm > 0 else 1.0
 
     def state(self):

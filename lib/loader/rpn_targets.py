@@ -1,59 +1,68 @@
 """What the region proposal network should say at every anchor (Faster R-CNN, section 3.1.2; the original's rules)."""
 import collections
 import functools
+import math
 
 import numpy as np
 
 from lib.bbox import anchor_grid, bbox_overlaps, bbox_transform
 
 
-_FIELDS = 'stride ratios scales batch_size fg_fraction positive negative clobber weights border'
+_FIELDS = 'strides ratios scales batch_size fg_fraction positive negative clobber weights border all_targets'
 
 
 class RpnRule(collections.namedtuple('RpnRule', _FIELDS)):
     """Settings of :func:`assign_anchors`.
 
-    stride, ratios, scales   of the anchors (int, tuple, tuple)
+    strides, ratios, scales  of the anchors (tuples), one stride for each feature map
     batch_size, fg_fraction  anchors that train per image, and the largest share of positive ones
     positive, negative       an anchor is positive from this IoU on, negative below that one, ignored in between
     clobber                  negatives overrule the best anchor of a ground truth
     weights                  (4,) of the box loss on positive anchors
     border                   pixels by which an anchor may leave the image
+    all_targets              box targets for every anchor inside the image, not for the positive ones alone
     """
 
     @classmethod
-    def from_config(cls, cfg, border=0):
-        """The rule of a configuration."""
+    def from_config(cls, cfg):
+        """The rule of a configuration; on a pyramid, the original's FPN, anchors may leave the image."""
         network, train = cfg.network, cfg.TRAIN
-        return cls(network.RPN_FEAT_STRIDE, _floats(network.ANCHOR_RATIOS), _floats(network.ANCHOR_SCALES),
+        strides, pyramid = network.RPN_FEAT_STRIDE, not isinstance(network.RPN_FEAT_STRIDE, int)
+        border, all_targets = (math.inf, False) if pyramid else (0, True)
+        return cls(tuple(strides) if pyramid else (strides,), _floats(network.ANCHOR_RATIOS), _floats(network.ANCHOR_SCALES),
                    train.RPN_BATCH_SIZE, train.RPN_FG_FRACTION, train.RPN_POSITIVE_OVERLAP, train.RPN_NEGATIVE_OVERLAP,
-                   train.RPN_CLOBBER_POSITIVES, _floats(train.RPN_BBOX_WEIGHTS), border)
+                   train.RPN_CLOBBER_POSITIVES, _floats(train.RPN_BBOX_WEIGHTS), border, all_targets)
 
 
-def assign_anchors(map_shape, gt_boxes, im_info, rule, rng):
-    """Targets of one image on a feature map of ``map_shape`` (h, w), with A anchors in each cell.
+def assign_anchors(map_shapes, gt_boxes, im_info, rule, rng):
+    """Targets of one image on feature maps of ``map_shapes`` [(h, w), ...], with A anchors in each cell.
 
-    ``gt_boxes`` (g, 4 or more) x1 y1 x2 y2 in input pixels, ``im_info`` [height, width, ...] of the image itself, which
-    the map may exceed; ``rng`` draws the anchors that train. Returns label (A * h * w,) in the order (a, y, x):
-    1 positive, 0 negative, -1 ignored; bbox_target and bbox_weight (4A, h, w), channel 4 * a + k; all float32.
+    ``gt_boxes`` (g, 4 or more) x1 y1 x2 y2 in input pixels, ``im_info`` [height, width, ...] of the image; ``rng``
+    draws the anchors that train, over all maps together. Returns a list over the maps of label (A, h, w): 1 positive,
+    0 negative, -1 ignored; bbox_target and bbox_weight (4A, h, w), channel 4 * a + k; all float32.
     """
-    grid, inside = _inside(rule.stride, rule.ratios, rule.scales, tuple(map_shape), tuple(im_info[:2]), rule.border)
+    grid, inside = _inside(rule.strides, rule.ratios, rule.scales, tuple(map_shapes), tuple(im_info[:2]), rule.border)
     anchors = grid[inside]
     labels, best = _labels(anchors, gt_boxes, rule)
     _sample(labels, rule, rng)
     all_labels = np.full(len(grid), -1, dtype=np.float32)
     targets, weights = np.zeros((2, len(grid), 4), dtype=np.float32)
     all_labels[inside] = labels
-    if len(gt_boxes):
-        targets[inside] = bbox_transform(anchors, gt_boxes[best, :4])
-    weights[inside[labels == 1]] = rule.weights
-    return _planes(all_labels, map_shape).ravel(), _planes(targets, map_shape), _planes(weights, map_shape)
+    positive = labels == 1
+    chosen = np.ones_like(positive) if rule.all_targets and len(gt_boxes) else positive
+    if chosen.any():
+        targets[inside[chosen]] = bbox_transform(anchors[chosen], gt_boxes[best[chosen], :4])
+    weights[inside[positive]] = rule.weights
+    ends = np.cumsum([h * w for h, w in map_shapes]) * (len(rule.ratios) * len(rule.scales))
+    return [tuple(_planes(part, shape) for part in parts) for shape, *parts in
+            zip(map_shapes, *(np.split(values, ends[:-1]) for values in (all_labels, targets, weights)))]
 
 
-@functools.lru_cache(maxsize=64)
-def _inside(stride, ratios, scales, map_shape, im_shape, border):
-    """All anchors (h*w*A, 4) of a map, and the indices of those inside an image of ``im_shape`` (height, width)."""
-    grid = anchor_grid(stride, ratios, scales, *map_shape)
+@functools.lru_cache(maxsize=16)
+def _inside(strides, ratios, scales, map_shapes, im_shape, border):
+    """All anchors (n, 4) of the maps, one after the other in the order (y, x, a), and the indices of those inside an
+    image of ``im_shape`` (height, width)."""
+    grid = np.concatenate([anchor_grid(stride, ratios, scales, *shape) for stride, shape in zip(strides, map_shapes)])
     height, width = im_shape
     inside = (grid[:, :2] >= -border).all(axis=1) & (grid[:, 2] < width + border) & (grid[:, 3] < height + border)
     return grid, np.flatnonzero(inside)

@@ -17,6 +17,8 @@ class TwoStageDetector(ResNetNetwork):
     roi_pooling = 'integer'
     roi_poolings = ('integer', 'bilinear', 'deformable')    # what the family has
     pooled_size = 7
+    rpn_scores = ('rpn_cls_score',)     # the layers that score anchors, one for each feature map
+    foreground_metrics = False          # the two further metrics of the original's FPN
 
     def get_symbol_rpn(self, cfg, is_train=True):
         """Backbone up to res4 and region proposals alone; test outputs: RoIs (B * post, 5), scores (B * post, 1)."""

@@ -19,6 +19,7 @@ class ResNetNetwork(Network):
     offset_dilated = True
     offset_lr = None            # learning rates of offset convolutions: weight and bias, as multiples
     spelling = Spelling()
+    mean_gradients = False      # of the images of an update: the original's FPN takes their mean, the others their sum
 
     def get_symbol(self, cfg, is_train=True):
         """The whole network; the subclass tells its inputs."""

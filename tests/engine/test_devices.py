@@ -66,7 +66,7 @@ def seen(monkeypatch):
         found.append(set(native.status().values()))
         raise UserError('far enough')
 
-    for module in ('detector', 'testing'):
+    for module in ('photos', 'testing'):
         monkeypatch.setattr(f'lib.engine.{module}.checked_symbol', build)
     return found
 

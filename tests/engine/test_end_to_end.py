@@ -7,9 +7,8 @@ import pytest
 
 from lib.config import load_config, symbol_class
 from lib.engine.detector import Detector
-from lib.engine.tasks import task_of
 from lib.engine.trainer import fixed_names
-from lib.engine.training import TrainingRun, pretrained
+from lib.engine.training import pretrained
 from lib.errors import UserError
 from lib.formats import params as params_file
 from rfcn import test as testing, train_end2end
@@ -107,39 +106,6 @@ def test_images_that_are_none(image, reason):
     from lib.engine.photos import bgr_image
     with pytest.raises(UserError, match=reason):
         bgr_image(image)
-
-
-def run_of(cfg, data, tmp_path, gpus, images, *changes):
-    overrides = data + SMALL + [
-        f'output_path={tmp_path}', f'TRAIN.BATCH_IMAGES={images}', 'network.train_bn=false', 'TRAIN.optimizer=sgd',
-        'TRAIN.SHUFFLE=false', *changes
-    ]
-    return TrainingRun(task_of(load_config(cfg, overrides)), gpus, resume=False)
-
-
-def one_step(run):
-    run.trainer.forward_backward(run.loader.batch(0, 0).inputs)
-    run.trainer.update(0.01)
-    return {name: array.asnumpy() for name, array in run.trainer.params()[0].items()}
-
-
-@pytest.mark.parametrize('cfg', [PLAIN, DEFORMABLE])
-def test_two_devices_equal_two_images_on_one(cfg, data, tmp_path):
-    """The same two images: one on each of two devices, or both on one; also what makes a batch the sum of
-    its images.
-    """
-    apart = run_of(cfg, data, tmp_path, 'cpu0,cpu1', 1)
-    together = run_of(cfg, data, tmp_path, 'cpu', 2)
-    images = [[record['id'] for part in run.loader.batch(0, 0).records for record in part] for run in (apart, together)]
-    assert images[0] == images[1]
-    before = {name: array.asnumpy() for name, array in apart.trainer.params()[0].items()}
-    left, right = one_step(apart), one_step(together)
-    moved = 0
-    for name in left:
-        step = np.abs(left[name] - before[name]).max()
-        moved += step > 0
-        np.testing.assert_allclose(left[name], right[name], rtol=0, atol=max(2e-3 * step, 1e-7), err_msg=name)
-    assert moved > 20
 
 
 def test_voc_experiments_freeze_219_names():

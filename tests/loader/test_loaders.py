@@ -15,8 +15,8 @@ MEANS = (103.06, 115.9, 123.15)
 SIZES = [(40, 64), (40, 64), (64, 48), (48, 48), (40, 56), (72, 40), (40, 64)]
 
 
-def feature_shape(height, width):
-    return -(-height // 8), -(-width // 8)
+def feature_shapes(height, width):
+    return [(-(-height // 8), -(-width // 8))]
 
 
 def config(**train):
@@ -47,7 +47,7 @@ def equal(a, b):
 
 
 def test_one_image_of_the_original_size(roidb):
-    loader = TrainLoader(roidb, config(SHUFFLE=False), feature_shape)
+    loader = TrainLoader(roidb, config(SHUFFLE=False), feature_shapes)
     assert len(loader) == 7
     batch = loader.batch(0, 0)
     (inputs,), ((record,),) = batch
@@ -62,12 +62,12 @@ def test_one_image_of_the_original_size(roidb):
 
 
 def test_flipped_record_shows_mirrored_pixels(roidb):
-    data = TrainLoader(roidb, config(SHUFFLE=False), feature_shape).batch(0, 1).inputs[0]['data']
+    data = TrainLoader(roidb, config(SHUFFLE=False), feature_shapes).batch(0, 1).inputs[0]['data']
     np.testing.assert_array_equal(data, to_tensor(cv2.imread(roidb[1]['image']), MEANS)[:, :, :, ::-1])
 
 
 def test_boxes_are_scaled_with_the_image(roidb):
-    inputs = TrainLoader(roidb[2:3], config(), feature_shape).batch(0, 0).inputs[0]
+    inputs = TrainLoader(roidb[2:3], config(), feature_shapes).batch(0, 0).inputs[0]
     # 64 x 48, short side to 40: 5 / 6; 20 * 5 / 6 = 16.67 -> 17, 6 * 5 / 6 = 5, 21 * 5 / 6 = 17.5 -> 18 (even)
     assert inputs['data'].shape == (1, 3, 53, 40)
     np.testing.assert_array_equal(inputs['gt_boxes'][0, 0], [3, 5, 17, 18, 1])
@@ -76,7 +76,7 @@ def test_boxes_are_scaled_with_the_image(roidb):
 
 def test_a_batch_is_a_pure_function(roidb):
     """Neither the order of calls, nor threads, nor a new loader (resuming) change a batch."""
-    arguments = roidb, config(BATCH_IMAGES=2), feature_shape, 1, 5
+    arguments = roidb, config(BATCH_IMAGES=2), feature_shapes, 1, 5
     loader = TrainLoader(*arguments)
     expected = {(epoch, index): loader.batch(epoch, index) for epoch in (0, 1) for index in range(len(loader))}
     fresh, found = TrainLoader(*arguments), {}
@@ -98,19 +98,19 @@ def test_a_batch_is_a_pure_function(roidb):
 def test_seed_and_epoch_change_the_draws(roidb):
     cfg, labels = config(RPN_BATCH_SIZE=8), set()
     for seed, epoch in [(0, 0), (1, 0), (0, 1)]:
-        loader = TrainLoader(roidb[:1], cfg, feature_shape, 1, seed)
+        loader = TrainLoader(roidb[:1], cfg, feature_shapes, 1, seed)
         labels.add(loader.batch(epoch, 0).inputs[0]['label'].tobytes())
     assert len(labels) == 3
 
 
 def test_every_record_once_an_epoch(roidb):
-    loader = TrainLoader(roidb, config(), feature_shape, 1, 0)
+    loader = TrainLoader(roidb, config(), feature_shapes, 1, 0)
     seen = [record['id'] for index in range(len(loader)) for record in loader.batch(3, index).records[0]]
     assert sorted(seen) == sorted(record['id'] for record in roidb)
 
 
 def test_devices_have_shapes_of_their_own(roidb):
-    loader = TrainLoader(roidb, config(SHUFFLE=False), feature_shape, 3)
+    loader = TrainLoader(roidb, config(SHUFFLE=False), feature_shapes, 3)
     assert (len(loader), loader.batch_size) == (2, 3)
     batch = loader.batch(0, 0)
     assert [inputs['data'].shape[2:] for inputs in batch.inputs] == [(40, 64), (40, 64), (53, 40)]
@@ -119,13 +119,13 @@ def test_devices_have_shapes_of_their_own(roidb):
 
 def test_two_images_on_a_device_equal_two_devices(roidb):
     """Padded to a common size, each image keeps its pixels, its boxes and its labels."""
-    pair = TrainLoader(roidb[3:5], config(SHUFFLE=False, BATCH_IMAGES=2), feature_shape).batch(0, 0).inputs[0]
-    singles = [part for part in TrainLoader(roidb[3:5], config(SHUFFLE=False), feature_shape, 2).batch(0, 0).inputs]
+    pair = TrainLoader(roidb[3:5], config(SHUFFLE=False, BATCH_IMAGES=2), feature_shapes).batch(0, 0).inputs[0]
+    singles = [part for part in TrainLoader(roidb[3:5], config(SHUFFLE=False), feature_shapes, 2).batch(0, 0).inputs]
     assert pair['data'].shape == (2, 3, 40, 56)
     assert pair['gt_boxes'].shape == (2, 2, 5)
     for index, single in enumerate(singles):
         height, width = single['data'].shape[2:]
-        rows, columns = feature_shape(height, width)
+        (rows, columns), = feature_shapes(height, width)
         np.testing.assert_array_equal(pair['data'][index, :, :height, :width], single['data'][0])
         np.testing.assert_array_equal(pair['im_info'][index], single['im_info'][0])
         count = single['gt_boxes'].shape[1]
@@ -142,13 +142,13 @@ def test_two_images_on_a_device_equal_two_devices(roidb):
 
 def test_record_without_boxes_has_one_row_of_padding(roidb):
     record = dict(roidb[0], boxes=np.zeros((0, 4), dtype=np.uint16), gt_classes=np.zeros(0, dtype=np.int32))
-    inputs = TrainLoader([record], config(), feature_shape).batch(0, 0).inputs[0]
+    inputs = TrainLoader([record], config(), feature_shapes).batch(0, 0).inputs[0]
     np.testing.assert_array_equal(inputs['gt_boxes'], -np.ones((1, 1, 5)))
     assert set(np.unique(inputs['label'])) == {-1, 0}
 
 
 def test_augment_draws_symmetries(roidb):
-    loader = TrainLoader(roidb[:1], config(AUGMENT=True), feature_shape)
+    loader = TrainLoader(roidb[:1], config(AUGMENT=True), feature_shapes)
     batches = [loader.batch(epoch, 0).inputs[0] for epoch in range(12)]
     assert {b['data'].shape[2:] for b in batches} == {(40, 64), (64, 40)}
     # pixels under the box are the same ones whatever the symmetry
@@ -162,13 +162,13 @@ def test_augment_draws_symmetries(roidb):
 def test_scales_are_drawn_for_each_image(roidb):
     cfg = config()
     cfg.SCALES = [(40, 80), (20, 80)]
-    loader = TrainLoader(roidb[:1], cfg, feature_shape)
+    loader = TrainLoader(roidb[:1], cfg, feature_shapes)
     assert {loader.batch(epoch, 0).inputs[0]['data'].shape[2] for epoch in range(10)} == {20, 40}
 
 
-def test_feature_shape_is_asked_once_for_each_size(roidb):
+def test_feature_shapes_are_asked_once_for_each_size(roidb):
     asked = []
-    loader = TrainLoader(roidb, config(), lambda h, w: asked.append((h, w)) or feature_shape(h, w))
+    loader = TrainLoader(roidb, config(), lambda h, w: asked.append((h, w)) or feature_shapes(h, w))
     for index in range(len(loader)):
         loader.batch(0, index)
     assert len(asked) == len(set(asked))
@@ -176,12 +176,12 @@ def test_feature_shape_is_asked_once_for_each_size(roidb):
 
 def test_fewer_images_than_a_batch(roidb):
     with pytest.raises(UserError, match='3 images .* at least one batch of 4'):
-        TrainLoader(roidb[:3], config(BATCH_IMAGES=2), feature_shape, 2)
+        TrainLoader(roidb[:3], config(BATCH_IMAGES=2), feature_shapes, 2)
 
 
 def test_index_beyond_the_epoch(roidb):
     with pytest.raises(IndexError, match='expected 0 to 6'):
-        TrainLoader(roidb, config(), feature_shape).batch(0, 7)
+        TrainLoader(roidb, config(), feature_shapes).batch(0, 7)
 
 
 def test_test_images_one_at_a_time(roidb):
@@ -192,9 +192,11 @@ def test_test_images_one_at_a_time(roidb):
     np.testing.assert_array_equal(inputs['im_info'], [[72, 40, 1]])
 
 
-def test_test_scales_come_first(roidb):
+def test_every_image_at_every_test_scale(roidb):
     cfg = config()
-    cfg.TEST_SCALES = [[20, 80], [40, 80]]
-    loader = TestLoader(roidb, cfg)
-    assert loader.item(0)[0]['data'].shape == (1, 3, 20, 32)
-    assert loader.item(0, scale=(10, 80))[1] == 0.25
+    cfg.TEST_SCALES = [[20, 80], [40, 80], [40, 50]]
+    loader = TestLoader(roidb[:2], cfg)
+    items = [loader.item(index) for index in range(len(loader))]
+    assert [record['id'] for _, _, record in items] == ['im0'] * 3 + ['im1'] * 3
+    assert [scale for _, scale, _ in items] == [0.5, 1, 50 / 64] * 2
+    assert [inputs['data'].shape[2:] for inputs, _, _ in items[:3]] == [(20, 32), (40, 64), (31, 50)]

@@ -1,4 +1,5 @@
 """Anchor targets: cases checked by hand, and a loop that reads like the rule."""
+import math
 from pathlib import Path
 
 import numpy as np
@@ -9,15 +10,17 @@ from lib.loader.rpn_targets import RpnRule, assign_anchors
 from lib.rng import generator
 
 # one 8 x 8 anchor for each cell of stride 8, exactly the cell
-CELLS = RpnRule(8, (1.0,), (1.0,), 256, 0.5, 0.7, 0.3, False, (1.0, 1.0, 1.0, 1.0), 0)
-PAPER = CELLS._replace(stride=16, ratios=(0.5, 1.0, 2.0), scales=(2.0, 4.0))
-REFERENCE = (Path(__file__).resolve().parents[3] / 'shared' / 'reference' /
-             'train__rfcn__resnet_v1_101_voc0712_rfcn_dcn_end2end_ohem__seed0.npz')
+CELLS = RpnRule((8,), (1.0,), (1.0,), 256, 0.5, 0.7, 0.3, False, (1.0, 1.0, 1.0, 1.0), 0, True)
+PAPER = CELLS._replace(strides=(16,), ratios=(0.5, 1.0, 2.0), scales=(2.0, 4.0))
+FOLDER = Path(__file__).resolve().parents[3] / 'shared' / 'reference'
+REFERENCE = FOLDER / 'train__rfcn__resnet_v1_101_voc0712_rfcn_dcn_end2end_ohem__seed0.npz'
+FPN_REFERENCE = FOLDER / 'train__fpn__resnet_v1_101_coco_trainval_fpn_dcn_end2end_ohem__seed0_480x640.npz'
 
 
 def assign(gt, rule=CELLS, map_shape=(3, 4), im_info=(24, 32, 1), seed=0):
     gt = np.array(gt, dtype=np.float64).reshape(-1, 5)
-    return assign_anchors(map_shape, gt, im_info, rule, generator(seed, 'test'))
+    (label, target, weight), = assign_anchors([map_shape], gt, im_info, rule, generator(seed, 'test'))
+    return label.ravel(), target, weight
 
 
 def iou(a, b):
@@ -142,8 +145,56 @@ def test_equals_the_original():
     data = np.load(REFERENCE)
     rule = PAPER._replace(scales=(8.0, 16.0, 32.0))
     gt = data['in_gt_boxes'][0]
-    label, target, weight = assign_anchors((14, 20), gt, data['in_im_info'][0], rule, generator(0))
+    (label, target, weight), = assign_anchors([(14, 20)], gt, data['in_im_info'][0], rule, generator(0))
+    label = label.ravel()
     np.testing.assert_allclose(target, data['in_bbox_target'][0], atol=1e-6)
     np.testing.assert_array_equal(weight, data['in_bbox_weight'][0])
     np.testing.assert_array_equal(label == 1, data['in_label'][0] == 1)
     assert (label == 0).sum() == (data['in_label'][0] == 0).sum()
+
+
+PYRAMID = RpnRule((4, 8, 16, 32, 64), (0.5, 1.0, 2.0), (8.0,), 256, 0.5, 0.7, 0.3, False, (1.0, 1.0, 1.0, 1.0),
+                  math.inf, False)
+LEVELS = [(24, 32), (12, 16), (6, 8), (3, 4), (2, 2)]       # of an image of 96 x 128; the last by a stride of 2
+
+
+def test_pyramid_against_a_loop():
+    """All levels as one set of anchors in the order level, y, x, a: none too far outside, the best of each ground truth
+    over all levels, box targets for positives alone, a draw over all levels."""
+    gt = np.array([[10, 12, 52, 60, 3], [40, 5, 127, 90, 1], [70, 30, 100, 48, 2.0], [1, 1, 9, 9, 1]])
+    everyone = PYRAMID._replace(batch_size=100000)
+    found = assign_anchors(LEVELS, gt, (96, 128, 1), everyone, generator(0))
+    anchors = [(level, a, y, x, generate_anchors(stride, PYRAMID.ratios, PYRAMID.scales)[a] + stride * np.array(
+        [x, y, x, y])) for level, (stride, (h, w)) in enumerate(zip(PYRAMID.strides, LEVELS))
+        for y in range(h) for x in range(w) for a in range(3)]
+    overlaps = np.array([[iou(box, g) for g in gt] for *_, box in anchors])
+    positives = negatives = 0
+    for (level, a, y, x, box), row in zip(anchors, overlaps):
+        positive = row.max() >= 0.7 or any(row == overlaps.max(axis=0))
+        expected = 1 if positive else 0 if row.max() < 0.3 else -1
+        label, target, weight = found[level]
+        assert label[a, y, x] == expected
+        delta = bbox_transform(box[None], gt[[row.argmax()], :4])[0] if positive else np.zeros(4)
+        np.testing.assert_allclose(target[4 * a:4 * a + 4, y, x], delta, rtol=1e-6, atol=1e-7)
+        np.testing.assert_array_equal(weight[4 * a:4 * a + 4, y, x], float(positive))
+        positives, negatives = positives + positive, negatives + (expected == 0)
+    assert len({level for (level, *_), row in zip(anchors, overlaps) if row.max() >= 0.5}) > 1
+    drawn = np.concatenate([label.ravel() for label, *_ in
+                            assign_anchors(LEVELS, gt, (96, 128, 1), PYRAMID._replace(batch_size=12), generator(0))])
+    assert (drawn == 1).sum() == min(6, positives) and (drawn == 0).sum() == 12 - (drawn == 1).sum() and negatives > 12
+
+
+@pytest.mark.skipif(not FPN_REFERENCE.exists(), reason='the outputs of the original are not here')
+def test_pyramid_equals_the_original():
+    data = np.load(FPN_REFERENCE)
+    height, width = data['in_im_info'][0, :2]
+    maps = [(int(height) // stride, int(width) // stride) for stride in (4, 8, 16, 32)]
+    maps.append(tuple(-(-side // 2) for side in maps[-1]))
+    found = assign_anchors(maps, data['in_gt_boxes'][0], data['in_im_info'][0], PYRAMID, generator(0))
+    label = np.concatenate([part[0].ravel() for part in found])
+    target, weight = (np.concatenate([part[i].reshape(12, -1) for part in found], axis=1) for i in (1, 2))
+    expected = data['in_label'][0]
+    assert label.shape == expected.shape and (label == 0).sum() == (expected == 0).sum()
+    np.testing.assert_array_equal(label == 1, expected == 1)
+    np.testing.assert_allclose(target, data['in_bbox_target'][0], atol=1e-6)
+    np.testing.assert_array_equal(weight, data['in_bbox_weight'][0])
