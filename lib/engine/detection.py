@@ -4,13 +4,14 @@ import os
 import mxnet as mx
 
 from lib import checkpoint
-from lib.config.families import kind_of, symbol_class
+from lib.config.families import symbol_class
 from lib.dataset import get_imdb, training_roidb
 from lib.engine.metrics import DetectionMetrics
 from lib.engine.tasks import Task
 from lib.engine.tester import pred_eval
 from lib.errors import UserError
 from lib.loader import TestLoader, TrainLoader
+from lib.loader.image import largest_size
 from lib.loader.loaders import testing_scales
 from lib.rng import generator
 
@@ -21,12 +22,12 @@ class EndToEnd(Task):
     needs_rpn = True    # in training by TRAIN.END2END, in testing by TEST.HAS_RPN
 
     def check_trainable(self):
-        self._require_rpn('TRAIN.END2END', self.cfg.TRAIN.get('END2END'))
         super().check_trainable()
+        self._require_rpn('TRAIN.END2END', self.cfg.TRAIN.END2END)
 
     def check_testable(self):
-        self._require_rpn('TEST.HAS_RPN', self.cfg.TEST.get('HAS_RPN'))
         super().check_testable()
+        self._require_rpn('TEST.HAS_RPN', self.cfg.TEST.HAS_RPN)
 
     def records(self):
         return training_roidb(self.cfg)
@@ -44,10 +45,9 @@ class EndToEnd(Task):
         return box_test_weights(self.cfg, arg_params, self.cfg.TRAIN.BBOX_MEANS, self.cfg.TRAIN.BBOX_STDS)
 
     def test_inputs(self):
-        stride = max(1, self.cfg.network.IMAGE_STRIDE)
         # the largest, as the memory of all sizes is made for it
-        short, longest = (max(sides) + -max(sides) % stride for sides in zip(*testing_scales(self.cfg)))
-        return {'data': (1, 3, short, longest), 'im_info': (1, 3)}
+        size = largest_size(testing_scales(self.cfg), self.cfg.network.IMAGE_STRIDE)
+        return {'data': (1, 3, *size), 'im_info': (1, 3)}
 
     def test_set(self):
         return get_imdb(self.cfg, self.cfg.dataset.test_image_set)
@@ -70,9 +70,6 @@ class EndToEnd(Task):
 
     def _require_rpn(self, key, value):
         """Refuse what needs other inputs than images."""
-        if kind_of(self.cfg) != 'detection':
-            raise UserError(f'{self.cfg.name}: {self.cfg.symbol} is a network for {kind_of(self.cfg)}, not for '
-                            'detection; give the experiment file of a detector.')
         if self.needs_rpn and not value:
             raise UserError(f'{self.cfg.name}: {key} is false, which means boxes from a file; there are none here. With '
                             f'--set {key}=true the network makes its own proposals.')
@@ -104,8 +101,7 @@ def largest_inputs(cfg, feature_shapes, objects=100):
 
 def largest_image(cfg):
     """Height and width that no training image exceeds, the longer side as width."""
-    stride = max(1, cfg.network.IMAGE_STRIDE)
-    return tuple(max(sides) + -max(sides) % stride for sides in zip(*cfg.SCALES))
+    return largest_size(cfg.SCALES, cfg.network.IMAGE_STRIDE)
 
 
 def box_test_weights(cfg, arg_params, means, stds):

@@ -3,6 +3,7 @@ import json
 import logging
 import os
 
+import cv2
 import numpy as np
 
 from lib.config.loading import plain
@@ -12,19 +13,20 @@ from lib.dataset.segmentation import get_segmentation, training_segdb
 from lib.engine.detections import cache_key
 from lib.engine.metrics import SegmentationMetrics
 from lib.engine.predictor import each_image
-from lib.engine.tasks import Task
+from lib.engine.tasks import PICTURES, Task
 from lib.files import atomic_write
-from lib.loader.image import load_image, resized_shape
+from lib.loader.image import largest_size, load_image, resized_shape
 from lib.loader.segmentation import SegmentationLoader, SegmentationTestLoader
 from lib.visualize.canvas import save
 from lib.visualize.segmentation import draw_segmentation
 
 LOG = logging.getLogger(__name__)
-PICTURES = 200      # at most, with --vis
 
 
 class Segmentation(Task):
     """Images and their label maps; measured as the mean intersection over union of the classes."""
+
+    kind = 'segmentation'
 
     def records(self):
         return training_segdb(self.cfg)
@@ -36,15 +38,17 @@ class Segmentation(Task):
         return SegmentationMetrics()
 
     def largest_inputs(self, symbol):
-        cfg, stride = self.cfg, max(1, self.cfg.network.IMAGE_STRIDE)
+        train = self.cfg.TRAIN
         # the original takes the size of the crop even where nothing is cropped
-        sides = [max(column) + -max(column) % stride for column in zip(*cfg.SCALES)]
-        height, width = (cfg.TRAIN.CROP_HEIGHT, cfg.TRAIN.CROP_WIDTH) if cfg.TRAIN.ENABLE_CROP else sides
-        return {name: (cfg.TRAIN.BATCH_IMAGES, planes, height, width) for name, planes in (('data', 3), ('label', 1))}
+        height, width = (train.CROP_HEIGHT, train.CROP_WIDTH) if train.ENABLE_CROP else self._largest_size()
+        return {name: (train.BATCH_IMAGES, planes, height, width) for name, planes in (('data', 3), ('label', 1))}
 
     def test_inputs(self):
-        height, width = self.cfg.SCALES[0]
+        height, width = self._largest_size()
         return {'data': (1, 3, height, width), 'softmax_label': (1, height * width)}
+
+    def _largest_size(self):
+        return largest_size(self.cfg.SCALES, self.cfg.network.IMAGE_STRIDE)
 
     def test_set(self):
         return get_segmentation(self.cfg, self.cfg.dataset.test_image_set)
@@ -62,8 +66,9 @@ class Segmentation(Task):
                 LOG.info(line)
             return stored
         loader = SegmentationTestLoader(records, self.cfg)
-        found = (class_map(outputs, resized_shape(records[i]['height'], records[i]['width'], scale))
+        sizes = ((resized_shape(records[i]['height'], records[i]['width'], scale), outputs)
                  for i, _, scale, outputs in each_image(predictors, loader))
+        found = (best_classes(without_padding(outputs, size), size) for size, outputs in sizes)
         if options.vis:
             found = _drawn(found, records, imdb, os.path.join(folder, 'vis'))
         scores = imdb.evaluate_segmentations(found, os.path.abspath(folder))
@@ -72,10 +77,27 @@ class Segmentation(Task):
         return scores
 
 
-def class_map(outputs, size):
-    """The most probable class (h, w) uint8 at each pixel of the network's input, padding beyond ``size`` cut off."""
+def without_padding(outputs, size):
+    """The probabilities (C, h, w) of a test graph's outputs for one image, whose ``size`` (h, w) is that before padding.
+    """
     height, width = size
-    return outputs['softmax_output'][0, :, :height, :width].argmax(axis=0).astype(np.uint8)
+    return outputs['softmax_output'][0, :, :height, :width]
+
+
+def best_classes(probability, size):
+    """The most probable class (H, W) uint8 at the pixels of an image of ``size`` from ``probability`` (C, h, w).
+
+    Probabilities, not classes, are interpolated, so borders run smoothly between the network's pixels; one class after
+    the other, so that a photo of any size needs the memory of a few of its planes.
+    """
+    height, width = size
+    classes, best = np.zeros((height, width), np.uint8), np.full((height, width), -1, np.float32)
+    for label, plane in enumerate(probability):
+        plane = cv2.resize(plane, (width, height), interpolation=cv2.INTER_LINEAR)
+        better = plane > best
+        classes[better] = label
+        np.maximum(best, plane, out=best)
+    return classes
 
 
 def _load(path, key):

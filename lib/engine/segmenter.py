@@ -1,10 +1,7 @@
 """Photo in, a class for each of its pixels out."""
-import cv2
-import numpy as np
-
 from lib.dataset.segmentation import class_names, palette
 from lib.engine.photos import PhotoNetwork, bgr_image
-from lib.engine.segmentation import Segmentation
+from lib.engine.segmentation import Segmentation, best_classes, without_padding
 from lib.loader.image import resized_shape
 from lib.loader.segmentation import with_label
 
@@ -29,25 +26,8 @@ class Segmenter(PhotoNetwork):
         well."""
         image = bgr_image(image)
         outputs, scale, _ = self.outputs(image)
-        height, width = resized_shape(*image.shape[:2], scale)
-        return best_classes(outputs['softmax_output'][0, :, :height, :width], image.shape[:2])
+        return best_classes(without_padding(outputs, resized_shape(*image.shape[:2], scale)), image.shape[:2])
 
     def _inputs(self, image):
         inputs, scale = super()._inputs(image)
         return with_label(inputs), scale
-
-
-def best_classes(probability, size):
-    """The most probable class (H, W) uint8 at the pixels of an image of ``size`` from ``probability`` (C, h, w).
-
-    Probabilities, not classes, are interpolated, so borders run smoothly between the network's pixels; one class after
-    the other, so that a photo of any size needs the memory of a few of its planes.
-    """
-    height, width = size
-    classes, best = np.zeros((height, width), np.uint8), np.full((height, width), -1, np.float32)
-    for label, plane in enumerate(probability):
-        plane = cv2.resize(plane, (width, height), interpolation=cv2.INTER_LINEAR)
-        better = plane > best
-        classes[better] = label
-        np.maximum(best, plane, out=best)
-    return classes

@@ -65,6 +65,7 @@ def task_of(cfg, is_train=True):
 class Task:
     """What holds for most tasks; the module's docstring tells what each method is for."""
 
+    kind = 'detection'      # of the networks that it is for
     whole = True
 
     def __init__(self, cfg):
@@ -75,6 +76,7 @@ class Task:
         return self.cfg.network.FIXED_PARAMS
 
     def check_trainable(self):
+        self._check_kind()
         cfg = self.cfg
         if not cfg.TRAIN.model_prefix:
             raise UserError(f'{cfg.name}: TRAIN.model_prefix is empty; give the first part of the names of '
@@ -84,6 +86,7 @@ class Task:
                             'the number of epochs.')
 
     def check_testable(self):
+        self._check_kind()
         cfg = self.cfg
         if cfg.TEST.BATCH_IMAGES != 1:
             raise UserError(f'{cfg.name}: TEST.BATCH_IMAGES is {cfg.TEST.BATCH_IMAGES}; expected 1, as a device tests '
@@ -115,6 +118,12 @@ class Task:
 
     def evaluate(self, imdb, predictors, params, folder, options):
         raise NotImplementedError
+
+    def _check_kind(self):
+        found = kind_of(self.cfg)
+        if found != self.kind:
+            raise UserError(f'{self.cfg.name}: {self.cfg.symbol} is a network for {found}, not for {self.kind}; give '
+                            f'the experiment file of one for {self.kind}.')
 
     @property
     def test_folder(self):

@@ -60,6 +60,12 @@ def resize(image, short, max_size, stride=0, interpolation=cv2.INTER_LINEAR, fil
     return image, scale
 
 
+def largest_size(scales, stride=0):
+    """(height, width) with padding that no image exceeds at ``scales`` [(short, longest), ...]; a longer side is the
+    width."""
+    return tuple(max(sides) + -max(sides) % max(1, stride) for sides in zip(*scales))
+
+
 def to_tensor(image, means):
     """``image`` (H, W, 3) BGR minus ``means`` (blue, green, red) -> (1, 3, H, W) float32, planes red, green, blue."""
     tensor = np.empty((1, 3) + image.shape[:2], dtype=np.float32)
