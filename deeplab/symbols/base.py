@@ -1,7 +1,7 @@
 """The graph that both DeepLab networks are variants of."""
 import mxnet as mx
 
-from lib.networks.resnet import ResNetNetwork, images_grad_scale
+from lib.networks.resnet import ResNetNetwork
 from lib.symbols.losses import softmax_loss
 from lib.symbols.segmentation_head import segmentation_head
 
@@ -22,14 +22,28 @@ class DeepLab(ResNetNetwork):
     init_weights = ResNetNetwork.init_weight    # the original's name here
 
     def _train_outputs(self, cfg):
-        return [softmax_loss(self._scores(cfg), mx.sym.Variable('label'), 'softmax', images_grad_scale(cfg), IGNORED,
-                             multi_output=True)]
+        return [pixel_losses(self._scores(cfg), mx.sym.Variable('label'), cfg.TRAIN.BATCH_IMAGES)]
 
     def _test_outputs(self, cfg):
-        return [softmax_loss(self._scores(cfg), None, 'softmax', None, IGNORED, multi_output=True)]
+        return [pixel_loss(self._scores(cfg), None, 'softmax')]
 
     def _scores(self, cfg):
         data = mx.sym.Variable('data')
         stages, _ = self._backbone(cfg, data)
         return segmentation_head(stages['res5'], data, cfg.dataset.NUM_CLASSES, cfg.network.head_filters,
                                  self._feature_strides(cfg)[-1])
+
+
+def pixel_losses(scores, label, images):
+    """Probabilities (B, C, H, W), the mean over the pixels of each of the ``images`` as its loss. Images on a device
+    add up as those on several devices do, however many of their pixels count."""
+    if images == 1:
+        return pixel_loss(scores, label, 'softmax')
+    parts = zip(*(mx.sym.SliceChannel(values, num_outputs=images, axis=0) for values in (scores, label)))
+    losses = [pixel_loss(*part, f'softmax{number}') for number, part in enumerate(parts)]
+    return mx.sym.Concat(*losses, dim=0, name='softmax')
+
+
+def pixel_loss(scores, label, name):
+    """Probabilities of the classes at each pixel, their cross entropy as the loss."""
+    return softmax_loss(scores, label, name, None, IGNORED, multi_output=True)
