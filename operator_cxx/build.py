@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """Build the own operators with the standard library alone: ``python operator_cxx/build.py [--force] [--verbose]``.
 
-    build/libdcn.so            the core: cpu/*.cc behind a plain C interface, loads without MXNet
+    build/libdcn.so            the core: cpu/*.cc behind a plain C interface, loads without MXNet; on x86 for several
+                               instruction sets, of which the processor's is chosen when it runs
     build/libdcn_mxnet.so      the bindings: mxnet/*.cc, links libdcn.so; built where MXNet is installed for this Python
     lib/nms/_native*.so        the Cython doors: lib/nms/*.pyx, links libdcn.so; built where Cython and Python.h are
 
-Every product is keyed by its sources, flags, compiler and processor, so a second run does nothing. A source may ask
-for extra flags in a line of its own: ``// flags: -ffp-contract=off`` (C++) or ``# flags: ...`` (Cython). Without a
-compiler nothing is built and the exit status is 0: the stock operators remain.
+Every product is keyed by its sources, flags, compiler and kind of processor, so a second run does nothing. A source
+may ask for extra flags in a line of its own: ``// flags: -ffp-contract=off`` (C++) or ``# flags: ...`` (Cython). Without
+a compiler nothing is built and the exit status is 0: the stock operators remain.
 """
 import argparse
 import concurrent.futures
@@ -37,6 +38,13 @@ COMMON_FLAGS = ['-std=c++17', '-fPIC', '-fvisibility=hidden', '-Wall']
 # NaN and infinity keep their meaning; only traps and errno, which nobody reads, may go: without that no loop with a
 # selection becomes vectors.
 CORE_FLAGS = ['-O3', '-fno-math-errno', '-fno-trapping-math', '-ffp-contract=fast']
+# Instruction sets of x86 beside the one that every compiler takes for granted ('portable'). Without being asked for
+# 512 bits, compilers vectorise loops for half of that.
+INSTRUCTION_SETS = {
+    'avx2': ['-mavx2', '-mfma'],
+    'avx512': ['-mavx512f', '-mavx512dq', '-mavx512bw', '-mavx512vl', '-mfma', '-mprefer-vector-width=512'],
+}
+DISPATCH = 'dispatch.cc'  # chooses among them, hence compiled once
 # The wheel was built with the old string ABI and with these switches; its headers must be read the same way. The
 # headers are full of warnings (-w). Symbols shared with libmxnet are kept apart by hiding what is inline, and by
 # -fno-gnu-unique where the compiler knows it.
@@ -63,19 +71,19 @@ class Toolchain:
         self.command = command
         self.verbose = verbose
         self.version = self.run(['--version'], 'asking for the version').splitlines()[0]
-        self.native = self.supported('-march=native')
+        self.instruction_sets = {name: flags for name, flags in INSTRUCTION_SETS.items() if self.supported(*flags)}
         self.openmp = self.supported('-fopenmp')
         self.local = self.supported('-fno-gnu-unique')
         self.short_paths = self.supported(f'-fmacro-prefix-map={HERE.parent}/=')  # messages say operator_cxx/...
 
-    def supported(self, flag):
-        """[flag] if a small program compiles and links with it, else []."""
+    def supported(self, *flags):
+        """The flags as a list if a small program compiles and links with them, else []."""
         with tempfile.TemporaryDirectory() as folder:
             source = Path(folder, 'probe.cc')
             source.write_text('int main() { return 0; }\n')
-            probe = subprocess.run(self.command + [flag, '-Werror', str(source), '-o', str(Path(folder, 'probe'))],
+            probe = subprocess.run(self.command + [*flags, '-Werror', str(source), '-o', str(Path(folder, 'probe'))],
                                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        return [flag] if probe.returncode == 0 else []
+        return list(flags) if probe.returncode == 0 else []
 
     def run(self, arguments, purpose):
         return run(self.command + arguments, purpose, self.verbose)
@@ -106,17 +114,6 @@ def find_package(name):
     """Folder of an installed package of the running Python, found without importing it, or None."""
     spec = importlib.util.find_spec(name)
     return Path(spec.origin).parent if spec and spec.origin else None
-
-
-def processor():
-    """Model and instruction sets: code compiled for one processor may be illegal on another."""
-    try:
-        lines = Path('/proc/cpuinfo').read_text().splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    wanted = ('model name', 'flags', 'Features', 'CPU part')
-    first = {line.split(':')[0].strip(): line for line in reversed(lines) if line.split(':')[0].strip() in wanted}
-    return '\n'.join(first[name] for name in wanted if name in first)
 
 
 def digest(*parts):
@@ -168,7 +165,7 @@ def state(product):
         return 'missing', f'{product} is not built; {remedy}'
     if manifest.get(product + ' bytes') != (BUILD / product).stat().st_size:
         return 'damaged', f'{product} is not the file that was built; {remedy}'
-    if manifest.get('processor') != digest(processor()):
+    if manifest.get('machine') != platform.machine():
         return 'foreign', f'{product} was built for another processor; {remedy}'
     if product == BINDINGS and manifest.get('mxnet') != mxnet_identity(find_package('mxnet')):
         return 'foreign', f'{product} was built for another MXNet; {remedy}'
@@ -188,16 +185,16 @@ class Builder:
         self.tools = tools
         self.force = force
         manifest = {} if force else read_manifest()
-        self.processor = digest(processor())
-        self.manifest = manifest if manifest.get('processor') == self.processor else {'processor': self.processor}
+        machine = platform.machine()
+        self.manifest = manifest if manifest.get('machine') == machine else {'machine': machine}
         self.sources = digest(*sources())  # taken now: an edit during the build must show as stale
-        self.base = digest(tools.command, tools.version, processor())
+        self.base = digest(tools.command, tools.version, machine)
         (BUILD / 'objects').mkdir(parents=True, exist_ok=True)
 
-    def compile(self, source, flags, headers):
-        """Object file of one source, compiled unless the same was compiled before."""
+    def compile(self, source, flags, headers, variant=''):
+        """Object file of one source, compiled unless the same was compiled before; `variant` is part of its name."""
         flags = COMMON_FLAGS + flags + self.tools.openmp + self.tools.short_paths + wanted_flags(source)
-        stem = f'{source.parent.name}-{source.stem}'
+        stem = f'{source.parent.name}-{source.stem}{variant}'
         target = BUILD / 'objects' / f'{stem}-{digest(self.base, flags, source, *headers)}.o'
         if self.force or not target.exists():
             temporary = target.with_suffix('.tmp.o')
@@ -209,11 +206,11 @@ class Builder:
                 old.unlink()
         return target
 
-    def compile_all(self, folder, flags):
-        files = sorted((HERE / folder).glob('*.cc'))
+    def compile_all(self, folder, jobs):
+        """Object files of (source, flags, variant), in their order."""
         headers = sorted((HERE / folder).glob('*.h')) + sorted((HERE / 'include').glob('*.h'))
         with concurrent.futures.ThreadPoolExecutor(JOBS) as pool:
-            return list(pool.map(lambda source: self.compile(source, flags, headers), files))
+            return list(pool.map(lambda job: self.compile(job[0], job[1], headers, job[2]), jobs))
 
     def link(self, product, objects, flags):
         """Link objects to a shared library unless it was linked from the same before."""
@@ -231,12 +228,20 @@ class Builder:
         return True
 
     def core(self):
-        objects = self.compile_all('cpu', CORE_FLAGS + self.tools.native + [f'-I{HERE / "include"}'])
-        return self.link(BUILD / CORE, objects, ['-Wl,-soname,' + CORE, '-Wl,-z,defs'])
+        """libdcn.so. Portable objects come first: of the library's templates that several objects carry, linkers keep
+        the first copy, which must run on every processor."""
+        kernels = [source for source in sorted((HERE / 'cpu').glob('*.cc')) if source.name != DISPATCH]
+        flags = CORE_FLAGS + [f'-I{HERE / "include"}']
+        chosen = [f'-DDCN_WITH_{name.upper()}' for name in self.tools.instruction_sets]
+        jobs = [(HERE / 'cpu' / DISPATCH, flags + chosen, '')]
+        for name, extra in [('portable', []), *self.tools.instruction_sets.items()]:
+            jobs += [(source, flags + extra + [f'-Ddcn=dcn_{name}'], f'-{name}') for source in kernels]
+        return self.link(BUILD / CORE, self.compile_all('cpu', jobs), ['-Wl,-soname,' + CORE, '-Wl,-z,defs'])
 
     def bindings(self, mxnet):
         includes = [f'-I{HERE / "include"}', '-isystem', str(mxnet / 'include')]
-        objects = self.compile_all('mxnet', BINDING_FLAGS + self.tools.local + includes)
+        flags = BINDING_FLAGS + self.tools.local + includes
+        objects = self.compile_all('mxnet', [(source, flags, '') for source in sorted((HERE / 'mxnet').glob('*.cc'))])
         self.manifest['mxnet'] = mxnet_identity(mxnet)
         return self.link(BUILD / BINDINGS, objects, [
             f'-L{mxnet}', '-lmxnet', f'-L{BUILD}', '-ldcn', '-ldl', '-Wl,-rpath,$ORIGIN', f'-Wl,-rpath-link,{mxnet}',

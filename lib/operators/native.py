@@ -6,7 +6,10 @@
     using('stock')   the same for a ``with`` block
     core()           ctypes handle of libdcn.so, the kernels behind a C interface; needs no MXNet
 
-DCN_STOCK_OPERATORS=1 in the environment keeps the stock operators (``use('own')`` still works).
+    instruction_set()  'avx512', 'avx2' or 'portable': the code in libdcn.so that runs
+
+DCN_ISA=avx2 or DCN_ISA=portable in the environment asks for narrower vectors than the processor has.
+DCN_STOCK_OPERATORS=1 keeps the stock operators (``use('own')`` still works).
 """
 import contextlib
 import ctypes
@@ -26,6 +29,7 @@ def activate():
     """Import MXNet and give the stock names to the own operators; on trouble one warning, and the stock ones remain."""
     prepare_environment()
     import mxnet  # noqa: F401  (the library below needs libmxnet in the process)
+    _check_instruction_set()
     if _bindings() is not None and os.environ.get('DCN_STOCK_OPERATORS', '0') in ('', '0'):
         use('own')
 
@@ -75,6 +79,22 @@ def using(which):
 def core():
     """ctypes handle of libdcn.so, or None after one warning where it is not built or does not load."""
     return _load('libdcn.so', ctypes.CDLL)
+
+
+def instruction_set():
+    """Name of the instruction set whose kernels run, or None where there are none."""
+    if core() is None:
+        return None
+    name = core().dcn_instruction_set
+    name.restype = ctypes.c_char_p
+    return name().decode()
+
+
+def _check_instruction_set():
+    asked = os.environ.get('DCN_ISA')
+    if asked and instruction_set() not in (asked, None):
+        _warn(f'DCN_ISA asks for {asked}, which this processor or this build does not have; {instruction_set()} is '
+              'used')
 
 
 class Bindings:

@@ -6,29 +6,26 @@
 // with weight[q] = sum over samples of g(q, p) (eq. 4), over the few cells that the bin touches. The same with the
 // slope of g along one axis gives the gradient of trans.
 // flags: -ffp-contract=off -Wno-psabi
-#include "../include/deformable_psroi_pooling.h"
+#include "kernels.h"
 
 #include <algorithm>
 
 #include "lanes.h"
 #include "roi_planes.h"
 
+namespace dcn {
 namespace {
-
-using dcn::kLanes;
-template <typename T>
-using Lanes = dcn::Lanes<T>;
 
 // The samples of one bin along one axis that count. `samples` has room for all S.
 template <typename T>
 struct Band {
-  dcn::RoiSample<T>* samples;
+  RoiSample<T>* samples;
   int count, first, last;  // cells first..last are touched
 
   // Positions grow with i, so the first and the last sample that count touch the outermost cells.
   void place(T position, T step, int sample_count, int size) {
     count = 0;
-    for (int i = 0; i < sample_count; ++i) count += dcn::place_sample(position + T(i) * step, size, samples + count);
+    for (int i = 0; i < sample_count; ++i) count += place_sample(position + T(i) * step, size, samples + count);
     if (count == 0) return;
     first = int(samples[0].low);
     last = int(samples[count - 1].high);
@@ -36,10 +33,10 @@ struct Band {
 
   // Sum of the samples' weights on each of the cells from `cell` on.
   Lanes<T> weights(int cell) const {
-    const Lanes<T> cells = dcn::counting<T>(cell);
+    const Lanes<T> cells = counting<T>(cell);
     Lanes<T> total = {};
     for (int i = 0; i < count; ++i) {
-      const dcn::RoiSample<T>& s = samples[i];
+      const RoiSample<T>& s = samples[i];
       total += cells == s.low ? Lanes<T>{} + (T(1) - s.fraction) : Lanes<T>{};
       total += cells == s.high ? Lanes<T>{} + s.fraction : Lanes<T>{};
     }
@@ -48,7 +45,7 @@ struct Band {
 
   // Sum of the derivatives of those weights by the samples' positions: -1 below, +1 above, 0 on a cell.
   Lanes<T> slopes(int cell) const {
-    const Lanes<T> cells = dcn::counting<T>(cell);
+    const Lanes<T> cells = counting<T>(cell);
     Lanes<T> total = {};
     for (int i = 0; i < count; ++i) {
       total += cells == samples[i].high ? Lanes<T>{} + T(1) : Lanes<T>{};
@@ -67,7 +64,7 @@ inline Lanes<T> weighted(const Lanes<T>& value, const Lanes<T>& weight) {
 // One region on the map.
 template <typename T>
 struct Region {
-  dcn::RoiSpan<T> down, across;
+  RoiSpan<T> down, across;
   T step_down, step_across;
 };
 
@@ -76,20 +73,20 @@ struct Regions {
   std::vector<Region<T>> all;
   std::vector<std::vector<int>> of_image;
   std::vector<int> parts;                      // the part that moves each of P bins
-  std::vector<dcn::RoiSample<T>> samples;     // 2 * S per thread
+  std::vector<RoiSample<T>> samples;     // 2 * S per thread
 };
 
 template <typename T>
 Regions<T> find_regions(const dcn_deformable_psroi_shape& s, const T* rois) {
   Regions<T> regions;
-  regions.of_image = dcn::rois_by_image(rois, s.rois, s.images);
-  regions.samples.resize(size_t(dcn::max_threads()) * 2 * s.sample_per_part);
-  for (int p = 0; p < s.pooled_size; ++p) regions.parts.push_back(dcn::part_cell<T>(p, s.part_size, s.pooled_size));
+  regions.of_image = rois_by_image(rois, s.rois, s.images);
+  regions.samples.resize(size_t(max_threads()) * 2 * s.sample_per_part);
+  for (int p = 0; p < s.pooled_size; ++p) regions.parts.push_back(part_cell<T>(p, s.part_size, s.pooled_size));
   regions.all.reserve(s.rois);
   for (int r = 0; r < s.rois; ++r) {
     const T* roi = rois + 5 * size_t(r);
-    const auto across = dcn::roi_span(roi[1], roi[3], T(s.spatial_scale), T(0.5), s.pooled_size);
-    const auto down = dcn::roi_span(roi[2], roi[4], T(s.spatial_scale), T(0.5), s.pooled_size);
+    const auto across = roi_span(roi[1], roi[3], T(s.spatial_scale), T(0.5), s.pooled_size);
+    const auto down = roi_span(roi[2], roi[4], T(s.spatial_scale), T(0.5), s.pooled_size);
     regions.all.push_back({down, across, down.bin / T(s.sample_per_part), across.bin / T(s.sample_per_part)});
   }
   return regions;
@@ -143,11 +140,11 @@ struct Bin {
     for_blocks([&](const Block<T>& block) {
       Lanes<T> columns = {};
       block.for_rows(plane, length, width, [&](int i, const T* from, ptrdiff_t left) {
-        columns += block.row_weights[i] * dcn::load(from, left);
+        columns += block.row_weights[i] * load(from, left);
       });
       all += weighted<T>(columns, block.column_weights);
     });
-    return dcn::sum<T>(all);
+    return sum<T>(all);
   }
 
   // Adds what one block gives to the sums by 8 columns.
@@ -156,7 +153,7 @@ struct Bin {
     const Lanes<T> row_slopes = down.slopes(block.y);
     Lanes<T> sloped = {}, columns = {};
     block.for_rows(plane, length, width, [&](int i, const T* from, ptrdiff_t left) {
-      const Lanes<T> pixels = dcn::load(from, left);
+      const Lanes<T> pixels = load(from, left);
       columns += block.row_weights[i] * pixels;
       sloped += row_slopes[i] * pixels;
     });
@@ -168,7 +165,7 @@ struct Bin {
   void spread(const Block<T>& block, T grad, T* plane, ptrdiff_t length, int width) const {
     const Lanes<T> share = weighted<T>(Lanes<T>{} + grad, block.column_weights);
     block.for_rows(plane, length, width, [&](int i, T* to, ptrdiff_t left) {
-      dcn::store<T>(to, dcn::load<T>(to, left) + block.row_weights[i] * share, left);
+      store<T>(to, load<T>(to, left) + block.row_weights[i] * share, left);
     });
   }
 };
@@ -194,15 +191,15 @@ void place_bin(const dcn_deformable_psroi_shape& s, const Regions<T>& regions, c
     move_x = trans[at.x] * T(s.trans_std);
     move_y = trans[at.y] * T(s.trans_std);
   }
-  bin->down.place(dcn::first_sample(region.down, ph, move_y), region.step_down, s.sample_per_part, s.height);
-  bin->across.place(dcn::first_sample(region.across, pw, move_x), region.step_across, s.sample_per_part, s.width);
+  bin->down.place(first_sample(region.down, ph, move_y), region.step_down, s.sample_per_part, s.height);
+  bin->across.place(first_sample(region.across, pw, move_x), region.step_across, s.sample_per_part, s.width);
 }
 
 // Calls each(image, channel, bin) for all planes; `bin` is the thread's room for samples.
 template <typename T, typename Each>
 void for_planes(const dcn_deformable_psroi_shape& s, Regions<T>* regions, const Each& each) {
   dcn::for_planes(s, [&](int image, int channel, int thread) {
-    dcn::RoiSample<T>* samples = regions->samples.data() + size_t(thread) * 2 * s.sample_per_part;
+    RoiSample<T>* samples = regions->samples.data() + size_t(thread) * 2 * s.sample_per_part;
     Bin<T> bin = {{samples, 0, 0, 0}, {samples + s.sample_per_part, 0, 0, 0}};
     each(image, channel, &bin);
   });
@@ -213,7 +210,7 @@ template <typename T, typename Each>
 void for_bins(const dcn_deformable_psroi_shape& s, const Regions<T>& regions, const T* trans, int image, int channel,
               Bin<T>* bin, const Each& each) {
   const int size = s.pooled_size;
-  const dcn::PlaneBins served = dcn::plane_bins(channel, s.group_size, size);
+  const PlaneBins served = plane_bins(channel, s.group_size, size);
   const int category = s.trans_classes ? served.output / (s.output_dim / s.trans_classes) : 0;
   for (int ph = served.row_begin; ph < served.row_end; ++ph) {
     for (int pw = served.column_begin; pw < served.column_end; ++pw) {
@@ -233,9 +230,9 @@ void forward(const dcn_deformable_psroi_shape& s, const T* data, const T* rois, 
   const ptrdiff_t plane_size = ptrdiff_t(s.height) * s.width, planes = ptrdiff_t(s.images) * s.channels;
   const size_t per_roi = size_t(s.output_dim) * s.pooled_size * s.pooled_size;
   for (int r = 0; r < s.rois; ++r) {
-    if (dcn::roi_image(rois[5 * size_t(r)], s.images) >= 0) continue;
-    dcn::zero_for(requests[0], out + r * per_roi, per_roi);
-    dcn::zero_for(requests[1], top_count + r * per_roi, per_roi);
+    if (roi_image(rois[5 * size_t(r)], s.images) >= 0) continue;
+    zero_for(requests[0], out + r * per_roi, per_roi);
+    zero_for(requests[1], top_count + r * per_roi, per_roi);
   }
   for_planes(s, &regions, [&](int image, int channel, Bin<T>* bin) {
     const ptrdiff_t index = ptrdiff_t(image) * s.channels + channel;
@@ -245,8 +242,8 @@ void forward(const dcn_deformable_psroi_shape& s, const T* data, const T* rois, 
       place_samples();
       const T count = bin->empty() ? T(0) : bin->count();
       const T value = bin->empty() ? T(0) : bin->total(plane, length, s.width) / count;
-      if (requests[0] != DCN_NULL) dcn::assign(requests[0], out + place, value);
-      if (requests[1] != DCN_NULL) dcn::assign(requests[1], top_count + place, count);
+      if (requests[0] != DCN_NULL) assign(requests[0], out + place, value);
+      if (requests[1] != DCN_NULL) assign(requests[1], top_count + place, count);
     });
   });
 }
@@ -259,8 +256,8 @@ void gather_trans(const dcn_deformable_psroi_shape& s, const Regions<T>& regions
   const int size = s.pooled_size, per_class = s.output_dim / s.trans_classes;
   const size_t per_roi = 2 * size_t(s.trans_classes) * s.part_size * s.part_size;
   const ptrdiff_t bins = ptrdiff_t(s.rois) * s.output_dim * size * size;
-  dcn::parallel_for(s.rois, bins > 4 * dcn::kSerialBins ? dcn::max_threads() : 1, [&](int r, int) {
-    dcn::zero_for(request, trans_grad + r * per_roi, per_roi);
+  parallel_for(s.rois, bins > 4 * kSerialBins ? max_threads() : 1, [&](int r, int) {
+    zero_for(request, trans_grad + r * per_roi, per_roi);
     const BinSlopes<T>* slope = slopes + size_t(r) * s.output_dim * size * size;
     for (int c = 0; c < s.output_dim; ++c) {
       for (int ph = 0; ph < size; ++ph) {
@@ -277,7 +274,7 @@ void gather_trans(const dcn_deformable_psroi_shape& s, const Regions<T>& regions
 template <typename T>
 void backward(const dcn_deformable_psroi_shape& s, const T* out_grad, const T* data, const T* rois, const T* trans,
               T* data_grad, T* rois_grad, T* trans_grad, const int* requests) {
-  dcn::zero_for(requests[1], rois_grad, 5 * size_t(s.rois));
+  zero_for(requests[1], rois_grad, 5 * size_t(s.rois));
   const bool want_data = requests[0] != DCN_NULL, want_trans = s.trans_classes && requests[2] != DCN_NULL;
   if (!want_data && !want_trans) return;
   Regions<T> regions = find_regions(s, rois);
@@ -288,7 +285,7 @@ void backward(const dcn_deformable_psroi_shape& s, const T* out_grad, const T* d
     const ptrdiff_t index = ptrdiff_t(image) * s.channels + channel, length = (planes - index) * plane_size;
     const T* plane = data + index * plane_size;
     T* plane_grad = want_data ? data_grad + index * plane_size : nullptr;
-    if (want_data) dcn::zero_for(requests[0], plane_grad, plane_size);
+    if (want_data) zero_for(requests[0], plane_grad, plane_size);
     for_bins(s, regions, trans, image, channel, bin, [&](size_t place, int r, const auto& place_samples) {
       if (out_grad[place] == T(0)) return;  // most gradients are 0 where hard examples are mined
       place_samples();
@@ -301,43 +298,38 @@ void backward(const dcn_deformable_psroi_shape& s, const T* out_grad, const T* d
       });
       if (!want_trans) return;
       const Region<T>& region = regions.all[r];
-      slopes[place] = {dcn::sum<T>(sum_down) * scale * region.down.size,
-                       dcn::sum<T>(sum_across) * scale * region.across.size};
+      slopes[place] = {sum<T>(sum_down) * scale * region.down.size,
+                       sum<T>(sum_across) * scale * region.across.size};
     });
   });
   if (want_trans) gather_trans(s, regions, slopes.data(), trans_grad, requests[2]);
 }
 
-bool possible(const dcn_deformable_psroi_shape& s) {
-  return s.images >= 0 && s.height >= 1 && s.width >= 1 && s.rois >= 0 && s.output_dim >= 1 && s.group_size >= 1 &&
-         s.pooled_size >= 1 && s.part_size >= 1 && s.sample_per_part >= 1 && s.trans_classes >= 0 &&
-         (s.trans_classes == 0 || s.output_dim % s.trans_classes == 0) &&
-         ptrdiff_t(s.channels) == ptrdiff_t(s.output_dim) * s.group_size * s.group_size;
-}
-
 }  // namespace
 
-int dcn_deformable_psroi_pooling_forward(const dcn_deformable_psroi_shape* shape, int dtype, const void* data,
-                                         const void* rois, const void* trans, void* out, void* top_count,
-                                         const int requests[2]) {
-  if (!possible(*shape)) return DCN_BAD_SHAPE;
+int deformable_psroi_pooling_forward(const dcn_deformable_psroi_shape* shape, int dtype, const void* data,
+                                     const void* rois, const void* trans, void* out, void* top_count,
+                                     const int requests[2]) {
+  if (!well_formed(*shape)) return DCN_BAD_SHAPE;
   const auto run = [&](auto zero) {
     using T = decltype(zero);
     forward(*shape, static_cast<const T*>(data), static_cast<const T*>(rois), static_cast<const T*>(trans),
             static_cast<T*>(out), static_cast<T*>(top_count), requests);
   };
-  return dcn::for_dtype(dtype, run);
+  return for_dtype(dtype, run);
 }
 
-int dcn_deformable_psroi_pooling_backward(const dcn_deformable_psroi_shape* shape, int dtype, const void* out_grad,
-                                          const void* data, const void* rois, const void* trans, void* data_grad,
-                                          void* rois_grad, void* trans_grad, const int requests[3]) {
-  if (!possible(*shape)) return DCN_BAD_SHAPE;
+int deformable_psroi_pooling_backward(const dcn_deformable_psroi_shape* shape, int dtype, const void* out_grad,
+                                      const void* data, const void* rois, const void* trans, void* data_grad,
+                                      void* rois_grad, void* trans_grad, const int requests[3]) {
+  if (!well_formed(*shape)) return DCN_BAD_SHAPE;
   const auto run = [&](auto zero) {
     using T = decltype(zero);
     backward(*shape, static_cast<const T*>(out_grad), static_cast<const T*>(data), static_cast<const T*>(rois),
              static_cast<const T*>(trans), static_cast<T*>(data_grad), static_cast<T*>(rois_grad),
              static_cast<T*>(trans_grad), requests);
   };
-  return dcn::for_dtype(dtype, run);
+  return for_dtype(dtype, run);
 }
+
+}  // namespace dcn

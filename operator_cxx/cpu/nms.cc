@@ -3,7 +3,7 @@
 // No fused multiply-add here: the NumPy version of each function (lib/nms/fallback.py) gives the same bits, so that a
 // machine without a compiler keeps the same boxes.
 // flags: -ffp-contract=off
-#include "nms.h"
+#include "kernels.h"
 
 #include <algorithm>
 #include <cmath>
@@ -11,6 +11,7 @@
 #include <new>
 #include <vector>
 
+namespace dcn {
 namespace {
 
 // Boxes by column, so that one box meets many in vector registers.
@@ -136,7 +137,7 @@ int64_t soft(const float* dets, int64_t n, double sigma_or_thresh, int method, i
 
 }  // namespace
 
-int64_t dcn_nms(const float* dets, int64_t n, float thresh, int64_t max_keep, int64_t* keep) {
+int64_t nms(const float* dets, int64_t n, float thresh, int64_t max_keep, int64_t* keep) {
   try {
     return greedy(dets, n, thresh, max_keep, keep);
   } catch (const std::bad_alloc&) {
@@ -144,8 +145,8 @@ int64_t dcn_nms(const float* dets, int64_t n, float thresh, int64_t max_keep, in
   }
 }
 
-int64_t dcn_soft_nms(const float* dets, int64_t n, double sigma_or_thresh, int method, int64_t max_keep, int64_t* keep,
-                     float* scores) {
+int64_t soft_nms(const float* dets, int64_t n, double sigma_or_thresh, int method, int64_t max_keep, int64_t* keep,
+                 float* scores) {
   try {
     return soft(dets, n, sigma_or_thresh, method, max_keep, keep, scores);
   } catch (const std::bad_alloc&) {
@@ -153,7 +154,7 @@ int64_t dcn_soft_nms(const float* dets, int64_t n, double sigma_or_thresh, int m
   }
 }
 
-void dcn_bbox_overlaps(const double* boxes, int64_t n, const double* query, int64_t k, double* out) {
+void bbox_overlaps(const double* boxes, int64_t n, const double* query, int64_t k, double* out) {
   for (int64_t i = 0; i < n; ++i) {
     const double* b = boxes + 4 * i;
     const double area = (b[2] - b[0] + 1) * (b[3] - b[1] + 1);
@@ -167,3 +168,5 @@ void dcn_bbox_overlaps(const double* boxes, int64_t n, const double* query, int6
     }
   }
 }
+
+}  // namespace dcn

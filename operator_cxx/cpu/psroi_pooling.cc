@@ -1,31 +1,26 @@
 // Position-sensitive RoI pooling on the CPU; psroi_pooling.h has the rule, roi_planes.h the way of walking.
 // flags: -ffp-contract=off -Wno-psabi
-#include "../include/psroi_pooling.h"
+#include "kernels.h"
 
 #include "lanes.h"
 #include "roi_planes.h"
 
+namespace dcn {
 namespace {
-
-using dcn::Bins;
-using dcn::CellRange;
-using dcn::kLanes;
-template <typename T>
-using Lanes = dcn::Lanes<T>;
 
 template <typename T>
 Bins find_bins(const dcn_psroi_shape& s, const T* rois) {
   Bins bins;
-  bins.of_image = dcn::rois_by_image(rois, s.rois, s.images);
+  bins.of_image = rois_by_image(rois, s.rois, s.images);
   bins.rows.reserve(size_t(s.rois) * s.pooled_size);
   bins.columns.reserve(size_t(s.rois) * s.pooled_size);
   for (int r = 0; r < s.rois; ++r) {
     const T* roi = rois + 5 * size_t(r);
-    const auto across = dcn::roi_span(roi[1], roi[3], T(s.spatial_scale), T(0), s.pooled_size);
-    const auto down = dcn::roi_span(roi[2], roi[4], T(s.spatial_scale), T(0), s.pooled_size);
+    const auto across = roi_span(roi[1], roi[3], T(s.spatial_scale), T(0), s.pooled_size);
+    const auto down = roi_span(roi[2], roi[4], T(s.spatial_scale), T(0), s.pooled_size);
     for (int p = 0; p < s.pooled_size; ++p) {
-      bins.rows.push_back(dcn::bin_cells(down, p, s.height));
-      bins.columns.push_back(dcn::bin_cells(across, p, s.width));
+      bins.rows.push_back(bin_cells(down, p, s.height));
+      bins.columns.push_back(bin_cells(across, p, s.width));
     }
   }
   return bins;
@@ -34,7 +29,7 @@ Bins find_bins(const dcn_psroi_shape& s, const T* rois) {
 // `value` in the lanes of cells before `end`, 0 in the others; first: the cell of lane 0.
 template <typename T>
 inline Lanes<T> before(int end, int first, const Lanes<T>& value) {
-  return dcn::counting<T>(first) < T(end) ? value : Lanes<T>{};
+  return counting<T>(first) < T(end) ? value : Lanes<T>{};
 }
 
 template <typename T>
@@ -55,11 +50,11 @@ T bin_mean(const T* plane, ptrdiff_t left, int width, const CellRange& rows, con
     Lanes<T> column = {};
     for (int y = rows.begin; y < rows.end; ++y) {
       const ptrdiff_t at = y * ptrdiff_t(width) + x;
-      column += dcn::load(plane + at, left - at);
+      column += load(plane + at, left - at);
     }
     total += before<T>(columns.end, x, column);
   }
-  return dcn::sum<T>(total) / area<T>(rows, columns);
+  return sum<T>(total) / area<T>(rows, columns);
 }
 
 // Adds `grad` to every cell of a bin. Lanes beyond the bin get 0, but only inside the plane, which goes on for `left`.
@@ -69,7 +64,7 @@ void spread(T grad, T* plane, ptrdiff_t left, int width, const CellRange& rows, 
     const Lanes<T> part = before<T>(columns.end, x, Lanes<T>{} + grad);
     for (int y = rows.begin; y < rows.end; ++y) {
       const ptrdiff_t at = y * ptrdiff_t(width) + x;
-      dcn::store<T>(plane + at, dcn::load(plane + at, left - at) + part, left - at);
+      store<T>(plane + at, load(plane + at, left - at) + part, left - at);
     }
   }
 }
@@ -78,7 +73,7 @@ void spread(T grad, T* plane, ptrdiff_t left, int width, const CellRange& rows, 
 template <typename Each>
 void for_bins(const dcn_psroi_shape& s, const Bins& bins, int image, int channel, const Each& each) {
   const int size = s.pooled_size;
-  const dcn::PlaneBins served = dcn::plane_bins(channel, s.group_size, size);
+  const PlaneBins served = plane_bins(channel, s.group_size, size);
   for (int ph = served.row_begin; ph < served.row_end; ++ph) {
     for (int pw = served.column_begin; pw < served.column_end; ++pw) {
       for (int r : bins.of_image[image]) {
@@ -96,14 +91,14 @@ void forward(const dcn_psroi_shape& s, const T* data, const T* rois, T* out, int
   const ptrdiff_t plane_size = ptrdiff_t(s.height) * s.width, planes = ptrdiff_t(s.images) * s.channels;
   const size_t per_roi = size_t(s.output_dim) * s.pooled_size * s.pooled_size;
   for (int r = 0; r < s.rois; ++r) {
-    if (dcn::roi_image(rois[5 * size_t(r)], s.images) < 0) dcn::zero_for(request, out + r * per_roi, per_roi);
+    if (roi_image(rois[5 * size_t(r)], s.images) < 0) zero_for(request, out + r * per_roi, per_roi);
   }
-  dcn::for_planes(s, [&](int image, int channel, int) {
+  for_planes(s, [&](int image, int channel, int) {
     const ptrdiff_t index = ptrdiff_t(image) * s.channels + channel;
     const T* plane = data + index * plane_size;
     const ptrdiff_t left = (planes - index) * plane_size;
     for_bins(s, bins, image, channel, [&](size_t place, const CellRange& rows, const CellRange& columns) {
-      dcn::assign(request, out + place, bin_mean(plane, left, s.width, rows, columns));
+      assign(request, out + place, bin_mean(plane, left, s.width, rows, columns));
     });
   });
 }
@@ -111,13 +106,13 @@ void forward(const dcn_psroi_shape& s, const T* data, const T* rois, T* out, int
 template <typename T>
 void backward(const dcn_psroi_shape& s, const T* out_grad, const T* rois, T* data_grad, T* rois_grad,
               const int* requests) {
-  dcn::zero_for(requests[1], rois_grad, 5 * size_t(s.rois));
+  zero_for(requests[1], rois_grad, 5 * size_t(s.rois));
   if (requests[0] == DCN_NULL) return;
   const Bins bins = find_bins(s, rois);
   const ptrdiff_t plane_size = ptrdiff_t(s.height) * s.width;
-  dcn::for_planes(s, [&](int image, int channel, int) {
+  for_planes(s, [&](int image, int channel, int) {
     T* plane = data_grad + (ptrdiff_t(image) * s.channels + channel) * plane_size;
-    dcn::zero_for(requests[0], plane, plane_size);
+    zero_for(requests[0], plane, plane_size);
     for_bins(s, bins, image, channel, [&](size_t place, const CellRange& rows, const CellRange& columns) {
       const T grad = out_grad[place];
       if (grad == T(0) || empty(rows, columns)) return;  // most gradients are 0 where hard examples are mined
@@ -126,30 +121,27 @@ void backward(const dcn_psroi_shape& s, const T* out_grad, const T* rois, T* dat
   });
 }
 
-bool possible(const dcn_psroi_shape& s) {
-  return s.images >= 0 && s.height >= 1 && s.width >= 1 && s.rois >= 0 && s.output_dim >= 1 && s.group_size >= 1 &&
-         s.pooled_size >= 1 && ptrdiff_t(s.channels) == ptrdiff_t(s.output_dim) * s.group_size * s.group_size;
-}
-
 }  // namespace
 
-int dcn_psroi_pooling_forward(const dcn_psroi_shape* shape, int dtype, const void* data, const void* rois, void* out,
-                              int request) {
-  if (!possible(*shape)) return DCN_BAD_SHAPE;
+int psroi_pooling_forward(const dcn_psroi_shape* shape, int dtype, const void* data, const void* rois, void* out,
+                          int request) {
+  if (!well_formed(*shape)) return DCN_BAD_SHAPE;
   const auto run = [&](auto zero) {
     using T = decltype(zero);
     forward(*shape, static_cast<const T*>(data), static_cast<const T*>(rois), static_cast<T*>(out), request);
   };
-  return dcn::for_dtype(dtype, run);
+  return for_dtype(dtype, run);
 }
 
-int dcn_psroi_pooling_backward(const dcn_psroi_shape* shape, int dtype, const void* out_grad, const void* rois,
-                               void* data_grad, void* rois_grad, const int requests[2]) {
-  if (!possible(*shape)) return DCN_BAD_SHAPE;
+int psroi_pooling_backward(const dcn_psroi_shape* shape, int dtype, const void* out_grad, const void* rois,
+                           void* data_grad, void* rois_grad, const int requests[2]) {
+  if (!well_formed(*shape)) return DCN_BAD_SHAPE;
   const auto run = [&](auto zero) {
     using T = decltype(zero);
     backward(*shape, static_cast<const T*>(out_grad), static_cast<const T*>(rois), static_cast<T*>(data_grad),
              static_cast<T*>(rois_grad), requests);
   };
-  return dcn::for_dtype(dtype, run);
+  return for_dtype(dtype, run);
 }
+
+}  // namespace dcn

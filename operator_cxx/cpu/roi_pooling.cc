@@ -1,32 +1,27 @@
 // RoI pooling on the CPU; roi_pooling.h has the rule, roi_planes.h the way of walking.
 // flags: -ffp-contract=off -Wno-psabi
-#include "../include/roi_pooling.h"
+#include "kernels.h"
 
 #include <limits>
 
 #include "lanes.h"
 #include "roi_planes.h"
 
+namespace dcn {
 namespace {
-
-using dcn::Bins;
-using dcn::CellRange;
-using dcn::kLanes;
-template <typename T>
-using Lanes = dcn::Lanes<T>;
 
 template <typename T>
 Bins find_bins(const dcn_roi_shape& s, const T* rois) {
   Bins bins;
-  bins.of_image = dcn::rois_by_image(rois, s.rois, s.images);
+  bins.of_image = rois_by_image(rois, s.rois, s.images);
   bins.rows.reserve(size_t(s.rois) * s.pooled_height);
   bins.columns.reserve(size_t(s.rois) * s.pooled_width);
   for (int r = 0; r < s.rois; ++r) {
     const T* roi = rois + 5 * size_t(r);
-    const auto across = dcn::cell_span(roi[1], roi[3], T(s.spatial_scale), s.pooled_width);
-    const auto down = dcn::cell_span(roi[2], roi[4], T(s.spatial_scale), s.pooled_height);
-    for (int p = 0; p < s.pooled_height; ++p) bins.rows.push_back(dcn::whole_cells(down, p, s.height));
-    for (int p = 0; p < s.pooled_width; ++p) bins.columns.push_back(dcn::whole_cells(across, p, s.width));
+    const auto across = cell_span(roi[1], roi[3], T(s.spatial_scale), s.pooled_width);
+    const auto down = cell_span(roi[2], roi[4], T(s.spatial_scale), s.pooled_height);
+    for (int p = 0; p < s.pooled_height; ++p) bins.rows.push_back(whole_cells(down, p, s.height));
+    for (int p = 0; p < s.pooled_width; ++p) bins.columns.push_back(whole_cells(across, p, s.width));
   }
   return bins;
 }
@@ -38,10 +33,10 @@ T largest(const T* plane, ptrdiff_t left, int width, const CellRange& rows, cons
   constexpr T kLowest = -std::numeric_limits<T>::infinity();
   Lanes<T> best = Lanes<T>{} + kLowest;
   for (int x = columns.begin; x < columns.end; x += kLanes) {
-    const auto inside = dcn::counting<T>(x) < T(columns.end);
+    const auto inside = counting<T>(x) < T(columns.end);
     for (int y = rows.begin; y < rows.end; ++y) {
       const ptrdiff_t at = y * ptrdiff_t(width) + x;
-      const Lanes<T> cells = inside ? dcn::load(plane + at, left - at) : Lanes<T>{} + kLowest;
+      const Lanes<T> cells = inside ? load(plane + at, left - at) : Lanes<T>{} + kLowest;
       best = cells > best ? cells : best;  // false for a NaN
     }
   }
@@ -84,7 +79,7 @@ template <typename Each>
 void for_channels(const dcn_roi_shape& s, const Each& each) {
   const ptrdiff_t bins = ptrdiff_t(s.rois) * s.channels * s.pooled_height * s.pooled_width;
   const ptrdiff_t plane_size = ptrdiff_t(s.height) * s.width, planes = ptrdiff_t(s.images) * s.channels;
-  dcn::parallel_for(int(planes), bins > dcn::kSerialBins ? dcn::max_threads() : 1, [&](int item, int) {
+  parallel_for(int(planes), bins > kSerialBins ? max_threads() : 1, [&](int item, int) {
     each(item / s.channels, item % s.channels, item * plane_size, (planes - item) * plane_size);
   });
 }
@@ -95,12 +90,12 @@ void forward(const dcn_roi_shape& s, const T* data, const T* rois, T* out, int r
   const Bins bins = find_bins(s, rois);
   const size_t per_roi = size_t(s.channels) * s.pooled_height * s.pooled_width;
   for (int r = 0; r < s.rois; ++r) {
-    if (dcn::roi_image(rois[5 * size_t(r)], s.images) < 0) dcn::zero_for(request, out + r * per_roi, per_roi);
+    if (roi_image(rois[5 * size_t(r)], s.images) < 0) zero_for(request, out + r * per_roi, per_roi);
   }
   for_channels(s, [&](int image, int channel, ptrdiff_t plane, ptrdiff_t left) {
     for_bins(s, bins, image, channel, [&](size_t place, const CellRange& rows, const CellRange& columns) {
       const T value = empty(rows, columns) ? T(0) : largest(data + plane, left, s.width, rows, columns);
-      dcn::assign(request, out + place, value < std::numeric_limits<T>::lowest() ? T(0) : value);
+      assign(request, out + place, value < std::numeric_limits<T>::lowest() ? T(0) : value);
     });
   });
 }
@@ -108,12 +103,12 @@ void forward(const dcn_roi_shape& s, const T* data, const T* rois, T* out, int r
 template <typename T>
 void backward(const dcn_roi_shape& s, const T* out_grad, const T* data, const T* rois, T* data_grad, T* rois_grad,
               const int* requests) {
-  dcn::zero_for(requests[1], rois_grad, 5 * size_t(s.rois));
+  zero_for(requests[1], rois_grad, 5 * size_t(s.rois));
   if (requests[0] == DCN_NULL) return;
   const Bins bins = find_bins(s, rois);
   for_channels(s, [&](int image, int channel, ptrdiff_t plane, ptrdiff_t left) {
     T* grads = data_grad + plane;
-    dcn::zero_for(requests[0], grads, size_t(s.height) * s.width);
+    zero_for(requests[0], grads, size_t(s.height) * s.width);
     for_bins(s, bins, image, channel, [&](size_t place, const CellRange& rows, const CellRange& columns) {
       const T grad = out_grad[place];
       if (grad == T(0) || empty(rows, columns)) return;  // most gradients are 0 where hard examples are mined
@@ -124,30 +119,27 @@ void backward(const dcn_roi_shape& s, const T* out_grad, const T* data, const T*
   });
 }
 
-bool possible(const dcn_roi_shape& s) {
-  return s.images >= 0 && s.channels >= 1 && s.height >= 1 && s.width >= 1 && s.rois >= 0 && s.pooled_height >= 1 &&
-         s.pooled_width >= 1;
-}
-
 }  // namespace
 
-int dcn_roi_pooling_forward(const dcn_roi_shape* shape, int dtype, const void* data, const void* rois, void* out,
-                            int request) {
-  if (!possible(*shape)) return DCN_BAD_SHAPE;
+int roi_pooling_forward(const dcn_roi_shape* shape, int dtype, const void* data, const void* rois, void* out,
+                        int request) {
+  if (!well_formed(*shape)) return DCN_BAD_SHAPE;
   const auto run = [&](auto zero) {
     using T = decltype(zero);
     forward(*shape, static_cast<const T*>(data), static_cast<const T*>(rois), static_cast<T*>(out), request);
   };
-  return dcn::for_dtype(dtype, run);
+  return for_dtype(dtype, run);
 }
 
-int dcn_roi_pooling_backward(const dcn_roi_shape* shape, int dtype, const void* out_grad, const void* data,
-                             const void* rois, void* data_grad, void* rois_grad, const int requests[2]) {
-  if (!possible(*shape)) return DCN_BAD_SHAPE;
+int roi_pooling_backward(const dcn_roi_shape* shape, int dtype, const void* out_grad, const void* data,
+                         const void* rois, void* data_grad, void* rois_grad, const int requests[2]) {
+  if (!well_formed(*shape)) return DCN_BAD_SHAPE;
   const auto run = [&](auto zero) {
     using T = decltype(zero);
     backward(*shape, static_cast<const T*>(out_grad), static_cast<const T*>(data), static_cast<const T*>(rois),
              static_cast<T*>(data_grad), static_cast<T*>(rois_grad), requests);
   };
-  return dcn::for_dtype(dtype, run);
+  return for_dtype(dtype, run);
 }
+
+}  // namespace dcn

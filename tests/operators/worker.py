@@ -5,6 +5,7 @@
                                                      for bit
     python -m tests.operators.worker together        keeps several operators busy at once, and prints 'done'
     python -m tests.operators.worker json            which operators are active, and the JSON of graphs that use them
+    python -m tests.operators.worker isa             the instruction set of the own operators
 """
 import json
 import os
@@ -125,6 +126,11 @@ def print_graphs():
     print(json.dumps({'status': lib.operators.status(), 'graphs': graphs()}))
 
 
+def print_instruction_set():
+    print(lib.operators.native.instruction_set())
+
+
 if __name__ == '__main__':
-    tasks = {'bad': run_bad_inputs, 'results': save_results, 'together': run_together, 'json': print_graphs}
+    tasks = {'bad': run_bad_inputs, 'results': save_results, 'together': run_together, 'json': print_graphs,
+             'isa': print_instruction_set}
     tasks[sys.argv[1]](*sys.argv[2:])

@@ -1,0 +1,124 @@
+// The C interface: each call goes to the code for this processor's instruction set.
+//
+// DCN_ISA=avx512, avx2 or portable in the environment asks for a narrower set; one that this build or this processor
+// does not have is passed over.
+#include <cstdlib>
+#include <cstring>
+
+#include "kernels.h"
+
+#ifdef DCN_WITH_AVX512
+namespace dcn_avx512 {
+extern const dcn_kernels kernels;
+}
+#endif
+#ifdef DCN_WITH_AVX2
+namespace dcn_avx2 {
+extern const dcn_kernels kernels;
+}
+#endif
+namespace dcn_portable {
+extern const dcn_kernels kernels;
+}
+
+namespace {
+
+struct Choice {
+  const char* name;
+  bool usable;
+  const dcn_kernels* kernels;
+};
+
+Choice choose() {
+  const Choice choices[] = {
+#ifdef DCN_WITH_AVX512
+      {"avx512",
+       __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("fma"),
+       &dcn_avx512::kernels},
+#endif
+#ifdef DCN_WITH_AVX2
+      {"avx2", __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"), &dcn_avx2::kernels},
+#endif
+      {"portable", true, &dcn_portable::kernels}};
+  const char* asked = std::getenv("DCN_ISA");
+  for (const Choice& choice : choices) {
+    if (choice.usable && asked && std::strcmp(asked, choice.name) == 0) return choice;
+  }
+  for (const Choice& choice : choices) {
+    if (choice.usable) return choice;
+  }
+  return choices[0];  // not reached: the last one is usable
+}
+
+const Choice& chosen() {
+  static const Choice choice = choose();
+  return choice;
+}
+
+const dcn_kernels& kernels() { return *chosen().kernels; }
+
+}  // namespace
+
+// Name of the instruction set in use: the first thing to ask when a figure or a result looks odd.
+DCN_API const char* dcn_instruction_set() { return chosen().name; }
+
+size_t dcn_conv_workspace(const dcn_conv_shape* shape, int dtype, int backward) {
+  return kernels().conv_workspace(shape, dtype, backward);
+}
+
+int dcn_conv_forward(const dcn_conv_shape* shape, int dtype, const dcn_conv_inputs* inputs, void* out, int request,
+                     void* workspace) {
+  return kernels().conv_forward(shape, dtype, inputs, out, request, workspace);
+}
+
+int dcn_conv_backward(const dcn_conv_shape* shape, int dtype, const dcn_conv_inputs* inputs, const void* out_gradient,
+                      const dcn_conv_gradients* gradients, void* workspace) {
+  return kernels().conv_backward(shape, dtype, inputs, out_gradient, gradients, workspace);
+}
+
+int dcn_deformable_psroi_pooling_forward(const dcn_deformable_psroi_shape* shape, int dtype, const void* data,
+                                         const void* rois, const void* trans, void* out, void* top_count,
+                                         const int requests[2]) {
+  return kernels().deformable_psroi_pooling_forward(shape, dtype, data, rois, trans, out, top_count, requests);
+}
+
+int dcn_deformable_psroi_pooling_backward(const dcn_deformable_psroi_shape* shape, int dtype, const void* out_grad,
+                                          const void* data, const void* rois, const void* trans, void* data_grad,
+                                          void* rois_grad, void* trans_grad, const int requests[3]) {
+  return kernels().deformable_psroi_pooling_backward(shape, dtype, out_grad, data, rois, trans, data_grad, rois_grad,
+                                                     trans_grad, requests);
+}
+
+int dcn_psroi_pooling_forward(const dcn_psroi_shape* shape, int dtype, const void* data, const void* rois, void* out,
+                              int request) {
+  return kernels().psroi_pooling_forward(shape, dtype, data, rois, out, request);
+}
+
+int dcn_psroi_pooling_backward(const dcn_psroi_shape* shape, int dtype, const void* out_grad, const void* rois,
+                               void* data_grad, void* rois_grad, const int requests[2]) {
+  return kernels().psroi_pooling_backward(shape, dtype, out_grad, rois, data_grad, rois_grad, requests);
+}
+
+int dcn_roi_pooling_forward(const dcn_roi_shape* shape, int dtype, const void* data, const void* rois, void* out,
+                            int request) {
+  return kernels().roi_pooling_forward(shape, dtype, data, rois, out, request);
+}
+
+int dcn_roi_pooling_backward(const dcn_roi_shape* shape, int dtype, const void* out_grad, const void* data,
+                             const void* rois, void* data_grad, void* rois_grad, const int requests[2]) {
+  return kernels().roi_pooling_backward(shape, dtype, out_grad, data, rois, data_grad, rois_grad, requests);
+}
+
+int64_t dcn_nms(const float* dets, int64_t n, float thresh, int64_t max_keep, int64_t* keep) {
+  return kernels().nms(dets, n, thresh, max_keep, keep);
+}
+
+int64_t dcn_soft_nms(const float* dets, int64_t n, double sigma_or_thresh, int method, int64_t max_keep, int64_t* keep,
+                     float* scores) {
+  return kernels().soft_nms(dets, n, sigma_or_thresh, method, max_keep, keep, scores);
+}
+
+void dcn_bbox_overlaps(const double* boxes, int64_t n, const double* query, int64_t k, double* out) {
+  kernels().bbox_overlaps(boxes, n, query, k, out);
+}

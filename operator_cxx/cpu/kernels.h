@@ -1,0 +1,44 @@
+// The table of functions that one instruction set offers.
+//
+// Every file of this folder but dispatch.cc is compiled once per instruction set, each time with its own name in the
+// place of `dcn` (build.py), so that code for one processor never takes the place of code for another. dispatch.cc
+// picks a table when the library is first called.
+#pragma once
+
+#include "../include/deformable_convolution.h"
+#include "../include/deformable_psroi_pooling.h"
+#include "../include/nms.h"
+#include "../include/psroi_pooling.h"
+#include "../include/roi_pooling.h"
+
+// Functions of the C interface without their dcn_.
+#define DCN_EACH_FUNCTION(USE)                                              \
+  USE(conv_workspace)                                                       \
+  USE(conv_forward)                                                         \
+  USE(conv_backward)                                                        \
+  USE(deformable_psroi_pooling_forward)                                     \
+  USE(deformable_psroi_pooling_backward)                                    \
+  USE(psroi_pooling_forward)                                                \
+  USE(psroi_pooling_backward)                                               \
+  USE(roi_pooling_forward)                                                  \
+  USE(roi_pooling_backward)                                                 \
+  USE(nms)                                                                  \
+  USE(soft_nms)                                                             \
+  USE(bbox_overlaps)
+
+#define DCN_FIELD(name) decltype(&::dcn_##name) name;
+struct dcn_kernels {
+  DCN_EACH_FUNCTION(DCN_FIELD)
+};
+#undef DCN_FIELD
+
+namespace dcn {
+
+// Types are those of the C interface; definitions stand in the operators' files.
+#define DCN_DECLARE(name) decltype(::dcn_##name) name;
+DCN_EACH_FUNCTION(DCN_DECLARE)
+#undef DCN_DECLARE
+
+extern const dcn_kernels kernels;
+
+}  // namespace dcn
