@@ -18,28 +18,40 @@ def train(description):
 def test(description):
     """Test the network of --cfg on its test set."""
     def main(argv=None):
-        args, cfg = parse(argv, description, test_arguments)
-        _test(cfg, args)
+        args, cfg = parse(argv, description, test_arguments, _proposal_argument)
+        if args.proposals is None:
+            _test(cfg, args)
+        else:
+            from lib.engine.proposal_tasks import report_proposals
+            report_proposals(cfg, args.proposals or cfg.dataset.test_image_set, args.gpus)
     return main
 
 
-def train_and_test(description):
-    """Train the network of --cfg to its end, then test it."""
+def train_and_test(description, task=None):
+    """Train the network of --cfg to its end, then test it. task: a class, by default what the configuration says."""
     def main(argv=None):
         args, cfg = parse(argv, description, train_arguments, test_arguments)
-        if _train(cfg, args):
-            _test(cfg, args)
+        chosen = task and task(cfg)
+        if _train(cfg, args, chosen):
+            _test(cfg, args, chosen)
         else:
             print(f'not tested: the training has not reached its end, epoch {cfg.TRAIN.end_epoch}, yet')
     return main
 
 
-def _train(cfg, args):
-    return train_network(cfg, args.gpus, args.frequent, args.max_iterations, args.checkpoint_every, args.resume)
+def _proposal_argument(parser):
+    parser.add_argument('--proposals', nargs='?', const='', metavar='SETS',
+                        help='of a detector: write what its RPN proposes for the image sets (joined by +; default: the '
+                             'test set) into files that dataset.proposal "rpn" reads, and tell its recall; with '
+                             'TEST.HAS_RPN false: the recall of the proposals in such files')
 
 
-def _test(cfg, args):
-    return evaluate(cfg, args.gpus, args.thresh, args.ignore_cache, args.vis, args.shuffle)
+def _train(cfg, args, task=None):
+    return train_network(cfg, args.gpus, args.frequent, args.max_iterations, args.checkpoint_every, args.resume, task)
+
+
+def _test(cfg, args, task=None):
+    return evaluate(cfg, args.gpus, args.thresh, args.ignore_cache, args.vis, args.shuffle, task=task)
 
 
 dcn_train = train('Train the network of an experiment file: checkpoints, log and settings go below its output_path.')

@@ -1,0 +1,10 @@
+"""Train R-FCN in alternation, then test it: rfcn_alternate_train_test.py --cfg <a file of cfgs>"""
+import sys
+
+from lib.cli import guarded
+from lib.engine.alternate import train_and_test_command
+
+main = train_and_test_command(__doc__)
+
+if __name__ == '__main__':
+    sys.exit(guarded(main))
