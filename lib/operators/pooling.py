@@ -7,26 +7,7 @@ import ctypes
 import numpy as np
 
 from lib.operators import native, reference
-
-_WRITE, _ADD = 1, 3
-_FLOAT32 = 0
-
-
-class _RoiShape(ctypes.Structure):
-    """dcn_roi_shape of operator_cxx/include/roi_pooling.h."""
-
-    _fields_ = [(name, ctypes.c_int) for name in (
-        'images', 'channels', 'height', 'width', 'rois', 'pooled_height', 'pooled_width')]
-    _fields_ += [('spatial_scale', ctypes.c_float)]
-
-
-class _DeformableShape(ctypes.Structure):
-    """dcn_deformable_psroi_shape of operator_cxx/include/deformable_psroi_pooling.h."""
-
-    _fields_ = [(name, ctypes.c_int) for name in (
-        'images', 'channels', 'height', 'width', 'rois', 'output_dim', 'group_size', 'pooled_size', 'part_size',
-        'sample_per_part', 'trans_classes')]
-    _fields_ += [('spatial_scale', ctypes.c_float), ('trans_std', ctypes.c_float)]
+from lib.operators.structs import ADD, FLOAT32, WRITE, DeformablePsroiShape, RoiShape
 
 
 class RoiPooling:
@@ -40,7 +21,7 @@ class RoiPooling:
         if _core() is None:
             return reference.roi_pooling(data, rois, (self._size,) * 2, self._scale).astype(np.float32)
         out = np.empty((len(rois), data.shape[1], self._size, self._size), np.float32)
-        _call('dcn_roi_pooling_forward', self._shape(data, rois), data, rois, out, _WRITE)
+        _call('dcn_roi_pooling_forward', self._shape(data, rois), data, rois, out, WRITE)
         return out
 
     def backward(self, out_grad, data, rois, data_grad):
@@ -49,10 +30,10 @@ class RoiPooling:
             grads = reference.roi_pooling_backward(out_grad, data, rois, (self._size,) * 2, self._scale)
             data_grad += grads['data'].astype(np.float32)
         else:
-            _call('dcn_roi_pooling_backward', self._shape(data, rois), out_grad, data, rois, data_grad, None, [_ADD, 0])
+            _call('dcn_roi_pooling_backward', self._shape(data, rois), out_grad, data, rois, data_grad, None, [ADD, 0])
 
     def _shape(self, data, rois):
-        return _RoiShape(*data.shape, len(rois), self._size, self._size, self._scale)
+        return RoiShape(*data.shape, len(rois), self._size, self._size, self._scale)
 
 
 class DeformableRoiPooling:
@@ -72,7 +53,7 @@ class DeformableRoiPooling:
             return pooled.astype(np.float32)
         out, count = (np.empty((len(rois), data.shape[1], self._size, self._size), np.float32) for _ in range(2))
         _call('dcn_deformable_psroi_pooling_forward', self._shape(data, rois, trans), data, rois, trans, out, count,
-              [_WRITE, _WRITE])
+              [WRITE, WRITE])
         return out
 
     def backward(self, out_grad, data, rois, trans, data_grad):
@@ -83,11 +64,11 @@ class DeformableRoiPooling:
             return None if trans is None else grads['trans'].astype(np.float32)
         trans_grad = None if trans is None else np.zeros_like(trans)
         _call('dcn_deformable_psroi_pooling_backward', self._shape(data, rois, trans), out_grad, data, rois, trans,
-              data_grad, None, trans_grad, [_ADD, 0, 0 if trans is None else _WRITE])
+              data_grad, None, trans_grad, [ADD, 0, 0 if trans is None else WRITE])
         return trans_grad
 
     def _shape(self, data, rois, trans):
-        return _DeformableShape(*data.shape, len(rois), data.shape[1], 1, self._size, self._size, self._samples,
+        return DeformablePsroiShape(*data.shape, len(rois), data.shape[1], 1, self._size, self._size, self._samples,
                                 0 if trans is None else 1, self._scale, 0 if trans is None else self._std)
 
     def _geometry(self, data):
@@ -103,7 +84,7 @@ def _core():
 
 def _call(name, shape, *arguments):
     """A kernel of the core on arrays (or None), a request or a list of requests."""
-    status = getattr(_core(), name)(ctypes.byref(shape), _FLOAT32, *map(_argument, arguments))
+    status = getattr(_core(), name)(ctypes.byref(shape), FLOAT32, *map(_argument, arguments))
     if status:
         raise ValueError(f'{name}: status {status} for {[getattr(array, "shape", array) for array in arguments]}')
 

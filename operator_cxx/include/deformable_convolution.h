@@ -15,6 +15,7 @@
 // bit.
 #pragma once
 
+#include <limits.h>
 #include <stddef.h>
 
 #include "common.h"
@@ -52,3 +53,30 @@ DCN_API int dcn_conv_forward(const dcn_conv_shape* shape, int dtype, const dcn_c
 // Gradients of the loss, given out_gradient (shape of out). The bias itself is not needed. Returns a dcn_status.
 DCN_API int dcn_conv_backward(const dcn_conv_shape* shape, int dtype, const dcn_conv_inputs* inputs,
                               const void* out_gradient, const dcn_conv_gradients* gradients, void* workspace);
+
+namespace dcn {
+
+// Floats stop counting in ones at 2^24, and the border test needs to: larger maps are refused (and would not fit in
+// memory).
+constexpr int kLongestSide = 1 << 24;
+
+inline bool output_size_follows(const dcn_conv_shape& s, int axis, int size, int out_size) {
+  const long long window = 1 + (long long)s.dilate[axis] * (s.kernel[axis] - 1);
+  const long long room = (long long)size + 2LL * s.pad[axis] - window;
+  return room >= 0 && room / s.stride[axis] + 1 == out_size;
+}
+
+// Is this the shape of a deformable convolution? Everything else is refused with DCN_BAD_SHAPE.
+inline bool well_formed(const dcn_conv_shape& s) {
+  for (int axis = 0; axis < 2; ++axis) {
+    if (s.kernel[axis] < 1 || s.stride[axis] < 1 || s.dilate[axis] < 1 || s.pad[axis] < 0) return false;
+  }
+  if (s.batch < 0 || s.channels < 1 || s.filters < 1 || s.groups < 1 || s.deformable_groups < 1) return false;
+  if (s.height < 1 || s.width < 1 || s.height > kLongestSide || s.width > kLongestSide) return false;
+  if (s.channels % s.groups || s.filters % s.groups || s.channels % s.deformable_groups) return false;
+  if ((long long)s.height * s.width > INT_MAX) return false;
+  if ((long long)s.batch * s.out_height * s.out_width > INT_MAX - 1024) return false;
+  return output_size_follows(s, 0, s.height, s.out_height) && output_size_follows(s, 1, s.width, s.out_width);
+}
+
+}  // namespace dcn

@@ -23,6 +23,11 @@ DCN_API int dcn_psroi_pooling_backward(const dcn_psroi_shape* shape, int dtype, 
 
 namespace dcn {
 
+inline bool well_formed(const dcn_psroi_shape& s) {
+  return s.images >= 0 && s.height >= 1 && s.width >= 1 && s.rois >= 0 && s.output_dim >= 1 && s.group_size >= 1 &&
+         s.pooled_size >= 1 && (long long)s.channels == (long long)s.output_dim * s.group_size * s.group_size;
+}
+
 // Bin p covers every cell that it touches: from floor of its start to ceil of its end.
 template <typename T>
 DCN_HD CellRange bin_cells(const RoiSpan<T>& span, int p, int size) {

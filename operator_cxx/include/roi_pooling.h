@@ -22,6 +22,11 @@ DCN_API int dcn_roi_pooling_backward(const dcn_roi_shape* shape, int dtype, cons
 
 namespace dcn {
 
+inline bool well_formed(const dcn_roi_shape& s) {
+  return s.images >= 0 && s.channels >= 1 && s.height >= 1 && s.width >= 1 && s.rois >= 0 && s.pooled_height >= 1 &&
+         s.pooled_width >= 1;
+}
+
 // One axis of a region in whole cells: the first, and the length of a bin. Corners are rounded half away from zero; a
 // region has at least one cell.
 template <typename T>

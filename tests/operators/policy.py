@@ -10,6 +10,15 @@ def roundings_of_a_sum(terms):
     return max(ROUNDINGS, terms ** 0.5)
 
 
+def convolution_roundings(case):
+    """How many numbers a kernel may add one after the other: taps and channels for the output, filters for the gradient
+    of a sample (and, summed over channels, of its offset), all positions of all images for those of weight and bias."""
+    filters, channels = case.inputs['weight'].shape[:2]
+    roundings = {'output': case.inputs['weight'][0].size, 'data': filters, 'offset': filters * channels,
+                 'weight': case.out_grad[:, 0].size, 'bias': case.out_grad[:, 0].size, 'mask': filters * channels}
+    return {name: roundings_of_a_sum(terms) for name, terms in roundings.items()}
+
+
 def assert_exact_enough(actual, exact, plain, what, roundings=ROUNDINGS):
     """The error of ``actual`` against the float64 oracle ``exact`` is at most PLAIN_FACTOR times that of ``plain``,
     plus some roundings of the largest value.

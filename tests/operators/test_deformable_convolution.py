@@ -4,7 +4,7 @@ import pytest
 
 from lib.operators import native
 from tests.operators import cases
-from tests.operators.policy import assert_case_exact_enough, assert_exact_enough, roundings_of_a_sum
+from tests.operators.policy import assert_case_exact_enough, assert_exact_enough, convolution_roundings
 
 OPERATOR, MODULATED = 'DeformableConvolution', 'ModulatedDeformableConvolution'
 ASYMMETRIC = 'asymmetric, groups 2, deformable groups 2, batch 3'
@@ -17,21 +17,12 @@ def _attributes(boundary, need_own):
     return {'boundary': boundary}
 
 
-def _roundings(case):
-    """How many numbers a kernel may add one after the other: taps and channels for the output, filters for the gradient
-    of a sample (and, summed over channels, of its offset), all positions of all images for those of weight and bias."""
-    filters, channels = case.inputs['weight'].shape[:2]
-    roundings = {'output': case.inputs['weight'][0].size, 'data': filters, 'offset': filters * channels,
-                 'weight': case.out_grad[:, 0].size, 'bias': case.out_grad[:, 0].size, 'mask': filters * channels}
-    return {name: roundings_of_a_sum(terms) for name, terms in roundings.items()}
-
-
 @pytest.mark.parametrize('boundary', ['v1', 'v2'])
 @pytest.mark.parametrize('name', list(cases.CONVOLUTIONS) + list(cases.ODD_CONVOLUTIONS))
 def test_eq2_deformable_sampling_and_eq7_gradients(name, boundary, need_own):
     case, more = cases.convolution(name), _attributes(boundary, need_own)
     exact, plain = (cases.oracle(case, dtype, boundary=boundary) for dtype in (np.float64, np.float32))
-    assert_case_exact_enough(cases.run(case, **more), exact, plain, **_roundings(case))
+    assert_case_exact_enough(cases.run(case, **more), exact, plain, **convolution_roundings(case))
 
 
 @pytest.mark.parametrize('boundary', ['v1', 'v2'])
@@ -39,7 +30,7 @@ def test_eq2_deformable_sampling_and_eq7_gradients(name, boundary, need_own):
 def test_eq2_and_eq7_in_float64(name, boundary, need_own):
     case, more = cases.convolution(name, np.float64), _attributes(boundary, need_own)
     exact, plain = (cases.oracle(case, dtype, boundary=boundary) for dtype in (np.longdouble, np.float64))
-    assert_case_exact_enough(cases.run(case, **more), exact, plain, **_roundings(case))
+    assert_case_exact_enough(cases.run(case, **more), exact, plain, **convolution_roundings(case))
 
 
 @pytest.mark.parametrize('name', cases.CONVOLUTIONS)
@@ -48,14 +39,14 @@ def test_modulated_sampling_and_gradients(name, need_own):
     need_own(MODULATED, 'has no backward')
     case = cases.convolution(name, modulated=True)
     exact, plain = (cases.oracle(case, dtype) for dtype in (np.float64, np.float32))
-    assert_case_exact_enough(cases.run(case), exact, plain, **_roundings(case))
+    assert_case_exact_enough(cases.run(case), exact, plain, **convolution_roundings(case))
 
 
 def test_modulated_in_float64(need_own):
     need_own(MODULATED, 'has no backward')
     case = cases.convolution(ASYMMETRIC, np.float64, modulated=True)
     exact, plain = (cases.oracle(case, dtype) for dtype in (np.longdouble, np.float64))
-    assert_case_exact_enough(cases.run(case), exact, plain, **_roundings(case))
+    assert_case_exact_enough(cases.run(case), exact, plain, **convolution_roundings(case))
 
 
 def test_mask_of_ones_is_deformable_convolution_v2(need_own):
@@ -101,7 +92,7 @@ def test_add_request_adds(name, need_own):
     exact, plain = (cases.oracle(case, dtype)[1] for dtype in (np.float64, np.float32))
     exact[name], plain[name] = exact[name] + 100, plain[name] + np.float32(100)
     for key, gradient in grads.items():
-        assert_exact_enough(gradient, exact[key], plain[key], f'gradient of {key}', _roundings(case)[key])
+        assert_exact_enough(gradient, exact[key], plain[key], f'gradient of {key}', convolution_roundings(case)[key])
 
 
 @pytest.mark.parametrize('request_', ['write', 'add'])
@@ -127,7 +118,7 @@ def test_add_request_adds_under_a_mask(name, need_own):
     _, grads = cases.run(case, {name: 'add'}, held)
     exact, plain = (cases.oracle(case, dtype)[1][name] for dtype in (np.float64, np.float32))
     assert_exact_enough(grads[name], exact + 100, plain + np.float32(100), f'gradient of {name}',
-                        _roundings(case)[name])
+                        convolution_roundings(case)[name])
 
 
 def test_null_gradients_are_left_alone():
@@ -209,7 +200,7 @@ def test_own_equals_stock(name, need_own):
     own = cases.run(case)
     with native.using('stock'):
         stock = cases.run(case)
-    assert_case_exact_enough(own, cases.oracle(case), stock, **_roundings(case))
+    assert_case_exact_enough(own, cases.oracle(case), stock, **convolution_roundings(case))
 
 
 def _stock_in_both_formats(case):
@@ -223,7 +214,7 @@ def test_large_equals_stock_in_float64(need_own):
     """More channels, filters and positions than any block of a kernel."""
     need_own(OPERATOR, 'would be compared with itself')
     case = cases.convolution('large')
-    assert_case_exact_enough(cases.run(case), *_stock_in_both_formats(case), **_roundings(case))
+    assert_case_exact_enough(cases.run(case), *_stock_in_both_formats(case), **convolution_roundings(case))
 
 
 @pytest.mark.full
@@ -232,7 +223,7 @@ def test_res5_of_resnet_101_equals_stock_in_float64(need_own):
     offsets."""
     need_own(OPERATOR, 'would be compared with itself')
     case = cases.convolution('res5')
-    assert_case_exact_enough(cases.run(case), *_stock_in_both_formats(case), **_roundings(case))
+    assert_case_exact_enough(cases.run(case), *_stock_in_both_formats(case), **convolution_roundings(case))
 
 
 def test_gluon_block_gets_the_own_operator(need_own):

@@ -1,0 +1,112 @@
+// RoI pooling on a GPU; roi_pooling.h has the rule.
+// flags: -fmad=false
+#include "../include/roi_pooling.h"
+
+#include "pooling.cuh"
+
+namespace {
+
+using dcn::Accumulator;
+using dcn::kThreads;
+
+// The cells of one bin, and the plane that they are in.
+template <typename A>
+struct Cells {
+  dcn::CellRange rows, columns;
+  long long plane;  // -1: the region has no image
+  int width;
+
+  __device__ Cells(const dcn_roi_shape& s, const A* rois, const dcn::BinIndex& bin) {
+    const A* roi = rois + 5 * (long long)bin.region;
+    const int image = dcn::roi_image(roi[0], s.images);
+    const auto across = dcn::cell_span(roi[1], roi[3], A(s.spatial_scale), s.pooled_width);
+    const auto down = dcn::cell_span(roi[2], roi[4], A(s.spatial_scale), s.pooled_height);
+    rows = dcn::whole_cells(down, bin.row, s.height);
+    columns = dcn::whole_cells(across, bin.column, s.width);
+    plane = image < 0 ? -1 : ((long long)image * s.channels + bin.channel) * s.height * s.width;
+    width = s.width;
+  }
+
+  // The first of the largest cells, -1 where there is none.
+  template <typename T>
+  __device__ long long largest(const T* data) const {
+    long long best = -1;
+    if (plane < 0) return best;
+    for (int y = rows.begin; y < rows.end; ++y) {
+      for (int x = columns.begin; x < columns.end; ++x) {
+        const long long at = plane + (long long)y * width + x;
+        const A value = dcn::widen(data[at]);
+        if (best < 0 ? value == value : value > dcn::widen(data[best])) best = at;  // never a NaN
+      }
+    }
+    return best;
+  }
+};
+
+template <typename T>
+__global__ void __launch_bounds__(kThreads)
+    pool(dcn_roi_shape s, const T* data, const Accumulator<T>* rois, T* out, int request, long long size) {
+  using A = Accumulator<T>;
+  for (long long i = dcn::first_item(); i < size; i += dcn::item_step()) {
+    const dcn::BinIndex bin(i, s.channels, s.pooled_height, s.pooled_width);
+    const long long best = Cells<A>(s, rois, bin).largest(data);
+    const A value = best < 0 ? A(0) : dcn::widen(data[best]);
+    dcn::assign(request, out + i, isinf(value) && value < 0 ? A(0) : value);  // as on the CPU
+  }
+}
+
+template <typename T>
+__global__ void __launch_bounds__(kThreads) spread(dcn_roi_shape s, const T* out_grad, const T* data,
+                                                   const Accumulator<T>* rois, Accumulator<T>* sums, long long size) {
+  for (long long i = dcn::first_item(); i < size; i += dcn::item_step()) {
+    const Accumulator<T> grad = dcn::widen(out_grad[i]);
+    if (grad == 0) continue;
+    const dcn::BinIndex bin(i, s.channels, s.pooled_height, s.pooled_width);
+    const long long best = Cells<Accumulator<T>>(s, rois, bin).largest(data);
+    if (best >= 0) atomicAdd(sums + best, grad);
+  }
+}
+
+long long bins(const dcn_roi_shape& s) { return (long long)s.rois * s.channels * s.pooled_height * s.pooled_width; }
+
+}  // namespace
+
+size_t dcn_cuda_pooling_workspace(int64_t data_elements, int dtype) {
+  if (dtype != DCN_FLOAT16) return 0;
+  dcn::Carver carver(nullptr);
+  carver.take<float>(data_elements);
+  return carver.bytes();
+}
+
+int dcn_cuda_roi_pooling_forward(const dcn_roi_shape* shape, int dtype, const void* data, const void* rois, void* out,
+                                 int request, void* stream) {
+  if (const int status = dcn::check_pooling(shape)) return status;
+  return dcn::for_dtype(dtype, [&](auto zero) {
+    using T = decltype(zero);
+    if (request == DCN_NULL || bins(*shape) == 0) return int(DCN_OK);
+    dcn::launch(pool<T>, dcn::blocks_for(bins(*shape)), dim3(kThreads), static_cast<cudaStream_t>(stream), *shape,
+                static_cast<const T*>(data), static_cast<const Accumulator<T>*>(rois), static_cast<T*>(out), request,
+                bins(*shape));
+    return dcn::launched();
+  });
+}
+
+int dcn_cuda_roi_pooling_backward(const dcn_roi_shape* shape, int dtype, const void* out_grad, const void* data,
+                                  const void* rois, void* data_grad, void* rois_grad, const int requests[2],
+                                  void* workspace, size_t workspace_bytes, void* stream) {
+  if (const int status = dcn::check_pooling(shape)) return status;
+  return dcn::for_dtype(dtype, [&](auto zero) {
+    using T = decltype(zero);
+    using A = Accumulator<T>;
+    const cudaStream_t queue = static_cast<cudaStream_t>(stream);
+    dcn::zero_for(requests[1], static_cast<A*>(rois_grad), 5LL * shape->rois, queue);
+    if (requests[0] == DCN_NULL) return dcn::launched();
+    return dcn::accumulate(static_cast<T*>(data_grad), dcn::data_size(*shape), requests[0], workspace, workspace_bytes,
+                           queue, [&](A* sums) {
+                             if (bins(*shape) == 0) return;
+                             dcn::launch(spread<T>, dcn::blocks_for(bins(*shape)), dim3(kThreads), queue, *shape,
+                                         static_cast<const T*>(out_grad), static_cast<const T*>(data),
+                                         static_cast<const A*>(rois), sums, bins(*shape));
+                           });
+  });
+}
