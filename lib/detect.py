@@ -1,11 +1,12 @@
 """``dcn detect``: any checkpoint on any photo; and what the demos of the original have in common with it."""
 import argparse
 import collections
+import functools
 import itertools
 import os
 import time
 
-from lib.config.overriding import override_argument
+from lib.config.overriding import detection_arguments, override_argument
 from lib.errors import UserError
 from lib.visualize.boxes import draw_detections
 from lib.visualize.canvas import save
@@ -34,6 +35,7 @@ def parser():
         description='Detect objects on photos: prints them, and writes each photo with its boxes to --out.')
     photo_arguments(result, 'output/detect', required=True)
     network_arguments(result)
+    detection_arguments(result)
     threshold_argument(result, 0.5)
     return result
 
@@ -129,6 +131,28 @@ def more_arguments(parser, out):
 def threshold_argument(parser, default):
     parser.add_argument('--threshold', type=float, default=default, metavar='S',
                         help='show detections of this score and above (default %(default)s)')
+
+
+def photo_demo(description, flag, path, deformable, plain, show=None):
+    """The main function of a family's demo: the authors' released network on photos.
+
+    flag: of the command line, for ``plain`` instead of ``deformable``, each (symbol, name of the checkpoint in model/);
+    path: their experiment file; show(cfg, params, photos, images, out, gpus): what to do, by default detect_photos().
+    """
+    def main(argv=None):
+        parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+        photo_arguments(parser, f'output/{path.split("/")[1]}_demo')
+        parser.add_argument(f'--{flag}', action='store_true', help='the plain network instead of the deformable one')
+        if show is None:
+            detection_arguments(parser)
+            threshold_argument(parser, 0.7)
+        args = parser.parse_args(argv)
+        symbol, name = plain if getattr(args, flag) else deformable
+        params, cfg = in_model(name), demo_config(path, args, [f'symbol={symbol}'])
+        photos, images = read_photos(args.photos)
+        shown = show or functools.partial(detect_photos, threshold=args.threshold)
+        shown(cfg, params, photos, images, args.out, gpus=args.gpus)
+    return main
 
 
 def demo_config(path, args, changes=()):

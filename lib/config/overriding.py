@@ -16,7 +16,8 @@ def override_argument(parser):
 def detection_arguments(parser):
     """Add --test-scales and --soft-nms, the short forms of detection's own keys."""
     parser.add_argument('--test-scales', action=_TestScales, nargs='+', dest='overrides', metavar='SHORT,LONGEST',
-                        help='detect at each of these sizes in pixels and join what is found, such as 480,800 576,900')
+                        help='detect at each of these sizes in pixels and join what is found, such as 480,800 576,900 '
+                        '(after file names)')
     parser.add_argument('--soft-nms', action=_SoftNms, nargs='?', const='gaussian', choices=('gaussian', 'linear'),
                         dest='overrides', help='lower the scores of overlapping boxes instead of dropping these '
                         '(TEST.SOFTNMS_THRESH says how much; default method: gaussian)')

@@ -16,10 +16,11 @@ SMALL = ['network.units=[1,1,1,3]', 'network.filters=[16,16,16,16]', 'network.rp
 
 def write_checkpoint(path, cfg_path, changes=()):
     """A checkpoint of random weights that fits the test graph of the experiment."""
+    from lib.engine.detection import EndToEnd
     cfg = load_config(str(cfg_path), [*SMALL, *changes])
     network = symbol_class(cfg)()
     network.get_symbol(cfg, is_train=False)
-    network.infer_shape({'data': (1, 3, 64, 80), 'im_info': (1, 3)})
+    network.infer_shape(EndToEnd(cfg).test_inputs())
     arrays = {f'arg:{name}': _filled(name, shape) for name, shape in network.arg_shape_dict.items()
               if name not in ('data', 'im_info')}
     arrays.update({f'aux:{name}': _filled(name, shape) for name, shape in network.aux_shape_dict.items()})
