@@ -35,6 +35,24 @@ def test_fully_connected_rows_have_one_value_each():
     np.testing.assert_allclose(extras['bbox_pred_weight_test'].asnumpy()[:, 0, 0, 0], np.tile(STDS, 21), rtol=1e-6)
 
 
+def test_classes_may_have_numbers_of_their_own():
+    """Two cells for each value of three classes; class k has deviation k + 1 and mean 10 k."""
+    stds, means = np.repeat([[1], [2], [3]], 4, axis=1), np.repeat([[0], [10], [20]], 4, axis=1)
+    extras = checkpoint.box_test_weights(layer('rfcn_bbox', 24), 'rfcn_bbox', means, stds, 3)
+    np.testing.assert_array_equal(extras['rfcn_bbox_weight_test'].asnumpy()[:, 0, 0, 0], np.repeat([1, 2, 3], 8))
+    np.testing.assert_array_equal(extras['rfcn_bbox_bias_test'].asnumpy(), np.repeat([2, 14, 26], 8))
+
+
+def test_combined_models_hold_both_and_the_second_counts(tmp_path):
+    paths = [str(tmp_path / f'{name}.params') for name in ('first', 'second', 'both')]
+    params_file.write(paths[0], {'arg:a': np.full(2, 1.0, np.float32), 'arg:b': np.full(3, 1.0, np.float32)})
+    params_file.write(paths[1], {'arg:b': np.full(3, 2.0, np.float32), 'aux:c': np.full(1, 2.0, np.float32)})
+    checkpoint.combine_model(*paths)
+    args, aux = checkpoint.read_params(paths[2])
+    assert {name: array.asnumpy().tolist() for name, array in {**args, **aux}.items()} == {
+        'a': [1, 1], 'b': [2, 2, 2], 'c': [2]}
+
+
 def test_rows_that_do_not_fit_the_classes():
     with pytest.raises(UserError, match='expected a multiple of 4 x 3 rows, found 8'):
         checkpoint.box_test_weights(layer('bbox_pred', 8), 'bbox_pred', MEANS, STDS, 3)

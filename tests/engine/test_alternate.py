@@ -112,16 +112,18 @@ def test_stopped_again_and_again_it_comes_out_the_same(trained, data, tmp_path, 
 
 def test_a_new_start_forgets_the_old_run(data, tmp_path, capsys):
     out, train = str(tmp_path), training('rfcn')
-    short = ['TRAIN.ALTERNATE.rpn1_epoch=1', 'TRAIN.ALTERNATE.rfcn2_epoch=1', 'TRAIN.BATCH_IMAGES=2']
-    train(command('rfcn', data, out, *short))
-    train(command('rfcn', data, out, *short) + ['--max-iterations', '3'])
-    with open(os.path.join(folder_of('rfcn', out), 'alternate.json')) as stream:
+    train(command('rfcn', data, out) + ['--max-iterations', '9'])
+    path = os.path.join(folder_of('rfcn', out), 'alternate.json')
+    with open(path) as stream:
         assert json.load(stream)['finished'] == ['rpn1', 'rpn1 proposals']
+    train(command('rfcn', data, out) + ['--max-iterations', '1'])
+    with open(path) as stream:
+        assert json.load(stream)['finished'] == []
     capsys.readouterr()
-    train(command('rfcn', data, out, *short) + ['--max-iterations', '1', '--resume'])
+    train(command('rfcn', data, out) + ['--max-iterations', '1', '--resume'])
     assert 'going on at epoch 0, batch 1, after 1 updates' in capsys.readouterr().out
     with pytest.raises(UserError, match=r'alternate.json: written with TRAIN.seed = 0, now it is 1'):
-        train(command('rfcn', data, out, *short, 'TRAIN.seed=1') + ['--resume'])
+        train(command('rfcn', data, out, 'TRAIN.seed=1') + ['--resume'])
 
 
 def test_resuming_nothing(data, tmp_path):
