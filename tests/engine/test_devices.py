@@ -35,6 +35,13 @@ def test_missing_gpus_warn_once_and_in_training_tell_what_changes(no_gpu, caplog
     assert '4 GPUs' in caplog.text and 'an epoch has 4 times as many updates: keep TRAIN.lr' in caplog.text
 
 
+def test_missing_gpus_of_a_network_that_averages(no_gpu, caplog):
+    with caplog.at_level(logging.WARNING, 'lib'):
+        contexts(CFG, training=True, mean_gradients=True)
+    assert 'An update averages the images of one device instead of 4' in caplog.text
+    assert '4 times as many updates: divide TRAIN.lr by 4' in caplog.text
+
+
 def test_missing_gpus_say_nothing_of_training_when_detecting(no_gpu, caplog):
     with caplog.at_level(logging.WARNING, 'lib'):
         contexts(CFG)

@@ -130,6 +130,13 @@ def test_resume_without_a_checkpoint(data, tmp_path):
         train_end2end.main(command(PLAIN, data, str(tmp_path)) + ['--resume'])
 
 
+@pytest.mark.parametrize('iterations, end', [(100, 12), (5, 5)])
+def test_training_ends_with_its_epochs_or_its_iterations(iterations, end, data, tmp_path, capsys):
+    """Two epochs of six batches; the cosine schedule goes down to whichever end comes first."""
+    train_end2end.main(command(PLAIN, data, str(tmp_path), f'TRAIN.iterations={iterations}') + ['--max-iterations', '1'])
+    assert f'stopped after update 1 of {end};' in capsys.readouterr().out
+
+
 def test_resume_takes_up_the_newest_run(data, tmp_path, capsys):
     """Two epochs, then one iteration from the start: that one is gone on with, not the finished run."""
     short = ['TRAIN.end_epoch=1', 'TRAIN.BATCH_IMAGES=3']

@@ -57,18 +57,30 @@ def test_first_step_of_adam_by_hand():
     np.testing.assert_allclose(run.params()[0]['conv_weight'].asnumpy(), before - 0.01 * np.sign(grad), atol=1e-5)
 
 
+def one_move(**options):
+    """How every parameter but cls moves at learning rate 1, without momentum and decay; the norm of all gradients."""
+    run = trainer(momentum=0.0, wd=0.0, **options)
+    before = {name: array.asnumpy() for name, array in run.params()[0].items() if not name.startswith('cls')}
+    run.forward_backward([tiny.inputs(0)])
+    norm = np.sqrt(sum((grad**2).sum() for grad in gradients(run).values()))
+    run.update(lr=1.0)
+    return {name: run.params()[0][name].asnumpy() - array for name, array in before.items()}, norm
+
+
 def test_clipping_by_the_global_norm():
-    free, clipped = trainer(momentum=0.0, wd=0.0), trainer(momentum=0.0, wd=0.0, clip_norm=0.01)
-    moves = []
-    for run in (free, clipped):
-        before = {name: array.asnumpy() for name, array in run.params()[0].items() if not name.startswith('cls')}
-        run.forward_backward([tiny.inputs(0)])
-        norm = np.sqrt(sum((grad**2).sum() for grad in gradients(run).values()))
-        run.update(lr=1.0)
-        moves.append({name: run.params()[0][name].asnumpy() - array for name, array in before.items()})
-    assert norm > 0.01
-    for name in moves[0]:
-        np.testing.assert_allclose(moves[1][name], moves[0][name] * 0.01 / norm, rtol=1e-3, atol=1e-7)
+    (free, norm), (clipped, _) = one_move(), one_move(clip_norm=0.01)
+    assert norm > 0.02
+    for name in free:
+        np.testing.assert_allclose(clipped[name], free[name] * 0.01 / norm, rtol=1e-3, atol=1e-7)
+
+
+def test_rescaled_gradients_are_clipped_after_that():
+    """FPN's mean over two images, then the norm of that mean."""
+    (free, _), (mean, _) = one_move(), one_move(rescale=0.5)
+    (clipped, _), (mean_clipped, _) = one_move(clip_norm=0.01), one_move(clip_norm=0.01, rescale=0.5)
+    for name in free:
+        np.testing.assert_allclose(mean[name], 0.5 * free[name], rtol=1e-4, atol=1e-7)
+        np.testing.assert_allclose(mean_clipped[name], clipped[name], rtol=1e-3, atol=1e-7)
 
 
 def test_fixed_parameters_are_substrings_and_do_not_move():
