@@ -3,7 +3,7 @@ from lib.dataset.segmentation import class_names, palette
 from lib.engine.photos import PhotoNetwork, bgr_image
 from lib.engine.segmentation import Segmentation, best_classes, without_padding
 from lib.loader.image import resized_shape
-from lib.loader.segmentation import with_label
+from lib.loader.segmentation import graph_inputs
 
 
 class Segmenter(PhotoNetwork):
@@ -30,4 +30,4 @@ class Segmenter(PhotoNetwork):
 
     def _inputs(self, image):
         inputs, scale = super()._inputs(image)
-        return with_label(inputs), scale
+        return graph_inputs(inputs), scale

@@ -9,6 +9,8 @@ from lib.loader.image import load_image, resize, to_tensor
 from lib.loader.loaders import TestLoader
 from lib.loader.symmetry import COUNT, apply_symmetry
 
+SMALLEST = 8        # pixels of a side; the first layers take no less than 5
+
 
 class SegmentationLoader(BatchLoader):
     """Training batches of segmentation.
@@ -16,13 +18,13 @@ class SegmentationLoader(BatchLoader):
     B images on a device: data (B, 3, H, W), label (B, 1, H, W) with 255 where a pixel does not count. Images are scaled
     like those of detection, labels to the same size without mixing. With TRAIN.ENABLE_CROP all are CROP_HEIGHT x
     CROP_WIDTH, cut at a place drawn anew in each epoch; without it, the largest of the device's images gives H and W.
-    An image with too few pixels is filled up at the bottom and right with zeros (after the means, so that they say
+    An image with fewer pixels is filled up at the bottom and right with zeros (after the means, so that they say
     nothing) under the label 255; the original stops there.
     """
 
     def _device_inputs(self, records, epoch):
         samples = [self._sample(record, epoch) for record in records]
-        height, width = (max(data.shape[axis] for data, _ in samples) for axis in (2, 3))
+        height, width = (max(SMALLEST, *(data.shape[axis] for data, _ in samples)) for axis in (2, 3))
         return {'data': np.concatenate([padded(data, (1, 3, height, width), 0) for data, _ in samples]),
                 'label': np.concatenate([padded(label, (1, 1, height, width), IGNORED) for _, label in samples])}
 
@@ -64,10 +66,12 @@ class SegmentationTestLoader(TestLoader):
 
     def item(self, index):
         inputs, scale, record = super().item(index)
-        return with_label(inputs), scale, record
+        return graph_inputs(inputs), scale, record
 
 
-def with_label(inputs):
-    """``inputs`` of a test graph, with the label that its loss wants, though it changes nothing."""
-    images, _, height, width = inputs['data'].shape
-    return dict(inputs, softmax_label=np.zeros((images, height * width), np.float32))
+def graph_inputs(inputs):
+    """``inputs`` of a test graph, with the label that its loss wants, though it changes nothing, and pixels enough."""
+    images, planes, *size = inputs['data'].shape
+    height, width = (max(SMALLEST, side) for side in size)
+    data = padded(inputs['data'], (images, planes, height, width), 0)
+    return dict(inputs, data=data, softmax_label=np.zeros((images, height * width), np.float32))

@@ -119,6 +119,16 @@ def test_images_of_a_device_are_padded_to_a_common_size(segdb):
         assert (pair['label'][index, :, height:] == 255).all() and (pair['label'][index, :, :, width:] == 255).all()
 
 
+def test_the_thinnest_images_are_filled_up_to_what_the_network_takes(tmp_path):
+    """100 x 1 pixels, held by the long side, are 50 x 1; the first layers need 5."""
+    record = write(tmp_path, 'thin', np.full((100, 1, 3), 9, np.uint8), np.ones((100, 1), np.uint8))
+    inputs = SegmentationLoader([record], config()).batch(0, 0).inputs[0]
+    assert inputs['data'].shape == (1, 3, 50, 8) and (inputs['label'][0, 0] == [1] + [255] * 7).all()
+    inputs, _, _ = SegmentationTestLoader([record], config()).item(0)
+    assert inputs['data'].shape == (1, 3, 50, 8) and inputs['softmax_label'].shape == (1, 400)
+    assert inputs['data'][:, :, :, 0].all() and not inputs['data'][:, :, :, 1:].any()
+
+
 def test_stride_pads_before_the_means(segdb):
     """As for detection: padding is minus the mean, kept because the original does so, and its labels do not count."""
     inputs = SegmentationLoader(segdb[:1], config(stride=16)).batch(0, 0).inputs[0]

@@ -14,15 +14,15 @@ SMALL = ['network.units=[1,1,1,3]', 'network.filters=[16,16,16,16]', 'network.rp
          'TEST.RPN_PRE_NMS_TOP_N=100', 'TEST.RPN_POST_NMS_TOP_N=20', 'TEST.RPN_MIN_SIZE=0']
 
 
-def write_checkpoint(path, cfg_path, changes=()):
-    """A checkpoint of random weights that fits the test graph of the experiment."""
+def write_checkpoint(path, cfg_path, changes=(), small=SMALL, task=None):
+    """A checkpoint of random weights that fits the test graph of the experiment; task: a class, by default EndToEnd."""
     from lib.engine.detection import EndToEnd
-    cfg = load_config(str(cfg_path), [*SMALL, *changes])
-    network = symbol_class(cfg)()
+    cfg = load_config(str(cfg_path), [*small, *changes])
+    network, inputs = symbol_class(cfg)(), (task or EndToEnd)(cfg).test_inputs()
     network.get_symbol(cfg, is_train=False)
-    network.infer_shape(EndToEnd(cfg).test_inputs())
+    network.infer_shape(inputs)
     arrays = {f'arg:{name}': _filled(name, shape) for name, shape in network.arg_shape_dict.items()
-              if name not in ('data', 'im_info')}
+              if name not in inputs}
     arrays.update({f'aux:{name}': _filled(name, shape) for name, shape in network.aux_shape_dict.items()})
     os.makedirs(os.path.dirname(path), exist_ok=True)
     params_file.write(str(path), arrays)
