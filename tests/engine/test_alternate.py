@@ -178,3 +178,25 @@ def test_networks_that_could_not_share_are_refused():
     path = os.path.join(EXPERIMENTS, 'deeplab/cfgs/deeplab_resnet_v1_101_voc12_segmentation_base.yaml')
     with pytest.raises(UserError, match='is a network for segmentation; alternate training is for detectors'):
         check_alternate(load_config(path))
+
+
+@pytest.mark.full
+def test_four_stages_learn(tmp_path, capsys):
+    """6 epochs a stage on 60 images of rectangles, batch norm trained in the first two stages; measured: average recall
+    0.66, mAP@0.5 0.83, mAP@0.7 0.75."""
+    data = write_voc(str(tmp_path / 'voc'), train=60, test=30)
+    main = runpy.run_path(os.path.join(EXPERIMENTS, 'rfcn/rfcn_alternate_train_test.py'))['main']
+    main(['--cfg', os.path.join(EXPERIMENTS, 'rfcn/cfgs/shapes_rfcn_end2end_ohem.yaml'), '--set', *data,
+          'network.units=[1,1,1,1]', 'network.filters=[16,16,16,16]', 'network.rpn_filters=16',
+          'network.head_filters=16', 'network.pooled_size=3', 'SCALES=[96,128]', 'TRAIN.RPN_BATCH_SIZE=64',
+          'TRAIN.RPN_POST_NMS_TOP_N=32', 'TEST.RPN_POST_NMS_TOP_N=32', 'TRAIN.BATCH_ROIS_OHEM=16', 'TRAIN.lr=0.003',
+          'TRAIN.warmup_step=20', 'TRAIN.FLIP=true', 'TRAIN.AUGMENT=false', 'TRAIN.end_epoch=6',
+          'network.FIXED_PARAMS_SHARED=[conv1,bn_data,bn_conv1,res2,bn2,res3,bn3,res4,bn4,gamma,beta]',
+          f'output_path={tmp_path}'])
+    log = capsys.readouterr().out
+    folder = os.path.join(str(tmp_path), 'shapes_rfcn_end2end_ohem', '2007_test')
+    with open(os.path.join(folder, 'scores.json')) as detection:
+        scores = json.load(detection)['scores']
+    with open(os.path.join(folder, 'rpn_data', 'scores.json')) as proposals:
+        assert json.load(proposals)['scores']['AR'] > 0.5
+    assert scores['mAP@0.5'] > 0.5 and scores['mAP@0.7'] > 0.4, log

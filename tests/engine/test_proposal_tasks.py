@@ -1,4 +1,4 @@
-"""The two halves of a detector: an RPN alone, and detection on proposals from files; every family at the size of tests."""
+"""The two halves of a detector: an RPN alone, and detection on proposals from files; in every family."""
 import json
 import os
 import runpy
