@@ -50,10 +50,17 @@ ODD_CONVOLUTIONS = {   # deformable groups divide the channels; stock MXNet does
     'odd filters': dict(channels=4, filters=33, deformable_groups=2),
 }
 
+TILED_CONVOLUTIONS = {   # one for each size of tile on a GPU: 64 x 64 serves those above
+    'filters for tiles of 128 x 64': dict(channels=3, size=(9, 9), filters=70, kernel=(2, 2)),
+    'positions for tiles of 128 x 128': dict(batch=1033, channels=2, size=(4, 4), filters=65, kernel=(1, 1)),
+    'positions cut into parts': dict(batch=150, channels=2, size=(5, 4), filters=3, kernel=(2, 1)),
+}
+
 
 def convolution(name, dtype=np.float32, modulated=False):
     """The named case of DeformableConvolution with all inputs: data, offset, [mask], weight, [bias]."""
-    p = dict(_CONV_DEFAULTS, **dict(CONVOLUTIONS, **LARGE_CONVOLUTIONS, **ODD_CONVOLUTIONS)[name])
+    known = dict(CONVOLUTIONS, **LARGE_CONVOLUTIONS, **ODD_CONVOLUTIONS, **TILED_CONVOLUTIONS)
+    p = dict(_CONV_DEFAULTS, **known[name])
     random = generator(0, name)
     out = output_size(p['size'], p['kernel'], p['stride'], p['pad'], p['dilate'])
     taps = p['kernel'][0] * p['kernel'][1]
