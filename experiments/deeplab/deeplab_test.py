@@ -1,8 +1,10 @@
-"""Test a trained DeepLab network: python experiments/deeplab/deeplab_test.py --cfg experiments/deeplab/cfgs/<file>.yaml"""
+"""Test a trained DeepLab network: python experiments/deeplab/deeplab_test.py --cfg <file of cfgs>"""
 import sys
 
 from lib.cli import guarded
-from deeplab.test import main
+from lib.engine.commands import test
+
+main = test(__doc__)
 
 if __name__ == '__main__':
     sys.exit(guarded(main))

@@ -54,32 +54,35 @@ class Segmentation(Task):
         return get_segmentation(self.cfg, self.cfg.dataset.test_image_set)
 
     def evaluate(self, imdb, predictors, params, folder, options):
-        """The scores of ``imdb`` on every image, in the order of its list; classes are found at the network's scale."""
+        """The scores of ``imdb``; classes are found at the network's scale, in the order of the list, as they are
+        compared one by one."""
         records, path = imdb.gt_segdb(), os.path.join(folder, f'{imdb.name}_segmentations.json')
         labels = [{'image': record['label']} for record in records if record['label']]
         key = cache_key(*params, self.cfg, records + labels, None)
-        stored = None if options.ignore_cache or options.vis else _load(path, key)
-        if stored is not None:
-            LOG.info(f'scores of these very parameters, settings and images taken from {path} (--ignore_cache computes '
-                     'them anew)')
-            for line in summary(stored) if stored else ():
-                LOG.info(line)
-            return stored
-        loader = SegmentationTestLoader(records, self.cfg)
-        sizes = ((resized_shape(records[i]['height'], records[i]['width'], scale), outputs)
-                 for i, _, scale, outputs in each_image(predictors, loader))
-        found = (best_classes(without_padding(outputs, size), size) for size, outputs in sizes)
+        scores = None if options.ignore_cache or options.vis else _load(path, key)
+        if scores is not None:
+            LOG.info('\n'.join([f'scores of these very parameters, settings and images taken from {path} (--ignore_cache '
+                                'computes them anew)', *(summary(scores) if scores else ())]))
+            return scores
+        if options.shuffle:
+            LOG.info('--shuffle changes nothing here: images are visited in the order of their list')
+        found = self._class_maps(records, predictors)
         if options.vis:
             found = _drawn(found, records, imdb, os.path.join(folder, 'vis'))
-        scores = imdb.evaluate_segmentations(found, os.path.abspath(folder))
+        scores = plain(imdb.evaluate_segmentations(found, os.path.abspath(folder)))
         with atomic_write(path, 'w') as stream:
-            json.dump({'key': key, 'scores': plain(scores)}, stream, indent=2)
+            json.dump({'key': key, 'scores': scores}, stream, indent=2)
         return scores
+
+    def _class_maps(self, records, predictors):
+        """Yield the classes (h, w) uint8 of each image at the network's scale."""
+        for index, _, scale, outputs in each_image(predictors, SegmentationTestLoader(records, self.cfg)):
+            size = resized_shape(records[index]['height'], records[index]['width'], scale)
+            yield best_classes(without_padding(outputs, size), size)
 
 
 def without_padding(outputs, size):
-    """The probabilities (C, h, w) of a test graph's outputs for one image, whose ``size`` (h, w) is that before padding.
-    """
+    """The probabilities (C, h, w) among a test graph's outputs for one image; ``size`` (h, w): before it was padded."""
     height, width = size
     return outputs['softmax_output'][0, :, :height, :width]
 
@@ -87,8 +90,8 @@ def without_padding(outputs, size):
 def best_classes(probability, size):
     """The most probable class (H, W) uint8 at the pixels of an image of ``size`` from ``probability`` (C, h, w).
 
-    Probabilities, not classes, are interpolated, so borders run smoothly between the network's pixels; one class after
-    the other, so that a photo of any size needs the memory of a few of its planes.
+    Probabilities, not classes, are interpolated: borders then run smoothly between the network's pixels, and agree
+    better with the truth. One class after the other, so that a large photo needs the memory of a few of its planes.
     """
     height, width = size
     classes, best = np.zeros((height, width), np.uint8), np.full((height, width), -1, np.float32)

@@ -133,8 +133,8 @@ def test_stride_pads_before_the_means(segdb):
     """As for detection: padding is minus the mean, kept because the original does so, and its labels do not count."""
     inputs = SegmentationLoader(segdb[:1], config(stride=16)).batch(0, 0).inputs[0]
     assert inputs['data'].shape == (1, 3, 16, 16)
-    padding = inputs['data'][0, :, 10:]
-    np.testing.assert_allclose(padding, np.broadcast_to(-np.array(MEANS[::-1])[:, None, None], padding.shape), rtol=1e-6)
+    padding, means = inputs['data'][0, :, 10:], np.array(MEANS[::-1])
+    np.testing.assert_allclose(padding, np.broadcast_to(-means[:, None, None], padding.shape), rtol=1e-6)
     assert (inputs['label'][0, 0, 10:] == 255).all()
 
 
