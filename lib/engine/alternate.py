@@ -41,17 +41,19 @@ STAGES = (
 )
 FINAL = 'final'
 
-HELP = ('Four stages: rpn1, rcnn1, rpn2, rcnn2. TRAIN.ALTERNATE gives rpn1_lr, rpn1_lr_step and rpn1_epoch, likewise '
-        'rfcn1_*, rpn2_* and rfcn2_* (in every family), RPN_BATCH_IMAGES and RCNN_BATCH_IMAGES; where one is 0 or '
-        "empty, TRAIN's lr, lr_step, end_epoch and BATCH_IMAGES hold for that stage. Everything else is as TRAIN says, "
-        'in each stage. --resume goes on in the stage that was interrupted. The result, final-0000.params, is tested '
-        'with --set TRAIN.model_prefix=final TEST.test_epoch=0 TEST.HAS_RPN=true.')
+HELP = '''
+
+Four stages: rpn1, rcnn1, rpn2, rcnn2. TRAIN.ALTERNATE gives rpn1_lr, rpn1_lr_step and rpn1_epoch, likewise rfcn1_*,
+rpn2_* and rfcn2_* (in every family), RPN_BATCH_IMAGES and RCNN_BATCH_IMAGES; where one is 0 or empty, TRAIN's lr,
+lr_step, end_epoch and BATCH_IMAGES hold for that stage. Everything else is as TRAIN says, in each stage.
+--resume goes on in the stage that was interrupted. The result, final-0000.params, is tested with
+--set TRAIN.model_prefix=final TEST.test_epoch=0 TEST.HAS_RPN=true'''
 
 
 def train_command(description):
     """A main function: alternate training of the network of --cfg."""
     def main(argv=None):
-        args, cfg = parse(argv, f'{description} {HELP}', train_arguments)
+        args, cfg = parse(argv, description + HELP, train_arguments)
         _train(cfg, args)
     return main
 
@@ -59,7 +61,7 @@ def train_command(description):
 def train_and_test_command(description):
     """A main function: alternate training of the network of --cfg to its end, then testing."""
     def main(argv=None):
-        args, cfg = parse(argv, f'{description} {HELP}', train_arguments, test_arguments)
+        args, cfg = parse(argv, description + HELP, train_arguments, test_arguments)
         if _train(cfg, args):
             evaluate(final_config(cfg), args.gpus, args.thresh, args.ignore_cache, args.vis, args.shuffle)
         else:

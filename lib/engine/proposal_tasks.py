@@ -98,6 +98,7 @@ def report_proposals(cfg, image_sets, gpus=None):
         changed = copy.deepcopy(cfg)
         changed.dataset.test_image_set = image_set
         if kind_of(cfg) != 'detection' or cfg.TEST.HAS_RPN:
+            changed.dataset.proposal = 'rpn'
             write_proposals(changed, gpus)
             continue
         with logging_to(RpnOnly(changed).test_folder, changed):
