@@ -1,0 +1,182 @@
+#!/usr/bin/env python3
+"""Run the core (cpu/*.cc) under GCC's sanitizers: ``python operator_cxx/sanitize.py [address] [thread] [--isa NAME]``.
+
+    address   AddressSanitizer and UndefinedBehaviorSanitizer: reads and writes out of bounds, use after free, overflow
+              of integers, bad shifts and casts, null and misaligned pointers
+    thread    ThreadSanitizer: data races among the threads of a call and among callers (sanitizers/threads.cc)
+
+Builds libdcn.so into build/sanitized, then calls every function of the C interface through ctypes: the grid of shapes,
+bad numbers, shapes that cannot be, empty inputs (tests/operators/core_checks.py), once for each instruction set that
+this processor has. A sanitizer must first find the faults planted for it, so that silence means something. Exit status
+0: nothing found; 1: a finding, whose report is printed; 2: sanitizers cannot be used here. Needs NumPy and g++ with its
+sanitizer libraries (Debian/Ubuntu: apt-get install g++), not MXNet.
+"""
+import argparse
+import collections
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+OUT = HERE / 'build' / 'sanitized'
+PLANTED = HERE / 'sanitizers' / 'planted.cc'
+THREADS = HERE / 'sanitizers' / 'threads.cc'
+INSTRUCTION_SETS = ('avx512', 'avx2', 'portable')
+# -O1 keeps the reports readable and leaves what is written in the source in place.
+CORE_FLAGS = ['-O1', '-fno-math-errno', '-fno-trapping-math', '-ffp-contract=fast']
+WORKER = ['-m', 'tests.operators.core_worker']
+TIMEOUT = 900   # seconds for one instruction set; a minute is usual
+
+# flags: of the compiler; libraries: which must be loaded before any other; environment; parts: run only the checks with
+# one of these in their name, or all; planted: calls of faults on purpose, and what the report must say
+Sanitizer = collections.namedtuple('Sanitizer', 'flags libraries environment parts planted')
+
+SANITIZERS = {
+    'address': Sanitizer(
+        flags=['-fsanitize=address,undefined,float-cast-overflow', '-fno-sanitize-recover=all'],
+        # the C++ library too: else AddressSanitizer does not find what throws exceptions
+        libraries=['libasan.so', 'libubsan.so', 'libstdc++.so'],
+        environment={'ASAN_OPTIONS': 'detect_leaks=0:redzone=512:max_redzone=2048:detect_stack_use_after_return=1',
+                     'UBSAN_OPTIONS': 'print_stacktrace=1', 'PYTHONMALLOC': 'malloc'},
+        parts=[],
+        planted={'planted_read(numpy.zeros(5, numpy.float32).ctypes, 5)': 'AddressSanitizer: heap-buffer-overflow',
+                 'planted_overflow(2 ** 31 - 1)': 'signed integer overflow'}),
+    'thread': Sanitizer(
+        flags=['-fsanitize=thread'],
+        libraries=['libtsan.so', 'libstdc++.so'],
+        environment={'TSAN_OPTIONS': 'halt_on_error=1'},
+        parts=['Python threads', 'more positions than one block', 'res5 in small', 'FPN'],   # some that threads share
+        planted={'planted_race()': 'ThreadSanitizer: data race'}),
+}
+
+
+class Finding(Exception):
+    """A sanitizer or a check found something; the message is its report."""
+
+
+class Unusable(Exception):
+    """Sanitizers cannot be used here; one sentence."""
+
+
+def load_build(folder):
+    """operator_cxx/build.py as a module of our own, whose products go to ``folder``."""
+    spec = importlib.util.spec_from_file_location('dcn_sanitized_build', str(HERE / 'build.py'))
+    build = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(build)
+    build.BUILD, build.MANIFEST, build.CORE_FLAGS = folder, folder / 'manifest.json', CORE_FLAGS
+    return build
+
+
+class Run:
+    """One sanitizer: its build of the core, and Python processes in which it watches."""
+
+    def __init__(self, name, instruction_sets, verbose):
+        self.sanitizer, self.verbose = SANITIZERS[name], verbose
+        self.folder = OUT / name
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.build = load_build(self.folder)
+        compiler = self.build.find_compiler()
+        if compiler is None:
+            raise Unusable('no C++ compiler was found; install g++ and run this again')
+        try:
+            self.tools = self.build.Toolchain(compiler + ['-g', '-fno-omit-frame-pointer'] + self.sanitizer.flags,
+                                              verbose)
+            if not self.tools.supported('-shared', '-fPIC'):
+                raise Unusable(f'{compiler[0]} has no {name} sanitizer; use g++ with its sanitizer libraries')
+            self.tools.instruction_sets = {key: flags for key, flags in self.tools.instruction_sets.items()
+                                           if key in instruction_sets}
+            self.core = self._core()
+            self.faults = self._library(PLANTED, self.tools.openmp)
+            self.preload = [self._of_compiler(library) for library in self.sanitizer.libraries]
+            if name == 'thread':
+                self.preload.append(str(self._library(THREADS, [])))
+                self._check_threads()
+        except self.build.BuildError as error:
+            raise Unusable(str(error)) from None
+
+    def _core(self):
+        self.build.Builder(self.tools, False).core()
+        return self.folder / self.build.CORE
+
+    def _library(self, source, flags):
+        """A shared library of one source of sanitizers/."""
+        product = self.folder / f'lib{source.stem}.so'
+        self.tools.run(['-std=c++17', '-O1', '-fPIC', '-shared', *flags, str(source), '-o', str(product), '-lpthread'],
+                       f'compiling {source.name}')
+        return product
+
+    def _of_compiler(self, library):
+        """Where the compiler keeps one of its libraries."""
+        found = self.tools.run([f'-print-file-name={library}'], f'looking for {library}').strip()
+        if not os.path.isabs(found):
+            raise Unusable(f'{self.tools.command[0]} has no {library}; install the sanitizer libraries of that version')
+        return found
+
+    def _check_threads(self):
+        """All of OpenMP that the core uses must be in threads.cc, for ThreadSanitizer does not understand libgomp."""
+        used = set(re.findall(rb'GOMP_[a-z]\w+', self.core.read_bytes()))
+        missing = {name.decode() for name in used} - set(re.findall(r'GOMP_[a-z]\w+', THREADS.read_text()))
+        if missing:
+            raise Unusable(f'the core uses {", ".join(sorted(missing))} of OpenMP, which {THREADS.name} lacks: write it '
+                           'there')
+
+    def python(self, arguments, **environment):
+        """(exit status, what was printed) of a Python process that the sanitizer watches."""
+        settings = dict(os.environ, OMP_NUM_THREADS='2', OPENBLAS_NUM_THREADS='1', **self.sanitizer.environment)
+        settings.update(environment, LD_PRELOAD=' '.join(self.preload))
+        if self.verbose:
+            print('LD_PRELOAD=' + settings['LD_PRELOAD'], sys.executable, *arguments, flush=True)
+        process = subprocess.run([sys.executable, *arguments], cwd=str(HERE.parent), env=settings, timeout=TIMEOUT,
+                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True)
+        return process.returncode, process.stdout
+
+    def prove(self):
+        """The planted faults must be found."""
+        for call, words in self.sanitizer.planted.items():
+            status, said = self.python(['-c', f'import ctypes, numpy; ctypes.CDLL("{self.faults}").{call}'])
+            if status == 0 or words not in said:
+                raise Unusable(f'{call} is a fault on purpose and was not found (status {status}):\n{said.strip()}')
+
+    def check(self, instruction_set):
+        """Run all checks on the code for one instruction set; a line about them, or a Finding."""
+        arguments = WORKER + [str(self.core), 'heap'] + self.sanitizer.parts
+        status, said = self.python(arguments, DCN_ISA=instruction_set)
+        last = said.strip().splitlines()[-1] if said.strip() else ''
+        if status:
+            raise Finding(f'{instruction_set}, status {status}:\n{said.strip()}')
+        if not last.endswith(instruction_set):
+            return f'{instruction_set}: not run, this processor or compiler has no such instructions'
+        return last
+
+
+def main():
+    parser = argparse.ArgumentParser(description='Run the core of the operators under sanitizers.')
+    parser.add_argument('sanitizers', nargs='*', metavar='sanitizer', help=f'of {", ".join(SANITIZERS)}; default all')
+    parser.add_argument('--isa', choices=INSTRUCTION_SETS, action='append', help='instruction sets; default all')
+    parser.add_argument('--verbose', action='store_true', help='show commands')
+    arguments = parser.parse_args()
+    unknown = set(arguments.sanitizers) - set(SANITIZERS)
+    if unknown:
+        parser.error(f'unknown sanitizer {", ".join(sorted(unknown))}; there are {", ".join(SANITIZERS)}')
+    instruction_sets = arguments.isa or INSTRUCTION_SETS
+    for name in arguments.sanitizers or SANITIZERS:
+        try:
+            run = Run(name, instruction_sets, arguments.verbose)
+            run.prove()
+            for instruction_set in instruction_sets:
+                print(f'{name}: {run.check(instruction_set)}', flush=True)
+        except Unusable as error:
+            print(f'{name} sanitizer cannot be used here: {error}', file=sys.stderr)
+            return 2
+        except Finding as error:
+            print(f'{name} sanitizer, FOUND on {error}', file=sys.stderr)
+            return 1
+    print('clean')
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
