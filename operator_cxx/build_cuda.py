@@ -33,6 +33,7 @@ core = _core_build()
 BUILD, BuildError = core.BUILD, core.BuildError
 
 PRODUCT, EMULATED = 'libdcn_cuda.so', 'libdcn_cuda_emulated.so'
+CHECKED = 'libdcn_cuda_check.so'   # for one GPU; what cuda/check.py builds, to leave PRODUCT alone
 ARCHITECTURES = (60, 70, 75, 80, 86, 89, 90)   # those that nvcc knows are built: CUDA 13 begins at 75
 NVCC_FLAGS = ['-std=c++17', '-O3', '-Xcompiler', '-fPIC,-fvisibility=hidden,-Wall,-Wno-unknown-pragmas']
 EMULATOR_FLAGS = ['-std=c++17', '-O2', '-fPIC', '-fvisibility=hidden', '-Wall', '-Wno-unknown-pragmas',
@@ -98,8 +99,8 @@ def produce(product, key, compile_one, link):
     product.with_suffix('.key').write_text(key)
 
 
-def build(architectures=None, force=False):
-    """Build libdcn_cuda.so; a sentence that says what happened. BuildError where that fails, or nvcc is missing."""
+def build(architectures=None, force=False, name=PRODUCT):
+    """Build libdcn_cuda.so, or another ``name``; a sentence that says what happened. BuildError where that fails, or nvcc is missing."""
     nvcc = find_nvcc()
     if nvcc is None:
         raise BuildError(NO_NVCC)
@@ -109,14 +110,14 @@ def build(architectures=None, force=False):
     if unknown:
         raise BuildError(f'{nvcc} does not compile for {", ".join(unknown)}; it knows {", ".join(map(str, known))}')
     flags = NVCC_FLAGS + architecture_flags(wanted)
-    product, key = BUILD / PRODUCT, key_of(core.run([nvcc, '--version'], 'asking nvcc for its version'), *flags)
+    product, key = BUILD / name, key_of(core.run([nvcc, '--version'], 'asking nvcc for its version'), *flags)
     named = ', '.join(map(str, wanted))
     if not force and up_to_date(product, key):
-        return f'{PRODUCT} ({named}): up to date'
+        return f'{name} ({named}): up to date'
     produce(product, key,
             lambda source, target: [nvcc, *flags, *core.wanted_flags(source), '-c', str(source), '-o', target],
             lambda objects, target: [nvcc, '-shared', '-cudart', 'static', *objects, '-o', target])
-    return f'{PRODUCT} ({named}): built'
+    return f'{name} ({named}): built'
 
 
 def build_emulated(force=False, extra=()):

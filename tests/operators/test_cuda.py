@@ -4,6 +4,7 @@
 What only a GPU can show is in operator_cxx/cuda/check.py.
 """
 import importlib.util
+import json
 import os
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import pytest
 
 from lib.operators import cuda, reference
 from lib.operators.proposal import Rule, propose
-from tests.operators import cases, cuda_checks
+from tests.operators import cases, cuda_check, cuda_checks
 from tests.operators.cuda_runner import HostMemory, Runner
 
 CHECKS = cuda_checks.every_check()
@@ -166,3 +167,43 @@ def test_importing_the_operators_loads_no_gpu_library(repository):
     process = subprocess.run([sys.executable, '-c', program], cwd=str(repository), stdout=subprocess.PIPE,
                              stderr=subprocess.PIPE, universal_newlines=True)
     assert process.returncode == 0 and process.stdout.strip().splitlines()[-1] == '[]', process.stderr
+
+
+# ---- the script for machines with a GPU ----
+
+def _check_script(repository, *arguments):
+    return subprocess.run([sys.executable, str(repository / 'operator_cxx' / 'cuda' / 'check.py'), *arguments],
+                          cwd=str(repository.parent), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          universal_newlines=True)
+
+
+def test_check_script_says_in_one_sentence_that_there_is_no_gpu(repository):
+    process = _check_script(repository)
+    if process.returncode != 2:
+        pytest.skip('there is a GPU here')
+    assert process.stderr.startswith('No GPU was found (') and process.stderr.count('\n') == 1 and not process.stdout
+
+
+def test_check_script_on_the_emulated_kernels(runner, repository, tmp_path):
+    process = _check_script(repository, '--emulated', '--only', 'proposals, few', '--json', str(tmp_path / 'found.json'))
+    assert process.returncode == 0, process.stdout + process.stderr
+    assert 'values: 1 of 1 checks right' in process.stdout
+    assert json.loads((tmp_path / 'found.json').read_text())['values'] == {'proposals, few survive and repeat': 'right'}
+
+
+def test_check_script_reports_what_is_wrong():
+    """A library whose suppression keeps nothing is found out by every check of it."""
+    class Broken:
+        def nms(self, dets, thresh, max_keep):
+            return np.zeros(0, np.int64)
+
+    found = cuda_check.check_values(Broken(), 'suppression of 33')
+    assert list(found) == ['suppression of 33'] and 'mismatch' in found['suppression of 33'].lower()
+    assert not cuda_check.passed({'values': found})
+    assert cuda_check.passed({'values': {'a': 'right'}, 'sanitizer': {'memcheck': 'clean'}})
+    assert not cuda_check.passed({'sanitizer': {'memcheck': 'Invalid __global__ write'}})
+
+
+def test_check_script_table():
+    text = cuda_check.table({'a shape': {'own': 2., 'own backward': 6., 'dense': 1., 'torchvision': 5.}})
+    assert text.splitlines()[1].split() == ['a', 'shape', '2.000', '6.000', '1.000', '5.000', '0.50', '2.50']
