@@ -18,6 +18,7 @@ import os
 import sys
 import warnings
 
+from lib import gpu_libraries
 from lib.compiled import OPERATOR_CXX, usable
 
 OPERATORS = ('DeformableConvolution', 'ModulatedDeformableConvolution', 'DeformablePSROIPooling', 'PSROIPooling',
@@ -28,6 +29,7 @@ PREFIX = '_contrib_'
 def activate():
     """Import MXNet and give the stock names to the own operators; on trouble one warning, and the stock ones remain."""
     prepare_environment()
+    gpu_libraries.preload()
     import mxnet  # noqa: F401  (the library below needs libmxnet in the process)
     _check_instruction_set()
     if _bindings() is not None and os.environ.get('DCN_STOCK_OPERATORS', '0') in ('', '0'):
