@@ -120,8 +120,8 @@ class Run:
         used = set(re.findall(rb'GOMP_[a-z]\w+', self.core.read_bytes()))
         missing = {name.decode() for name in used} - set(re.findall(r'GOMP_[a-z]\w+', THREADS.read_text()))
         if missing:
-            raise Unusable(f'the core uses {", ".join(sorted(missing))} of OpenMP, which {THREADS.name} lacks: write it '
-                           'there')
+            raise Unusable(f'the core uses {", ".join(sorted(missing))} of OpenMP, which {THREADS.name} lacks: write '
+                           'it there')
 
     def python(self, arguments, **environment):
         """(exit status, what was printed) of a Python process that the sanitizer watches."""

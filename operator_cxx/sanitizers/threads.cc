@@ -2,7 +2,8 @@
 //
 // GCC's libgomp wakes and joins its threads by means that ThreadSanitizer does not see, so that it calls every parallel
 // loop a race. Loaded before libgomp (sanitize.py), these functions take the place of its own: threads are created and
-// joined for each loop, items are handed out in a way that orders nothing, and what is then reported is a race of the core.
+// joined for each loop, items are handed out in a way that orders nothing, and what is then reported is a race of the
+// core.
 #include <atomic>
 #include <cstdlib>
 #include <mutex>

@@ -208,7 +208,7 @@ def _malformed():
             shape = cuda_runner.convolution_shape(cases.convolution('offsets far outside'), 'v1')
             shape.height, shape.width = sides
             shape.out_height, shape.out_width = out
-            yield f'convolution, {sides} under a kernel of 3x2, output {out}', functools.partial(_conv_refused, shape, 0)
+            yield f'convolution, {sides} under a kernel of 3x2, to {out}', functools.partial(_conv_refused, shape, 0)
     for dtype in (structs.FLOAT16, -1, 7):
         shape = cuda_runner.convolution_shape(convolution, 'v1')
         yield f'convolution, type {dtype}', functools.partial(_conv_refused, shape, dtype)

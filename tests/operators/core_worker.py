@@ -1,5 +1,5 @@
-"""python -m tests.operators.core_worker LIBRARY MEMORY [PART ...]: runs core_checks on a build of the core, in a process
-of its own, since a fault ends it.
+"""python -m tests.operators.core_worker LIBRARY MEMORY [PART ...]: runs core_checks on a build of the core, in a
+process of its own, since a fault ends it.
 
 LIBRARY: a libdcn.so; MEMORY: one of core_runner.MEMORIES; PART: run only checks with this in their name. Prints the
 name of each check before it runs, so that the last one names the culprit, and in the end how many there were and for
