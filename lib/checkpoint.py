@@ -72,7 +72,9 @@ def split_params(arrays, process=False):
 
 
 def _ndarrays(arrays):
-    return {name: mx.nd.array(array, dtype=array.dtype) for name, array in arrays.items()}
+    """Half precision saves room in a file; graphs compute in single."""
+    return {name: mx.nd.array(array, dtype=np.float32 if array.dtype == np.float16 else array.dtype)
+            for name, array in arrays.items()}
 
 
 def _existing(prefix):

@@ -76,6 +76,14 @@ def test_round_trip_and_process(tmp_path):
     assert processed['rfcn_bbox_weight'].asnumpy()[2, 0] == pytest.approx(0.2)
 
 
+def test_half_precision_is_read_as_single(tmp_path):
+    path = str(tmp_path / 'half.params')
+    params_file.write(path, {'arg:a': np.array([0.1, 2], np.float16), 'aux:b': np.array([3], np.int32)})
+    args, aux = checkpoint.read_params(path)
+    assert args['a'].dtype == np.float32 and aux['b'].dtype == np.int32
+    np.testing.assert_allclose(args['a'].asnumpy(), [0.1, 2], rtol=5e-4)
+
+
 def test_mxnet_reads_what_is_written(tmp_path):
     prefix = str(tmp_path / 'net')
     save(prefix, epoch=12)
