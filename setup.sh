@@ -72,26 +72,28 @@ make_environment() {
 
 # MXNet's GPU build holds machine code for compute capability 5.0 to 8.9 and nothing that a newer GPU could translate.
 detect_device() {
-    local capability
-    capability=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | head -n 1) || true
-    case "$capability" in
-        [5-8].[0-9]) echo gpu ;;
-        [0-9]*.[0-9]*) say "the GPU has compute capability $capability, MXNet 1.9.1 was built for 5.0 to 8.9: taking the CPU" >&2; echo cpu ;;
-        *) echo cpu ;;
+    local answer
+    if ! command -v nvidia-smi >/dev/null 2>&1; then echo cpu; return; fi
+    answer=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>&1 | head -n 1) || true
+    case "$answer" in
+        [5-8].[0-9]) echo gpu; return ;;
+        [0-9]*.[0-9]*) say "the GPU has compute capability $answer, but MXNet 1.9.1 holds machine code for 5.0 to 8.9 only and nothing that another GPU could run: taking the CPU" >&2 ;;
+        'No devices were found'*) ;;
+        *) say "nvidia-smi does not tell the compute capability of the GPU (it says: $answer): taking the CPU; if it is 5.0 to 8.9, run ./setup.sh --gpu" >&2 ;;
     esac
+    echo cpu
 }
 
 install_packages() {
-    local device=$1 requirements=requirements.txt
-    [ "$device" = gpu ] && requirements=requirements-gpu.txt
-    local stamp want
+    local device=$1 requirements=requirements.txt other=mxnet-cu112 size='' stamp want
+    if [ "$device" = gpu ]; then
+        requirements=requirements-gpu.txt other=mxnet size=' and the CUDA libraries, 4.3 GB on disk'
+    fi
     stamp=.venv/installed
     want="$device $(cat requirements*.txt pyproject.toml setup.sh | cksum)"
     if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$want" ]; then return; fi
     rm -f "$stamp"
-    say "installing pinned packages ($device build of MXNet); this takes a minute or two"
-    local other=mxnet-cu112
-    [ "$device" = gpu ] && other=mxnet
+    say "installing pinned packages ($device build of MXNet$size); this takes a minute or two"
     .venv/bin/python -m pip uninstall -q -y "$other" >/dev/null 2>&1 || true   # the two share one folder
     pip_install -r "$requirements"
     pip_install --no-deps gluoncv==0.10.5.post0   # its dependencies would bring a second OpenCV
@@ -134,4 +136,4 @@ main() {
     esac
 }
 
-main "$@"
+if [ "${BASH_SOURCE[0]}" = "$0" ]; then main "$@"; fi   # not where a test reads the functions
