@@ -1,5 +1,5 @@
-"""``dcn demo``: the two small networks that come with the project, plain beside deformable: their scores on the test
-images of the data set shapes, and pictures."""
+"""``dcn demo``: the small networks that come with the project, a family's plain one beside its deformable one: their
+scores on the test images of the data set shapes, and pictures."""
 import argparse
 import collections
 import os
@@ -8,51 +8,65 @@ import time
 from lib.detect import in_project, more_arguments, print_written, shipped
 from lib.errors import UserError
 
-Network = collections.namedtuple('Network', 'title cfg prefix')
-Network.__doc__ = """A column of the table: its title, its YAML file and the prefix of its shipped checkpoint."""
+Network = collections.namedtuple('Network', 'title cfg prefix iterations')
+Network.__doc__ = """A column of the table: its title, its YAML file, the prefix of its shipped checkpoint, and the
+iterations that --train gives it; None: as many as the file says."""
 
-CFGS, SHIPPED = 'experiments/rfcn/cfgs', 'experiments/rfcn/shapes'
-NETWORKS = {'rfcn': (
-    Network('R-FCN', f'{CFGS}/shapes_rfcn_end2end_ohem.yaml', f'{SHIPPED}/shapes_rfcn'),
-    Network('Deformable R-FCN', f'{CFGS}/shapes_rfcn_dcn_end2end_ohem.yaml', f'{SHIPPED}/shapes_rfcn_dcn'))}
 
-Trial = collections.namedtuple('Trial', 'network cfg params all_boxes scores seconds')
-Trial.__doc__ = """A tested network: params (arg_params, aux_params), all_boxes[class][image] (k, 5), the evaluator's
-scores, seconds for all images."""
+def _pair(title, folder, plain, deformable, ending, iterations=None):
+    return tuple(Network(name, f'experiments/{folder}/cfgs/{stem}{ending}.yaml', f'experiments/{folder}/shapes/{stem}',
+                         iterations) for name, stem in ((title, plain), (f'Deformable {title}', deformable)))
 
-SHORT_TRAINING = 4000       # iterations: under 15 minutes on two cores for the slower network
-SCORED = 1e-3               # smallest score that counts in the evaluation, as in testing
+
+# 4000 iterations: under 15 minutes on two cores for the slower network
+NETWORKS = {
+    'rfcn': _pair('R-FCN', 'rfcn', 'shapes_rfcn', 'shapes_rfcn_dcn', '_end2end_ohem', 4000),
+    'faster_rcnn': _pair('Faster R-CNN', 'faster_rcnn', 'shapes_rcnn', 'shapes_rcnn_dcn', '_end2end'),
+    'fpn': _pair('FPN', 'fpn', 'shapes_fpn', 'shapes_fpn_dcn', '_end2end_ohem'),
+    'deeplab': _pair('DeepLab', 'deeplab', 'shapes_deeplab', 'shapes_deeplab_dcn', ''),
+}
+
+Trial = collections.namedtuple('Trial', 'network cfg params scores seconds')
+Trial.__doc__ = """A tested network: params (arg_params, aux_params), the evaluator's scores, seconds for all images."""
 
 
 def main(argv=None):
     args = parser().parse_args(argv)
-    networks = NETWORKS[args.family]
+    for family in NETWORKS if args.family == 'all' else [args.family]:
+        show(family, args)
+
+
+def parser():
+    result = argparse.ArgumentParser(
+        prog='dcn demo', description='Test two small networks of a family, which come with the project, on generated '
+        'images, plain beside deformable, and write pictures of what they find and where they look.')
+    result.add_argument('--family', choices=[*NETWORKS, 'all'], default='rfcn',
+                        help='networks: %(choices)s (default %(default)s)')
+    result.add_argument(
+        '--train', action='store_true', help='first train both (at most 15 minutes each on two cores; an interrupted '
+        'training goes on where it stopped), then show those')
+    more_arguments(result, 'output/demo')
+    return result
+
+
+def show(family, args):
+    """Print the table of a family and write its pictures to <out>/<family>."""
+    networks = NETWORKS[family]
     cfgs = [configuration(network, args) for network in networks]
     if args.train:
         files = [trained(cfg, args.gpus) for cfg in cfgs]
     else:
         files = [shipped(network.prefix + '-0000.params') for network in networks]
-    imdb, trials = tested(networks, cfgs, files, args)
-    print('\n' + table(trials, imdb))
+        without_training_images(cfgs, args.out)
+    trials = [trial(*each, args.gpus) for each in zip(networks, cfgs, files)]
+    print('\n' + table(trials))
     from lib.visualize.showcase import pictures
-    print_written(pictures(trials, imdb, args.out))
-
-
-def parser():
-    result = argparse.ArgumentParser(
-        prog='dcn demo', description='Test the two small networks that come with the project on generated images, '
-        'plain beside deformable, and write pictures of what they find and where they look.')
-    result.add_argument('--family', choices=sorted(NETWORKS), default='rfcn', help='networks (default %(default)s)')
-    result.add_argument(
-        '--train', action='store_true', help=f'first train both for {SHORT_TRAINING} iterations (at most 15 minutes '
-        'each on two cores; an interrupted training goes on where it stopped), then show those')
-    more_arguments(result, 'output/demo')
-    return result
+    print_written(pictures(trials, os.path.join(args.out, family)))
 
 
 def configuration(network, args):
     from lib.config import load_config
-    training = [f'TRAIN.iterations={SHORT_TRAINING}'] if args.train else []
+    training = [f'TRAIN.iterations={network.iterations}'] if args.train and network.iterations else []
     return load_config(in_project(network.cfg), [f'output_path={args.out}', *training, *args.overrides])
 
 
@@ -63,68 +77,61 @@ def trained(cfg, gpus):
     from lib.engine.training import checkpoint_prefix
     prefix = checkpoint_prefix(cfg)
     started = latest_state(prefix) is not None
-    print(f'{"going on with" if started else "training"} {cfg.name} for {cfg.TRAIN.iterations} iterations; '
-          f'checkpoints: {prefix}-*.params')
+    print(f'{"going on with" if started else "training"} {cfg.name}; checkpoints: {prefix}-*.params')
     if not train(cfg, gpus, resume=started):
         raise UserError('training was interrupted; the same command goes on from its last checkpoint')
     return params_path(prefix, latest_state(prefix))
 
 
-def tested(networks, cfgs, files, args):
-    """The test images' data set, and a Trial for each network."""
-    from lib.dataset import get_imdb
-    if not args.train:
-        without_training_images(cfgs[0].dataset, args.out)
-    imdb = get_imdb(cfgs[0], cfgs[0].dataset.test_image_set)
-    return imdb, [trial(*each, imdb, args) for each in zip(networks, cfgs, files)]
-
-
-def without_training_images(dataset, out):
+def without_training_images(cfgs, out):
     """Where the data set is not generated yet, generate its test images alone, the same ones, below ``out``: a few
     seconds instead of a minute."""
     from lib.dataset.shapes import generate
-    if not os.path.isdir(dataset.dataset_path):
-        print('generating the test images', flush=True)
-        dataset.root_path = dataset.dataset_path = os.path.join(out, 'data')
-        generate(dataset.dataset_path, train=1)
+    if os.path.isdir(cfgs[0].dataset.dataset_path):
+        return
+    for cfg in cfgs:
+        cfg.dataset.root_path = cfg.dataset.dataset_path = os.path.join(out, 'data')
+    print('generating the test images', flush=True)
+    generate(cfgs[0].dataset.dataset_path, train=1)
 
 
-def trial(network, cfg, path, imdb, args):
-    """Test a network with the project's tester; its scores come from the result files written below ``args.out``."""
+def trial(network, cfg, path, gpus=None):
+    """Test a network as ``dcn test`` does; result files go below its output_path."""
     from lib.checkpoint import read_params
-    from lib.config import output_folder
-    from lib.engine import Predictor, contexts
+    from lib.engine import Predictor, contexts, task_of
     from lib.engine.predictor import checked_symbol
-    from lib.engine.tester import detect_all
-    from lib.loader import TestLoader
-    print(f'testing {network.title} on {imdb.num_images} images ({os.path.relpath(path)})', flush=True)
-    devices = contexts(cfg, args.gpus)
+    from lib.engine.tasks import Options
+    task = task_of(cfg, is_train=False)
+    images, devices = task.test_set(), contexts(cfg, gpus)
+    print(f'testing {network.title} on {images.num_images} images ({os.path.relpath(path)})', flush=True)
     params = read_params(path, process=True)
-    symbol = checked_symbol(cfg, *params)
+    symbol = checked_symbol(cfg, *params, task=task)
     predictors = [Predictor(symbol, context, *params) for context in devices]
+    os.makedirs(task.test_folder, exist_ok=True)
     start = time.time()
-    all_boxes = detect_all(predictors, TestLoader(imdb.gt_roidb(), cfg), imdb.num_classes, cfg, SCORED)
-    seconds = time.time() - start
-    folder = os.path.abspath(output_folder(cfg, cfg.dataset.test_image_set))
-    return Trial(network, cfg, params, all_boxes, imdb.evaluate_detections(all_boxes, folder), seconds)
+    scores = task.evaluate(images, predictors, params, task.test_folder, Options(ignore_cache=True))
+    return Trial(network, cfg, params, scores, time.time() - start)
 
 
-def table(trials, imdb):
-    """Scores in points, network by network in columns."""
+def table(trials):
+    """Scores in points, network by network in columns: the means, then each class."""
     rows = [('', [trial.network.title for trial in trials] + ['difference'])]
-    for metric in ('0.5', '0.7'):
-        rows.append((f'mAP@{metric}', _points(trial.scores[f'mAP@{metric}'] for trial in trials)))
-        for name in imdb.classes[1:]:
-            rows.append((f'  AP@{metric} {name}', _points(trial.scores[f'AP@{metric}'][name] for trial in trials)))
-    rows.append((f'seconds for {imdb.num_images} images', [f'{trial.seconds:.1f}' for trial in trials]))
+    scores = {key: [trial.scores[key] for trial in trials] for key in trials[0].scores}
+    rows += [(key, _points(values)) for key, values in scores.items() if not isinstance(values[0], (dict, str))]
+    for key, values in scores.items():
+        if isinstance(values[0], dict):
+            label = key.replace(' per class', '')
+            rows += [(f'  {label} {name}', _points([value[name] for value in values])) for name in values[0]]
+    rows.append(('seconds, evaluation included', [f'{trial.seconds:.1f}' for trial in trials]))
     rows.append(('parameters in thousands', [f'{_size(trial.params) / 1e3:.0f}' for trial in trials]))
-    return '\n'.join(f'{name:26s}' + ''.join(f'{value:>18s}' for value in values) for name, values in rows) + '\n'
+    return '\n'.join(f'{name:28s}' + ''.join(f'{value:>25s}' for value in values) for name, values in rows) + '\n'
 
 
 def _points(values):
-    """Fractions as points, and how much the last is above the first."""
-    points = [100 * value for value in values]
-    return [f'{value:.1f}' for value in points] + [f'{points[-1] - points[0]:+.1f}']
+    """Fractions as points, and how much the last is above the first; a dash where there is no score."""
+    points = [None if value is None or value != value else 100 * value for value in values]
+    texts = ['-' if point is None else f'{point:.1f}' for point in points]
+    return texts + ['' if None in points else f'{points[-1] - points[0]:+.1f}']
 
 
 def _size(params):

@@ -1,5 +1,5 @@
 """``dcn demo`` on a handful of generated images and small networks with random weights: the table, the result files,
-the three pictures."""
+the pictures, for every family."""
 import os
 
 import cv2
@@ -9,58 +9,88 @@ from easydict import EasyDict
 
 from lib import cli, demo
 from lib.dataset.shapes import SHAPES_CLASSES, generate
+from lib.engine.detection import EndToEnd
+from lib.engine.segmentation import Segmentation
 from tests.rfcn.tiny import SMALL, write_checkpoint
 
-SIDE = ['SCALES=[64,64]', 'TRAIN.RPN_POST_NMS_TOP_N=20', 'TRAIN.BATCH_ROIS_OHEM=8']
+BACKBONE = ['network.units=[1,1,1,2]', 'network.filters=[16,16,16,16]', 'network.head_filters=16', 'SCALES=[64,64]',
+            'gpus=']
+DETECTOR = [*SMALL, *BACKBONE, 'TRAIN.RPN_POST_NMS_TOP_N=20', 'TRAIN.BATCH_ROIS_OHEM=8']
+CHANGES = {'rfcn': DETECTOR, 'faster_rcnn': [*DETECTOR, 'network.pooled_size=3'],
+           'fpn': [*DETECTOR, 'network.pooled_size=3'], 'deeplab': BACKBONE}
 
 
 @pytest.fixture(scope='module')
 def place(tmp_path_factory, repository):
-    """A folder with 4 training and 3 test images and both checkpoints; returns it with the changes of the experiment
-    files."""
+    """A folder with 4 training and 3 test images and the checkpoints of all families."""
     folder = tmp_path_factory.mktemp('demo')
     generate(str(folder / 'shapes'), train=4, test=3, size=64)
-    for network in demo.NETWORKS['rfcn']:
-        path = str(folder / os.path.basename(network.prefix)) + '-0000.params'
-        write_checkpoint(path, repository / network.cfg, SIDE)
-    return folder, [*SMALL, *SIDE, f'dataset.root_path={folder}', f'dataset.dataset_path={folder}/shapes']
+    for family, networks in demo.NETWORKS.items():
+        task = Segmentation if family == 'deeplab' else EndToEnd
+        for network in networks:
+            path = str(folder / os.path.basename(network.prefix)) + '-0000.params'
+            write_checkpoint(path, repository / network.cfg, small=CHANGES[family], task=task)
+    return folder
 
 
 @pytest.fixture
 def shipped(place, monkeypatch):
-    folder, changes = place
-    # an absolute prefix stays as it is
-    networks = [network._replace(prefix=str(folder / os.path.basename(network.prefix)))
-                for network in demo.NETWORKS['rfcn']]
-    monkeypatch.setitem(demo.NETWORKS, 'rfcn', networks)
-    monkeypatch.chdir(folder)
-    return changes
+    """{family: --set values} with the small checkpoints in the place of the shipped ones."""
+    for family, networks in demo.NETWORKS.items():
+        # an absolute prefix stays as it is
+        monkeypatch.setitem(demo.NETWORKS, family, [
+            network._replace(prefix=str(place / os.path.basename(network.prefix))) for network in networks])
+    monkeypatch.chdir(place)
+    return {family: [*changes, f'dataset.root_path={place}', f'dataset.dataset_path={place}/shapes']
+            for family, changes in CHANGES.items()}
 
 
 def rows(printed):
     """{first words: numbers} of the printed table."""
-    cut = [(line[:26].strip(), line[26:].split()) for line in printed.splitlines()]
+    cut = [(line[:28].strip(), line[28:].split()) for line in printed.splitlines()]
     return {name: values for name, values in cut if name and len(values) in (2, 3)}
 
 
-def test_table_pictures_and_result_files(shipped, capsys):
-    assert cli.main(['demo', '--out', 'shown', '--set', *shipped]) == 0
+# family -> its pictures; its metric, the same for a class, and the classes
+SHOWN = {
+    'rfcn': (('detections', 'sampling_points', 'part_offsets'), 'mAP@0.5', 'AP@0.5', SHAPES_CLASSES),
+    'faster_rcnn': (('detections', 'sampling_points', 'part_offsets'), 'mAP@0.7', 'AP@0.7', SHAPES_CLASSES),
+    'fpn': (('detections', 'sampling_points', 'part_offsets'), 'AP', 'AP', SHAPES_CLASSES),
+    'deeplab': (('segmentations', 'sampling_points'), 'mIoU', 'IoU', ('background', *SHAPES_CLASSES))}
+
+
+@pytest.mark.parametrize('family', SHOWN)
+def test_table_and_pictures(shipped, capsys, family):
+    assert cli.main(['demo', '--family', family, '--out', 'shown', '--set', *shipped[family]]) == 0
     printed = capsys.readouterr().out
-    assert 'R-FCN  Deformable R-FCN' in printed and len(rows(printed)['seconds for 3 images']) == 2
-    for metric in ('0.5', '0.7'):
-        plain, deformable, difference = map(float, rows(printed)[f'mAP@{metric}'])
-        assert 0 <= plain <= 100 and difference == pytest.approx(deformable - plain, abs=0.11)
-        classes = [float(rows(printed)[f'AP@{metric} {name}'][0]) for name in SHAPES_CLASSES]
-        assert np.mean(classes) == pytest.approx(plain, abs=0.1)
-    for name in ('detections', 'sampling_points', 'part_offsets'):
-        path = os.path.join('shown', name + '.png')
+    title = demo.NETWORKS[family][0].title
+    assert f'{title}  ' in printed and f'  Deformable {title}  ' in printed
+    names, mean, of_class, classes = SHOWN[family]
+    plain, deformable, difference = map(float, rows(printed)[mean])
+    assert 0 <= plain <= 100 and difference == pytest.approx(deformable - plain, abs=0.11)
+    each = [rows(printed)[f'{of_class} {name}'][0] for name in classes]
+    # COCO leaves classes without objects out, and its scores of objects of other sizes
+    assert np.mean([float(value) for value in each if value != '-']) == pytest.approx(plain, abs=0.1)
+    for name in names:
+        path = os.path.join('shown', family, name + '.png')
         assert path in printed and cv2.imread(path).shape[1] > 500
+
+
+def test_result_files_are_written_as_in_testing(shipped):
+    cli.main(['demo', '--out', 'written', '--set', *shipped['rfcn']])
     for cfg in ('shapes_rfcn_end2end_ohem', 'shapes_rfcn_dcn_end2end_ohem'):
-        assert len(os.listdir(os.path.join('shown', cfg, '2007_test', 'results', 'VOC2007', 'Main'))) == 5
+        assert len(os.listdir(os.path.join('written', cfg, '2007_test', 'results', 'VOC2007', 'Main'))) == 5
+
+
+def test_all_families(monkeypatch):
+    shown = []
+    monkeypatch.setattr(demo, 'show', lambda family, args: shown.append(family))
+    demo.main(['--family', 'all'])
+    assert shown == ['rfcn', 'faster_rcnn', 'fpn', 'deeplab']
 
 
 def test_train_first_and_go_on_after_an_interruption(shipped, capsys, monkeypatch):
-    arguments = ['demo', '--train', '--out', 'trained', '--set', *shipped, 'TRAIN.iterations=2']
+    arguments = ['demo', '--train', '--out', 'trained', '--set', *shipped['rfcn'], 'TRAIN.iterations=2']
     stop = demo.trained
 
     def interrupted(cfg, gpus):
@@ -78,7 +108,7 @@ def test_train_first_and_go_on_after_an_interruption(shipped, capsys, monkeypatc
 def test_missing_shipped_checkpoint(shipped, monkeypatch, capsys):
     networks = [network._replace(prefix='experiments/gone') for network in demo.NETWORKS['rfcn']]
     monkeypatch.setitem(demo.NETWORKS, 'rfcn', networks)
-    assert cli.main(['demo', '--set', *shipped]) == 2
+    assert cli.main(['demo', '--set', *shipped['rfcn']]) == 2
     assert 'experiments/gone-0000.params is missing: it comes with the project' in capsys.readouterr().err
 
 
@@ -91,5 +121,5 @@ def test_test_images_alone_are_those_of_the_whole_set(tmp_path):
         with open(one, 'rb') as first, open(other, 'rb') as second:
             assert first.read() == second.read()
     dataset = EasyDict(dataset_path=str(tmp_path / 'whole'), root_path='elsewhere')
-    demo.without_training_images(dataset, str(tmp_path))
+    demo.without_training_images([EasyDict(dataset=dataset)], str(tmp_path))
     assert dataset == {'dataset_path': str(tmp_path / 'whole'), 'root_path': 'elsewhere'}

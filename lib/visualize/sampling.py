@@ -55,14 +55,14 @@ def draw_samples(image, points, cell, map_shape, shortest=420):
     return canvas
 
 
-def draw_taps(image, regular, moved, cell, map_shape, shortest=300):
+def draw_taps(image, regular, moved, cell, map_shape, shortest=300, margin=MARGIN):
     """The points of a regular grid (M, 2) as blue rings and, unless None, those moved by offsets (N, 2) as red dots, on
-    the image with a margin.
+    the image with a ``margin``, a part of its short side.
 
     A line joins each pair where M == N == 9. The cell (y, x) is green. Coordinates in cells of a map (H, W).
     """
     photo, _ = enlarge(image, shortest)
-    border = int(MARGIN * min(photo.shape[:2]))
+    border = int(margin * min(photo.shape[:2]))
     canvas = cv2.copyMakeBorder(photo, border, border, border, border, cv2.BORDER_CONSTANT, value=(232, 232, 232))
     rings, centre = (_pixels(points, photo.shape, map_shape) + border for points in (regular, cell))
     for point in rings:

@@ -10,23 +10,42 @@ NARROWEST = 420     # of a picture, so that the legend has room
 
 
 def draw_segmentation(image, labels, names, palette):
-    """The photo under the colours of its classes, the larger regions named, and a legend with each class's share.
+    """The photo under the colours of its classes (see paint_classes), with a legend of each class's share.
 
-    image (H, W, 3) uint8 BGR; labels (H, W) uint8, indices into ``names``, others (255) are left alone; palette (C, 3)
-    uint8 RGB. A class called background keeps its photo, in gray. Returns a new image, enlarged where the photo is
-    small.
+    Returns a new image, enlarged where the photo is small.
     """
-    canvas, _ = enlarge(image, NARROWEST)
-    large = cv2.resize(labels, canvas.shape[1::-1], interpolation=cv2.INTER_NEAREST)
-    colours = [None if name == 'background' else tuple(int(v) for v in rgb[::-1]) for name, rgb in zip(names, palette)]
-    _paint(canvas, large, colours)
-    size = int(np.clip(min(canvas.shape[:2]) / 26, 13, 34))
-    for label, colour in enumerate(colours):
-        if colour is not None:
-            _name_region(canvas, large == label, names[label], colour, size)
-    entries = [Entry(colours[label], names[label], share_text(share)) for label, share in shares(labels, len(names))]
+    canvas = paint_classes(image, labels, names, palette)
+    size = _letters(canvas)
+    entries = [Entry(colour_of(label, names, palette), names[label], share_text(share))
+               for label, share in shares(labels, len(names))]
     parts = [canvas] + ([legend(entries, max(NARROWEST, canvas.shape[1]), size)] if entries else [])
     return framed(below(parts, size // 2), size // 2)
+
+
+def paint_classes(image, labels, names, palette, shortest=NARROWEST):
+    """The photo under the colours of its classes, the larger regions named; enlarged where it is small.
+
+    image (H, W, 3) uint8 BGR; labels (H, W) uint8, indices into ``names``, others (255) are left alone; palette (C, 3)
+    uint8 RGB. A class called background keeps its photo, in gray.
+    """
+    canvas, _ = enlarge(image, shortest)
+    large = cv2.resize(labels, canvas.shape[1::-1], interpolation=cv2.INTER_NEAREST)
+    colours = [colour_of(label, names, palette) for label in range(len(names))]
+    _paint(canvas, large, colours)
+    for label, colour in enumerate(colours):
+        if colour is not None:
+            _name_region(canvas, large == label, names[label], colour, _letters(canvas))
+    return canvas
+
+
+def colour_of(label, names, palette):
+    """BGR; None for the background."""
+    return None if names[label] == 'background' else tuple(int(value) for value in palette[label][::-1])
+
+
+def _letters(canvas):
+    """Size of the letters on a picture."""
+    return int(np.clip(min(canvas.shape[:2]) / 26, 13, 34))
 
 
 def shares(labels, classes):

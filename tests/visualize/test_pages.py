@@ -35,6 +35,21 @@ def test_detections_page_holds_any_number_of_images():
         assert page.dtype == np.uint8 and (page[:20] == 255).all()
 
 
+def test_agreement_leaves_out_what_does_not_count():
+    truth = np.array([[0, 0, 0, 1], [0, 0, 1, 255]], np.uint8)
+    found = np.array([[0, 0, 0, 1], [0, 0, 2, 2]], np.uint8)
+    # of 7 pixels 6 are right; background 5/5, class 1 one of two, class 2 none: a mean of a half
+    assert pages.agreement(found, truth) == 'mean IoU 0.50, 85.7 % right'
+
+
+def test_segmentations_page_holds_any_number_of_images():
+    image, labels = np.zeros((40, 40, 3), np.uint8), np.eye(40, dtype=np.uint8)
+    for count in (1, 3):
+        page = pages.segmentations_page([image] * count, [labels] * count, {'net': [labels] * count},
+                                        ('background', 'line'), np.array([[0, 0, 0], [255, 0, 0]]), 'all.')
+        assert page.dtype == np.uint8 and (page[:20] == 255).all()
+
+
 def test_label_keeps_off_its_box_other_boxes_and_labels():
     extent, shape = (30, 10), (100, 100, 3)
     box, above = (20, 20, 60, 60), (20, 5, 60, 19)

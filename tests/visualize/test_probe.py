@@ -6,8 +6,10 @@ from lib.config import load_config
 from lib.engine import Detector
 from lib.errors import UserError
 from lib.loader.image import load_image, network_input
-from lib.visualize.probe import PART_OFFSETS, PartNetwork
+from lib.visualize.probe import PartNetwork
 from tests.rfcn.tiny import SMALL, write_checkpoint, write_photo
+
+PART_OFFSETS = 'rfcn_cls_offset_output'
 
 
 @pytest.fixture(scope='module')
@@ -39,3 +41,19 @@ def test_network_without_deformable_pooling_is_told(case, repository):
     plain = load_config(str(repository / 'experiments/rfcn/cfgs/rfcn_coco_demo.yaml'), SMALL)
     with pytest.raises(UserError, match='resnet_v1_101_rfcn has no deformable RoI pooling whose parts could be shown'):
         PartNetwork(plain, params)
+
+
+@pytest.mark.parametrize('path, changes, bins', [
+    ('faster_rcnn/cfgs/shapes_rcnn_dcn_end2end.yaml', [], 5),
+    ('faster_rcnn/cfgs/shapes_rcnn_dcn_end2end.yaml', ['network.roi_pooling=modulated'], 5),
+    ('fpn/cfgs/shapes_fpn_dcn_end2end_ohem.yaml', ['network.pooled_size=3'], 3)])
+def test_parts_of_one_move_for_all_classes(tmp_path, repository, path, changes, bins):
+    """The same move twice for the same box; another one for another box, of another level of the pyramid."""
+    path, changes = repository / 'experiments' / path, [*SMALL, *changes]
+    params = write_checkpoint(str(tmp_path / 'net-0000.params'), path, changes)
+    network = PartNetwork(load_config(str(path), changes), params)
+    image = load_image({'image': write_photo(tmp_path / 'noise.png')})
+    offsets, scores = network.offsets(image, [[10, 8, 19, 17], [0, 0, 63, 63], [10, 8, 19, 17]])
+    assert offsets.shape == (3, 2, bins, bins) and scores.shape == (3, 6)
+    np.testing.assert_array_equal(offsets[0], offsets[2])
+    assert np.abs(offsets[0] - offsets[1]).max() > 1e-3
