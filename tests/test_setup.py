@@ -1,4 +1,5 @@
-"""setup.sh: which build of MXNet it takes on which machine. Nothing is installed: nvidia-smi and Python are stand-ins."""
+"""setup.sh: which build of MXNet it takes on which machine. Nothing is installed: nvidia-smi and Python are
+stand-ins."""
 import shutil
 import subprocess
 
@@ -22,8 +23,9 @@ def machine(tmp_path, repository):
     def run(answer, words):
         if answer is not None:
             script(tools / 'nvidia-smi', answer)
-        return subprocess.run(['bash', '-c', f'source ./setup.sh; {words}'], cwd=str(tmp_path), env={'PATH': str(tools)},
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
+        return subprocess.run(['bash', '-c', f'source ./setup.sh; {words}'], cwd=str(tmp_path),
+                              env={'PATH': str(tools)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              universal_newlines=True)
     return run
 
 
