@@ -16,6 +16,9 @@ from lib.inspection.text import table
 RESULTS = os.path.join(os.path.dirname(__file__), 'paper_results.yaml')
 NOT_RUN = 'not run by this project, for want of the data'
 
+# keys that say where things lie and what computes
+PLACES = ('output_path', 'gpus', 'network.pretrained', 'dataset.root_path', 'dataset.dataset_path')
+
 Row = collections.namedtuple('Row', 'id table title cells')
 Row.__doc__ = """A row of a published table: its name here, its table (see paper_results.yaml), what sets it apart."""
 
@@ -166,7 +169,7 @@ LAYOUTS = {'PascalVOC': _voc, 'coco': _coco, 'CityScape': _cityscapes}
 
 def _comparison(cell, cfg):
     """Published beside measured, from the scores.json that testing writes."""
-    from lib.config import output_folder
+    from lib.config import difference_from_default, output_folder
     path = os.path.join(output_folder(cfg, cfg.dataset.test_image_set), 'scores.json')
     if not os.path.isfile(path):
         yield f'  measured: {NOT_RUN}; a run of these commands is looked for in {path}'
@@ -174,6 +177,10 @@ def _comparison(cell, cfg):
     with open(path, encoding='utf-8') as stream:
         run = json.load(stream)
     yield f'  measured with {run["checkpoint"]} on {run["images"]} images:'
+    ours = difference_from_default(cfg)
+    yield from (f'    but with {key} {run["difference"].get(key, "as by default")}, not {ours.get(key, "as by default")}'
+                for key in sorted({*run['difference'], *ours})
+                if key not in PLACES and run['difference'].get(key) != ours.get(key))
     yield f'    {"":12s}{"published":>10s}{"measured":>10s}{"difference":>12s}'
     for metric, published in cell.published.items():
         if run['scores'].get(metric) is None:

@@ -6,7 +6,7 @@ import shlex
 import pytest
 
 from lib import cli, paper
-from lib.config import load_config, output_folder
+from lib.config import difference_from_default, load_config, output_folder
 
 EXPERIMENTS = [(row, cell) for row in paper.rows().values() for cell in row.cells if cell.file]
 
@@ -74,14 +74,18 @@ def test_needed_paths(repository):
     assert all(paths[-1] == './model/pretrained_model/resnet_v1_101-0000.params' for paths in found.values())
 
 
-def test_published_beside_measured(tmp_path, capsys):
+def test_published_beside_measured(tmp_path, capsys, repository):
     folder = tmp_path / 'resnet_v1_101_voc0712_rfcn_end2end_ohem' / '2007_test'
     os.makedirs(folder)
     run = {'cfg': folder.parent.name, 'symbol': 'resnet_v1_101_rfcn', 'checkpoint': 'somewhere-0007.params',
-           'images': 4952, 'scores': {'mAP@0.5': 0.7874}}
+           'images': 4952, 'difference': difference_from_default(load_config(str(
+               repository / 'experiments/rfcn/cfgs/resnet_v1_101_voc0712_rfcn_end2end_ohem.yaml'), ['TEST.NMS=0.5'])),
+           'scores': {'mAP@0.5': 0.7874}}
     (folder / 'scores.json').write_text(json.dumps(run))
     text = printed(capsys, 'rfcn-voc', '--output', str(tmp_path))
     assert 'somewhere-0007.params on 4952 images' in text and paper.NOT_RUN not in text
+    # where runs of other settings write to the same place, one must see it
+    assert 'but with TEST.NMS 0.5, not as by default' in text and text.count('but with') == 1
     rows = {line.split()[0]: line.split()[1:] for line in text.splitlines() if line.startswith('    mAP')}
     assert rows['mAP@0.5'] == ['79.6', '78.7', '-0.9'] and rows['mAP@0.7'][:2] == ['63.1', '-']
 

@@ -5,7 +5,7 @@ import math
 import os
 
 from lib import checkpoint
-from lib.config.loading import plain
+from lib.config.loading import difference_from_default, plain
 from lib.engine.devices import contexts
 from lib.engine.predictor import Predictor, checked_symbol
 from lib.engine.run_folder import logging_to
@@ -49,7 +49,7 @@ def _tell_unfinished(prefix, epoch):
 
 def _write(path, cfg, prefix, images, scores):
     found = {'cfg': cfg.name, 'symbol': cfg.symbol, 'checkpoint': checkpoint.params_path(prefix, cfg.TEST.test_epoch),
-             'images': images, 'scores': _finite(plain(scores))}
+             'images': images, 'difference': difference_from_default(cfg), 'scores': _finite(plain(scores))}
     with atomic_write(path, 'w') as stream:
         json.dump(found, stream, indent=2, allow_nan=False)
 
