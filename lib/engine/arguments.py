@@ -6,6 +6,11 @@ from lib.config.overriding import detection_arguments, override_argument
 from lib.engine.tasks import PICTURES
 
 
+FIRST_RUN = '''Files called shapes_* generate their data: a first run needs nothing else. The others need their data set below
+data/ ("dcn validate --cfg FILE" tells what is missing) and, to train, the ImageNet model that network.pretrained names.
+Settings, log, checkpoints and results go below the output_path of the file.'''
+
+
 def common_arguments(parser):
     add = parser.add_argument
     add('--cfg', required=True, metavar='FILE', help='experiment configuration, such as experiments/rfcn/cfgs/*.yaml')
@@ -37,7 +42,8 @@ def test_arguments(parser):
 
 def parse(argv, description, *groups):
     """Parsed arguments and the configuration they name. groups: functions that add arguments to a parser."""
-    parser = argparse.ArgumentParser(description=description)
+    parser = argparse.ArgumentParser(description=description, epilog=FIRST_RUN,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     for group in (common_arguments,) + groups:
         group(parser)
     args = parser.parse_args(argv)

@@ -54,5 +54,5 @@ def _test(cfg, args, task=None):
     return evaluate(cfg, args.gpus, args.thresh, args.ignore_cache, args.vis, args.shuffle, task=task)
 
 
-dcn_train = train('Train the network of an experiment file: checkpoints, log and settings go below its output_path.')
-dcn_test = test("Test a trained network with its data set's own metric; results go below its output_path.")
+dcn_train = train('Train the network of an experiment file.')
+dcn_test = test("Test a trained network with its data set's own metric.")

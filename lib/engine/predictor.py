@@ -20,7 +20,7 @@ class Predictor:
 
     def __init__(self, symbol, context, arg_params, aux_params):
         self.context = context
-        # each takes little more than the memory of its input; six test scales meet many sizes of images
+        # on a GPU each takes little more than its input; six test scales meet many sizes of images
         self.executors = DeviceExecutors(symbol, context, arg_params, aux_params, limit=48)
         self.names = symbol.list_outputs()
 
