@@ -1,6 +1,7 @@
 """How many objects a set of proposals finds: recall at IoU 0.5 to 0.95, and its mean (average recall, AR), by area.
 
-The original's measure: proposals and objects are matched one to one, the pair of largest IoU first.
+The original's measure: proposals and objects are matched one to one, the pair of largest IoU first; for a range of areas
+the objects of other areas take no part.
 """
 import numpy as np
 
@@ -17,15 +18,21 @@ def evaluate_recall(roidb, boxes):
     25 x 25 pixels, ...; 'recall@0.5', ...: of all objects; 'proposals': mean number in an image; 'objects'}; nan where
     there is no object.
     """
-    matched = [match(rows, record['boxes']) for rows, record in zip(boxes, roidb)]
-    overlaps = np.concatenate([np.zeros(0), *matched])
-    areas = np.concatenate([np.zeros(0), *(_areas(record['boxes']) for record in roidb)])
+    overlaps = _matched(roidb, boxes)
     scores = {'AR': _average_recall(overlaps)}
     for low, high in zip(SIDES, SIDES[1:]):
-        inside = (areas >= low ** 2) & (areas < high ** 2)
-        scores[f'AR {low}-{high if np.isfinite(high) else ""}'] = _average_recall(overlaps[inside])
+        found = _matched(roidb, boxes, low ** 2, high ** 2)
+        scores[f'AR {low}-{high if np.isfinite(high) else ""}'] = _average_recall(found)
     scores.update({f'recall@{threshold}': _recall(overlaps, threshold) for threshold in THRESHOLDS})
     return dict(scores, proposals=float(np.mean([len(rows) for rows in boxes])), objects=len(overlaps))
+
+
+def _matched(roidb, boxes, low=0, high=np.inf):
+    """What match() gives for the objects with an area in [low, high), of all images together."""
+    areas = [_areas(record['boxes']) for record in roidb]
+    parts = [match(rows, record['boxes'][(area >= low) & (area < high)])
+             for rows, record, area in zip(boxes, roidb, areas)]
+    return np.concatenate([np.zeros(0), *parts])
 
 
 def match(boxes, gt_boxes):
