@@ -86,7 +86,7 @@ def test_detection_on_given_rois_learns(family, deformable, data, tmp_path):
     labels = outputs[2] if cfg.TRAIN.ENABLE_OHEM else inputs['label']
     assert (labels != -1).sum() == 16
     largest = run.task.largest_inputs(run.symbol)
-    assert all(largest[name][1:] >= inputs[name].shape[1:] for name in inputs)
+    assert all((np.array(largest[name]) >= inputs[name].shape).all() for name in inputs)
 
 
 @pytest.mark.parametrize('family', FAMILIES)
@@ -172,20 +172,23 @@ def test_measured_normalisation_reaches_the_test_weights(data, tmp_path):
 
 
 def test_the_tests_of_both_halves_equal_the_whole(data, tmp_path):
-    """One checkpoint, tested as a whole or on its own dumped proposals: the same boxes but for the rounding of RoIs to
-    whole pixels, which the original does with proposals from files."""
+    """One checkpoint, tested as a whole or on its own dumped proposals: the same scores, as R-FCN's pooling rounds RoIs,
+    and the same boxes but for the rounding of RoIs to whole pixels, which the original does with those from files."""
     out = str(tmp_path)
     command = arguments('rfcn', 0, data, out, 'TRAIN.iterations=4')
     dcn_train(command)
+    dcn_test(command + ['--proposals'])
     found = []
     for changes in ([], ['TEST.HAS_RPN=false']):
         dcn_test(command + changes + ['--ignore_cache', '--thresh', '0'])
         with np.load(os.path.join(out, config('rfcn', 0, data, out).name, '2007_test',
                                   'voc_2007_test_detections.npz')) as stored:
-            found.append(stored['rows'])
-        dcn_test(command + ['--proposals'])
-    scores = [np.sort(rows[:, 4])[::-1][:10] for rows in found]
-    np.testing.assert_allclose(*scores, rtol=0.02)
+            # class, image, corners, score
+            found.append(np.hstack([stored['index'], stored['rows']]))
+    whole, halves = found
+    close = np.abs(whole[:, None] - halves) <= [0, 0, 1, 1, 1, 1, 1e-6]
+    # a pixel more or less decides suppression here and there
+    assert len(whole) > 40 and close.all(axis=2).any(axis=1).mean() > 0.9
 
 
 @pytest.mark.parametrize('script', ['rfcn/rfcn_train_test.py', 'faster_rcnn/rcnn_train_test.py'])
