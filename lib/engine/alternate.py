@@ -93,13 +93,14 @@ def train_alternate(cfg, gpus=None, frequent=None, max_iterations=None, checkpoi
             progress.finish(stage.name)
             if left is not None:
                 left -= _updates(prefix) - before
-                if left <= 0:
+                if left <= 0 and stage != STAGES[-1]:
+                    print(f'stopped after stage {stage.name}; the same command with --resume goes on from here')
                     return False
         if stage.task is RpnOnly and f'{stage.name} proposals' not in progress.finished:
             for image_set in split_image_sets(cfg.dataset.image_set) + [cfg.dataset.test_image_set]:
                 write_proposals(stage_config(cfg, stage, image_set), gpus)
             progress.finish(f'{stage.name} proposals')
-    _write_final(cfg, folder)
+    _write_final(folder)
     return True
 
 
@@ -153,7 +154,7 @@ def final_config(cfg):
     return cfg
 
 
-def _write_final(cfg, folder):
+def _write_final(folder):
     parts = [os.path.join(folder, name) for name in ('rpn2', 'rcnn2')]
     paths = [checkpoint.params_path(prefix, checkpoint.latest_state(prefix)) for prefix in parts]
     final = checkpoint.params_path(os.path.join(folder, FINAL), 0)
