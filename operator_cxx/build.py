@@ -309,10 +309,10 @@ def report(name, built):
 
 
 @contextlib.contextmanager
-def build_lock():
-    """One build at a time: a second one waits, then finds everything up to date."""
+def build_lock(name='lock'):
+    """One build of a kind at a time: a second one waits, then finds everything up to date."""
     BUILD.mkdir(exist_ok=True)
-    with open(str(BUILD / 'lock'), 'w') as lock:
+    with open(str(BUILD / name), 'w') as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 

@@ -143,7 +143,7 @@ def main(argv=None):
     parser.add_argument('--force', action='store_true', help='build again')
     arguments = parser.parse_args(argv)
     try:
-        with core.build_lock():
+        with core.build_lock('lock-cuda'):
             print(f'{build_emulated(arguments.force).name}: built' if arguments.emulate
                   else build(arguments.arch, arguments.force))
     except BuildError as error:

@@ -82,7 +82,7 @@ def build_script():
 def build(torch, emulated):
     """Path of a library for this machine."""
     script = build_script()
-    with script.core.build_lock():
+    with script.core.build_lock('lock-cuda'):
         if emulated:
             return script.build_emulated()
         major, minor = torch.cuda.get_device_capability()

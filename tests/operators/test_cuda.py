@@ -47,7 +47,7 @@ def build_cuda(repository):
 def runner(build_cuda):
     """The kernels, emulated; half a minute of compiling after a change to them."""
     try:
-        with build_cuda.core.build_lock():
+        with build_cuda.core.build_lock('lock-cuda'):
             library = build_cuda.build_emulated()
     except build_cuda.BuildError as error:
         pytest.skip(str(error))
@@ -150,7 +150,7 @@ def test_compiles_for_the_newest_target(build_cuda, repository, tmp_path):
 @pytest.mark.full
 def test_compiles_for_every_target(build_cuda):
     _nvcc(build_cuda)
-    with build_cuda.core.build_lock():
+    with build_cuda.core.build_lock('lock-cuda'):
         assert build_cuda.PRODUCT in build_cuda.build(force=True)
 
 
