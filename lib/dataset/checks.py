@@ -5,13 +5,14 @@ The object that a factory returns for an image set (PascalVOC, COCO, a segmentat
     def checks(self):
         return VocChecks(self)
 
-and everything that is true of its files alone stands in that subclass of ``Checks``. lib.dataset.validate opens the
-sets of a configuration, asks these questions, finds ids listed twice, and prints. A fault that keeps the set from being
-opened at all (no list, no categories) is raised by the data set as DataError and becomes a row as well.
+and places(), as described below; what is true of its files alone stands in that subclass of ``Checks``.
+lib.dataset.validate opens the sets of a configuration, asks these questions, finds ids listed twice, and prints. A fault
+that keeps the set from being opened at all (no list, no categories) is raised by the data set as DataError and becomes a
+row as well.
 """
 from PIL import Image
 
-from lib.dataset.problems import Problem
+from lib.dataset.problems import DataError, Problem
 
 
 class Checks:
@@ -26,7 +27,7 @@ class Checks:
         ``folder`` and id together name an image for all sets: two places of one image are reported. An id that is
         listed twice without a line to point at is left to ``set_problems``.
         """
-        raise NotImplementedError
+        return self.data.places()
 
     def set_problems(self):
         """Faults of the set as a whole, as quickly told as its lists are read."""
@@ -35,6 +36,13 @@ class Checks:
     def image_problems(self, image_id):
         """Faults of one image and its annotation; decodes the image, about 10 ms."""
         raise NotImplementedError
+
+    def existing_size(self, image_id):
+        """As image_size() of an image of the set; that it is missing is a problem, too."""
+        try:
+            return image_size(self.data.existing_image(image_id))
+        except DataError as error:
+            return None, [error.problem]
 
 
 def image_size(path):

@@ -107,16 +107,13 @@ class Cityscapes(SegmentationSet):
     def label_table(self, path):
         return plain_table(len(LEARNED)) if path.endswith('_labelTrainIds.png') else id_table()
 
-    def result_path(self, folder, image_id):
-        return os.path.join(folder, 'results', self._city(image_id), image_id + '.png')
-
     def write_result(self, folder, record, found):
         """At the image's size: <folder>/results/<city>/<id>.png with the palette of the train ids, as the original,
         and <folder>/results_label_ids/<city>/<id>.png with label ids, which the benchmark's tool and server accept."""
         found = resize_nearest(found, (record['height'], record['width']))
-        write_palette_png(self.result_path(folder, record['id']), found, self.palette)
-        official = os.path.join(folder, 'results_label_ids', self._city(record['id']), record['id'] + '.png')
-        write_grey_png(official, LABEL_IDS[found])
+        name = os.path.join(self._city(record['id']), record['id'] + '.png')
+        write_palette_png(os.path.join(folder, 'results', name), found, self.palette)
+        write_grey_png(os.path.join(folder, 'results_label_ids', name), LABEL_IDS[found])
 
     def compared(self, truth, found):
         return truth, resize_nearest(found, truth.shape)

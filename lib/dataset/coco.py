@@ -81,6 +81,10 @@ class COCO(IMDB):
                 for image_id, height, width, *truth in zip(self.image_ids, table.heights, table.widths,
                                                            np.split(boxes, cuts), np.split(classes, cuts))]
 
+    def places(self):
+        """Where each image is listed (see lib.dataset.checks)."""
+        return [(self.image_folder, image_id, self.annotation_path, None) for image_id in self.image_ids]
+
     def checks(self):
         """What `dcn validate` asks (lib.dataset.checks)."""
         return CocoChecks(self)

@@ -21,10 +21,6 @@ class CocoChecks(Checks):
         self._order = np.argsort(data.table.owners, kind='stable')
         self._owners = data.table.owners[self._order]
 
-    def places(self):
-        data = self.data
-        return [(data.image_folder, image_id, data.annotation_path, None) for image_id in data.image_ids]
-
     def set_problems(self):
         table, path = self.data.table, self.data.annotation_path
         problems = self.data.faults + repeated_ids(table, path)

@@ -54,7 +54,7 @@ class PascalVOC(VocFolder, IMDB):
 
     def gt_roidb(self):
         """Records of all images, difficult objects dropped, as for training in the original."""
-        return [self._record(*pair) for pair in zip(self.image_ids, self.image_lines, self.truth())]
+        return [self._record(*pair) for pair in zip(self.image_ids, self.truth())]
 
     def checks(self):
         """What `dcn validate` asks (lib.dataset.checks)."""
@@ -92,14 +92,14 @@ class PascalVOC(VocFolder, IMDB):
             raise DataError(self.list_path, None, 'ids are listed twice, so detections cannot be told apart',
                             'run `dcn validate` to see which')
 
-    def _record(self, image_id, line, truth):
-        path = self.existing_image(image_id, line)
+    def _record(self, image_id, truth):
+        path = self.existing_image(image_id)
         easy = ~truth.difficult
         return make_record(image_id, path, truth.height, truth.width, truth.boxes[easy], truth.classes[easy],
                            self.num_classes)
 
     def _read_truth(self):
-        contents = [self.annotation_bytes(*pair) for pair in zip(self.image_ids, self.image_lines)]
+        contents = [self.annotation_bytes(image_id) for image_id in self.image_ids]
         key = cache.ContentKey('voc truth 1', *self.classes, *self.image_ids, *contents).text()
         path = os.path.join(self.cache_path, self.name + '_gt_roidb.npz')
         stored = cache.load(path, key)
@@ -109,14 +109,14 @@ class PascalVOC(VocFolder, IMDB):
         cache.store(path, key, _pack(truth))
         return truth
 
-    def annotation_bytes(self, image_id, line):
-        """Content of the annotation of ``image_id``, which line ``line`` of the image list names."""
+    def annotation_bytes(self, image_id):
+        """Content of the annotation of ``image_id``."""
         path = self.annotation_path(image_id)
         try:
             with open(path, 'rb') as stream:
                 return stream.read()
         except OSError as error:
-            raise self.missing(path, f'the annotation cannot be read ({error.strerror})', line) from None
+            raise self.missing(path, f'the annotation cannot be read ({error.strerror})', image_id) from None
 
     def _truth_of(self, image_id, content):
         annotation = parse_annotation(content, self.annotation_path(image_id))

@@ -1,7 +1,7 @@
 """What `dcn validate` asks of a segmentation set."""
 import os
 
-from lib.dataset.checks import Checks, image_size
+from lib.dataset.checks import Checks
 from lib.dataset.label_map import read_values, size_fault, to_classes
 from lib.dataset.problems import DataError, Problem
 
@@ -16,11 +16,8 @@ class SegmentationChecks(Checks):
         except DataError:
             self._labelled = True       # some are missing: told image by image
 
-    def places(self):
-        return self.data.places()
-
     def image_problems(self, image_id):
-        size, problems = self._image_size(image_id)
+        size, problems = self.existing_size(image_id)
         return problems + (self._label_problems(image_id, size) if self._labelled else [])
 
     def _label_problems(self, image_id, size):
@@ -37,9 +34,3 @@ class SegmentationChecks(Checks):
         except DataError as error:
             problems.append(error.problem)
         return problems
-
-    def _image_size(self, image_id):
-        try:
-            return image_size(self.data.existing_image(image_id))
-        except DataError as error:
-            return None, [error.problem]

@@ -121,10 +121,6 @@ class SegmentationSet(ImageSet):
         """Write what the network ``found`` ((h, w) uint8) in a record's image below ``folder``."""
         raise NotImplementedError
 
-    def result_path(self, folder, image_id):
-        """The result file that the original writes."""
-        raise NotImplementedError
-
     def compared(self, truth, found):
         """Truth and prediction at the one size at which the original compares them."""
         raise NotImplementedError
@@ -175,13 +171,6 @@ class SegmentationSet(ImageSet):
         for line in seg_eval.summary(scores):
             log.info(line)
         return scores
-
-    def stored_segmentations(self, result_path):
-        """What ``evaluate_segmentations`` wrote, read back one by one: evaluation without the network."""
-        folder = result_path or self.cache_path
-        for image_id in self.image_ids:
-            path = self.result_path(folder, image_id)
-            yield to_classes(read_values(path), plain_table(self.num_classes), path)
 
     def _record(self, image_id, labelled):
         path, label = self.existing_image(image_id), self.label_path(image_id)

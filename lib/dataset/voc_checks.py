@@ -2,26 +2,18 @@
 import difflib
 
 from lib.dataset.annotation import parse_annotation
-from lib.dataset.checks import Checks, image_size
+from lib.dataset.checks import Checks
 from lib.dataset.problems import DataError, Problem
 
 
 class VocChecks(Checks):
     """``data``: a lib.dataset.pascal_voc.PascalVOC."""
 
-    def __init__(self, data):
-        super().__init__(data)
-        self._lines = dict(zip(data.image_ids, data.image_lines))
-
-    def places(self):
-        return self.data.places()
-
     def image_problems(self, image_id):
-        data, line = self.data, self._lines[image_id]
-        path = data.annotation_path(image_id)
-        size, problems = self._image_size(image_id, line)
+        data, path = self.data, self.data.annotation_path(image_id)
+        size, problems = self.existing_size(image_id)
         try:
-            annotation = parse_annotation(data.annotation_bytes(image_id, line), path)
+            annotation = parse_annotation(data.annotation_bytes(image_id), path)
         except DataError as error:
             return problems + [error.problem]
         if size and size != (annotation.width, annotation.height):
@@ -32,12 +24,6 @@ class VocChecks(Checks):
         for item in annotation.objects:
             problems += _object_problems(item, annotation, data.classes[1:])
         return problems
-
-    def _image_size(self, image_id, line):
-        try:
-            return image_size(self.data.existing_image(image_id, line))
-        except DataError as error:
-            return None, [error.problem]
 
 
 def class_fault(name, known):

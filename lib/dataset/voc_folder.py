@@ -13,6 +13,7 @@ class VocFolder:
         """Read the image list."""
         self.data_path, self.list_path = data_path, list_path
         self.image_ids, self.image_lines = read_image_list(list_path)
+        self._line_of = dict(zip(self.image_ids, self.image_lines))
 
     def places(self):
         """Where each image is listed (see lib.dataset.checks)."""
@@ -22,16 +23,16 @@ class VocFolder:
     def image_path(self, image_id):
         return os.path.join(self.data_path, 'JPEGImages', image_id + '.jpg')
 
-    def missing(self, path, what, line):
-        """The error for a file that line ``line`` of the image list asks for."""
-        return DataError(path, None, f'{what}, listed at {at(self.list_path, line)}',
+    def missing(self, path, what, image_id):
+        """The error for the file ``path`` of an image of the list."""
+        return DataError(path, None, f'{what}, listed at {at(self.list_path, self._line_of[image_id])}',
                          'restore it or take its id out of the list')
 
-    def existing_image(self, image_id, line):
+    def existing_image(self, image_id):
         """``image_path``, or the error if there is no such file."""
         path = self.image_path(image_id)
         if not os.path.isfile(path):
-            raise self.missing(path, 'the image is missing', line)
+            raise self.missing(path, 'the image is missing', image_id)
         return path
 
 

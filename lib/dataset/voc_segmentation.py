@@ -40,33 +40,24 @@ class VocSegmentation(VocFolder, SegmentationSet):
         super().__init__(f'{self.base}_{self.year}', name, classes, root_path)
         folder = _year_folder(dataset_path, self.year)
         self.open_folder(folder, _list_path(folder, name))
-        self._lines = dict(zip(self.image_ids, self.image_lines))
 
     def label_path(self, image_id):
         return os.path.join(self.data_path, 'SegmentationClass', image_id + '.png')
 
     def missing_label(self, image_id):
-        return self.missing(self.label_path(image_id), 'the label map is missing', self._lines[image_id])
-
-    def existing_image(self, image_id):
-        return super().existing_image(image_id, self._lines[image_id])
-
-    def result_path(self, folder, image_id):
-        return os.path.join(self._results(folder), image_id + '.png')
+        return self.missing(self.label_path(image_id), 'the label map is missing', image_id)
 
     def write_result(self, folder, record, found):
         """Two palette PNGs: <folder>/results/VOC<year>/Segmentation/<id>.png at the network's scale, as the original,
         and below it comp6_<set>_cls/<id>.png at the image's size, which the benchmark's tool and server accept."""
-        name, colours = record['id'], voc_colours(256)
-        write_palette_png(self.result_path(folder, name), found, colours)
-        official = os.path.join(self._results(folder), f'comp6_{official_name(self.image_set)}_cls', name + '.png')
+        folder = os.path.join(folder, 'results', 'VOC' + self.year, 'Segmentation')
+        name, colours = record['id'] + '.png', voc_colours(256)
+        write_palette_png(os.path.join(folder, name), found, colours)
+        official = os.path.join(folder, f'comp6_{official_name(self.image_set)}_cls', name)
         write_palette_png(official, resize_nearest(found, (record['height'], record['width'])), colours)
 
     def compared(self, truth, found):
         return resize_nearest(truth, found.shape), found
-
-    def _results(self, folder):
-        return os.path.join(folder, 'results', 'VOC' + self.year, 'Segmentation')
 
 
 def official_name(name):

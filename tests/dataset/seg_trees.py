@@ -67,6 +67,16 @@ class VocSegTree(Tree):
         return configuration(self.root, 'PascalVOC', '2012_train_seg', '2012_val_seg', list(classes), len(classes))
 
 
+def small_voc_tree(root):
+    """Two training images and a test image, whose lists have their official names."""
+    tree = VocSegTree(root)
+    for image_id in 'abt':
+        tree.add(image_id)
+    tree.listing('train', 'a', 'b')
+    tree.listing('val', 't')
+    return tree
+
+
 class CityTree(Tree):
     """<root>/{leftImg8bit,gtFine} with images of 60 x 40 pixels."""
 
@@ -90,3 +100,25 @@ def read_png(path):
     with Image.open(path) as image:
         colours = np.array(image.getpalette(), np.uint8).reshape(-1, 3) if image.mode == 'P' else None
         return image.mode, np.array(image), colours
+
+
+def broken_label(path, kind):
+    """Break a label map in one of the ways of BROKEN, which tells what is then said of it."""
+    if kind == 'torn':
+        path.write_bytes(path.read_bytes()[:60])
+    elif kind == 'gone':
+        path.unlink()
+    elif kind == 'picture':
+        Image.new('RGB', (60, 40)).save(path)
+    elif kind == 'size':
+        write_grey_png(path, enlarged()[:-1])
+    else:
+        write_grey_png(path, enlarged(np.array([[0, 3, 9], [1, 2, 255]], np.uint8)))
+
+
+BROKEN = {
+    'torn': 'the label map cannot be decoded', 'gone': 'the label map is missing',
+    'picture': 'picture of mode RGB, whose colours are no classes',
+    'size': 'the label map has 60 x 39 pixels, but .*t.jpg has 60 x 40; make both the same size',
+    'values': 'holds the values 3, 9; legal are 0 to 2, 255',
+}

@@ -216,7 +216,6 @@ def test_second_reading_comes_from_the_cache(coco, monkeypatch):
     assert coco.imdb().gt_roidb()[1]['boxes'][0].tolist() == [5, 8, 14, 27]
 
 
-
 @pytest.mark.parametrize('section, row, value, message', [
     ('annotations', 1, {'bbox': [1, 2, 3]}, r'annotation 2: "bbox" is \[1, 2, 3\]; write four numbers'),
     ('annotations', 1, {'bbox': [1, 2, 3, 'x']}, r'annotation 2: "bbox" is \[1, 2, 3, "x"\]; write four numbers'),

@@ -3,20 +3,14 @@ import os
 
 import numpy as np
 import pytest
-from tests.dataset.seg_trees import CityTree, VocSegTree
-from tests.dataset.test_segmentation import BROKEN, broken_label
+from tests.dataset.seg_trees import BROKEN, CityTree, broken_label, small_voc_tree
 
 from lib.dataset import validate
 
 
 @pytest.fixture
 def tree(tmp_path):
-    tree = VocSegTree(tmp_path)
-    for image_id in 'abt':
-        tree.add(image_id)
-    tree.listing('train', 'a', 'b')
-    tree.listing('val', 't')
-    return tree
+    return small_voc_tree(tmp_path)
 
 
 def found(tree):

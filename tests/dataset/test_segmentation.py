@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 from PIL import Image
-from tests.dataset.seg_trees import LABELS, NAMES, VocSegTree, enlarged, read_png
+from tests.dataset.seg_trees import BROKEN, LABELS, NAMES, broken_label, enlarged, read_png, small_voc_tree
 
 from lib.dataset import segmentation
 from lib.dataset.label_map import voc_colours, write_grey_png
@@ -13,13 +13,7 @@ from lib.errors import UserError
 
 @pytest.fixture
 def tree(tmp_path):
-    """Two training images and a test image, whose lists have their official names."""
-    tree = VocSegTree(tmp_path)
-    for image_id in 'abt':
-        tree.add(image_id)
-    tree.listing('train', 'a', 'b')
-    tree.listing('val', 't')
-    return tree
+    return small_voc_tree(tmp_path)
 
 
 def test_records(tree):
@@ -135,16 +129,6 @@ def test_result_files(tree):
         f'results/VOC2012/Segmentation/{name}' for name in ('comp6_val_cls/t.png', 't.png')]
 
 
-def test_stored_results_give_the_same_scores(tree):
-    data, out = tree.data('2012_train_seg'), str(tree.root / 'out')
-    maps = [np.array([[0, 1, 2], [2, 1, 0]], np.uint8), np.array([[1, 1, 1], [2, 2, 2]], np.uint8)]
-    first = data.evaluate_segmentations(maps, out)
-    assert data.evaluate_segmentations(data.stored_segmentations(out), out) == first
-    (tree.root / 'out/results/VOC2012/Segmentation/b.png').write_bytes(b'no image')
-    with pytest.raises(DataError, match='b.png: the label map cannot be decoded'):
-        list(data.stored_segmentations(out))
-
-
 def test_segmentations_are_taken_one_by_one(tree):
     """The file of an image is there before the next image is asked for."""
     path = tree.root / 'out/results/VOC2012/Segmentation/a.png'
@@ -202,27 +186,6 @@ def test_missing_image(tree):
     tree.image_path('a').unlink()
     with pytest.raises(DataError, match=r'a.jpg: the image is missing, listed at .*train.txt:1'):
         tree.data('2012_train_seg').gt_segdb()
-
-
-def broken_label(path, kind):
-    if kind == 'torn':
-        path.write_bytes(path.read_bytes()[:60])
-    elif kind == 'gone':
-        path.unlink()
-    elif kind == 'picture':
-        Image.new('RGB', (60, 40)).save(path)
-    elif kind == 'size':
-        write_grey_png(path, enlarged()[:-1])
-    else:
-        write_grey_png(path, enlarged(np.array([[0, 3, 9], [1, 2, 255]], np.uint8)))
-
-
-BROKEN = {
-    'torn': 'the label map cannot be decoded', 'gone': 'the label map is missing',
-    'picture': 'picture of mode RGB, whose colours are no classes',
-    'size': 'the label map has 60 x 39 pixels, but .*t.jpg has 60 x 40; make both the same size',
-    'values': 'holds the values 3, 9; legal are 0 to 2, 255',
-}
 
 
 @pytest.mark.parametrize('kind', sorted(BROKEN))
