@@ -8,7 +8,6 @@ class FasterRCNN(TwoStageDetector):
     """Faster R-CNN (Ren et al., NIPS 2015) on res5 of stride 16, narrowed to a few channels before RoI pooling."""
 
     new_layers = ('rpn_', 'conv_new_1', 'fc_new', 'deform_fc', 'cls_score', 'bbox_pred')
-    roi_poolings = (*TwoStageDetector.roi_poolings, 'modulated')
     spelling = Spelling(offset={'res': {'cudnn_off': True}})
 
     def _head(self, cfg, stages, rois):

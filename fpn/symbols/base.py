@@ -18,9 +18,9 @@ class FPN(TwoStageDetector):
     (B, 4A, n / A).
     """
 
-    new_layers = ('rpn_', 'fpn_p', 'fc_new', 'cls_score', 'bbox_pred')
+    new_layers = ('rpn_', 'fpn_p', 'fc_new', 'deform_fc', 'cls_score', 'bbox_pred')
     strides = (1, 2, 2, 2)
-    roi_poolings = ('integer', 'deformable')
+    roi_poolings = ('integer', 'deformable', 'modulated')
     rpn_scores = tuple(f'rpn_cls_score_p{level}' for level in range(2, 7))
     foreground_metrics = True
     mean_gradients = True
@@ -54,8 +54,8 @@ class FPN(TwoStageDetector):
                                  cfg.network.NUM_ANCHORS, **extra)
 
     def _head(self, cfg, stages, rois):
-        pooled = pyramid_roi_pooling(stages, rois, self._feature_strides(cfg), self._roi_pooling(cfg) == 'deformable',
-                                     **self._pooling_settings(cfg))
+        pooled = pyramid_roi_pooling(stages, rois, self._feature_strides(cfg), self._roi_pooling(cfg),
+                                     cfg.network.head_filters, **self._pooling_settings(cfg))
         return (*box_head(pooled, cfg.dataset.NUM_CLASSES, reg_classes(cfg), cfg.network.head_filters), None)
 
     def _pooling_settings(self, cfg):

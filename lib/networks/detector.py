@@ -15,7 +15,7 @@ class TwoStageDetector(ResNetNetwork):
     """
 
     roi_pooling = 'integer'
-    roi_poolings = ('integer', 'bilinear', 'deformable')    # what the family has
+    roi_poolings = ('integer', 'bilinear', 'deformable', 'modulated')    # what the family has
     pooled_size = 7
     rpn_scores = ('rpn_cls_score',)     # the layers that score anchors, one for each feature map
     foreground_metrics = False          # the two further metrics of the original's FPN

@@ -6,6 +6,11 @@ import functools
 
 import mxnet as mx
 
+from lib.symbols.modulation import moves_and_weights
+
+# fully connected layers that predict how bins move; all but the last are hidden
+OFFSET_LAYERS = {'deformable': ('offset',), 'modulated': ('deform_fc_1', 'deform_fc_2', 'offset')}
+
 
 def conv_new_1(res5, filters, relu_name, **extra):
     """1x1 convolution that narrows res5 (B, c, h, w) to ``filters`` channels for the head, and its relu."""
@@ -27,7 +32,8 @@ def roi_pooling(features, rois, pooling, size, spatial_scale, channels, filters=
 
     ``pooling``: 'integer': the largest of whole cells; 'bilinear': the mean of four by four samples a bin;
     'deformable': those bins, moved by offsets that a layer predicts from them (Dai et al., ICCV 2017, section 2.2);
-    'modulated': also weighted, by a predictor with two hidden layers of ``filters`` (Zhu et al., CVPR 2019, 3.2).
+    'modulated': also weighted, by a predictor with two hidden layers of ``filters``; two by two samples a bin and no
+    learning rates of its own, as in the example of the authors of Zhu et al., CVPR 2019 (section 3.2).
     """
     if pooling == 'integer':
         return mx.sym.ROIPooling(features, rois, pooled_size=(size, size), spatial_scale=spatial_scale, name='roi_pool')
@@ -43,17 +49,13 @@ def roi_pooling(features, rois, pooling, size, spatial_scale, channels, filters=
 
 def _bin_moves(pooled, pooling, size, filters):
     """Moves (R, 2, P, P), (x, y) a bin, and the weights (R, 1, P, P) of modulated pooling or None."""
-    bins = size * size
-    predictor = functools.partial(mx.sym.FullyConnected, lr_mult=0.01, name='offset')
-    if pooling == 'deformable':
-        moves = predictor(pooled, num_hidden=2 * bins)
-        return mx.sym.Reshape(moves, shape=(-1, 2, size, size), name='offset_reshape'), None
-    for name in ('deform_fc_1', 'deform_fc_2'):
+    *hidden, last = OFFSET_LAYERS[pooling]
+    for name in hidden:
         pooled = _fully_connected(pooled, name, filters)
-    both = mx.sym.Reshape(predictor(pooled, num_hidden=3 * bins), shape=(-1, 3, size, size), name='offset_reshape')
-    moves = mx.sym.slice_axis(both, axis=1, begin=0, end=2, name='offset_moves')
-    weights = mx.sym.slice_axis(both, axis=1, begin=2, end=3, name='offset_weights')
-    return moves, mx.sym.Activation(weights, act_type='sigmoid', name='offset_weights_sigmoid')
+    numbers, rate = (3, {}) if pooling == 'modulated' else (2, {'lr_mult': 0.01})
+    moves = mx.sym.FullyConnected(pooled, num_hidden=numbers * size * size, name=last, **rate)
+    moves = mx.sym.Reshape(moves, shape=(-1, numbers, size, size), name='offset_reshape')
+    return moves_and_weights(moves, 2, 'offset_moves', 'offset_weights') if pooling == 'modulated' else (moves, None)
 
 
 def _fully_connected(x, name, filters):

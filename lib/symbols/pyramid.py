@@ -2,6 +2,8 @@
 import mxnet as mx
 import numpy as np
 
+from lib.symbols.box_head import OFFSET_LAYERS
+
 
 def pyramid(stages, filters=256):
     """{'p2': ..., 'p6': ...} (B, filters, h, w) on the outputs of res2 to res5; p6 has twice the stride of res5.
@@ -23,20 +25,24 @@ def pyramid(stages, filters=256):
     return {name: levels[name] for name in sorted(levels)}
 
 
-def pyramid_roi_pooling(levels, rois, strides, deformable=False, **settings):
+def pyramid_roi_pooling(levels, rois, strides, pooling='integer', filters=1024, **settings):
     """(R, c, P, P) at ``rois`` (R, 5) in pixels, each from the one of p2 to p5 that fits its size.
 
-    ``deformable``: bins move by offsets that a fully connected layer of each level predicts. ``settings``: attributes
-    of the operator other than its defaults.
+    ``pooling``: 'integer', 'deformable' or 'modulated', the latter two as :func:`lib.symbols.box_head.roi_pooling` has
+    them, ``filters`` too; each level has a predictor of its own. ``settings``: attributes of the operator other than
+    its defaults.
     """
     names = ('p2', 'p3', 'p4', 'p5')
     inputs = {'data_' + name: levels[name] for name in names}
     if tuple(strides) != (4, 8, 16, 32):
         settings['feat_strides'] = tuple(strides)
-    if deformable:
+    if pooling != 'integer':
         settings['with_deformable'] = True
-        inputs.update({f'offset_{part}_{name}': mx.sym.var(f'offset_{name}_{part}', dtype=np.float32, lr_mult=0.01)
-                       for name in names for part in ('weight', 'bias')})
+        rate = {'lr_mult': 0.01} if pooling == 'deformable' else {}
+        inputs.update({f'{layer}_{part}_{name}': mx.sym.var(f'{layer}_{name}_{part}', dtype=np.float32, **rate)
+                       for name in names for layer in OFFSET_LAYERS[pooling] for part in ('weight', 'bias')})
+    if pooling == 'modulated':
+        settings.update(modulated=True, offset_filters=filters)
     return mx.sym.Custom(rois=rois, op_type='fpn_roi_pooling', name='fpn_roi_pooling', **inputs, **settings)
 
 

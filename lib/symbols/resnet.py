@@ -8,6 +8,7 @@ import mxnet as mx
 
 from lib.errors import UserError
 from lib.symbols.learning import learning
+from lib.symbols.modulation import moves_and_weights
 
 UNITS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 FILTERS = (64, 128, 256, 512)
@@ -85,10 +86,8 @@ def deformable_convolution(data, name, filters, dilate, deform, spelling=Spellin
     if deform.modulated:
         # one convolution predicts both, at the learning rate of the authors' example; zero weights give a mask of 1
         both = mx.sym.Convolution(data, num_filter=27 * deform.groups, lr_mult=0.1, **predictor)
-        offset = mx.sym.slice_axis(both, axis=1, begin=0, end=18 * deform.groups, name=name + '_offset_shift')
-        mask = mx.sym.slice_axis(both, axis=1, begin=18 * deform.groups, end=None, name=name + '_offset_mask')
-        mask = 2 * mx.sym.Activation(mask, act_type='sigmoid', name=name + '_offset_mask_sigmoid')
-        return mx.sym.contrib.ModulatedDeformableConvolution(data=data, offset=offset, mask=mask, **kernel), offset
+        offset, mask = moves_and_weights(both, 18 * deform.groups, name + '_offset_shift', name + '_offset_mask')
+        return mx.sym.contrib.ModulatedDeformableConvolution(data=data, offset=offset, mask=2 * mask, **kernel), offset
     rates = learning(name + '_offset', *deform.offset_lr) if deform.offset_lr else {}
     offset = mx.sym.Convolution(data, num_filter=18 * deform.groups, **rates, **predictor)
     rule = {} if deform.rule == 'v1' else {'boundary': deform.rule}
@@ -112,6 +111,9 @@ def _deformable_layers(plan, deform):
             raise UserError(f'network.deformable names "{layer}"; expected stages ({", ".join(stages)}), their last '
                             f'blocks ({", ".join(last)}) or blocks ({", ".join(widths)}).')
         chosen.update({**stages, **last}.get(layer, (layer,)))
+    if deform.modulated and not chosen:
+        raise UserError('network.modulated is true, but no layer is deformable; name some in network.deformable, such '
+                        'as [res3,res4,res5].')
     for name in chosen:
         if widths[name] % deform.groups:
             raise UserError(f'network.deformable_groups is {deform.groups}, which does not divide the {widths[name]} '

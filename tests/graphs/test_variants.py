@@ -1,58 +1,10 @@
 """Variants are arguments: sizes, deformable layers, poolings and several images a device come from one builder."""
-import contextlib
-
 import numpy as np
 import pytest
 
 from lib.errors import UserError
 from tests.graphs.conftest import DEEPLAB, DEEPLAB_DCN, FASTER, FASTER_DCN, FPN, FPN_DCN, SMALL, VOC, VOC_DCN
-
-SMALL_DEEPLAB = [text for text in SMALL if text.startswith('network.') and 'rpn' not in text]
-TEST_INPUTS = {'data': (1, 3, 64, 96), 'im_info': (1, 3)}
-
-
-def train_arrays(shapes, seed=0):
-    """One image's inputs, repeated for every image: two objects and a padding row of -1."""
-    rng = np.random.default_rng(seed)
-    boxes = [[2, 3, 40, 40, 1], [30, 20, 90, 60, 3], [-1] * 5]
-    one = {'data': rng.normal(0, 50, (1,) + shapes['data'][1:]), 'im_info': np.array([[64, 96, 1.0]]),
-           'gt_boxes': np.array([boxes]), 'label': rng.integers(-1, 2, (1,) + shapes['label'][1:]),
-           'bbox_target': rng.normal(0, 0.1, (1,) + shapes['bbox_target'][1:]),
-           'bbox_weight': np.ones((1,) + shapes['bbox_weight'][1:])}
-    return {name: np.repeat(value, shapes[name][0], axis=0).astype(np.float32) for name, value in one.items()}
-
-
-def step(network, stem, overrides=(), images=1):
-    """One forward and backward pass of a small network: outputs, and gradients by name, as NumPy arrays."""
-    import mxnet as mx
-    cfg, made = network(stem, [*SMALL, f'TRAIN.BATCH_IMAGES={images}', *overrides])
-    made.infer_shape({'data': (images, 3, 64, 96), 'im_info': (images, 3), 'gt_boxes': (images, 3, 5)})
-    shapes = {name: made.arg_shape_dict[name] for name in (
-        'data', 'im_info', 'gt_boxes', 'label', 'bbox_target', 'bbox_weight')}
-    args, auxs = {}, {}
-    made.init_weight(cfg, args, auxs)
-    made.check_parameter_shapes(args, auxs, shapes)
-    grads = {name: mx.nd.zeros(value.shape) for name, value in args.items()}
-    args.update({name: mx.nd.array(value) for name, value in train_arrays(shapes).items()})
-    executor = made.sym.bind(mx.cpu(), args, args_grad=grads, aux_states=auxs)
-    outputs = [output.asnumpy() for output in executor.forward(is_train=True)]
-    executor.backward()
-    return outputs, {name: grad.asnumpy() for name, grad in grads.items()}
-
-
-def nodes(made, operator):
-    """Names of the nodes of an operator, in order."""
-    import json
-    return [node['name'] for node in json.loads(made.sym.tojson())['nodes'] if node['op'] == operator]
-
-
-def small(stem):
-    """SMALL, as far as the network has those keys."""
-    return SMALL_DEEPLAB if stem.startswith('deeplab') else SMALL
-
-
-def attributes(made, name):
-    return made.sym.get_internals()[name + '_output'].attr_dict()[name]
+from tests.graphs.steps import TEST_INPUTS, attributes, nodes, segmentation_step, step
 
 
 @pytest.mark.parametrize('depth, blocks', [
@@ -158,7 +110,7 @@ def test_a_deformable_layer_keeps_the_dilation_of_its_stage(network):
     (['network.deformable=[res5]', 'network.deformable_groups=3'], 'does not divide the 512 channels'),
     (['network.strides=[1,2,1,1]'], 'network.RPN_FEAT_STRIDE is 16; a backbone of strides [1, 2, 1, 1] has 8'),
     (['TRAIN.ENABLE_OHEM=false'], 'TRAIN.BATCH_ROIS is -1'),
-    (['network.roi_pooling=modulated'], 'resnet_v1_101_rfcn has integer, bilinear, deformable'),
+    (['network.modulated=true'], 'but no layer is deformable'),
 ])
 def test_a_contradiction_is_an_error(overrides, words, network):
     with pytest.raises(UserError) as error:
@@ -217,56 +169,10 @@ def test_class_specific_boxes(network):
     assert outputs[3].shape == (1, 23, 84)
 
 
-@pytest.mark.parametrize('stem', [VOC_DCN, FASTER_DCN, FPN_DCN, DEEPLAB_DCN])
-@pytest.mark.parametrize('override, operator, words', [
-    ('network.deform_rule=v2', '_contrib_DeformableConvolution', {'boundary': 'v2'}),
-    ('network.modulated=true', '_contrib_ModulatedDeformableConvolution', {})])
-def test_the_second_paper_in_every_family(stem, override, operator, words, network, operators):
-    if operators.status()['DeformableConvolution'] != 'own':
-        pytest.skip('stock MXNet has neither')
-    _, made = network(stem, [*small(stem), override], False)
-    _, plain = network(stem, small(stem), False)
-    layers = nodes(made, operator)
-    assert layers == nodes(plain, '_contrib_DeformableConvolution') != []
-    for layer in layers:
-        assert words.items() <= attributes(made, layer).items()
-
-
 @pytest.mark.parametrize('trained', [True, False])
 def test_train_bn_uses_batch_statistics(trained, network):
     _, made = network(VOC, [*SMALL, f'network.train_bn={trained}'])
     assert {attributes(made, name)['use_global_stats'] for name in nodes(made, 'BatchNorm')} == {str(not trained)}
-
-
-def test_the_border_rule_is_an_attribute_that_only_v2_carries(network, operators):
-    _, made = network(VOC_DCN, SMALL, False)
-    assert 'boundary' not in attributes(made, 'res5a_branch2b')      # stock MXNet reads the default graph
-    if operators.status()['DeformableConvolution'] == 'own':
-        _, made = network(VOC_DCN, [*SMALL, 'network.deform_rule=v2'], False)
-        assert attributes(made, 'res5a_branch2b')['boundary'] == 'v2'
-
-
-def test_without_own_operators_rule_v2_is_an_error(network):
-    from lib.operators import native
-    with native.using('stock') if 'own' in native.status().values() else contextlib.nullcontext():
-        with pytest.raises(UserError, match='deform_rule is v2, which stock MXNet does not have'):
-            network(VOC_DCN, [*SMALL, 'network.deform_rule=v2'])
-
-
-def test_modulated_layers_learn(network, operators):
-    if operators.status().get('ModulatedDeformableConvolution') != 'own':
-        pytest.skip('stock MXNet has no backward pass of ModulatedDeformableConvolution on the CPU')
-    _, gradients = step(network, VOC_DCN, ['network.modulated=true', 'network.deformable_groups=2'])
-    # offsets and masks, of which each group has 18 and 9 channels
-    by_channel = np.abs(gradients['res5a_branch2b_offset_weight']).sum(axis=(1, 2, 3))
-    assert by_channel.shape == (54,) and (by_channel > 0).all()
-
-
-def test_modulated_layers_predict_offsets_and_masks(network):
-    _, made = network(VOC_DCN, [*SMALL, 'network.modulated=true'], False)
-    assert nodes(made, '_contrib_ModulatedDeformableConvolution') == ['res5a_branch2b']
-    made.infer_shape(TEST_INPUTS)
-    assert made.arg_shape_dict['res5a_branch2b_offset_weight'] == (4 * 27, 16, 3, 3)
 
 
 def test_cxx_proposal_uses_the_built_in_operator(network):
@@ -291,26 +197,6 @@ def test_two_equal_images_on_a_device_give_twice_the_gradient(stem, overrides, w
     for name, gradient in one.items():
         size = np.abs(gradient).max()
         np.testing.assert_allclose(two[name], 2 * gradient, rtol=0, atol=1e-3 * size, err_msg=name)
-
-
-def segmentation_step(network, stem, images=1, overrides=()):
-    """One forward and backward pass of a small DeepLab on equal images: probabilities, gradients by name."""
-    import mxnet as mx
-    cfg, made = network(stem, [*SMALL_DEEPLAB, f'TRAIN.BATCH_IMAGES={images}', *overrides])
-    rng = np.random.default_rng(0)
-    label = rng.integers(0, 21, (1, 1, 50, 70))
-    label[:, :, :10] = 255
-    inputs = {'data': rng.normal(0, 50, (1, 3, 50, 70)), 'label': label}
-    inputs = {name: mx.nd.array(np.repeat(value, images, axis=0)) for name, value in inputs.items()}
-    made.infer_shape({name: value.shape for name, value in inputs.items()})
-    args, auxs = {}, {}
-    made.init_weights(cfg, args, auxs)
-    made.check_parameter_shapes(args, auxs, inputs)
-    grads = {name: mx.nd.zeros(value.shape) for name, value in args.items()}
-    executor = made.sym.bind(mx.cpu(), {**args, **inputs}, args_grad=grads, aux_states=auxs)
-    output, = executor.forward(is_train=True)
-    executor.backward()
-    return output.asnumpy(), {name: grad.asnumpy() for name, grad in grads.items()}
 
 
 @pytest.mark.parametrize('stem', [DEEPLAB, DEEPLAB_DCN])
