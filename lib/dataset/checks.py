@@ -6,9 +6,9 @@ The object that a factory returns for an image set (PascalVOC, COCO, a segmentat
         return VocChecks(self)
 
 and places(), as described below; what is true of its files alone stands in that subclass of ``Checks``.
-lib.dataset.validate opens the sets of a configuration, asks these questions, finds ids listed twice, and prints. A fault
-that keeps the set from being opened at all (no list, no categories) is raised by the data set as DataError and becomes a
-row as well.
+lib.dataset.validate opens the sets of a configuration, asks these questions, finds ids listed twice, and prints. A
+fault that keeps the set from being opened at all (no list, no categories) is raised by the data set as DataError and
+becomes a row as well.
 """
 from PIL import Image
 

@@ -1,7 +1,7 @@
 """How many objects a set of proposals finds: recall at IoU 0.5 to 0.95, and its mean (average recall, AR), by area.
 
-The original's measure: proposals and objects are matched one to one, the pair of largest IoU first; for a range of areas
-the objects of other areas take no part.
+The original's measure: proposals and objects are matched one to one, the pair of largest IoU first; for a range of
+areas the objects of other areas take no part.
 """
 import numpy as np
 

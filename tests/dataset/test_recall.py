@@ -6,12 +6,7 @@ import numpy as np
 import pytest
 
 from lib.dataset.recall import THRESHOLDS, evaluate_recall, match, summary
-
-
-def iou(a, b):
-    w, h = (min(a[i + 2], b[i + 2]) - max(a[i], b[i]) + 1 for i in (0, 1))
-    areas = [(box[2] - box[0] + 1) * (box[3] - box[1] + 1) for box in (a, b)]
-    return w * h / (sum(areas) - w * h) if w > 0 and h > 0 else 0.0
+from tests.boxes import iou
 
 
 def slow_recall(images, low, high, threshold):

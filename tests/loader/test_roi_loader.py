@@ -9,6 +9,7 @@ from lib.dataset.proposals import with_proposals
 from lib.dataset.roidb import append_flipped, make_record
 from lib.loader.roi_loader import (
     ROWS, RoiTestLoader, RoiTrainLoader, box_normalisation, measured_normalisation)
+from tests.boxes import iou
 
 MEANS, STDS = [0.0, 0.0, 0.1, 0.0], [0.1, 0.1, 0.2, 0.4]
 GT = {'wide': ([[4, 6, 40, 25], [30, 2, 58, 38]], [1, 2]), 'tall': ([[10, 9, 33, 58]], [3])}
@@ -51,12 +52,6 @@ def roidb(tmp_path_factory):
 def loader(roidb, devices=1, seed=0, **options):
     cfg = config(**options)
     return RoiTrainLoader(roidb, cfg, box_normalisation(roidb, cfg), devices, seed)
-
-
-def iou(a, b):
-    w, h = (min(a[i + 2], b[i + 2]) - max(a[i], b[i]) + 1 for i in (0, 1))
-    areas = [(box[2] - box[0] + 1) * (box[3] - box[1] + 1) for box in (a, b)]
-    return w * h / (sum(areas) - w * h) if w > 0 and h > 0 else 0.0
 
 
 def check_rows(record, rois, labels, targets, weights, scale, agnostic):

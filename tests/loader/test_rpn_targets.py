@@ -8,6 +8,7 @@ import pytest
 from lib.bbox import bbox_transform, generate_anchors
 from lib.loader.rpn_targets import RpnRule, assign_anchors
 from lib.rng import generator
+from tests.boxes import iou
 
 # one 8 x 8 anchor for each cell of stride 8, exactly the cell
 CELLS = RpnRule((8,), (1.0,), (1.0,), 256, 0.5, 0.7, 0.3, False, (1.0, 1.0, 1.0, 1.0), 0, True)
@@ -21,15 +22,6 @@ def assign(gt, rule=CELLS, map_shape=(3, 4), im_info=(24, 32, 1), seed=0):
     gt = np.array(gt, dtype=np.float64).reshape(-1, 5)
     (label, target, weight), = assign_anchors([map_shape], gt, im_info, rule, generator(seed, 'test'))
     return label.ravel(), target, weight
-
-
-def iou(a, b):
-    w = min(a[2], b[2]) - max(a[0], b[0]) + 1
-    h = min(a[3], b[3]) - max(a[1], b[1]) + 1
-    if w <= 0 or h <= 0:
-        return 0.0
-    area = sum((box[2] - box[0] + 1) * (box[3] - box[1] + 1) for box in (a, b))
-    return w * h / (area - w * h)
 
 
 def test_exact_cell_is_the_only_positive():

@@ -7,6 +7,7 @@ import pytest
 
 import lib.operators  # noqa: F401  (registers the operator)
 from lib.bbox import generate_anchors
+from tests.boxes import iou
 
 STRIDE, SCALES, RATIOS = 16, (2, 4), (0.5, 1, 2)
 ANCHORS = 6
@@ -33,13 +34,6 @@ def run(scores, deltas, info, outputs=1, **settings):
     assert not any(grad.asnumpy().any() for grad in grads.values())
     assert len(found) == outputs
     return found if outputs > 1 else found[0]
-
-
-def iou(a, b):
-    w = min(a[2], b[2]) - max(a[0], b[0]) + 1
-    h = min(a[3], b[3]) - max(a[1], b[1]) + 1
-    areas = [(box[2] - box[0] + 1) * (box[3] - box[1] + 1) for box in (a, b)]
-    return w * h / (sum(areas) - w * h) if w > 0 and h > 0 else 0.0
 
 
 def oracle(scores, deltas, info, pre=60, post=20, threshold=0.7, min_size=0):

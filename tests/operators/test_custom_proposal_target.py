@@ -9,6 +9,7 @@ import lib.operators  # noqa: F401  (registers the operator)
 from lib.bbox import bbox_transform
 from lib.errors import UserError
 from lib.operators.proposal_target import ProposalTargetProp
+from tests.boxes import iou
 
 STDS = (0.1, 0.1, 0.2, 0.2)
 OUTPUTS = ('rois_output', 'label', 'bbox_target', 'bbox_weight')
@@ -40,13 +41,6 @@ def random_rois(count, seed=0, index=0, gt=GT):
     far = np.hstack([corner, corner + rng.uniform(5, 40, (count, 2))])
     boxes = np.where(rng.uniform(size=(count, 1)) < 0.5, near, far)
     return np.insert(boxes, 0, index, axis=1).astype(np.float32)
-
-
-def iou(a, b):
-    w = min(a[2], b[2]) - max(a[0], b[0]) + 1
-    h = min(a[3], b[3]) - max(a[1], b[1]) + 1
-    areas = [(box[2] - box[0] + 1) * (box[3] - box[1] + 1) for box in (a, b)]
-    return w * h / (sum(areas) - w * h) if w > 0 and h > 0 else 0.0
 
 
 def expected_row(box, gt, classes, fg=0.5):
