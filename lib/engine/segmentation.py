@@ -61,8 +61,10 @@ class Segmentation(Task):
         key = cache_key(*params, self.cfg, records + labels, None)
         scores = None if options.ignore_cache or options.vis else _load(path, key)
         if scores is not None:
-            LOG.info('\n'.join([f'scores of these very parameters, settings and images taken from {path} (--ignore_cache '
-                                'computes them anew)', *(summary(scores) if scores else ())]))
+            LOG.info(f'scores of these very parameters, settings and images taken from {path} (--ignore_cache computes '
+                     'them anew)')
+            for line in summary(scores) if scores else ():
+                LOG.info(line)
             return scores
         if options.shuffle:
             LOG.info('--shuffle changes nothing here: images are visited in the order of their list')
