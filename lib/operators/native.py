@@ -40,8 +40,8 @@ def prepare_environment():
     """What MXNet reads when it is loaded: all usable cores for operators, and no operator fusion."""
     if 'OMP_NUM_THREADS' not in os.environ:
         if 'mxnet' in sys.modules:
-            warnings.warn('mxnet was imported before lib.operators and without OMP_NUM_THREADS, so operators use half '
-                          'the cores; import lib.operators first or set OMP_NUM_THREADS', RuntimeWarning, stacklevel=3)
+            _warn('mxnet was imported before lib.operators and without OMP_NUM_THREADS, so operators use half the '
+                  'cores; import lib.operators first or set OMP_NUM_THREADS')
         else:
             os.environ['OMP_NUM_THREADS'] = str(len(os.sched_getaffinity(0)))
     # Fused convolution + batch norm + relu would be returned under the convolution's name when internals are read.
@@ -148,5 +148,14 @@ def _load(name, loader):
 
 @functools.lru_cache(maxsize=None)
 def _warn(sentence):
-    """One warning per sentence and process."""
-    warnings.warn(sentence, RuntimeWarning, stacklevel=4)
+    """One warning per sentence and process, at the line that is not ours: the user's import, as a rule."""
+    frame, level = sys._getframe(), 1
+    while frame.f_back and (_is_import(frame) or frame.f_globals.get('__name__', '').startswith('lib.')):
+        level += not _is_import(frame)
+        frame = frame.f_back
+    warnings.warn(sentence, RuntimeWarning, stacklevel=level)
+
+
+def _is_import(frame):
+    """Python's own machinery, which stacklevel passes over."""
+    return frame.f_code.co_filename.startswith('<frozen importlib')
