@@ -149,6 +149,7 @@ def _fault(boxes, height, width):
 
 
 def _remedy(cfg):
-    if cfg.dataset.proposal == 'rpn':
-        return 'write them with a trained RPN (dcn test --proposals), or set dataset.proposal_path'
-    return 'put the file there, or set dataset.proposal_path'
+    rpn = cfg.dataset.proposal == 'rpn'
+    return (f'{"write them with a trained RPN (dcn test --proposals)" if rpn else "put the file there"}, set '
+            'dataset.proposal_path, or let the network propose boxes itself: TRAIN.END2END=true to train, '
+            'TEST.HAS_RPN=true to test')
