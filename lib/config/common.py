@@ -23,7 +23,7 @@ NETWORK = {
     'deformable': (None, optional(NAMES)),              # stages (res5), blocks (res4b22), last blocks (res4[-1]); []
     'deformable_groups': (None, optional(POSITIVE)),
     'deform_rule': ('v1', choice('v1', 'v2')),          # border rule of deformable sampling
-    'modulated': (False, BOOLEAN),
+    'modulated': (False, BOOLEAN),                      # deformable convolutions with masks, then always rule v2
     'train_bn': (False, BOOLEAN),                       # True: batch statistics, trained gamma and beta
 }
 

@@ -31,12 +31,12 @@ def _profile(finding):
                'network.modulated': finding.modulated}
     if finding.deformable:
         profile['network.deformable_groups'] = finding.groups
+    profile['network.head_filters'] = sizes['H']
     if family != 'deeplab':
-        profile['network.NUM_ANCHORS'] = sizes['A']
-        profile['CLASS_AGNOSTIC'] = sizes['K'] == 2 and sizes['C'] != 2
-    if family == 'rfcn':
-        profile.update({'network.rpn_filters': sizes['R'], 'network.head_filters': sizes['H'],
-                        'network.pooled_size': sizes['P2'] and round(sizes['P2'] ** 0.5)})
+        profile.update({'network.NUM_ANCHORS': sizes['A'], 'CLASS_AGNOSTIC': sizes['K'] == 2 and sizes['C'] != 2,
+                        'network.rpn_filters': sizes['R'], 'network.roi_filters': sizes['W'],
+                        'network.pooled_size': sizes['P2'] and round(sizes['P2'] ** 0.5),
+                        'network.roi_pooling': finding.pooling})
     return {key: value for key, value in profile.items() if value is not None}
 
 
@@ -46,8 +46,8 @@ def _usual(table, classes):
     return {'dataset.NUM_CLASSES': classes, 'network.units': UNITS[101], 'network.filters': (64, 128, 256, 512),
             'network.deformable': sorted(table.deformable), 'network.modulated': False, 'network.NUM_ANCHORS': anchors,
             'network.deformable_groups': table.groups, 'CLASS_AGNOSTIC': table.family == 'rfcn',
-            'network.rpn_filters': 512, 'network.head_filters': 1024,
-            'network.pooled_size': 3 if 'psroi' in table.symbol else 7}
+            'network.rpn_filters': 512, 'network.head_filters': 1024, 'network.roi_filters': 256,
+            'network.pooled_size': 3 if 'psroi' in table.symbol else 7, 'network.roi_pooling': table.pooling}
 
 
 def _configured(cfg, table):
@@ -62,8 +62,11 @@ def _configured(cfg, table):
     own = {'network.units': units, 'network.filters': tuple(network.get('filters') or usual['network.filters']),
            'network.deformable': sorted({name for layer in layers for name in stages.get(layer, (layer,))}),
            'network.NUM_ANCHORS': network.get('NUM_ANCHORS'), 'CLASS_AGNOSTIC': cfg.get('CLASS_AGNOSTIC')}
-    for key in ('deformable_groups', 'modulated', 'rpn_filters', 'head_filters', 'pooled_size'):
+    for key in ('deformable_groups', 'modulated', 'rpn_filters', 'head_filters', 'roi_filters', 'pooled_size',
+                'roi_pooling'):
         own[f'network.{key}'] = network.get(key)
+    if own['network.roi_pooling'] == 'bilinear':
+        own['network.roi_pooling'] = 'integer'      # no tensor tells them apart
     return {**usual, **{key: value for key, value in own.items() if value is not None}}
 
 

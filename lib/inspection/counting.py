@@ -7,6 +7,7 @@ from typing import NamedTuple
 from lib.inspection.attributes import Attributes
 
 PARTS = ('backbone', 'offset', 'heads')
+_OFFSET = re.compile('.*offset|deform_fc_')
 _BACKBONE = re.compile(r'(conv1|bn|res)(?!net)|resnet|resnext')
 CONVOLUTIONS = ('Convolution', 'Convolution_v1', '_contrib_DeformableConvolution',
                 '_contrib_ModulatedDeformableConvolution')
@@ -16,7 +17,7 @@ DEFORMABLE = ('_contrib_DeformableConvolution', '_contrib_ModulatedDeformableCon
 
 def part(name):
     """'offset' wherever the name says so, 'backbone' for ResNet's own layers, 'heads' for the rest."""
-    if 'offset' in name:
+    if _OFFSET.match(name):
         return 'offset'
     return 'backbone' if _BACKBONE.match(name) else 'heads'
 
@@ -29,9 +30,11 @@ def multiply_adds(node, inputs, outputs):
     """
     where, counted = part(node.name), node.op in CONVOLUTIONS + ('FullyConnected', 'Deconvolution')
     if node.attrs.get('op_type') == 'fpn_roi_pooling':
-        deformable = Attributes(node.attrs, node.name).truth('with_deformable')
-        # each RoI passes through the offset layer of its own level: 98 numbers from all pooled values
-        return 'offset', 98 * math.prod(outputs[0]) if deformable and outputs[0] else 0
+        # each RoI passes through the layers of its own level, which are as large for all four
+        layers, rois = inputs[4:-1], inputs[-1]
+        if None in layers or (layers and rois is None):
+            return 'offset', None
+        return 'offset', rois[0] * sum(math.prod(shape) for shape in layers if len(shape) == 2) // 4 if layers else 0
     if not counted:
         return where, 0
     weight = inputs[{'_contrib_DeformableConvolution': 2, '_contrib_ModulatedDeformableConvolution': 3}.get(node.op, 1)]

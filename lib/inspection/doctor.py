@@ -114,6 +114,8 @@ def _known(opened, shapes, facts, finding: Finding, label, problems, notes):
     broken, fine = checks.test_weights(_box_arrays(opened), finding.sizes['K'])
     path, changes = advice.yaml_for(finding)
     steps = advice.lines(path, label, changes, finding.sizes['A'])
+    if finding.deformable and not finding.modulated:
+        steps.append('with network.deform_rule=v2 if it was trained so: no tensor shows the border rule')
     if any('testing needs them' in problem for problem in broken):
         steps.append(f'add the weights for testing: dcn convert {label} OUT.params --test-weights')
     return Report(_words(finding) + facts, wrong + problems + broken, right + fine + notes, steps)
@@ -124,10 +126,9 @@ def _words(finding):
     facts = [f'this is {table.symbol} ({_FAMILIES[table.family]}) on {finding.backbone.words}']
     layers = f'deformable convolutions in {", ".join(finding.deformable)}, {finding.groups} groups' + (
         ' with masks' if finding.modulated else '') if finding.deformable else 'plain convolutions'
-    if table.family == 'rfcn':
-        moved = any('offset_t' in name for name in table.shapes)
-        layers += f', {"deformable" if moved else "plain"} pooling in {round((sizes["P2"] or 0) ** 0.5)} x ' \
-                  f'{round((sizes["P2"] or 0) ** 0.5)} bins'
+    if table.family != 'deeplab':
+        side = round((sizes['P2'] or 0) ** 0.5)
+        layers += f', {finding.pooling.replace("integer", "plain")} pooling in {side} x {side} bins'
     classes = f'{sizes["C"] or "unknown"} classes' + (
         '' if table.family == 'deeplab' else ' with the background')
     if table.family != 'deeplab':

@@ -1,7 +1,8 @@
 """The networks of the original as tables of parameter shapes (networks.json), with sizes left open:
 
-C classes with the background, K classes of box regression (2: object or not), A anchors a cell, P2 bins of
-position-sensitive pooling, F1 to F4 middle widths of res2 to res5, R and H widths of the region proposals and the head.
+C classes with the background, K classes of box regression (2: object or not), A anchors a cell, P2 bins of RoI pooling,
+F1 to F4 middle widths of res2 to res5, R and H widths of the region proposals and the head, W channels that RoI pooling
+of Faster R-CNN and FPN reads. What RoI pooling learns is not in them (:mod:`lib.inspection.pooling`).
 A shape is a list of numbers and products such as '4*P2*K'. tests/inspection/make_networks.py writes the file.
 """
 import json
@@ -89,13 +90,15 @@ def caffe_blocks(units, depth=None):
 
 
 class Table(NamedTuple):
-    """One symbol of the original. ``classes``: number of classes -> YAML file's stem; ``deformable``: blocks."""
+    """One symbol of the original. ``classes``: number of classes -> YAML file's stem; ``deformable``: blocks;
+    ``pooling``: kind of RoI pooling."""
 
     symbol: str
     family: str
     classes: Dict[int, str]
     deformable: List[str]
     groups: int
+    pooling: str
     shapes: Dict[str, list]
 
     def evaluate(self, sizes):
@@ -118,5 +121,5 @@ def tables():
     """All Tables."""
     with open(_FILE, encoding='utf-8') as stream:
         content = json.load(stream)
-    return [Table(symbol, entry['family'], {int(c): stem for c, stem in entry['classes'].items()},
-                  entry['deformable'], entry['groups'], entry['shapes']) for symbol, entry in content.items()]
+    return [Table(symbol, entry['family'], {int(c): stem for c, stem in entry['classes'].items()}, entry['deformable'],
+                  entry['groups'], entry['pooling'], entry['shapes']) for symbol, entry in content.items()]

@@ -75,7 +75,7 @@ def describe_layer(layer):
     if attrs.truth('no_trans'):
         words.append('no offsets')
     if attrs.truth('with_deformable'):
-        words.append('deformable')
+        words.append('modulated' if attrs.truth('modulated') else 'deformable')
     return ', '.join(words)
 
 

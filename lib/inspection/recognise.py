@@ -2,12 +2,13 @@
 import re
 from typing import Dict, List, NamedTuple, Optional
 
-from lib.inspection import known
+from lib.inspection import known, pooling
 from lib.inspection.known import OFFSET, Backbone, Table
 
 
 class Finding(NamedTuple):
-    """What was recognised. ``wanted``: {name: shape} of all parameters that the network has at these sizes."""
+    """What was recognised. ``modulated``: its convolutions; ``pooling``: kind of RoI pooling; ``wanted``: {name: shape}
+    of all parameters that the network has at these sizes."""
 
     table: Table
     backbone: Backbone
@@ -15,6 +16,7 @@ class Finding(NamedTuple):
     deformable: List[str]
     groups: Optional[int]
     modulated: bool
+    pooling: str
     wanted: Dict[str, tuple]
 
 
@@ -29,14 +31,16 @@ def recognise(shapes):
     if backbone is None or len(backbone.blocks) < 4:
         return None
     args, auxs = backbone.shapes()
-    rest = {name for name in shapes if name not in args and name not in auxs and not OFFSET.match(name)}
-    has_offsets = any(OFFSET.match(name) for name in shapes)
-    fits = [(len(rest ^ set(table.shapes)) + 4 * (bool(table.deformable) != has_offsets), number, table)
+    rest = {name for name in shapes if name not in args and name not in auxs and not OFFSET.match(name)
+            and not pooling.LAYER.match(name)}
+    moving = any(OFFSET.match(name) for name in shapes), pooling.kind(shapes) != 'integer'
+    fits = [(len(rest ^ set(table.shapes)) + 4 * (bool(table.deformable) != moving[0])
+             + 3 * ((table.pooling != 'integer') != moving[1]), number, table)
             for number, table in enumerate(known.tables()) if rest & set(table.shapes)]
     if not fits:
         return None
     same = [table for misfit, _, table in sorted(fits, key=lambda fit: fit[:2]) if misfit == min(fits)[0]]
-    groups, modulated = _groups(shapes)
+    groups, modulated = _groups(shapes, backbone)
     table = _closest(same, shapes, groups, backbone)
     return _finding(table, backbone, shapes, groups, modulated)
 
@@ -48,14 +52,24 @@ def _closest(tables, shapes, groups, backbone):
                                           and not (bins == 9 and 'psroi' in table.symbol)))
 
 
-def _groups(shapes):
-    """(deformable groups or None, whether masks are predicted too)"""
+def _groups(shapes, backbone):
+    """(deformable groups or None, whether masks are predicted too)
+
+    A group has 18 numbers, y and x of 9 taps, or 27 with the masks. 108 are 6 groups or 4 with masks: groups divide the
+    layer's channels, and where both do, they are a power of two.
+    """
     for name, shape in shapes.items():
         if OFFSET.match(name) and shape:
-            # 18 numbers a group: y and x of 9 taps; 27 with the masks. 54 is taken as 2 groups with masks
-            modulated = shape[0] % 18 != 0 or shape[0] == 54
-            return shape[0] // (27 if modulated else 18), modulated
+            width = _widths(backbone).get(OFFSET.match(name).group(1)) or 1
+            choices = [(shape[0] // numbers, numbers == 27) for numbers in (18, 27) if shape[0] % numbers == 0]
+            return min(choices, key=lambda choice: (width % choice[0] != 0, choice[0] & (choice[0] - 1) != 0),
+                       default=(None, False))
     return None, False
+
+
+def _widths(backbone):
+    """{block: middle width}"""
+    return {name: mid for names, mid in zip(backbone.blocks, backbone.filters) for name in names}
 
 
 def _finding(table, backbone, shapes, groups, modulated):
@@ -64,45 +78,44 @@ def _finding(table, backbone, shapes, groups, modulated):
     found = [OFFSET.match(name).group(1) for name in shapes if OFFSET.match(name)]
     deformable = sorted(set(found)) or list(table.deformable)
     groups = groups or table.groups
-    wanted = {**args, **auxs, **table.evaluate(sizes)}
-    widths = {name: mid for names, mid in zip(backbone.blocks, backbone.filters) for name in names}
+    kind = pooling.kind(shapes)
+    wanted = {**args, **auxs, **table.evaluate(sizes), **pooling.layers(table.family, kind, sizes)}
+    widths = _widths(backbone)
     for block in deformable:
         channels = groups * (27 if modulated else 18)
         wanted[f'{block}_branch2b_offset_weight'] = (channels, widths.get(block), 3, 3)
         wanted[f'{block}_branch2b_offset_bias'] = (channels,)
-    return Finding(table, backbone, sizes, deformable, groups, modulated, wanted)
+    return Finding(table, backbone, sizes, deformable, groups, modulated, kind, wanted)
 
 
 def _sizes(table, backbone, shapes):
     """{letter: size} as the checkpoint's shapes say; None where they do not."""
-    sizes = dict.fromkeys(('A', 'C', 'K', 'P2', 'R', 'H'))
+    sizes = {**dict.fromkeys(('A', 'C', 'K', 'P2', 'R', 'H', 'W')), **_votes(table, shapes)}
     sizes.update({f'F{i}': width for i, width in enumerate(backbone.filters, 1)})
-    rows = {name: (shapes.get(name) or (None,))[0] for name in table.shapes}
-    if rows.get('rpn_conv_3x3_weight'):
-        sizes['R'] = rows['rpn_conv_3x3_weight']
-    sizes['H'] = rows.get('conv_new_1_weight') or 256
-    sizes['A'] = _agreed(rows, (('rpn_cls_score_weight', 2), ('rpn_cls_score_bias', 2), ('rpn_bbox_pred_weight', 4),
-                                ('rpn_bbox_pred_bias', 4)))
     if table.family == 'rfcn':
-        sizes.update(_position_sensitive(rows))
-    else:
-        sizes['C'] = _agreed(rows, (('cls_score_weight', 1), ('cls_score_bias', 1), ('score_weight', 1),
-                                    ('score_bias', 1), ('upsampling_weight', 1)))
-        sizes['K'] = _agreed(rows, (('bbox_pred_weight', 4), ('bbox_pred_bias', 4)))
+        sizes.update(_position_sensitive(shapes))
+    elif sizes['W']:
+        sizes['P2'] = (shapes.get('fc_new_1_weight') or (0, 0))[-1] // sizes['W'] or None
     return sizes
 
 
-def _agreed(rows, layers):
-    """The size that most of ``layers`` ((name, values for each), ...) tell, or None."""
-    votes = [rows[name] // count for name, count in layers if rows.get(name)]
-    return max(sorted(set(votes)), key=votes.count) if votes else None
+def _votes(table, shapes):
+    """{letter: size that most of the tensors tell}; only terms of one letter tell one."""
+    votes = {}
+    for name, terms in table.shapes.items():
+        shape = shapes.get(name) or ()
+        for term, size in zip(terms, shape if len(shape) == len(terms) else ()):
+            letters = re.findall(r'[A-Z]\d?', str(term))
+            if len(letters) == 1:
+                votes.setdefault(letters[0], []).append(size // known.value(term, {letters[0]: 1}))
+    return {letter: max(sorted(set(found)), key=found.count) for letter, found in votes.items()}
 
 
-def _position_sensitive(rows):
+def _position_sensitive(shapes):
     """C, K and P2: rfcn_cls has P2 * C rows, rfcn_bbox 4 * P2 * K, and P2 is the square of 7 or so."""
-    scores, boxes = rows.get('rfcn_cls_weight'), rows.get('rfcn_bbox_weight')
-    bins = rows.get('rfcn_bbox_offset_t_weight')
-    bins = bins // 2 if bins else next((p * p for p in (7, 3, 5, 9, 4, 6, 8, 2) if boxes == 8 * p * p), None)
+    scores, boxes = ((shapes.get(name) or (None,))[0] for name in ('rfcn_cls_weight', 'rfcn_bbox_weight'))
+    bins = pooling.numbers_and_bins(shapes.get('rfcn_bbox_offset_t_weight'))[1]
+    bins = bins or next((p * p for p in (7, 3, 5, 9, 4, 6, 8, 2) if boxes == 8 * p * p), None)
     if bins is None and scores and boxes == 4 * scores:
         bins = next((p * p for p in (7, 3, 5) if scores % (p * p) == 0), None)
     if not bins:

@@ -349,13 +349,17 @@ def _hard_examples(attrs, shapes):
 
 
 def _fpn_roi_pooling(attrs, shapes):
-    """data p2 to p5, then weight and bias of the offsets for each level where deformable, then rois (R, 5)."""
+    """data p2 to p5, then weights and biases of each level's layers where deformable, then rois (R, 5)."""
     data, rois = shapes[0], shapes[-1]
     if data is None or rois is None:
         return shapes, [None]
     side = attrs.integer('pooled_height', 7)
-    moves = 2 * side * side
-    layers = [shape or ((moves, data[1] * side * side), (moves,))[k % 2] for k, shape in enumerate(shapes[4:-1])]
+    hidden = [attrs.integer('offset_filters', 1024)] * 2 if attrs.truth('modulated') else []
+    widths = [data[1] * side * side, *hidden, (3 if hidden else 2) * side * side]
+    layers = [shape for before, after in zip(widths, widths[1:]) for shape in ((after, before), (after,))]
+    layers = layers * 4 if attrs.truth('with_deformable') else []
+    if len(layers) != len(shapes) - 5 or any(shape not in (None, own) for shape, own in zip(shapes[4:-1], layers)):
+        raise _Misfit(f'layers of shapes {layers[:len(layers) // 4]} for each level', _text(shapes[4:-1]))
     return [*shapes[:4], *layers, rois], [(rois[0], data[1], side, side)]
 
 

@@ -7,18 +7,19 @@ import sys
 from pathlib import Path
 
 from lib.files import atomic_write
-from lib.inspection import known
+from lib.inspection import known, pooling
 from lib.inspection.known import OFFSET, UNITS, Backbone, caffe_blocks
 
 RESNET_101 = Backbone(caffe_blocks(UNITS[101]), (64, 128, 256, 512))
 CLASSES = {'voc': 21, 'coco': 81, 'cityscapes': 19, 'deform': 21}
 # beginnings of names -> letters of the first size; the first match counts
-FIRST = (('rpn_cls_score', 'A'), ('rpn_bbox_pred', 'A'), ('rpn_conv_3x3', 'R'), ('rfcn_cls', 'P2*C'),
-         ('rfcn_bbox_offset', 'P2'), ('rfcn_bbox', 'P2*K'), ('cls_score', 'C'), ('bbox_pred', 'K'), ('score', 'C'),
-         ('upsampling', 'C'), ('conv_new_1', 'H'))
-SECOND = (('rpn_conv_3x3', 'F3'), ('rpn_', 'R'), ('conv_new_1', 'F4'), ('rfcn_', 'H'), ('fc6', 'F4'),
+FIRST = (('rpn_cls_score', 'A'), ('rpn_bbox_pred', 'A'), ('rpn_conv', 'R'), ('rfcn_cls', 'P2*C'),
+         ('rfcn_bbox', 'P2*K'), ('cls_score', 'C'), ('bbox_pred', 'K'), ('score', 'C'), ('upsampling', 'C'),
+         ('conv_new_1', 'WIDE'), ('fpn_', 'W'), ('fc_new', 'H'), ('fc6', 'H'))
+SECOND = (('rpn_conv_3x3', 'F3'), ('rpn_conv', 'W'), ('rpn_', 'R'), ('conv_new_1', 'F4'), ('rfcn_', 'H'), ('fc6', 'F4'),
           ('fpn_p5_1x1', 'F4'), ('fpn_p4_1x1', 'F3'), ('fpn_p3_1x1', 'F2'), ('fpn_p2_1x1', 'F1'), ('fpn_p6', 'F4'),
-          ('fc_new_1', 'H'), ('offset_', 'H'))
+          ('fpn_', 'W'), ('fc_new_1', 'P2*W'), ('fc_new_2', 'H'), ('cls_score', 'H'), ('bbox_pred', 'H'),
+          ('score', 'H'))
 
 
 def collect(folder):
@@ -41,26 +42,27 @@ def add(found, description, family):
     assert states == {name: tuple(shape) for name, shape in description['aux_shapes'].items()}, stem
     assert all(shapes.pop(name) == shape for name, shape in backbone.items()), stem
     offsets = {name: shapes.pop(name) for name in list(shapes) if OFFSET.match(name)}
+    moves = {name: shapes.pop(name) for name in list(shapes) if pooling.LAYER.match(name)}
     sizes = {'C': classes, 'K': 2 if family == 'rfcn' else classes, 'P2': 9 if 'psroi' in stem else 49,
              'A': 3 if family == 'fpn' else 12 if classes == 81 else 9, 'F1': 64, 'F2': 128, 'F3': 256, 'F4': 512,
-             'R': 512, 'H': 1024 if family == 'rfcn' else 256}
+             'R': 512, 'H': 1024, 'W': 256}
+    assert moves == pooling.layers(family, pooling.kind(moves), sizes), stem
     entry = {'family': family, 'classes': {}, 'deformable': sorted({OFFSET.match(name).group(1) for name in offsets}),
-             'groups': max([shape[0] // 18 for shape in offsets.values()], default=1),
+             'groups': max([shape[0] // 18 for shape in offsets.values()], default=1), 'pooling': pooling.kind(moves),
              'shapes': {name: terms(name, shape, sizes, family) for name, shape in shapes.items()}}
     known_entry = found.setdefault(description['symbol'], entry)
     if family == 'deeplab' and 'demo' in stem:
         stem = known_entry['classes'].get(classes, stem)
     known_entry['classes'].setdefault(classes, stem)
-    for key in ('deformable', 'groups', 'shapes'):
+    for key in ('deformable', 'groups', 'pooling', 'shapes'):
         assert known_entry[key] == entry[key], (stem, key)
 
 
 def terms(name, shape, sizes, family):
     """A shape with letters in the place of sizes that differ from network to network."""
-    found = list(shape)
-    if not (family == 'fpn' and name.startswith('rpn_conv')):
-        found[0] = term(shape[0], first(name, FIRST), sizes)
-    if len(shape) > 1 and not (family == 'fpn' and name.startswith(('rpn_', 'fc_new', 'offset_'))):
+    found, wide = list(shape), 'H' if family == 'rfcn' else 'W'
+    found[0] = term(shape[0], first(name, FIRST).replace('WIDE', wide), sizes)
+    if len(shape) > 1:
         found[1] = term(shape[1], first(name, SECOND), sizes)
     return found
 

@@ -4,7 +4,7 @@ import pytest
 
 from lib.errors import UserError
 from lib.formats import params as params_file
-from lib.inspection import checks, known
+from lib.inspection import checks, known, pooling
 from lib.inspection.advice import yaml_for
 from lib.inspection.doctor import examine, main, report_lines
 from lib.inspection.known import Backbone, caffe_blocks, tables
@@ -13,7 +13,7 @@ from tests.inspection.graphs import DESCRIPTIONS, GOLDEN, described, golden
 from tests.inspection.make_networks import collect
 
 SMALL = Backbone(caffe_blocks((1, 1, 2, 1)), (4, 4, 8, 8))
-SIZES = {'C': 21, 'K': 2, 'A': 9, 'P2': 49, 'F1': 4, 'F2': 4, 'F3': 8, 'F4': 8, 'R': 16, 'H': 16}
+SIZES = {'C': 21, 'K': 2, 'A': 9, 'P2': 49, 'F1': 4, 'F2': 4, 'F3': 8, 'F4': 8, 'R': 16, 'H': 16, 'W': 16}
 
 
 def shapes_of(network):
@@ -68,18 +68,21 @@ def test_backbones_have_the_published_size(depth, count):
     assert known.backbone_of(backbone.shapes()[0]) == backbone and backbone.depth == depth
 
 
-def checkpoint(symbol='resnet_v1_101_rfcn_dcn', groups=4, changes=None, **sizes):
-    """{prefixed name: array} of a sound small checkpoint; ``changes``: {bare name: array, or None to leave it out}."""
+def checkpoint(symbol='resnet_v1_101_rfcn_dcn', groups=4, changes=None, pooled=None, taps=18, **sizes):
+    """{prefixed name: array} of a sound small checkpoint; ``changes``: {bare name: array, or None to leave it out};
+    ``pooled``: kind of RoI pooling other than the symbol's; ``taps``: numbers for each deformable group."""
     table = next(table for table in tables() if table.symbol == symbol)
-    rng, args = np.random.default_rng(0), dict(SMALL.shapes()[0], **table.evaluate(dict(SIZES, **sizes)))
+    sizes = dict(SIZES, **sizes)
+    rng, args = np.random.default_rng(0), dict(SMALL.shapes()[0], **table.evaluate(sizes),
+                                               **pooling.layers(table.family, pooled or table.pooling, sizes))
     if table.deformable:
-        args['res5a_branch2b_offset_weight'] = (18 * groups, 8, 3, 3)
-        args['res5a_branch2b_offset_bias'] = (18 * groups,)
+        args['res5a_branch2b_offset_weight'] = (taps * groups, 8, 3, 3)
+        args['res5a_branch2b_offset_bias'] = (taps * groups,)
     arrays = {f'arg:{name}': rng.normal(0, 1, shape).astype(np.float32) for name, shape in args.items()}
     arrays.update({f'aux:{name}': rng.uniform(1, 2, shape).astype(np.float32)
                    for name, shape in SMALL.shapes()[1].items()})
     if 'arg:rfcn_bbox_weight' in arrays:
-        std = np.repeat(np.tile(checks.DEFAULT_STDS, dict(SIZES, **sizes)['K']), dict(SIZES, **sizes)['P2'])
+        std = np.repeat(np.tile(checks.DEFAULT_STDS, sizes['K']), sizes['P2'])
         arrays['arg:rfcn_bbox_weight_test'] = (arrays['arg:rfcn_bbox_weight'] * std[:, None, None, None]).astype('f4')
         arrays['arg:rfcn_bbox_bias_test'] = (arrays['arg:rfcn_bbox_bias'] * std).astype('f4')
     for name, value in (changes or {}).items():
@@ -118,6 +121,39 @@ def test_relatives(name, sizes, words, diagnose):
     report = diagnose(checkpoint(name, **sizes))
     assert words in ' '.join(report.facts) and report.problems == []
     assert f'this is {name} ' in report.facts[0]
+
+
+@pytest.mark.parametrize('groups', [1, 2, 4, 8])
+@pytest.mark.parametrize('taps', [18, 27])
+def test_masks_are_told_from_more_groups(groups, taps):
+    # 4 groups of 27 are as many channels as 6 of 18, of which 8 channels have no 6 groups
+    shapes = {name.split(':')[1]: array.shape for name, array in checkpoint(groups=groups, taps=taps).items()}
+    found = recognise(shapes)
+    assert (found.groups, found.modulated) == (groups, taps == 27)
+
+
+def test_the_border_rule_is_asked_for_where_there_is_a_choice(diagnose):
+    for symbol, taps, choice in (('resnet_v1_101_rcnn_dcn', 18, True), ('resnet_v1_101_rcnn_dcn', 27, False),
+                                 ('resnet_v1_101_rcnn', 18, False)):
+        assert ('network.deform_rule=v2' in ' '.join(diagnose(checkpoint(symbol, taps=taps)).steps)) == choice
+
+
+@pytest.mark.parametrize('symbol', ['resnet_v1_101_rfcn_dcn', 'resnet_v1_101_rcnn_dcn', 'resnet_v1_101_fpn_dcn_rcnn',
+                                    'resnet_v1_101_rcnn', 'resnet_v1_101_fpn_rcnn'])
+@pytest.mark.parametrize('kind', ['integer', 'deformable', 'modulated'])
+def test_any_roi_pooling(symbol, kind, diagnose):
+    if kind == 'integer' and symbol == 'resnet_v1_101_rfcn_dcn':
+        symbol = 'deform_conv_demo'
+    report = diagnose(checkpoint(symbol, groups=1 if 'demo' in symbol else 4, pooled=kind, P2=36, W=10, H=22))
+    assert f'this is {symbol} ' in report.facts[0]
+    assert f'{"plain" if kind == "integer" else kind} pooling in 6 x 6 bins' in report.facts[1]
+    assert [problem for problem in report.problems if 'testing needs them' not in problem] == []
+    steps = ' '.join(report.steps)
+    if kind == 'modulated' or 'dcn' not in symbol:
+        assert ('network.roi_pooling=' in steps) == (kind != 'integer')
+    # sizes that no YAML file here has
+    assert 'network.pooled_size=6' in steps and 'network.head_filters=22' in steps
+    assert ('network.roi_filters=10' in steps) == ('rfcn' not in symbol and 'conv' not in symbol)
 
 
 def test_fifteen_anchors_are_explained(diagnose):
