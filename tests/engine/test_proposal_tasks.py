@@ -172,7 +172,7 @@ def test_measured_normalisation_reaches_the_test_weights(data, tmp_path):
 
 
 def test_the_tests_of_both_halves_equal_the_whole(data, tmp_path):
-    """One checkpoint, tested as a whole or on its own dumped proposals: the same scores, as R-FCN's pooling rounds RoIs;
+    """One checkpoint, tested as a whole or on its own dumped RoIs: the same scores, as R-FCN's pooling rounds them;
     the same boxes but for the rounding of RoIs to whole pixels, which the original does with those from files."""
     out = str(tmp_path)
     command = arguments('rfcn', 0, data, out, 'TRAIN.iterations=4')
