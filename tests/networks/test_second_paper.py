@@ -92,7 +92,7 @@ def diagnosed(trained):
 
 
 def inspected(trained):
-    """dcn inspect's parameters are the checkpoint's."""
+    """dcn inspect's parameters are the checkpoint's; in FPN each of 32 RoIs passes through three layers."""
     source = inspect.open_source(trained.cfg, overrides=trained.changes)
     network = inspect.describe(source.graph, 'net', source.shapes)
     assert network.notes == []
@@ -100,3 +100,6 @@ def inspected(trained):
         assert trained.params[parameter.name].shape == parameter.shape, parameter.name
     moving = sum(array.size for name, array in trained.params.items() if 'offset' in name or 'deform_fc' in name)
     assert network.totals['params']['offset'] == moving
+    if trained.family == 'fpn':
+        pooling, = (layer for layer in network.layers if layer.op == 'fpn_roi_pooling')
+        assert pooling.macs == 32 * (16 * 9 * 16 + 16 * 16 + 16 * 27) and pooling.deformable
