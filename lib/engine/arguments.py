@@ -6,14 +6,14 @@ from lib.config.overriding import detection_arguments, override_argument
 from lib.engine.tasks import PICTURES
 
 
-FIRST_RUN = '''Files called shapes_* generate their data: a first run needs nothing else. The others need their data set below
+FIRST_RUN = '''Files called shapes_* generate their data: a first run needs nothing else. The others need their data set in
 data/ ("dcn validate --cfg FILE" tells what is missing) and, to train, the ImageNet model that network.pretrained names.
 Settings, log, checkpoints and results go below the output_path of the file.'''
 
 
 def common_arguments(parser):
     add = parser.add_argument
-    add('--cfg', required=True, metavar='FILE', help='experiment configuration, such as experiments/rfcn/cfgs/*.yaml')
+    add('--cfg', required=True, metavar='FILE', help='experiment configuration, one of experiments/*/cfgs/*.yaml')
     override_argument(parser)
     add('--gpus', metavar='LIST', help="GPU numbers such as 0,1, or 'cpu' (default: the configuration's gpus)")
 
@@ -33,10 +33,10 @@ def test_arguments(parser):
     add = parser.add_argument
     add('--vis', action='store_true',
         help=f'write pictures of what is found on the first {PICTURES} images into the results folder')
-    add('--ignore_cache', action='store_true', help='detect anew even if stored detections fit')
+    add('--ignore_cache', action='store_true', help='compute anew even if stored results fit')
     add('--thresh', type=float, default=1e-3, metavar='SCORE',
-        help='detections up to this score are dropped (default %(default)s)')
-    add('--shuffle', action='store_true', help='visit the images in random order')
+        help='detectors: detections up to this score are dropped (default %(default)s)')
+    add('--shuffle', action='store_true', help='detectors: visit the images in random order')
     detection_arguments(parser)
 
 

@@ -107,5 +107,4 @@ def largest_image(cfg):
 def box_test_weights(cfg, arg_params, means, stds):
     """The *_test twins of the layer that predicts boxes; means, stds: (4,), or (K, 4) by regression class."""
     classes = 2 if cfg.CLASS_AGNOSTIC else cfg.dataset.NUM_CLASSES
-    layer = 'rfcn_bbox' if 'rfcn_bbox_weight' in arg_params else 'bbox_pred'
-    return checkpoint.box_test_weights(arg_params, layer, means, stds, classes)
+    return checkpoint.box_test_weights(arg_params, symbol_class(cfg).box_layer, means, stds, classes)

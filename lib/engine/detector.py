@@ -28,10 +28,11 @@ class Detector(PhotoNetwork):
 
     def __init__(self, cfg, params, ctx=None, thresh=1e-3, layers=()):
         self.thresh, self.class_names = thresh, class_names(cfg.dataset)
-        super().__init__(EndToEnd(cfg), params, ctx, layers)
+        task = EndToEnd(cfg)
+        super().__init__(task, params, ctx, layers)
         self.sizes = testing_scales(cfg)
         if len(self.sizes) > 1:
-            self.predictor.reserve(EndToEnd(cfg).test_inputs())
+            self.predictor.reserve(task.test_inputs())
 
     def detect(self, image):
         """Detections on ``image``: a path or an array (H, W, 3) uint8 BGR; gray (H, W) and BGRA are taken as well."""

@@ -75,10 +75,10 @@ class DetectionMetrics(Metrics):
     """
 
     NAMES = ('RPNAcc', 'RPNLogLoss', 'RPNL1Loss', 'RCNNAcc', 'RCNNLogLoss', 'RCNNL1Loss')
-    FPN_NAMES = NAMES[:3] + ('Proposal FG Fraction', 'R-CNN FG Accuracy') + NAMES[3:]
+    ALL_NAMES = NAMES[:3] + ('Proposal FG Fraction', 'R-CNN FG Accuracy') + NAMES[3:]
 
     def __init__(self, foreground=False):
-        self.names = self.FPN_NAMES if foreground else self.NAMES
+        self.names = self.ALL_NAMES if foreground else self.NAMES
         super().__init__()
 
     def values(self, outputs, inputs):

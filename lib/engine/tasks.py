@@ -4,6 +4,8 @@
 with an own RPN, detecting on given boxes, proposing boxes and segmenting is a task's answer to one of the questions
 below. A task is made for one configuration; its class derives from :class:`Task` and overrides what is not so for it.
 
+    kind                                'detection' or 'segmentation', of the networks that the task is for
+
 Training asks, in this order:
     check_trainable()                   UserError where the settings would train nothing, or not what they say
     symbol(network, is_train)           the graph, from the symbol class' object
@@ -24,6 +26,7 @@ Testing asks:
     test_inputs()                       {input: shape} of the largest test image: to check parameters against, and the
                                         memory that all share
     test_set()                          the imdb: name, image_ids, classes, and what the task itself wants of it
+    test_folder                         where the log, scores.json and result files of testing go
     evaluate(imdb, predictors, params, folder, options)
                                         the scores, a dict; ``predictors``: lib.engine.predictor.Predictor, one for each
                                         device (predictor.each_image runs them over a loader of test images);

@@ -16,8 +16,8 @@ class Trainer:
     """Parameters on every device, gradients summed over devices, one update.
 
     symbol: the training graph; arg_params, aux_params: {name: NDArray}; fixed: substrings of the names that are not
-    trained; options: of the Updater. Loss normalisation is per device and the sum is not averaged (the original's
-    rule), so the step grows with the number of devices.
+    trained; options: of the Updater. Loss normalisation is per device and gradients are summed (the original's rule),
+    so that the step grows with the number of devices, unless the option ``rescale`` averages them (FPN's rule).
     """
 
     def __init__(self, symbol, contexts, arg_params, aux_params, fixed=(), offset_lr_mult=1.0, **options):

@@ -4,7 +4,7 @@ import os
 
 from lib import checkpoint
 from lib.config import output_folder, symbol_class
-from lib.engine.devices import contexts
+from lib.engine.devices import check_operators, contexts
 from lib.engine.fit import fit
 from lib.engine.progress import Speedometer
 from lib.engine.run_folder import logging_to
@@ -54,6 +54,7 @@ class TrainingRun:
         self.task, self.cfg, self.prefix = task, cfg, checkpoint_prefix(cfg)
         self.network = symbol_class(cfg)()
         devices = contexts(cfg, gpus, training=True, mean_gradients=self.network.mean_gradients)
+        check_operators(cfg, devices[0])
         self.symbol = task.symbol(self.network, is_train=True)
         records = task.records()
         self.loader = task.train_loader(records, self.symbol, len(devices))

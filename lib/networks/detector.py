@@ -17,11 +17,12 @@ class TwoStageDetector(ResNetNetwork):
     roi_pooling = 'integer'
     roi_poolings = ('integer', 'bilinear', 'deformable', 'modulated')    # what the family has
     pooled_size = 7
+    box_layer = 'bbox_pred'     # the one that checkpoints keep *_test weights of
     rpn_scores = ('rpn_cls_score',)     # the layers that score anchors, one for each feature map
     foreground_metrics = False          # the two further metrics of the original's FPN
 
     def get_symbol_rpn(self, cfg, is_train=True):
-        """Backbone up to res4 and region proposals alone; test outputs: RoIs (B * post, 5), scores (B * post, 1)."""
+        """Region proposals alone, on the maps they read; test outputs: RoIs (B * post, 5), scores (B * post, 1)."""
         return self._built(self._rpn_outputs, cfg, is_train)
 
     def get_symbol_rcnn(self, cfg, is_train=True):

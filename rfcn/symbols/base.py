@@ -9,6 +9,7 @@ class RFCN(TwoStageDetector):
     """R-FCN (Dai et al., NIPS 2016)."""
 
     new_layers = ('rpn_', 'conv_new_1', 'rfcn_cls', 'rfcn_bbox')
+    box_layer = 'rfcn_bbox'
     spelling = Spelling(plain={'res5': {'cudnn_off': True}}, offset={'res': {'cudnn_off': True}})
 
     get_symbol_rfcn = TwoStageDetector.get_symbol_rcnn      # the original's name here

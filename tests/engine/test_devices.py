@@ -7,7 +7,7 @@ from easydict import EasyDict
 
 from lib.config import load_config
 from lib.engine import Detector, evaluate
-from lib.engine.devices import contexts
+from lib.engine.devices import check_operators, contexts
 from lib.errors import UserError
 from lib.operators import native
 
@@ -98,3 +98,13 @@ def test_testing_chooses_operators_before_it_builds_its_graph(four_gpus, seen, m
 def test_anything_else_is_refused(text, no_gpu):
     with pytest.raises(UserError, match='expected GPU numbers'):
         contexts(CFG, text)
+
+
+def test_modulated_networks_are_not_trained_by_stock_operators_on_the_cpu():
+    """Stock MXNet would stop in the first backward pass with a traceback of its own."""
+    cfg = EasyDict(name='v2', network=EasyDict(modulated=True))
+    with native.using('stock'):
+        with pytest.raises(UserError, match='network.modulated is true'):
+            check_operators(cfg, mx.cpu())
+        check_operators(cfg, mx.gpu())
+        check_operators(EasyDict(name='v1', network=EasyDict(modulated=False)), mx.cpu())
