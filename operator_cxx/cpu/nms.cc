@@ -138,6 +138,7 @@ int64_t soft(const float* dets, int64_t n, double sigma_or_thresh, int method, i
 }  // namespace
 
 int64_t nms(const float* dets, int64_t n, float thresh, int64_t max_keep, int64_t* keep) {
+  if (n <= 0 || max_keep <= 0) return 0;
   try {
     return greedy(dets, n, thresh, max_keep, keep);
   } catch (const std::bad_alloc&) {
@@ -147,6 +148,7 @@ int64_t nms(const float* dets, int64_t n, float thresh, int64_t max_keep, int64_
 
 int64_t soft_nms(const float* dets, int64_t n, double sigma_or_thresh, int method, int64_t max_keep, int64_t* keep,
                  float* scores) {
+  if (n <= 0 || max_keep <= 0) return 0;
   try {
     return soft(dets, n, sigma_or_thresh, method, max_keep, keep, scores);
   } catch (const std::bad_alloc&) {

@@ -33,7 +33,7 @@ inline bool well_formed(const dcn_deformable_psroi_shape& s) {
   return s.images >= 0 && s.height >= 1 && s.width >= 1 && s.rois >= 0 && s.output_dim >= 1 && s.group_size >= 1 &&
          s.pooled_size >= 1 && s.part_size >= 1 && s.sample_per_part >= 1 && s.trans_classes >= 0 &&
          (s.trans_classes == 0 || s.output_dim % s.trans_classes == 0) &&
-         (long long)s.channels == (long long)s.output_dim * s.group_size * s.group_size;
+         channels_follow(s.channels, s.output_dim, s.group_size);
 }
 
 // One sample along one axis: the cells below and above it, and how far it is above the lower one (eq. 4 of the paper:

@@ -32,6 +32,11 @@ DCN_HD int roi_image(T index, int images) {
   return index > T(-1) && index < T(images) ? int(index) : -1;
 }
 
+// Is channels = output_dim * group_size^2? Divided, for the product may be larger than any integer.
+inline bool channels_follow(int channels, int output_dim, int group_size) {
+  return channels % output_dim == 0 && (long long)group_size * group_size == channels / output_dim;
+}
+
 // Cells begin..end-1 of one bin along one axis.
 struct CellRange {
   int begin, end;

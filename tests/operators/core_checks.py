@@ -272,6 +272,8 @@ def _boxes():
                     yield (f'soft nms {method} of {count} {kind} boxes, at most {limit}',
                            functools.partial(_soft_nms, kind, count, limit, method, value))
             yield f'overlaps of {count} {kind} boxes', functools.partial(_overlaps, kind, count)
+    for count, limit in ((-1, 3), (3, -1), (-2 ** 62, 3)):
+        yield f'suppression of {count} boxes, at most {limit}', functools.partial(_no_boxes, count, limit)
 
 
 def _some_boxes(kind, count):
@@ -300,6 +302,15 @@ def _soft_nms(kind, count, limit, method, value, runner):
     kept = runner.library.soft_nms(held.pointer, count, value, method, limit, keep.pointer, scores.pointer)
     assert kept == min(limit, count)   # soft suppression drops nothing
     _picked(keep, kept, count, limit)
+
+
+def _no_boxes(count, limit, runner):
+    """A negative number of boxes is none."""
+    held, keep = runner.put(_some_boxes('ordinary', 3)), runner.put(np.full(3, -1, np.int64))
+    scores = runner.put(np.zeros(3, np.float32))
+    assert runner.library.nms(held.pointer, count, 0.5, limit, keep.pointer) == 0
+    assert runner.library.soft_nms(held.pointer, count, 0.5, 0, limit, keep.pointer, scores.pointer) == 0
+    assert (keep.read() == -1).all()
 
 
 def _picked(keep, kept, count, limit):
