@@ -4,9 +4,13 @@ from pathlib import Path
 
 import pytest
 
+from lib import gpu_libraries
+
 # Read by MXNet at import time, which happens in fixtures and tests, after this file.
 os.environ.setdefault('OMP_NUM_THREADS', str(len(os.sched_getaffinity(0))))
 os.environ.setdefault('MXNET_SUBGRAPH_BACKEND', 'NONE')
+# tests that import MXNet before lib.operators find the CUDA libraries of its GPU build; nothing happens for the other
+gpu_libraries.preload()
 
 
 def pytest_addoption(parser):
