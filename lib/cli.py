@@ -6,7 +6,7 @@ from lib.errors import UserError
 
 # name -> (module, its main function, one line for --help)
 COMMANDS = {
-    'demo': ('lib.demo', 'main', 'test the two shipped networks, plain beside deformable, and write pictures'),
+    'demo': ('lib.demo', 'main', 'test a family\'s small networks, plain beside deformable, and write pictures'),
     'detect': ('lib.detect', 'main', 'detect objects on photos with any checkpoint'),
     'segment': ('lib.segment', 'main', 'find the class of each pixel of photos with any checkpoint'),
     'train': ('lib.engine.commands', 'dcn_train', 'train the network of a YAML file'),

@@ -1,4 +1,4 @@
-"""``dcn paper``: the published results, the experiment and the commands behind each, and how a finished run compares."""
+"""``dcn paper``: the published results, experiment and commands behind each, and how a finished run compares."""
 import argparse
 import collections
 import functools
@@ -71,7 +71,8 @@ def _cell(entry, whole, column, numbers):
     # variants of one experiment file must not take each other's place
     place = [f'output_path=./output/paper/{entry["id"]}'] if whole['source'] == 'paper' else []
     changes = entry.get('set', []) + (entry.get('detector_set', []) if column.get('pooling') else [])
-    return Cell(column['network'], published, f'experiments/{column["file"]}', changes + place, column.get('gpus'), None)
+    path = f'experiments/{column["file"]}'
+    return Cell(column['network'], published, path, changes + place, column.get('gpus'), None)
 
 
 def overview():
@@ -133,7 +134,8 @@ def _experiment(cell, output):
     options += f' --set {" ".join(map(shlex.quote, changes))}' if changes else ''
     for command in ('train', 'test '):
         yield f'  dcn {command} --cfg {cell.file}{options}'
-    yield f'  {cfg.TRAIN.end_epoch} epochs on {len((cell.gpus or cfg.gpus).split(","))} GPUs, as the learning rate expects'
+    gpus = len((cell.gpus or cfg.gpus).split(','))
+    yield f'  {cfg.TRAIN.end_epoch} epochs on {gpus} GPU{"s" * (gpus > 1)}, as the learning rate expects'
     yield '  needs:'
     yield from (f'    {path} ({"is there" if os.path.exists(path) else "missing"})' for path in needed(cfg))
     yield from _comparison(cell, cfg)
@@ -177,10 +179,9 @@ def _comparison(cell, cfg):
     with open(path, encoding='utf-8') as stream:
         run = json.load(stream)
     yield f'  measured with {run["checkpoint"]} on {run["images"]} images:'
-    ours = difference_from_default(cfg)
-    yield from (f'    but with {key} {run["difference"].get(key, "as by default")}, not {ours.get(key, "as by default")}'
-                for key in sorted({*run['difference'], *ours})
-                if key not in PLACES and run['difference'].get(key) != ours.get(key))
+    theirs, ours = run['difference'], difference_from_default(cfg)
+    yield from (f'    but with {key} {theirs.get(key, "as by default")}, not {ours.get(key, "as by default")}'
+                for key in sorted({*theirs, *ours}) if key not in PLACES and theirs.get(key) != ours.get(key))
     yield f'    {"":12s}{"published":>10s}{"measured":>10s}{"difference":>12s}'
     for metric, published in cell.published.items():
         if run['scores'].get(metric) is None:

@@ -22,8 +22,8 @@ Spot.__doc__ = """A place to look at: what it is, the image, the offsets (18 * g
 layer, first layer first, and the point (x, y) in pixels."""
 
 Pooled = collections.namedtuple('Pooled', 'text image box label offsets')
-Pooled.__doc__ = """A detected box (4,) of class ``label`` on an image with the part offsets there: (2C, P, P), a pair for
-each class, or (2, P, P)."""
+Pooled.__doc__ = """A detected box (4,) of class ``label`` on an image with the part offsets there: (2C, P, P), a pair
+for each class, or (2, P, P)."""
 
 TILE, HIT = 272, 0.5
 
@@ -92,8 +92,8 @@ def segmentations_page(images, truths, columns, names, palette, rule):
             (truth, _objects(len(np.setdiff1d(truth, [0, IGNORED])), 'class', 'classes')),
             *((column[i], agreement(column[i], truth)) for column in columns.values()))]
         blocks.append(beside(tiles))
-    caption = (f'{rule} Lines of the ground truth between classes do not count. IoU: intersection over union of a class '
-               'in this image, mean over the classes that are there or were found; right: share of the pixels.')
+    caption = (f'{rule} Lines of the ground truth between classes do not count. IoU: intersection over union of a '
+               'class in this image, mean over the classes that are there or were found; right: share of the pixels.')
     width = blocks[0].shape[1]
     colours = legend([Entry(colour_of(label, names, palette), name, '') for label, name in enumerate(names)], width)
     return page('Segmentations', caption, [colours, _in_two_columns(blocks, ('image', 'ground truth', *columns))])
@@ -177,8 +177,9 @@ def parts_page(pooled, names, rule):
         title = text_strip(tiles[0].shape[1], f'{names[item.label]} {item.text}', 16, bold=True)
         columns.append(below([title, *tiles], 8))
     parts, of_class = pooled[0].offsets.shape[-1], len(pooled[0].offsets) > 2
-    caption = (f'Each box is pooled in {parts} x {parts} parts{", one score map for each" if of_class else ""}. Upper row: '
-               'the regular parts. Lower row: the parts as the offsets that the network predicts for this box'
+    maps = ', one score map for each' if of_class else ''
+    caption = (f'Each box is pooled in {parts} x {parts} parts{maps}. Upper row: the regular parts. Lower row: the '
+               'parts as the offsets that the network predicts for this box'
                f'{" and this class" if of_class else ""} move them (an offset of 1 is a tenth of the box); each part '
                'keeps its colour. White: the detected box. ' + rule)
     return page('Parts of deformable RoI pooling', caption, [beside(columns, 14)])

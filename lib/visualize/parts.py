@@ -9,8 +9,8 @@ from lib.visualize.canvas import BLUE, PAPER, RED, enlarge, frame
 
 
 def class_offsets(offsets, label):
-    """The offsets (2, P, P), x then y, of class ``label`` (0 is the background) from a RoI's offsets (2C, P, P); (2, P, P)
-    are the same for every class."""
+    """The offsets (2, P, P), x then y, of class ``label`` (0 is the background) from a RoI's offsets (2C, P, P);
+    (2, P, P) are the same for every class."""
     return offsets if len(offsets) == 2 else offsets[2 * label:2 * label + 2]
 
 

@@ -24,7 +24,7 @@ Thing.__doc__ = """An object found on image ``number``: its class, box (4,) and 
 
 
 def pictures(trials, out):
-    """Write the pictures of lib.demo's Trials, the last one deformable, into the folder ``out``; returns their paths."""
+    """Write the pictures of lib.demo's Trials, the last one deformable, into the folder ``out``; return their paths."""
     sheets = {'detection': _of_detectors, 'segmentation': _of_segmenters}[kind_of(trials[-1].cfg)](trials)
     return [save(os.path.join(out, name + '.png'), sheet) for name, sheet in sheets.items() if sheet is not None]
 
@@ -35,12 +35,13 @@ def _of_detectors(trials):
     images, rule = _chosen(roidb)
     truths = [pages.Found(roidb[i]['boxes'].astype(float), None, roidb[i]['gt_classes']) for i in images]
     found = {trial.network.title: _detections(trial, images.values()) for trial in trials}
-    things = [thing for number, each in zip(images, found[trials[-1].network.title]) for thing in detected(number, each)]
+    last = found[trials[-1].network.title]
+    things = [thing for number, each in zip(images, last) for thing in detected(number, each)]
     truth_boxes = {number: truth.boxes for number, truth in zip(images, truths)}
     return {
         'detections': pages.detections_page([*images.values()], truths, found, imdb.classes, SHOWN, rule),
         'sampling_points': sampling_points(Detector, trials[-1], images, things, truth_boxes, imdb.classes),
-        'part_offsets': part_offsets(trials[-1], images, found[trials[-1].network.title], imdb.classes)}
+        'part_offsets': part_offsets(trials[-1], images, last, imdb.classes)}
 
 
 def _detections(trial, images):
