@@ -12,6 +12,6 @@ from lib.engine.trainer import Trainer
 from lib.engine.training import train
 
 __all__ = [
-    'Detections', 'Detector', 'Predictor', 'Segmenter', 'Trainer', 'contexts', 'evaluate', 'fit', 'pred_eval', 'task_of',
-    'train',
+    'Detections', 'Detector', 'Predictor', 'Segmenter', 'Trainer', 'contexts', 'evaluate', 'fit', 'pred_eval',
+    'task_of', 'train',
 ]

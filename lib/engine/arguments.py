@@ -6,7 +6,8 @@ from lib.config.overriding import detection_arguments, override_argument
 from lib.engine.tasks import PICTURES
 
 
-FIRST_RUN = '''Files called shapes_* generate their data: a first run needs nothing else. The others need their data set in
+FIRST_RUN = '''
+Files called shapes_* generate their data: a first run needs nothing else. The others need their data set in
 data/ ("dcn validate --cfg FILE" tells what is missing) and, to train, the ImageNet model that network.pretrained names.
 Settings, log, checkpoints and results go below the output_path of the file.'''
 

@@ -71,8 +71,8 @@ class EndToEnd(Task):
     def _require_rpn(self, key, value):
         """Refuse what needs other inputs than images."""
         if self.needs_rpn and not value:
-            raise UserError(f'{self.cfg.name}: {key} is false, which means boxes from a file; there are none here. With '
-                            f'--set {key}=true the network makes its own proposals.')
+            raise UserError(f'{self.cfg.name}: {key} is false, which means boxes from a file; there are none here. '
+                            f'With --set {key}=true the network makes its own proposals.')
 
 
 def feature_shapes_of(symbol, layers):

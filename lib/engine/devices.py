@@ -43,8 +43,8 @@ def check_operators(cfg, context):
     """Raise UserError where training would need an operator that is not here."""
     stock = native.status()['ModulatedDeformableConvolution'] == 'stock'
     if cfg.network.modulated and context.device_type == 'cpu' and stock:
-        raise UserError(f"{cfg.name}: network.modulated is true, and MXNet's own operator for it has no gradients on the "
-                        'CPU; build the operators of this project with "python operator_cxx/build.py".')
+        raise UserError(f"{cfg.name}: network.modulated is true, and MXNet's own operator for it has no gradients on "
+                        'the CPU; build the operators of this project with "python operator_cxx/build.py".')
 
 
 def _missing_gpus(text, wanted, available, training, mean_gradients):

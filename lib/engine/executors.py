@@ -9,9 +9,9 @@ from lib.engine.pack import Layout, Pack
 from lib.operators.quiet import without_noise
 
 
-# input values (numbers, not bytes) of all executors that a CPU context keeps: 1.3 million pixels of images. oneDNN gives
-# every executor memory of its own beside what it shares, for ResNet-101 two (testing) to four GB (training) for a
-# million pixels
+# input values (numbers, not bytes) of all executors that a CPU context keeps: 1.3 million pixels of images. oneDNN
+# gives every executor memory of its own beside what it shares, for ResNet-101 two (testing) to four GB (training) for
+# a million pixels
 CPU_VALUES = 4_000_000
 
 

@@ -44,7 +44,7 @@ def _tell_unfinished(prefix, epoch):
     position = checkpoint.position(prefix, epoch)
     if position and position['batch']:
         LOG.info(f'{checkpoint.params_path(prefix, epoch)} was written in the middle of an epoch, after '
-                 f'{position["batch"]} of its {position["batches"]} batches: these are scores of an unfinished training')
+                 f'{position["batch"]} of its {position["batches"]} batches: scores of an unfinished training')
 
 
 def _write(path, cfg, prefix, images, scores):

@@ -29,9 +29,10 @@ class RpnRule(collections.namedtuple('RpnRule', _FIELDS)):
         network, train = cfg.network, cfg.TRAIN
         strides, pyramid = network.RPN_FEAT_STRIDE, not isinstance(network.RPN_FEAT_STRIDE, int)
         border, all_targets = (math.inf, False) if pyramid else (0, True)
-        return cls(tuple(strides) if pyramid else (strides,), _floats(network.ANCHOR_RATIOS), _floats(network.ANCHOR_SCALES),
-                   train.RPN_BATCH_SIZE, train.RPN_FG_FRACTION, train.RPN_POSITIVE_OVERLAP, train.RPN_NEGATIVE_OVERLAP,
-                   train.RPN_CLOBBER_POSITIVES, _floats(train.RPN_BBOX_WEIGHTS), border, all_targets)
+        return cls(tuple(strides) if pyramid else (strides,), _floats(network.ANCHOR_RATIOS),
+                   _floats(network.ANCHOR_SCALES), train.RPN_BATCH_SIZE, train.RPN_FG_FRACTION,
+                   train.RPN_POSITIVE_OVERLAP, train.RPN_NEGATIVE_OVERLAP, train.RPN_CLOBBER_POSITIVES,
+                   _floats(train.RPN_BBOX_WEIGHTS), border, all_targets)
 
 
 def assign_anchors(map_shapes, gt_boxes, im_info, rule, rng):

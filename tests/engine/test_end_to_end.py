@@ -133,7 +133,8 @@ def test_resume_without_a_checkpoint(data, tmp_path):
 @pytest.mark.parametrize('iterations, end', [(100, 12), (5, 5)])
 def test_training_ends_with_its_epochs_or_its_iterations(iterations, end, data, tmp_path, capsys):
     """Two epochs of six batches; the cosine schedule goes down to whichever end comes first."""
-    train_end2end.main(command(PLAIN, data, str(tmp_path), f'TRAIN.iterations={iterations}') + ['--max-iterations', '1'])
+    arguments = command(PLAIN, data, str(tmp_path), f'TRAIN.iterations={iterations}')
+    train_end2end.main(arguments + ['--max-iterations', '1'])
     assert f'stopped after update 1 of {end};' in capsys.readouterr().out
 
 

@@ -21,8 +21,8 @@ def data(tmp_path_factory):
 
 def first_run(family, deformable, data, folder, *changes, gpus='cpu'):
     path, small = experiment(family, deformable)
-    cfg = load_config(path, [*small, *data, f'output_path={folder}', 'TRAIN.SHUFFLE=false', 'TRAIN.FLIP=false', *changes])
-    return TrainingRun(task_of(cfg), gpus)
+    overrides = [*small, *data, f'output_path={folder}', 'TRAIN.SHUFFLE=false', 'TRAIN.FLIP=false', *changes]
+    return TrainingRun(task_of(load_config(path, overrides)), gpus)
 
 
 def step(run):
