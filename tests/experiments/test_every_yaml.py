@@ -95,8 +95,17 @@ def save_params(path, arg_params, aux_params):
     mx.nd.save(path, {f'{kind}:{name}': value for kind, group in groups for name, value in group.items()})
 
 
+@pytest.fixture
+def empty(place):
+    """The place, without what an earlier experiment left."""
+    yield place
+    for left in ('output', os.path.join('data', 'cache')):
+        shutil.rmtree(os.path.join(place, left), ignore_errors=True)
+
+
 @pytest.mark.parametrize('family, stem', list(EXPERIMENTS), ids=[stem for _, stem in EXPERIMENTS])
-def test_trains_saves_tests_and_evaluates(place, request, family, stem):
+def test_trains_saves_tests_and_evaluates(empty, request, family, stem):
+    place = empty
     script, reduced, score = EXPERIMENTS[family, stem]
     full, epoch = request.config.getoption('--full'), 1
     iterations = 3 if full else 2       # the last one is timed
@@ -123,8 +132,6 @@ def test_trains_saves_tests_and_evaluates(place, request, family, stem):
     only(place, f'output/**/*-{epoch:04d}.params')
     if full:
         _report(place, stem, memory, found['scores'], score)
-    shutil.rmtree(os.path.join(place, 'output'))
-    shutil.rmtree(os.path.join(place, 'data', 'cache'), ignore_errors=True)
 
 
 def run(place, script, cfg, *arguments):
