@@ -70,12 +70,13 @@ class ForwardPass {
     const ptrdiff_t filter_size = static_cast<ptrdiff_t>(plan_.group_channels) * plan_.taps;
     const T* from = weight + (segment.group * plan_.group_filters + first_filter) * filter_size +
                     static_cast<ptrdiff_t>(segment.first - segment.group * plan_.group_channels) * plan_.taps;
-    std::vector<T*> rows = panel_rows(segment, panel);
+    const std::vector<T*> rows = panel_rows(segment, panel);
+    std::vector<T*> columns;  // where each goes: found once, for divisions take long
+    for (int channel = 0; channel < segment.channels; ++channel) {
+      for (T* row : rows) columns.push_back(row + static_cast<ptrdiff_t>(channel) * kPanel<T>);
+    }
     transpose(from, filters, segment.channels * plan_.taps, filter_size,
-              [&](int column, int filter, typename S::Vector v, int) {
-                const int channel = column / plan_.taps, tap = column % plan_.taps;
-                S::store(rows[tap] + static_cast<ptrdiff_t>(channel) * kPanel<T> + filter, v);
-              });
+              [&](int column, int filter, typename S::Vector v, int) { S::store(columns[column] + filter, v); });
   }
 
   // Where the weights of each tap begin in a packed panel; sets those that nothing will be stored to (padding) to zero.

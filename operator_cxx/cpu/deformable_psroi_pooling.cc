@@ -16,40 +16,63 @@
 namespace dcn {
 namespace {
 
-// The samples of one bin along one axis that count. `samples` has room for all S.
+// The samples of eight bins along one axis: lane b belongs to bin b.
+template <typename T>
+struct Bands {
+  Lanes<T>* positions;  // of S samples, moved into the map; kNowhere for those that do not count
+  Lanes<T> count, least, most;
+
+  static constexpr T kNowhere = -2;  // more than a cell away from every cell: no weight
+
+  void place(const Lanes<T>& position, const Lanes<T>& step, int samples, int size) {
+    const T last = T(size - 1);
+    count = most = Lanes<T>{};
+    least = Lanes<T>{} + last;
+    for (int i = 0; i < samples; ++i) {
+      const Lanes<T> at = position + T(i) * step;
+      const auto inside = (at >= T(-0.5)) & (at <= last + T(0.5));  // false for a NaN
+      const Lanes<T> raised = at < T(0) ? Lanes<T>{} : at, moved = raised > last ? Lanes<T>{} + last : raised;
+      positions[i] = inside ? moved : Lanes<T>{} + kNowhere;
+      count += inside ? Lanes<T>{} + T(1) : Lanes<T>{};
+      least = inside & (moved < least) ? moved : least;
+      most = inside & (moved > most) ? moved : most;
+    }
+  }
+};
+
+// One of those bins.
 template <typename T>
 struct Band {
-  RoiSample<T>* samples;
-  int count, first, last;  // cells first..last are touched
+  const Lanes<T>* positions;
+  int bin, samples;
+  int first, last;  // cells first..last are touched
 
-  // Positions grow with i, so the first and the last sample that count touch the outermost cells.
-  void place(T position, T step, int sample_count, int size) {
-    count = 0;
-    for (int i = 0; i < sample_count; ++i) count += place_sample(position + T(i) * step, size, samples + count);
-    if (count == 0) return;
-    first = int(samples[0].low);
-    last = int(samples[count - 1].high);
+  Band(const Bands<T>& bands, int lane, int sample_count)
+      : positions(bands.positions), bin(lane), samples(sample_count), first(int(bands.least[lane])) {
+    const T most = bands.most[lane];
+    last = int(most) + (most > T(int(most)));
   }
 
-  // Sum of the samples' weights on each of the cells from `cell` on.
+  // Sum of the samples' weights on each of the cells from `cell` on: a tent of width 1 around each sample.
   Lanes<T> weights(int cell) const {
     const Lanes<T> cells = counting<T>(cell);
     Lanes<T> total = {};
-    for (int i = 0; i < count; ++i) {
-      const RoiSample<T>& s = samples[i];
-      total += cells == s.low ? Lanes<T>{} + (T(1) - s.fraction) : Lanes<T>{};
-      total += cells == s.high ? Lanes<T>{} + s.fraction : Lanes<T>{};
+    for (int i = 0; i < samples; ++i) {
+      const Lanes<T> above = cells - positions[i][bin], distance = above < T(0) ? -above : above;
+      total += distance < T(1) ? T(1) - distance : Lanes<T>{};
     }
     return total;
   }
 
   // Sum of the derivatives of those weights by the samples' positions: -1 below, +1 above, 0 on a cell.
   Lanes<T> slopes(int cell) const {
-    const Lanes<T> cells = counting<T>(cell);
+    const Lanes<T> cells = counting<T>(cell), one = Lanes<T>{} + T(1), none = {};
     Lanes<T> total = {};
-    for (int i = 0; i < count; ++i) {
-      total += cells == samples[i].high ? Lanes<T>{} + T(1) : Lanes<T>{};
-      total -= cells == samples[i].low ? Lanes<T>{} + T(1) : Lanes<T>{};
+    for (int i = 0; i < samples; ++i) {
+      const T position = positions[i][bin], low = T(int(position));
+      if (position == low) continue;  // on a cell, or does not count
+      total += cells == low + T(1) ? one : none;
+      total -= cells == low ? one : none;
     }
     return total;
   }
@@ -61,34 +84,58 @@ inline Lanes<T> weighted(const Lanes<T>& value, const Lanes<T>& weight) {
   return weight != T(0) ? value * weight : Lanes<T>{};
 }
 
-// One region on the map.
+// One axis of all regions, image after image: where they start, how long they and their bins are, and how far apart
+// samples lie.
 template <typename T>
-struct Region {
-  RoiSpan<T> down, across;
-  T step_down, step_across;
+struct Spans {
+  std::vector<T> start, size, bin, step;
+
+  void push(const RoiSpan<T>& span, int samples) {
+    start.push_back(span.start);
+    size.push_back(span.size);
+    bin.push_back(span.bin);
+    step.push_back(span.bin / T(samples));
+  }
+  void pad(int count) {
+    for (auto* field : {&start, &size, &bin, &step}) field->insert(field->end(), count, T(0));
+  }
+  // First sample of bin p in the regions from n on, moved by parts of their size.
+  Lanes<T> first_sample(int n, int p, const Lanes<T>& move) const {
+    const auto at = [n](const std::vector<T>& field) { return load(field.data() + n, kLanes); };
+    return T(p) * at(bin) + at(start) + move * at(size);
+  }
 };
 
 template <typename T>
 struct Regions {
-  std::vector<Region<T>> all;
-  std::vector<std::vector<int>> of_image;
-  std::vector<int> parts;                      // the part that moves each of P bins
-  std::vector<RoiSample<T>> samples;     // 2 * S per thread
+  Spans<T> down, across;
+  std::vector<int> roi;    // which region it is
+  std::vector<int> begin;  // where each image's regions begin, and their end; padded with kLanes regions
+  std::vector<int> parts;  // the part that moves each of P bins
+
+  int most_in_image() const {
+    int most = 0;
+    for (size_t i = 1; i < begin.size(); ++i) most = std::max(most, begin[i] - begin[i - 1]);
+    return most;
+  }
 };
 
 template <typename T>
 Regions<T> find_regions(const dcn_deformable_psroi_shape& s, const T* rois) {
   Regions<T> regions;
-  regions.of_image = rois_by_image(rois, s.rois, s.images);
-  regions.samples.resize(size_t(max_threads()) * 2 * s.sample_per_part);
   for (int p = 0; p < s.pooled_size; ++p) regions.parts.push_back(part_cell<T>(p, s.part_size, s.pooled_size));
-  regions.all.reserve(s.rois);
-  for (int r = 0; r < s.rois; ++r) {
-    const T* roi = rois + 5 * size_t(r);
-    const auto across = roi_span(roi[1], roi[3], T(s.spatial_scale), T(0.5), s.pooled_size);
-    const auto down = roi_span(roi[2], roi[4], T(s.spatial_scale), T(0.5), s.pooled_size);
-    regions.all.push_back({down, across, down.bin / T(s.sample_per_part), across.bin / T(s.sample_per_part)});
+  for (const std::vector<int>& of_image : rois_by_image(rois, s.rois, s.images)) {
+    regions.begin.push_back(int(regions.roi.size()));
+    for (int r : of_image) {
+      const T* roi = rois + 5 * size_t(r);
+      regions.roi.push_back(r);
+      regions.across.push(roi_span(roi[1], roi[3], T(s.spatial_scale), T(0.5), s.pooled_size), s.sample_per_part);
+      regions.down.push(roi_span(roi[2], roi[4], T(s.spatial_scale), T(0.5), s.pooled_size), s.sample_per_part);
+    }
   }
+  regions.begin.push_back(int(regions.roi.size()));
+  regions.across.pad(kLanes);
+  regions.down.pad(kLanes);
   return regions;
 }
 
@@ -98,11 +145,13 @@ struct BinSlopes {
   T down, across;
 };
 
-// At most 8 x 8 cells that a bin touches, and the sums of its samples' weights on their rows and columns.
+// At most 8 x 8 cells that a bin touches, and the sums of its samples' weights on their rows and columns. (What is read
+// one by one is an array: compilers would store a whole vector for every element.)
 template <typename T>
 struct Block {
   int y, rows, x;
-  Lanes<T> row_weights, column_weights;
+  T row_weights[kLanes];
+  Lanes<T> column_weights;
 
   // Calls each(i, pointer to row y + i at column x, elements from there to the end of the array) for the rows that a
   // sample touches. The array starts with the plane and has `length` elements.
@@ -121,15 +170,14 @@ template <typename T>
 struct Bin {
   Band<T> down, across;
 
-  bool empty() const { return down.count == 0 || across.count == 0; }
-  T count() const { return T(ptrdiff_t(down.count) * across.count); }
-
   template <typename Each>
   void for_blocks(const Each& each) const {
     for (int y = down.first; y <= down.last; y += kLanes) {
-      const Lanes<T> row_weights = down.weights(y);
-      for (int x = across.first; x <= across.last; x += kLanes) {
-        each(Block<T>{y, std::min(kLanes, down.last - y + 1), x, row_weights, across.weights(x)});
+      Block<T> block = {y, std::min(kLanes, down.last - y + 1), 0, {}, {}};
+      store<T>(block.row_weights, down.weights(y), kLanes);
+      for (block.x = across.first; block.x <= across.last; block.x += kLanes) {
+        block.column_weights = across.weights(block.x);
+        each(block);
       }
     }
   }
@@ -150,7 +198,8 @@ struct Bin {
   // Adds what one block gives to the sums by 8 columns.
   void add_slopes(const Block<T>& block, const T* plane, ptrdiff_t length, int width, Lanes<T>* sum_down,
                   Lanes<T>* sum_across) const {
-    const Lanes<T> row_slopes = down.slopes(block.y);
+    T row_slopes[kLanes];
+    store<T>(row_slopes, down.slopes(block.y), kLanes);
     Lanes<T> sloped = {}, columns = {};
     block.for_rows(plane, length, width, [&](int i, const T* from, ptrdiff_t left) {
       const Lanes<T> pixels = load(from, left);
@@ -181,52 +230,101 @@ inline TransPlace trans_place(const dcn_deformable_psroi_shape& s, int roi, int 
   return {x, x + parts};  // x before y: the other way round than the offsets of a deformable convolution
 }
 
+// What one thread works on: all bins of one row of one output channel, column by column, regions side by side. Arrays
+// of (P columns, regions of the image), since in trans and in the outputs these lie far apart.
 template <typename T>
-void place_bin(const dcn_deformable_psroi_shape& s, const Regions<T>& regions, const T* trans, int roi, int category,
-               int ph, int pw, Bin<T>* bin) {
-  const Region<T>& region = regions.all[roi];
-  T move_x = 0, move_y = 0;
-  if (s.trans_classes) {
-    const TransPlace at = trans_place(s, roi, category, regions.parts[ph], regions.parts[pw]);
-    move_x = trans[at.x] * T(s.trans_std);
-    move_y = trans[at.y] * T(s.trans_std);
-  }
-  bin->down.place(first_sample(region.down, ph, move_y), region.step_down, s.sample_per_part, s.height);
-  bin->across.place(first_sample(region.across, pw, move_x), region.step_across, s.sample_per_part, s.width);
-}
+struct Row {
+  int regions, stride;
+  std::vector<T> move_y, move_x;  // in units of the region's size
+  std::vector<T> first, second;   // results, or gradients and slopes
+  std::vector<T> grad;
+  std::vector<Lanes<T>> positions;  // room for 2 * S samples
+  Bands<T> down, across;
 
-// Calls each(image, channel, bin) for all planes; `bin` is the thread's room for samples.
+  Row(const dcn_deformable_psroi_shape& s, int most_regions)
+      : regions(0), stride((most_regions + kLanes - 1) / kLanes * kLanes), positions(2 * s.sample_per_part) {
+    for (auto* field : {&move_y, &move_x, &first, &second, &grad}) field->resize(size_t(stride) * s.pooled_size);
+    down.positions = positions.data();
+    across.positions = positions.data() + s.sample_per_part;
+  }
+};
+
+// Calls each(row, image, output channel, row of groups, first ph, end of ph); each thread has one Row. One row of
+// groups is one item of work: in the backward pass it owns its planes.
 template <typename T, typename Each>
-void for_planes(const dcn_deformable_psroi_shape& s, Regions<T>* regions, const Each& each) {
-  dcn::for_planes(s, [&](int image, int channel, int thread) {
-    RoiSample<T>* samples = regions->samples.data() + size_t(thread) * 2 * s.sample_per_part;
-    Bin<T> bin = {{samples, 0, 0, 0}, {samples + s.sample_per_part, 0, 0, 0}};
-    each(image, channel, &bin);
+void for_rows(const dcn_deformable_psroi_shape& s, const Regions<T>& regions, const Each& each) {
+  const ptrdiff_t bins = ptrdiff_t(s.rois) * s.output_dim * s.pooled_size * s.pooled_size;
+  const int threads = bins > kSerialBins ? max_threads() : 1;
+  std::vector<Row<T>> rows;
+  for (int thread = 0; thread < threads; ++thread) rows.emplace_back(s, regions.most_in_image());
+  const int items = s.output_dim * s.group_size;
+  parallel_for(s.images * items, threads, [&](int item, int thread) {
+    const int image = item / items, output = item % items / s.group_size;
+    const PlaneBins served = plane_bins(item % items * s.group_size, s.group_size, s.pooled_size);
+    rows[thread].regions = regions.begin[image + 1] - regions.begin[image];
+    each(&rows[thread], image, output, item % s.group_size, served.row_begin, served.row_end);
   });
 }
 
-// Calls each(place in the output, region) for every bin that a channel serves, with the bin in place.
+// Calls each(roi, place of its row of bins in the output, n) for the regions of a row.
 template <typename T, typename Each>
-void for_bins(const dcn_deformable_psroi_shape& s, const Regions<T>& regions, const T* trans, int image, int channel,
-              Bin<T>* bin, const Each& each) {
-  const int size = s.pooled_size;
-  const PlaneBins served = plane_bins(channel, s.group_size, size);
-  const int category = s.trans_classes ? served.output / (s.output_dim / s.trans_classes) : 0;
-  for (int ph = served.row_begin; ph < served.row_end; ++ph) {
-    for (int pw = served.column_begin; pw < served.column_end; ++pw) {
-      for (int r : regions.of_image[image]) {
-        const size_t place = ((size_t(r) * s.output_dim + served.output) * size + ph) * size + pw;
-        each(place, r, [&] { place_bin(s, regions, trans, r, category, ph, pw, bin); });
-      }
+void for_regions(const dcn_deformable_psroi_shape& s, const Regions<T>& regions, int image, int output, int ph,
+                 const Each& each) {
+  const int size = s.pooled_size, begin = regions.begin[image];
+  for (int n = 0; n < regions.begin[image + 1] - begin; ++n) {
+    const int r = regions.roi[begin + n];
+    each(r, ((size_t(r) * s.output_dim + output) * size + ph) * size, n);
+  }
+}
+
+template <typename T>
+void load_moves(const dcn_deformable_psroi_shape& s, const Regions<T>& regions, const T* trans, int image, int output,
+                int ph, Row<T>* row) {
+  if (!s.trans_classes) return;  // they stay zero
+  const int category = output / (s.output_dim / s.trans_classes);
+  for_regions(s, regions, image, output, ph, [&](int r, size_t, int n) {
+    for (int pw = 0; pw < s.pooled_size; ++pw) {
+      const TransPlace at = trans_place(s, r, category, regions.parts[ph], regions.parts[pw]);
+      row->move_y[pw * row->stride + n] = trans[at.y] * T(s.trans_std);
+      row->move_x[pw * row->stride + n] = trans[at.x] * T(s.trans_std);
+    }
+  });
+}
+
+// Calls each(region, place in the Row's arrays, bin, number of its samples) for the bins of column pw that are
+// wanted(place). A bin without samples must not be asked for anything. Meanwhile the plane after `plane` is fetched.
+template <typename T, typename Wanted, typename Each>
+void for_bins(const dcn_deformable_psroi_shape& s, const Regions<T>& regions, int image, int ph, int pw, const T* plane,
+              Row<T>* row, const Wanted& wanted, const Each& each) {
+  const ptrdiff_t plane_size = ptrdiff_t(s.height) * s.width;
+  for (int n = 0; n < row->regions; n += kLanes) {
+    prefetch(plane + plane_size, plane_size, n / kLanes, row->stride / kLanes);
+    const int region = regions.begin[image] + n, place = pw * row->stride + n;
+    const Lanes<T> move_y = load(row->move_y.data() + place, kLanes), move_x = load(row->move_x.data() + place, kLanes);
+    row->down.place(regions.down.first_sample(region, ph, move_y), load(regions.down.step.data() + region, kLanes),
+                    s.sample_per_part, s.height);
+    row->across.place(regions.across.first_sample(region, pw, move_x),
+                      load(regions.across.step.data() + region, kLanes), s.sample_per_part, s.width);
+    const Lanes<T> count = row->down.count * row->across.count;
+    for (int lane = 0; lane < std::min(kLanes, row->regions - n); ++lane) {
+      if (!wanted(place + lane)) continue;
+      const Bin<T> bin = {{row->down, lane, s.sample_per_part}, {row->across, lane, s.sample_per_part}};
+      each(region + lane, place + lane, bin, count[lane]);
     }
   }
+}
+
+// The plane that serves column pw of a row of groups.
+inline ptrdiff_t plane_of(const dcn_deformable_psroi_shape& s, int image, int output, int group_row, int pw) {
+  return (ptrdiff_t(image) * s.output_dim + output) * s.group_size * s.group_size + group_row * s.group_size +
+         group_cell(pw, s.group_size, s.pooled_size);
 }
 
 template <typename T>
 void forward(const dcn_deformable_psroi_shape& s, const T* data, const T* rois, const T* trans, T* out, T* top_count,
              const int* requests) {
   if (requests[0] == DCN_NULL && requests[1] == DCN_NULL) return;
-  Regions<T> regions = find_regions(s, rois);
+  const Regions<T> regions = find_regions(s, rois);
   const ptrdiff_t plane_size = ptrdiff_t(s.height) * s.width, planes = ptrdiff_t(s.images) * s.channels;
   const size_t per_roi = size_t(s.output_dim) * s.pooled_size * s.pooled_size;
   for (int r = 0; r < s.rois; ++r) {
@@ -234,17 +332,24 @@ void forward(const dcn_deformable_psroi_shape& s, const T* data, const T* rois, 
     zero_for(requests[0], out + r * per_roi, per_roi);
     zero_for(requests[1], top_count + r * per_roi, per_roi);
   }
-  for_planes(s, &regions, [&](int image, int channel, Bin<T>* bin) {
-    const ptrdiff_t index = ptrdiff_t(image) * s.channels + channel;
-    const T* plane = data + index * plane_size;
-    const ptrdiff_t length = (planes - index) * plane_size;
-    for_bins(s, regions, trans, image, channel, bin, [&](size_t place, int, const auto& place_samples) {
-      place_samples();
-      const T count = bin->empty() ? T(0) : bin->count();
-      const T value = bin->empty() ? T(0) : bin->total(plane, length, s.width) / count;
-      if (requests[0] != DCN_NULL) assign(requests[0], out + place, value);
-      if (requests[1] != DCN_NULL) assign(requests[1], top_count + place, count);
-    });
+  for_rows(s, regions, [&](Row<T>* row, int image, int output, int group_row, int begin, int end) {
+    for (int ph = begin; ph < end; ++ph) {
+      load_moves(s, regions, trans, image, output, ph, row);
+      for (int pw = 0; pw < s.pooled_size; ++pw) {
+        const ptrdiff_t plane = plane_of(s, image, output, group_row, pw), length = (planes - plane) * plane_size;
+        for_bins(s, regions, image, ph, pw, data + plane * plane_size, row, [](int) { return true; },
+                 [&](int, int place, const Bin<T>& bin, T count) {
+                   row->first[place] = count > T(0) ? bin.total(data + plane * plane_size, length, s.width) / count : 0;
+                   row->second[place] = count;
+                 });
+      }
+      for_regions(s, regions, image, output, ph, [&](int, size_t place, int n) {
+        for (int pw = 0; pw < s.pooled_size; ++pw) {
+          if (requests[0] != DCN_NULL) assign(requests[0], out + place + pw, row->first[pw * row->stride + n]);
+          if (requests[1] != DCN_NULL) assign(requests[1], top_count + place + pw, row->second[pw * row->stride + n]);
+        }
+      });
+    }
   });
 }
 
@@ -277,30 +382,47 @@ void backward(const dcn_deformable_psroi_shape& s, const T* out_grad, const T* d
   zero_for(requests[1], rois_grad, 5 * size_t(s.rois));
   const bool want_data = requests[0] != DCN_NULL, want_trans = s.trans_classes && requests[2] != DCN_NULL;
   if (!want_data && !want_trans) return;
-  Regions<T> regions = find_regions(s, rois);
+  const Regions<T> regions = find_regions(s, rois);
   std::vector<BinSlopes<T>> slopes;
   if (want_trans) slopes.resize(size_t(s.rois) * s.output_dim * s.pooled_size * s.pooled_size);
   const ptrdiff_t plane_size = ptrdiff_t(s.height) * s.width, planes = ptrdiff_t(s.images) * s.channels;
-  for_planes(s, &regions, [&](int image, int channel, Bin<T>* bin) {
-    const ptrdiff_t index = ptrdiff_t(image) * s.channels + channel, length = (planes - index) * plane_size;
-    const T* plane = data + index * plane_size;
-    T* plane_grad = want_data ? data_grad + index * plane_size : nullptr;
-    if (want_data) zero_for(requests[0], plane_grad, plane_size);
-    for_bins(s, regions, trans, image, channel, bin, [&](size_t place, int r, const auto& place_samples) {
-      if (out_grad[place] == T(0)) return;  // most gradients are 0 where hard examples are mined
-      place_samples();
-      if (bin->empty()) return;
-      const T grad = out_grad[place] / bin->count(), scale = T(s.trans_std) * grad;
-      Lanes<T> sum_down = {}, sum_across = {};
-      bin->for_blocks([&](const Block<T>& block) {
-        if (want_data) bin->spread(block, grad, plane_grad, plane_size, s.width);
-        if (want_trans) bin->add_slopes(block, plane, length, s.width, &sum_down, &sum_across);
+  for_rows(s, regions, [&](Row<T>* row, int image, int output, int group_row, int begin, int end) {
+    const ptrdiff_t first_plane = plane_of(s, image, output, group_row, 0);
+    if (want_data) zero_for(requests[0], data_grad + first_plane * plane_size, s.group_size * plane_size);
+    for (int ph = begin; ph < end; ++ph) {
+      load_moves(s, regions, trans, image, output, ph, row);
+      for_regions(s, regions, image, output, ph, [&](int, size_t place, int n) {
+        for (int pw = 0; pw < s.pooled_size; ++pw) row->grad[pw * row->stride + n] = out_grad[place + pw];
       });
-      if (!want_trans) return;
-      const Region<T>& region = regions.all[r];
-      slopes[place] = {sum<T>(sum_down) * scale * region.down.size,
-                       sum<T>(sum_across) * scale * region.across.size};
-    });
+      for (int pw = 0; pw < s.pooled_size; ++pw) {
+        const ptrdiff_t plane = plane_of(s, image, output, group_row, pw), length = (planes - plane) * plane_size;
+        // most gradients are 0 where hard examples are mined
+        const auto wanted = [&](int place) {
+          row->first[place] = row->second[place] = 0;
+          return row->grad[place] != T(0);
+        };
+        const auto add = [&](int region, int place, const Bin<T>& bin, T count) {
+          if (!(count > T(0))) return;
+          const T grad = row->grad[place] / count, scale = T(s.trans_std) * grad;
+          Lanes<T> sum_down = {}, sum_across = {};
+          bin.for_blocks([&](const Block<T>& block) {
+            if (want_data) bin.spread(block, grad, data_grad + plane * plane_size, plane_size, s.width);
+            if (want_trans) {
+              bin.add_slopes(block, data + plane * plane_size, length, s.width, &sum_down, &sum_across);
+            }
+          });
+          row->first[place] = sum<T>(sum_down) * scale * regions.down.size[region];
+          row->second[place] = sum<T>(sum_across) * scale * regions.across.size[region];
+        };
+        for_bins(s, regions, image, ph, pw, data + plane * plane_size, row, wanted, add);
+      }
+      if (!want_trans) continue;
+      for_regions(s, regions, image, output, ph, [&](int, size_t place, int n) {
+        for (int pw = 0; pw < s.pooled_size; ++pw) {
+          slopes[place + pw] = {row->first[pw * row->stride + n], row->second[pw * row->stride + n]};
+        }
+      });
+    }
   });
   if (want_trans) gather_trans(s, regions, slopes.data(), trans_grad, requests[2]);
 }

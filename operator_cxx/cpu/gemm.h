@@ -24,10 +24,17 @@ constexpr int kDepth = 256;
 template <typename T>
 constexpr int kTileStride = kDepth + Simd<T>::kLanes;
 
+// What a block fetches into the second-level cache while it computes: one cache line per k, `step` elements apart.
+template <typename T>
+struct Ahead {
+  const T* from;
+  ptrdiff_t step;
+};
+
 // Not inlined: among the registers of a caller the accumulators would not all find one.
 template <typename T, int RowStride, int StepStride>
-__attribute__((noinline)) void multiply_block(int depth, const T* a, const T* panel, T* c, ptrdiff_t c_stride,
-                                              bool add) {
+__attribute__((noinline)) void multiply_block(int depth, const T* a, const T* panel, T* c, ptrdiff_t c_stride, bool add,
+                                              Ahead<T> ahead) {
   using S = Simd<T>;
   typename S::Vector sum[kRows][2];
 #pragma GCC unroll 14
@@ -35,7 +42,8 @@ __attribute__((noinline)) void multiply_block(int depth, const T* a, const T* pa
     sum[r][0] = add ? S::load(c + r * c_stride) : typename S::Vector{};
     sum[r][1] = add ? S::load(c + r * c_stride + S::kLanes) : typename S::Vector{};
   }
-  for (int k = 0; k < depth; ++k, a += StepStride, panel += kPanel<T>) {
+  for (int k = 0; k < depth; ++k, a += StepStride, panel += kPanel<T>, ahead.from += ahead.step) {
+    __builtin_prefetch(ahead.from, 0, 2);
     const typename S::Vector b0 = S::load(panel), b1 = S::load(panel + S::kLanes);
 #pragma GCC unroll 14
     for (int r = 0; r < kRows; ++r) {
@@ -51,14 +59,18 @@ __attribute__((noinline)) void multiply_block(int depth, const T* a, const T* pa
 }
 
 // C (row_blocks * kRows, panels * kPanel) from A tiles and `panels` packed panels that lie panel_stride elements apart.
+// While the first row blocks of a panel are computed, the next panel comes into the second-level cache.
 template <typename T, int RowStride, int StepStride>
 inline void multiply(int row_blocks, int panels, int depth, const T* a, const T* panel, ptrdiff_t panel_stride, T* c,
                      ptrdiff_t c_stride, bool add) {
-  for (int p = 0; p < panels; ++p) {
+  constexpr ptrdiff_t kLine = 64 / sizeof(T), kLinesPerStep = (kPanel<T> + kLine - 1) / kLine;
+  for (int p = 0; p < panels; ++p, panel += panel_stride) {
     for (int block = 0; block < row_blocks; ++block) {
+      const Ahead<T> ahead = block < kLinesPerStep ? Ahead<T>{panel + panel_stride + block * depth * kLine, kLine}
+                                                   : Ahead<T>{panel, 0};
       multiply_block<T, RowStride, StepStride>(
-          depth, a + static_cast<ptrdiff_t>(block) * kRows * RowStride, panel + p * panel_stride,
-          c + static_cast<ptrdiff_t>(block) * kRows * c_stride + p * kPanel<T>, c_stride, add);
+          depth, a + static_cast<ptrdiff_t>(block) * kRows * RowStride, panel,
+          c + static_cast<ptrdiff_t>(block) * kRows * c_stride + p * kPanel<T>, c_stride, add, ahead);
     }
   }
 }

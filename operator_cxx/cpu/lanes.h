@@ -33,25 +33,32 @@ inline T sum(const Lanes<T>& v) {
   return ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7]));
 }
 
+// What `load` and `store` do for less than eight numbers. Apart and not inlined, so that the usual case stays in a
+// register.
+template <typename T>
+__attribute__((noinline)) Lanes<T> load_last(const T* from, ptrdiff_t left) {
+  Lanes<T> v = {};
+  std::memcpy(&v, from, left * sizeof(T));
+  return v;
+}
+template <typename T>
+__attribute__((noinline)) void store_last(T* to, const Lanes<T>& v, ptrdiff_t left) {
+  std::memcpy(to, &v, left * sizeof(T));
+}
+
 // Eight numbers from `from` on, as far as the array reaches (`left` elements); 0 beyond.
 template <typename T>
 inline Lanes<T> load(const T* from, ptrdiff_t left) {
-  Lanes<T> v = {};
-  if (left >= kLanes) {
-    std::memcpy(&v, from, sizeof v);
-  } else {
-    std::memcpy(&v, from, left * sizeof(T));
-  }
+  if (__builtin_expect(left < kLanes, 0)) return load_last(from, left);
+  Lanes<T> v;
+  std::memcpy(&v, from, sizeof v);
   return v;
 }
 
 template <typename T>
 inline void store(T* to, const Lanes<T>& v, ptrdiff_t left) {
-  if (left >= kLanes) {
-    std::memcpy(to, &v, sizeof v);
-  } else {
-    std::memcpy(to, &v, left * sizeof(T));
-  }
+  if (__builtin_expect(left < kLanes, 0)) return store_last<T>(to, v, left);
+  std::memcpy(to, &v, sizeof v);
 }
 
 }  // namespace dcn

@@ -70,13 +70,18 @@ void spread(T grad, T* plane, ptrdiff_t left, int width, const CellRange& rows, 
 }
 
 // Calls each(place in the output, cells) for every bin that a channel serves, bin by bin, regions in their order.
-template <typename Each>
-void for_bins(const dcn_psroi_shape& s, const Bins& bins, int image, int channel, const Each& each) {
+// Meanwhile the next channel's plane is fetched.
+template <typename T, typename Each>
+void for_bins(const dcn_psroi_shape& s, const Bins& bins, int image, int channel, const T* next, const Each& each) {
+  const ptrdiff_t plane_size = ptrdiff_t(s.height) * s.width;
   const int size = s.pooled_size;
   const PlaneBins served = plane_bins(channel, s.group_size, size);
   for (int ph = served.row_begin; ph < served.row_end; ++ph) {
     for (int pw = served.column_begin; pw < served.column_end; ++pw) {
-      for (int r : bins.of_image[image]) {
+      const std::vector<int>& regions = bins.of_image[image];
+      for (size_t n = 0; n < regions.size(); ++n) {
+        const int r = regions[n];
+        prefetch(next, plane_size, n, regions.size());
         const size_t place = ((size_t(r) * s.output_dim + served.output) * size + ph) * size + pw;
         each(place, bins.rows[size_t(r) * size + ph], bins.columns[size_t(r) * size + pw]);
       }
@@ -97,7 +102,8 @@ void forward(const dcn_psroi_shape& s, const T* data, const T* rois, T* out, int
     const ptrdiff_t index = ptrdiff_t(image) * s.channels + channel;
     const T* plane = data + index * plane_size;
     const ptrdiff_t left = (planes - index) * plane_size;
-    for_bins(s, bins, image, channel, [&](size_t place, const CellRange& rows, const CellRange& columns) {
+    const T* next = plane + plane_size;
+    for_bins(s, bins, image, channel, next, [&](size_t place, const CellRange& rows, const CellRange& columns) {
       assign(request, out + place, bin_mean(plane, left, s.width, rows, columns));
     });
   });
@@ -113,7 +119,8 @@ void backward(const dcn_psroi_shape& s, const T* out_grad, const T* rois, T* dat
   for_planes(s, [&](int image, int channel, int) {
     T* plane = data_grad + (ptrdiff_t(image) * s.channels + channel) * plane_size;
     zero_for(requests[0], plane, plane_size);
-    for_bins(s, bins, image, channel, [&](size_t place, const CellRange& rows, const CellRange& columns) {
+    const T* next = plane + plane_size;
+    for_bins(s, bins, image, channel, next, [&](size_t place, const CellRange& rows, const CellRange& columns) {
       const T grad = out_grad[place];
       if (grad == T(0) || empty(rows, columns)) return;  // most gradients are 0 where hard examples are mined
       spread(grad / area<T>(rows, columns), plane, plane_size, s.width, rows, columns);

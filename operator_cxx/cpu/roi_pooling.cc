@@ -57,10 +57,14 @@ T* first_place(T value, const T* plane, T* places, int width, const CellRange& r
   return nullptr;
 }
 
-// Calls each(place in the output, rows, columns) for every bin of a channel, region by region.
-template <typename Each>
-void for_bins(const dcn_roi_shape& s, const Bins& bins, int image, int channel, const Each& each) {
-  for (int r : bins.of_image[image]) {
+// Calls each(place in the output, rows, columns) for every bin of a channel, region by region. Meanwhile the next
+// channel's plane is fetched.
+template <typename T, typename Each>
+void for_bins(const dcn_roi_shape& s, const Bins& bins, int image, int channel, const T* next, const Each& each) {
+  const std::vector<int>& regions = bins.of_image[image];
+  for (size_t n = 0; n < regions.size(); ++n) {
+    const int r = regions[n];
+    prefetch(next, ptrdiff_t(s.height) * s.width, n, regions.size());
     size_t place = (size_t(r) * s.channels + channel) * s.pooled_height * s.pooled_width;
     for (int ph = 0; ph < s.pooled_height; ++ph) {
       for (int pw = 0; pw < s.pooled_width; ++pw, ++place) {
@@ -93,7 +97,8 @@ void forward(const dcn_roi_shape& s, const T* data, const T* rois, T* out, int r
     if (roi_image(rois[5 * size_t(r)], s.images) < 0) zero_for(request, out + r * per_roi, per_roi);
   }
   for_channels(s, [&](int image, int channel, ptrdiff_t plane, ptrdiff_t left) {
-    for_bins(s, bins, image, channel, [&](size_t place, const CellRange& rows, const CellRange& columns) {
+    const T* next = data + plane + ptrdiff_t(s.height) * s.width;
+    for_bins(s, bins, image, channel, next, [&](size_t place, const CellRange& rows, const CellRange& columns) {
       const T value = empty(rows, columns) ? T(0) : largest(data + plane, left, s.width, rows, columns);
       assign(request, out + place, value < std::numeric_limits<T>::lowest() ? T(0) : value);
     });
@@ -109,7 +114,8 @@ void backward(const dcn_roi_shape& s, const T* out_grad, const T* data, const T*
   for_channels(s, [&](int image, int channel, ptrdiff_t plane, ptrdiff_t left) {
     T* grads = data_grad + plane;
     zero_for(requests[0], grads, size_t(s.height) * s.width);
-    for_bins(s, bins, image, channel, [&](size_t place, const CellRange& rows, const CellRange& columns) {
+    const T* next = data + plane + ptrdiff_t(s.height) * s.width;
+    for_bins(s, bins, image, channel, next, [&](size_t place, const CellRange& rows, const CellRange& columns) {
       const T grad = out_grad[place];
       if (grad == T(0) || empty(rows, columns)) return;  // most gradients are 0 where hard examples are mined
       const T value = largest(data + plane, left, s.width, rows, columns);
