@@ -164,9 +164,11 @@ def _write_resumed(place, family, stem):
 
 def _report(place, stem, memory, scores, score):
     """A row: seconds of the last iteration, seconds a test image, peak memory, the running losses, the result."""
-    train, test = (_log(place, stem, pattern) for pattern in ('Batch [', f'testing {IMAGES}/{IMAGES}'))
+    train, test = (_log(place, stem, pattern) for pattern in ('Batch [', 'testing '))
     seconds = (_time(train[-1]) - _time(train[-2])).total_seconds()
-    tested = sum(map(float, re.findall(r'([0-9.]+)s', test[-1].partition('testing')[2])))
+    # several test scales are counted one by one
+    passes = int(re.search(r'testing (\d+)/', test[-1]).group(1)) / IMAGES
+    tested = passes * sum(map(float, re.findall(r'([0-9.]+)s', test[-1].partition('testing')[2])))
     losses = ', '.join(f'{name} {float(value):.3g}' for name, value in re.findall(r'(\w*Loss)=([0-9.]+)', train[-1]))
     result = f'{score} {scores[score]:.4f}' if score else 'file for upload'
     os.makedirs(os.path.dirname(REPORT), exist_ok=True)
