@@ -7,8 +7,8 @@
     lib/nms/_native*.so        the Cython doors: lib/nms/*.pyx, links libdcn.so; built where Cython and Python.h are
 
 Every product is keyed by its sources, flags, compiler and kind of processor, so a second run does nothing. A source
-may ask for extra flags in a line of its own: ``// flags: -ffp-contract=off`` (C++) or ``# flags: ...`` (Cython). Without
-a compiler nothing is built and the exit status is 0: the stock operators remain.
+may ask for extra flags in a line of its own: ``// flags: -ffp-contract=off`` (C++) or ``# flags: ...`` (Cython).
+Without a compiler nothing is built and the exit status is 0: the stock operators remain.
 """
 import argparse
 import concurrent.futures
@@ -40,10 +40,8 @@ COMMON_FLAGS = ['-std=c++17', '-fPIC', '-fvisibility=hidden', '-Wall']
 CORE_FLAGS = ['-O3', '-fno-math-errno', '-fno-trapping-math', '-ffp-contract=fast']
 # Instruction sets of x86 beside the one that every compiler takes for granted ('portable'). Without being asked for
 # 512 bits, compilers vectorise loops for half of that.
-INSTRUCTION_SETS = {
-    'avx2': ['-mavx2', '-mfma'],
-    'avx512': ['-mavx512f', '-mavx512dq', '-mavx512bw', '-mavx512vl', '-mfma', '-mprefer-vector-width=512'],
-}
+AVX512 = ['-mavx512f', '-mavx512dq', '-mavx512bw', '-mavx512vl', '-mfma', '-mprefer-vector-width=512']
+INSTRUCTION_SETS = {'avx2': ['-mavx2', '-mfma'], 'avx512': AVX512, 'avx512_bf16': AVX512 + ['-mavx512bf16']}
 DISPATCH = 'dispatch.cc'  # chooses among them, hence compiled once
 # The wheel was built with the old string ABI and with these switches; its headers must be read the same way. The
 # headers are full of warnings (-w). Symbols shared with libmxnet are kept apart by hiding what is inline, and by

@@ -21,6 +21,8 @@ single precision evaluation whose error is the yardstick of the tests. The *geom
 of ``rois``: rounding it picks whole pixels, so a float32 operator is right when it picks those that float32 geometry
 picks.
 """
+import itertools
+
 import numpy as np
 
 
@@ -389,3 +391,52 @@ def _overlap(a, b):
     height = max(min(a[3], b[3]) - max(a[1], b[1]) + one, zero)
     area_a, area_b = ((box[2] - box[0] + one) * (box[3] - box[1] + one) for box in (a, b))
     return width * height / (area_a + area_b - width * height)
+
+
+# ---- proposals as MXNet's contrib operators make them ----
+
+def contrib_proposal(cls_prob, bbox_pred, im_info, scales, ratios, feature_stride=16, rpn_pre_nms_top_n=6000,
+                     rpn_post_nms_top_n=300, threshold=0.7, rpn_min_size=16, iou_loss=False):
+    """Faster R-CNN, section 3.1, with the rules of MXNet's contrib.Proposal; the row order of equal scores is by index.
+
+    cls_prob (N, 2A, H, W), bbox_pred (N, 4A, H, W), im_info (N, 3) [height, width, scale]. Padding (cells beyond
+    floor(size / stride)) and boxes that are too small, which are enlarged by half the smallest side, have score -1.
+    Returns rois (N * post, 5) and scores (N * post, 1); fewer boxes are repeated from the first on.
+    """
+    rois, scores = [], []
+    for image, info in enumerate(np.asarray(im_info, np.float64)):
+        dets = _contrib_boxes(cls_prob[image], bbox_pred[image], info, scales, ratios, feature_stride, rpn_min_size,
+                              iou_loss)
+        order = np.argsort(-dets[:, 4], kind='stable')
+        order = order[:rpn_pre_nms_top_n] if rpn_pre_nms_top_n > 0 else order
+        keep = nms(dets[order], threshold)[:rpn_post_nms_top_n]
+        best = dets[order[np.resize(keep, rpn_post_nms_top_n)]]
+        rois.append(np.insert(best[:, :4], 0, image, axis=1))
+        scores.append(best[:, 4:])
+    return np.concatenate(rois), np.concatenate(scores)
+
+
+def _contrib_boxes(cls_prob, bbox_pred, info, scales, ratios, stride, smallest, iou_loss):
+    """Boxes and scores (H * W * A, 5) in the order (y, x, anchor)."""
+    (height, width, scale), (rows, columns) = info, cls_prob.shape[1:]
+    dets = []
+    for y, x, (a, (ratio, size)) in itertools.product(range(rows), range(columns),
+                                                      enumerate(itertools.product(ratios, scales))):
+        w = np.floor(np.sqrt(np.floor(stride * stride / ratio)) + 0.5) * size
+        h = np.floor(w / size * ratio + 0.5) * size
+        centre = np.array([x, y]) * stride + 0.5 * (stride - 1)
+        delta = bbox_pred[4 * a:4 * a + 4, y, x].astype(np.float64)
+        if iou_loss:
+            half = 0.5 * (np.array([w, h]) - 1)
+            box = np.concatenate([centre - half, centre + half]) + delta
+        else:
+            half = 0.5 * (np.exp(delta[2:]) * (w, h) - 1)
+            centre = centre + delta[:2] * (w, h)
+            box = np.concatenate([centre - half, centre + half])
+        box = np.clip(box, 0, np.array([width, height] * 2) - 1)
+        score = cls_prob[len(ratios) * len(scales) + a, y, x]
+        inside = y < int(height / stride) and x < int(width / stride)
+        small = (box[2:] - box[:2] + 1 < smallest * scale).any()
+        enlarged = smallest * scale / 2 * np.array([-1, -1, 1, 1]) if small else 0
+        dets.append(np.append(box + enlarged, score if inside and not small else -1))
+    return np.array(dets)

@@ -48,6 +48,20 @@ def checks():
     yield Check('ROIPooling', {'data': inputs['data'], 'rois': rois}, plain,
                 *_with(plain, reference.roi_pooling, reference.roi_pooling_backward))
 
+    anchors = dict(scales=(4, 8), ratios=(0.5, 1, 2), rpn_pre_nms_top_n=60, rpn_post_nms_top_n=10)
+    inputs = {'cls_prob': random.permutation(12 * 7 * 8).astype(np.float32).reshape(1, 12, 7, 8) / 672,
+              'bbox_pred': 0.2 * _normal(random, 1, 24, 7, 8), 'im_info': np.float32([[112, 128, 1]])}
+    for operator in ('Proposal', 'MultiProposal'):
+        yield Check(operator, inputs, anchors, *_with(anchors, _proposed, _no_gradients))
+
+
+def _proposed(**inputs):
+    return reference.contrib_proposal(**inputs)[0]
+
+
+def _no_gradients(out_grad, **inputs):
+    return {name: np.zeros(inputs[name].shape) for name in ('cls_prob', 'bbox_pred', 'im_info')}
+
 
 def _normal(random, *shape):
     return random.standard_normal(shape).astype(np.float32)

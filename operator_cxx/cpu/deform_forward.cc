@@ -4,14 +4,18 @@
 //
 // Only a tile of the unfolded image ever exists. The sum over columns runs in one order whatever the tiles, so any
 // number of threads and any batch give the same bits.
+//
+// kPairs: unfolded tile and weights are rounded to bfloat16 and multiplied in pairs of columns (simd.h), summed in
+// float32. Everything else stays as it is.
 #include "deform_passes.h"
 #include "deform_sample.h"
+#include "kernels.h"
 #include "parallel.h"
 
 namespace dcn {
 namespace {
 
-template <typename T>
+template <typename T, bool kPairs>
 class ForwardPass {
  public:
   ForwardPass(const Plan<T>& plan, void* workspace) : plan_(plan), threads_(max_threads()), arena_(workspace) {
@@ -44,6 +48,8 @@ class ForwardPass {
 
  private:
   using S = Simd<T>;
+  using Layout = typename std::conditional<kPairs, PairLayout<T>, RowLayout<T>>::type;
+  static constexpr int kColumnsPerWord = kPairs ? 2 : 1;
   static constexpr size_t kProductBytes = 512 << 10;  // of one tile of the output: half of a usual second-level cache
 
   size_t filters_padded() const { return static_cast<size_t>(plan_.filter_panels) * kPanel<T>; }
@@ -57,7 +63,8 @@ class ForwardPass {
     return std::max(std::min(4, most), static_cast<int>(std::min<size_t>(fit, most)));
   }
 
-  // weight (F, C / groups, taps) to, per slice, panels of filters: (filter panel, tap, channel, kPanel filters).
+  // weight (F, C / groups, taps) to, per slice, panels of filters: (filter panel, tap, channel, kPanel filters). A pair
+  // of channels shares a row.
   void pack_weights(const T* weight) {
     const int segments = static_cast<int>(plan_.segments.size());
     parallel_for(segments * plan_.filter_panels, threads_, [=](int item, int) {
@@ -73,20 +80,31 @@ class ForwardPass {
     const std::vector<T*> rows = panel_rows(segment, panel);
     std::vector<T*> columns;  // where each goes: found once, for divisions take long
     for (int channel = 0; channel < segment.channels; ++channel) {
-      for (T* row : rows) columns.push_back(row + static_cast<ptrdiff_t>(channel) * kPanel<T>);
+      for (T* row : rows) columns.push_back(row + static_cast<ptrdiff_t>(channel / kColumnsPerWord) * kPanel<T>);
     }
     transpose(from, filters, segment.channels * plan_.taps, filter_size,
-              [&](int column, int filter, typename S::Vector v, int) { S::store(columns[column] + filter, v); });
+              [&](int column, int filter, typename S::Vector v, int) {
+                T* to = columns[column] + filter;
+                if constexpr (kPairs) {
+                  const bool second = column / plan_.taps % 2;  // comes after the first
+                  v = second ? both_of_pairs(S::load(to), second_of_pairs(v)) : first_of_pairs(v);
+                }
+                S::store(to, v);
+              });
+  }
+
+  T* packed(const Slice& slice) { return weights_ + slice.columns_before / kColumnsPerWord * filters_padded(); }
+  static ptrdiff_t panel_size(const Slice& slice) {
+    return static_cast<ptrdiff_t>(slice.columns / kColumnsPerWord) * kPanel<T>;
   }
 
   // Where the weights of each tap begin in a packed panel; sets those that nothing will be stored to (padding) to zero.
   std::vector<T*> panel_rows(const Segment& segment, int panel) {
     std::vector<T*> rows(plan_.taps);
-    const size_t tap_size = static_cast<size_t>(segment.padded) * kPanel<T>;
+    const size_t tap_size = static_cast<size_t>(segment.padded / kColumnsPerWord) * kPanel<T>;
     for (int tap = 0; tap < plan_.taps; ++tap) {
       const Slice& slice = plan_.slice_of(segment, tap);
-      rows[tap] = weights_ + slice.columns_before * filters_padded() + panel * slice.columns * size_t(kPanel<T>) +
-                  (tap - slice.tap) * tap_size;
+      rows[tap] = packed(slice) + panel * panel_size(slice) + (tap - slice.tap) * tap_size;
       if (segment.padded > segment.channels || (panel + 1) * kPanel<T> > plan_.group_filters) {
         std::fill(rows[tap], rows[tap] + tap_size, T(0));
       }
@@ -116,9 +134,8 @@ class ForwardPass {
     for (const Slice& slice : plan_.slices) {
       if (plan_.segments[slice.segment].group != group) continue;
       unfold_rows(slice, first_image, begin, rows, unfolded, samples_ + thread);
-      multiply<T, kTileStride<T>, 1>(blocks, plan_.filter_panels, slice.columns, unfolded,
-                                     weights_ + slice.columns_before * filters_padded(),
-                                     static_cast<ptrdiff_t>(slice.columns) * kPanel<T>, product, filters_padded(), add);
+      multiply<T, kTileStride<T>, 1, kPairs>(blocks, plan_.filter_panels, slice.columns / kColumnsPerWord, unfolded,
+                                             packed(slice), panel_size(slice), product, filters_padded(), add);
       add = true;
     }
     for_each_image(begin, rows, [&](int image, int position, int count, int row) {
@@ -129,7 +146,7 @@ class ForwardPass {
   void unfold_rows(const Slice& slice, int first_image, int begin, int rows, T* unfolded, SampleTile<T>* samples) {
     for_each_image(begin, rows, [&](int image, int position, int count, int row) {
       unfold(plan_, slice, offset_, mask_, channel_last_ + image * plan_.image_size(), first_image + image, position,
-             count, samples, RowLayout<T>{unfolded}, row);
+             count, samples, Layout{unfolded}, row);
     });
   }
 
@@ -175,12 +192,15 @@ class ForwardPass {
 
 template <typename T>
 size_t forward_workspace(const Plan<T>& plan) {
-  return ForwardPass<T>(plan, nullptr).bytes();
+  return ForwardPass<T, false>(plan, nullptr).bytes();
 }
 
 template <typename T>
 void forward(const Plan<T>& plan, const dcn_conv_inputs& inputs, void* out, int request, void* workspace) {
-  ForwardPass<T>(plan, workspace).run(inputs, static_cast<T*>(out), request);
+  if constexpr (kPairsKnown && std::is_same<T, float>::value) {
+    if (dcn_bf16()) return ForwardPass<T, true>(plan, workspace).run(inputs, static_cast<T*>(out), request);
+  }
+  ForwardPass<T, false>(plan, workspace).run(inputs, static_cast<T*>(out), request);
 }
 
 template size_t forward_workspace(const Plan<float>&);

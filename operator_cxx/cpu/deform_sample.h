@@ -78,7 +78,18 @@ inline void sample_tap(const Plan<T>& plan, const TapPlanes<T>& planes, int tap,
 template <typename T>
 struct RowLayout {
   T* base;
-  T* at(int row, int column) const { return base + static_cast<ptrdiff_t>(row) * kTileStride<T> + column; }
+  void store(int row, int column, typename Simd<T>::Vector v) const {
+    Simd<T>::store(base + static_cast<ptrdiff_t>(row) * kTileStride<T> + column, v);
+  }
+};
+
+// The same in pairs of bfloat16 numbers: half as many words.
+template <typename T>
+struct PairLayout {
+  T* base;
+  void store(int row, int column, typename Simd<T>::Vector v) const {
+    store_pairs(base + static_cast<ptrdiff_t>(row) * kTileStride<T> + column / 2, v);
+  }
 };
 
 // An unfolded tile as packed panels, the right factor of a product. Vectors never straddle panels: columns are whole
@@ -86,9 +97,9 @@ struct RowLayout {
 template <typename T>
 struct PanelLayout {
   T* base;
-  T* at(int row, int column) const {
+  void store(int row, int column, typename Simd<T>::Vector v) const {
     const ptrdiff_t panel = column / kPanel<T>;
-    return base + (panel * Plan<T>::kTilePositions + row) * kPanel<T> + column % kPanel<T>;
+    Simd<T>::store(base + (panel * Plan<T>::kTilePositions + row) * kPanel<T> + column % kPanel<T>, v);
   }
 };
 
@@ -100,7 +111,7 @@ inline void gather(const SampleTile<T>& tile, const T* mask, int count, const T*
   using S = Simd<T>;
   for (int i = 0; i < count; ++i) {
     if (!tile.inside[i]) {
-      for (int c = 0; c < padded; c += S::kLanes) S::store(out.at(row + i, column + c), typename S::Vector{});
+      for (int c = 0; c < padded; c += S::kLanes) out.store(row + i, column + c, typename S::Vector{});
       continue;
     }
     const T scale = mask ? mask[i] : T(1);
@@ -111,9 +122,9 @@ inline void gather(const SampleTile<T>& tile, const T* mask, int count, const T*
       weight[k] = tile.weight[k][i] * scale;
     }
     for (int c = 0; c < padded; c += S::kLanes) {
-      S::store(out.at(row + i, column + c), weight[0] * S::load(corner[0] + c) + weight[1] * S::load(corner[1] + c) +
-                                                weight[2] * S::load(corner[2] + c) +
-                                                weight[3] * S::load(corner[3] + c));
+      out.store(row + i, column + c,
+                weight[0] * S::load(corner[0] + c) + weight[1] * S::load(corner[1] + c) +
+                    weight[2] * S::load(corner[2] + c) + weight[3] * S::load(corner[3] + c));
     }
   }
 }

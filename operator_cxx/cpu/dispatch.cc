@@ -1,12 +1,18 @@
 // The C interface: each call goes to the code for this processor's instruction set.
 //
 // DCN_ISA=avx512, avx2 or portable in the environment asks for a narrower set; one that this build or this processor
-// does not have is passed over.
+// does not have is passed over. DCN_BF16=1 switches bfloat16 products on from the start.
+#include <atomic>
 #include <cstdlib>
 #include <cstring>
 
 #include "kernels.h"
 
+#ifdef DCN_WITH_AVX512_BF16
+namespace dcn_avx512_bf16 {
+extern const dcn_kernels kernels;
+}
+#endif
 #ifdef DCN_WITH_AVX512
 namespace dcn_avx512 {
 extern const dcn_kernels kernels;
@@ -29,13 +35,20 @@ struct Choice {
   const dcn_kernels* kernels;
 };
 
+#ifdef DCN_WITH_AVX512
+bool has_avx512() {
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+         __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("fma");
+}
+#endif
+
 Choice choose() {
   const Choice choices[] = {
+#ifdef DCN_WITH_AVX512_BF16
+      {"avx512_bf16", has_avx512() && __builtin_cpu_supports("avx512bf16"), &dcn_avx512_bf16::kernels},
+#endif
 #ifdef DCN_WITH_AVX512
-      {"avx512",
-       __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("fma"),
-       &dcn_avx512::kernels},
+      {"avx512", has_avx512(), &dcn_avx512::kernels},
 #endif
 #ifdef DCN_WITH_AVX2
       {"avx2", __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"), &dcn_avx2::kernels},
@@ -62,6 +75,28 @@ const dcn_kernels& kernels() { return *chosen().kernels; }
 
 // Name of the instruction set in use: the first thing to ask when a figure or a result looks odd.
 DCN_API const char* dcn_instruction_set() { return chosen().name; }
+
+namespace {
+
+bool bf16_known() { return std::strcmp(chosen().name, "avx512_bf16") == 0; }
+
+std::atomic<int>& bf16_wanted() {
+  static std::atomic<int> wanted([] {
+    const char* asked = std::getenv("DCN_BF16");
+    return asked && std::strcmp(asked, "1") == 0 && bf16_known();
+  }());
+  return wanted;
+}
+
+}  // namespace
+
+int dcn_bf16() { return bf16_wanted().load(std::memory_order_relaxed); }
+
+// Switches bfloat16 products on or off; returns whether they are on now.
+DCN_API int dcn_use_bf16(int on) {
+  bf16_wanted() = on && bf16_known();
+  return dcn_bf16();
+}
 
 size_t dcn_conv_workspace(const dcn_conv_shape* shape, int dtype, int backward) {
   return kernels().conv_workspace(shape, dtype, backward);
@@ -108,6 +143,12 @@ int dcn_roi_pooling_forward(const dcn_roi_shape* shape, int dtype, const void* d
 int dcn_roi_pooling_backward(const dcn_roi_shape* shape, int dtype, const void* out_grad, const void* data,
                              const void* rois, void* data_grad, void* rois_grad, const int requests[2]) {
   return kernels().roi_pooling_backward(shape, dtype, out_grad, data, rois, data_grad, rois_grad, requests);
+}
+
+int dcn_contrib_proposal(const dcn_contrib_proposal_shape* shape, const float* ratios, const float* scales,
+                         const float* cls_prob, const float* bbox_pred, const float* im_info, float* rois,
+                         float* scores, const int requests[2]) {
+  return kernels().contrib_proposal(shape, ratios, scales, cls_prob, bbox_pred, im_info, rois, scores, requests);
 }
 
 int64_t dcn_nms(const float* dets, int64_t n, float thresh, int64_t max_keep, int64_t* keep) {

@@ -31,8 +31,9 @@ struct Ahead {
   ptrdiff_t step;
 };
 
-// Not inlined: among the registers of a caller the accumulators would not all find one.
-template <typename T, int RowStride, int StepStride>
+// Not inlined: among the registers of a caller the accumulators would not all find one. kPairs: A and B are pairs of
+// bfloat16 numbers (simd.h), and depth counts pairs.
+template <typename T, int RowStride, int StepStride, bool kPairs>
 __attribute__((noinline)) void multiply_block(int depth, const T* a, const T* panel, T* c, ptrdiff_t c_stride, bool add,
                                               Ahead<T> ahead) {
   using S = Simd<T>;
@@ -47,8 +48,13 @@ __attribute__((noinline)) void multiply_block(int depth, const T* a, const T* pa
     const typename S::Vector b0 = S::load(panel), b1 = S::load(panel + S::kLanes);
 #pragma GCC unroll 14
     for (int r = 0; r < kRows; ++r) {
-      sum[r][0] += a[r * RowStride] * b0;
-      sum[r][1] += a[r * RowStride] * b1;
+      if constexpr (kPairs) {
+        sum[r][0] = add_products(sum[r][0], a[r * RowStride], b0);
+        sum[r][1] = add_products(sum[r][1], a[r * RowStride], b1);
+      } else {
+        sum[r][0] += a[r * RowStride] * b0;
+        sum[r][1] += a[r * RowStride] * b1;
+      }
     }
   }
 #pragma GCC unroll 14
@@ -60,7 +66,7 @@ __attribute__((noinline)) void multiply_block(int depth, const T* a, const T* pa
 
 // C (row_blocks * kRows, panels * kPanel) from A tiles and `panels` packed panels that lie panel_stride elements apart.
 // While the first row blocks of a panel are computed, the next panel comes into the second-level cache.
-template <typename T, int RowStride, int StepStride>
+template <typename T, int RowStride, int StepStride, bool kPairs = false>
 inline void multiply(int row_blocks, int panels, int depth, const T* a, const T* panel, ptrdiff_t panel_stride, T* c,
                      ptrdiff_t c_stride, bool add) {
   constexpr ptrdiff_t kLine = 64 / sizeof(T), kLinesPerStep = (kPanel<T> + kLine - 1) / kLine;
@@ -68,7 +74,7 @@ inline void multiply(int row_blocks, int panels, int depth, const T* a, const T*
     for (int block = 0; block < row_blocks; ++block) {
       const Ahead<T> ahead = block < kLinesPerStep ? Ahead<T>{panel + panel_stride + block * depth * kLine, kLine}
                                                    : Ahead<T>{panel, 0};
-      multiply_block<T, RowStride, StepStride>(
+      multiply_block<T, RowStride, StepStride, kPairs>(
           depth, a + static_cast<ptrdiff_t>(block) * kRows * RowStride, panel,
           c + static_cast<ptrdiff_t>(block) * kRows * c_stride + p * kPanel<T>, c_stride, add, ahead);
     }

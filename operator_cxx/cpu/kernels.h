@@ -5,6 +5,7 @@
 // picks a table when the library is first called.
 #pragma once
 
+#include "../include/contrib_proposal.h"
 #include "../include/deformable_convolution.h"
 #include "../include/deformable_psroi_pooling.h"
 #include "../include/nms.h"
@@ -22,9 +23,13 @@
   USE(psroi_pooling_backward)                                               \
   USE(roi_pooling_forward)                                                  \
   USE(roi_pooling_backward)                                                 \
+  USE(contrib_proposal)                                                     \
   USE(nms)                                                                  \
   USE(soft_nms)                                                             \
   USE(bbox_overlaps)
+
+// Whether products may be taken of numbers rounded to bfloat16; always 0 where the processor has none.
+DCN_API int dcn_bf16();
 
 #define DCN_FIELD(name) decltype(&::dcn_##name) name;
 struct dcn_kernels {

@@ -3,92 +3,23 @@
 // No fused multiply-add here: the NumPy version of each function (lib/nms/fallback.py) gives the same bits, so that a
 // machine without a compiler keeps the same boxes.
 // flags: -ffp-contract=off
-#include "kernels.h"
-
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <new>
 #include <vector>
+
+#include "../include/boxes.h"
+#include "kernels.h"
+#include "suppression.h"
 
 namespace dcn {
 namespace {
 
-// Boxes by column, so that one box meets many in vector registers.
-struct Columns {
-  std::vector<float> x1, y1, x2, y2, area;
-
-  void reserve(size_t n) {
-    for (auto* column : {&x1, &y1, &x2, &y2, &area}) column->reserve(n);
-  }
-  void push(const float* box) {
-    x1.push_back(box[0]);
-    y1.push_back(box[1]);
-    x2.push_back(box[2]);
-    y2.push_back(box[3]);
-    area.push_back((box[2] - box[0] + 1) * (box[3] - box[1] + 1));
-  }
-  // Drops entry i by moving the last one into its place.
-  void swap_out(size_t i) {
-    for (auto* column : {&x1, &y1, &x2, &y2, &area}) {
-      (*column)[i] = column->back();
-      column->pop_back();
-    }
-  }
-};
-
-// The comparisons let a NaN through as numpy.minimum does only in so far as it ends in a NaN or zero IoU: either way
-// nothing is suppressed.
-inline float iou(float x1, float y1, float x2, float y2, float area, const Columns& other, size_t j) {
-  const float left = x1 > other.x1[j] ? x1 : other.x1[j];
-  const float top = y1 > other.y1[j] ? y1 : other.y1[j];
-  const float right = x2 < other.x2[j] ? x2 : other.x2[j];
-  const float bottom = y2 < other.y2[j] ? y2 : other.y2[j];
-  float width = right - left + 1, height = bottom - top + 1;
-  width = width > 0 ? width : 0;
-  height = height > 0 ? height : 0;
-  const float inter = width * height;
-  return inter / (area + other.area[j] - inter);
-}
-
-// A key that sorts ascending by (descending score, index); a NaN score gets the largest score part.
-inline uint64_t rank_key(float score, uint32_t index) {
-  uint32_t bits = 0xffffffffu;
-  if (!std::isnan(score)) {
-    const float s = score + 0.0f;  // -0 and +0 are one score
-    std::memcpy(&bits, &s, sizeof bits);
-    bits = bits & 0x80000000u ? bits : ~bits & 0x7fffffffu;
-  }
-  return uint64_t(bits) << 32 | index;
-}
-
-// Does any kept box overlap this one too much? Blocks keep the inner loop free of branches.
-bool overlaps_kept(const float* box, const Columns& kept, float thresh) {
-  const float area = (box[2] - box[0] + 1) * (box[3] - box[1] + 1);
-  const size_t n = kept.x1.size(), block = 64;
-  for (size_t begin = 0; begin < n; begin += block) {
-    const size_t end = std::min(n, begin + block);
-    int hits = 0;
-    for (size_t j = begin; j < end; ++j) hits |= iou(box[0], box[1], box[2], box[3], area, kept, j) > thresh;
-    if (hits) return true;
-  }
-  return false;
-}
-
 int64_t greedy(const float* dets, int64_t n, float thresh, int64_t max_keep, int64_t* keep) {
   std::vector<uint64_t> order(n);
   for (int64_t i = 0; i < n; ++i) order[i] = rank_key(dets[5 * i + 4], uint32_t(i));
-  std::sort(order.begin(), order.end());
-  Columns kept;
-  kept.reserve(std::min(n, max_keep));
-  int64_t count = 0;
-  for (int64_t r = 0; r < n && count < max_keep; ++r) {
-    const int64_t i = int64_t(order[r] & 0xffffffffu);
-    if (overlaps_kept(dets + 5 * i, kept, thresh)) continue;
-    kept.push(dets + 5 * i);
-    keep[count++] = i;
-  }
-  return count;
+  sort_best(&order, n);
+  return suppress(order, dets, thresh, max_keep, keep);
 }
 
 // Factor on the score of a box with this IoU to the picked one.

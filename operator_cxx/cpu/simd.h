@@ -8,6 +8,10 @@
 #include <type_traits>
 #include <utility>
 
+#if defined(__AVX512BF16__)
+#include <immintrin.h>
+#endif
+
 namespace dcn {
 
 #if defined(__AVX512F__)
@@ -48,6 +52,34 @@ struct Simd {
     }
   }
 };
+
+// Pairs: two neighbours as bfloat16 numbers in one 32-bit word (here a float that nobody computes with), the first in
+// the lower half. Where the processor multiplies such pairs, products are exact and sums are float32.
+#if defined(__AVX512BF16__)
+constexpr bool kPairsKnown = true;
+typedef unsigned Words __attribute__((vector_size(kVectorBytes)));
+
+// 16 numbers, rounded to the nearest, as the low (first of a pair) or high halves of 16 words.
+inline Simd<float>::Vector first_of_pairs(Simd<float>::Vector v) {
+  return (Simd<float>::Vector)_mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh((__m512)v));
+}
+inline Simd<float>::Vector second_of_pairs(Simd<float>::Vector v) {
+  return (Simd<float>::Vector)((Words)first_of_pairs(v) << 16);
+}
+inline Simd<float>::Vector both_of_pairs(Simd<float>::Vector first, Simd<float>::Vector second) {
+  return (Simd<float>::Vector)((Words)first | (Words)second);
+}
+// 16 numbers, rounded to the nearest, as 8 words.
+inline void store_pairs(float* to, Simd<float>::Vector v) {
+  const __m256bh pairs = _mm512_cvtneps_pbh((__m512)v);
+  memcpy(to, &pairs, sizeof(pairs));
+}
+inline Simd<float>::Vector add_products(Simd<float>::Vector sum, float pair, Simd<float>::Vector pairs) {
+  return (Simd<float>::Vector)_mm512_dpbf16_ps((__m512)sum, (__m512bh)_mm512_set1_ps(pair), (__m512bh)(__m512)pairs);
+}
+#else
+constexpr bool kPairsKnown = false;
+#endif
 
 // Lanes of a and b in a fixed order; lane numbers from kLanes on are those of b.
 template <typename T, int... Lane>

@@ -8,9 +8,9 @@ import pytest
 
 from lib.compiled import OPERATOR_CXX
 from lib.operators import native
-from tests.operators import worker
+from tests.operators import cases, worker
 
-NARROWER = ('avx2', 'portable')
+NARROWER = ('avx512', 'avx2', 'portable')
 
 
 @pytest.fixture(scope='module')
@@ -32,6 +32,14 @@ def results(repository, tmp_path_factory, need_own):
 def need_own(operators):
     if 'own' not in operators.status().values():
         pytest.skip('own operators are not active')
+
+
+@pytest.fixture
+def need_bf16():
+    if not native.bf16_known():
+        pytest.skip('the processor has no bfloat16 products')
+    yield
+    native.use_bf16(False)
 
 
 @pytest.mark.parametrize('name', NARROWER)
@@ -81,3 +89,29 @@ def test_wide_vectors_stand_only_in_code_for_wide_vectors(need_own):
         if '%zmm' in line and 'avx512' not in function or '%ymm' in line and 'avx' not in function:
             strays.add(function)
     assert not strays
+
+
+def test_products_in_bfloat16_err_by_some_thousandths(need_bf16):
+    """Both factors have 8 bits: errors of up to 2 ** -8 a product, at random, beside products of about one."""
+    case = cases.convolution('large')
+    exact, exact_grads = cases.run(case)
+    native.use_bf16(True)
+    rounded, grads = cases.run(case)
+    error = np.sqrt(np.mean((rounded - exact) ** 2) / np.mean(exact ** 2))
+    assert 2e-4 < error < 5e-3
+    for name, grad in exact_grads.items():   # the backward pass stays as it is
+        np.testing.assert_array_equal(grads[name], grad, err_msg=name)
+
+
+def test_the_environment_switches_to_bfloat16(repository, tmp_path, results, need_bf16):
+    process = worker.start(repository, 'results', str(tmp_path / 'rounded.npz'), DCN_BF16='1')
+    assert process.returncode == 0, process.stderr[-2000:]
+    rounded, usual = np.load(str(tmp_path / 'rounded.npz')), results(native.instruction_set())
+    changed = [key for key in usual.files if not np.array_equal(usual[key], rounded[key])]
+    assert changed and all('Convolution' in key and key.endswith('output') for key in changed)
+
+
+def test_bfloat16_is_refused_where_the_processor_has_none(monkeypatch):
+    monkeypatch.setattr(native, 'instruction_set', lambda: 'avx2')
+    with pytest.raises(RuntimeError, match='AVX-512 BF16.*avx2'):
+        native.use_bf16(True)
