@@ -149,16 +149,23 @@ def needed(cfg):
 
 
 def _voc(root, image_set):
+    from lib.dataset.voc_segmentation import image_lists, year_folder
     year, _, name = image_set.partition('_')
-    labels = 'SegmentationClass' if name.endswith('_seg') else 'Annotations'
-    return [os.path.join(root, 'VOC' + year, part) for part in (f'ImageSets/Main/{name}.txt', 'JPEGImages', labels)]
+    if name.endswith('_seg'):
+        folder, labels = year_folder(root, year), 'SegmentationClass'
+        lists = image_lists(folder, name)
+    else:
+        folder, labels = os.path.join(root, 'VOC' + year), 'Annotations'
+        lists = [os.path.join(folder, 'ImageSets', 'Main', f'{name}.txt')]
+    image_list = next(filter(os.path.isfile, lists), lists[0])
+    return [image_list, os.path.join(folder, 'JPEGImages'), os.path.join(folder, labels)]
 
 
 def _coco(root, image_set):
-    folder = {'minival2014': 'val2014', 'valminusminival2014': 'val2014', 'test-dev2015': 'test2015'}
+    from lib.dataset.coco import FOLDERS
     kind = 'image_info' if 'test' in image_set else 'instances'
     return [os.path.join(root, 'annotations', f'{kind}_{image_set}.json'),
-            os.path.join(root, 'images', folder.get(image_set, image_set))]
+            os.path.join(root, 'images', FOLDERS.get(image_set, image_set))]
 
 
 def _cityscapes(root, image_set):
@@ -179,7 +186,7 @@ def _comparison(cell, cfg):
     with open(path, encoding='utf-8') as stream:
         run = json.load(stream)
     yield f'  measured with {run["checkpoint"]} on {run["images"]} images:'
-    theirs, ours = run['difference'], difference_from_default(cfg)
+    theirs, ours = run.get('difference', {}), difference_from_default(cfg)
     yield from (f'    but with {key} {theirs.get(key, "as by default")}, not {ours.get(key, "as by default")}'
                 for key in sorted({*theirs, *ours}) if key not in PLACES and theirs.get(key) != ours.get(key))
     yield f'    {"":12s}{"published":>10s}{"measured":>10s}{"difference":>12s}'

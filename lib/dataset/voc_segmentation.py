@@ -38,7 +38,7 @@ class VocSegmentation(VocFolder, SegmentationSet):
     def __init__(self, image_set, root_path, dataset_path, classes=own_classes):
         self.year, name = year_and_name(image_set)
         super().__init__(f'{self.base}_{self.year}', name, classes, root_path)
-        folder = _year_folder(dataset_path, self.year)
+        folder = year_folder(dataset_path, self.year)
         self.open_folder(folder, _list_path(folder, name))
 
     def label_path(self, image_id):
@@ -65,17 +65,22 @@ def official_name(name):
     return name[:-len('_seg')] if name.endswith('_seg') else name
 
 
-def _year_folder(dataset_path, year):
+def year_folder(dataset_path, year):
     """The folder VOC<year>, in ``dataset_path`` or beside it in VOCdevkit."""
     folder = os.path.join(dataset_path, 'VOC' + year)
     beside = os.path.join(os.path.dirname(os.path.normpath(dataset_path)), 'VOCdevkit', 'VOC' + year)
     return beside if os.path.isdir(beside) and not os.path.isdir(folder) else folder
 
 
+def image_lists(folder, name):
+    """The two files that may list the images of a set, the original's first."""
+    return [os.path.join(folder, 'ImageSets', 'Main', name + '.txt'),
+            os.path.join(folder, 'ImageSets', 'Segmentation', official_name(name) + '.txt')]
+
+
 def _list_path(folder, name):
     """The image list of a set, of the two that may hold it."""
-    candidates = [os.path.join(folder, 'ImageSets', 'Main', name + '.txt'),
-                  os.path.join(folder, 'ImageSets', 'Segmentation', official_name(name) + '.txt')]
+    candidates = image_lists(folder, name)
     found = [path for path in candidates if os.path.isfile(path)]
     if not found:
         raise DataError(candidates[0], None, f'the image list is missing, and so is {candidates[1]}',
