@@ -1,174 +1,175 @@
-"""``dcn bench``: how long operators take, own beside stock, and beside the dense convolution of the same shape.
+"""``dcn bench ops``: how long operators take, own beside stock, dense convolutions and, with --peers, other libraries.
 
-Each peer works in a process of its own; a round asks every peer for one timing of every case, the rounds are
-interleaved, and the median over the rounds counts. Compare ratios: absolute times change with the machine and with what
-else it does.
+Each peer works in a process of its own; a round asks every peer for one timing of a case, the rounds are interleaved,
+and the median over the rounds counts. Compare ratios: absolute times change with the machine and with what else it does.
 """
 import argparse
-import collections
+import contextlib
 import json
 import os
 import statistics
 import subprocess
 import sys
-import time
+import tempfile
+from pathlib import Path
 
 import numpy as np
 
+from lib.errors import UserError
 from lib.files import atomic_write
-from lib.operators.quiet import without_noise
-from lib.rng import generator
+from lib.operators import bench_peers
+from lib.operators.bench_cases import CASES, directions, inputs
 
-Case = collections.namedtuple('Case', 'operator inputs attributes')
-Case.__doc__ = """A call: name of the operator below mx.sym.contrib, shapes of its inputs by name, attributes."""
-
-
-def convolution(batch, channels, height, width, filters, groups, dilate=2):
-    inputs = {'data': (batch, channels, height, width), 'offset': (batch, 18 * groups, height, width),
-              'weight': (filters, channels, 3, 3)}
-    return Case('DeformableConvolution', inputs, dict(
-        kernel=(3, 3), pad=(dilate, dilate), dilate=(dilate, dilate), num_filter=filters, num_deformable_group=groups,
-        no_bias=True))
+ROOT = Path(__file__).resolve().parents[2]
+PEERS_FOLDER = ROOT / 'operator_cxx' / 'build' / 'peers'
+INSIDE = ('own', 'bf16', 'stock', 'dense')   # peers within MXNet: lib.operators.bench_worker
 
 
-def pooling(operator, classes, **attributes):
-    inputs = {'data': (1, 49 * classes, 38, 63), 'rois': (300, 5)}
-    if operator == 'DeformablePSROIPooling':
-        inputs['trans'] = (300, 2 * classes, 7, 7)
-    attributes = dict(spatial_scale=1 / 16, output_dim=classes, group_size=7, pooled_size=7, **attributes)
-    return Case(operator, inputs, attributes)
+class Peer:
+    """A process that times cases on demand."""
 
-
-PARTS = dict(part_size=7, sample_per_part=4, trans_std=0.1, no_trans=False)
-CASES = {
-    'deformable conv 512x38x63, 4 groups': convolution(1, 512, 38, 63, 512, 4),
-    'deformable conv 512x38x63, 4 groups, batch 2': convolution(2, 512, 38, 63, 512, 4),
-    'deformable conv 64x20x20, 4 groups, batch 2': convolution(2, 64, 20, 20, 64, 4),
-    'deformable PSRoI pooling, 300 RoIs, 21 classes': pooling('DeformablePSROIPooling', 21, **PARTS),
-    'deformable PSRoI pooling, 300 RoIs, 81 classes': pooling('DeformablePSROIPooling', 81, **PARTS),
-    'PSRoI pooling, 300 RoIs, 21 classes': pooling('PSROIPooling', 21),
-    'PSRoI pooling, 300 RoIs, 81 classes': pooling('PSROIPooling', 81),
-}
-PEERS = ('own', 'stock', 'dense')
-
-
-class Timer:
-    """One bound case: calls of forward, and of forward with backward."""
-
-    def __init__(self, case, dense):
-        import mxnet as mx
-        self.mx = mx
-        inputs = {name: array(name, shape) for name, shape in case.inputs.items() if not (dense and name == 'offset')}
-        variables = {name: mx.sym.Variable(name) for name in inputs}
-        attributes = dict(case.attributes)
-        if dense:
-            attributes.pop('num_deformable_group', None)
-        operator = mx.sym.Convolution if dense else getattr(mx.sym.contrib, case.operator)
-        arrays = {name: mx.nd.array(values) for name, values in inputs.items()}
-        grads = {name: mx.nd.zeros(values.shape) for name, values in inputs.items() if name != 'rois'}
-        with without_noise():
-            self.executor = operator(**variables, **attributes).bind(mx.cpu(), arrays, args_grad=grads)
-        self.head = mx.nd.ones(self.executor.forward(is_train=True)[0].shape)
-
-    def seconds(self, backward):
-        """Time of one call; for backward that of the gradients alone."""
-        self.executor.forward(is_train=backward)
-        self.mx.nd.waitall()
-        start = time.perf_counter()
-        if backward:
-            self.executor.backward(self.head)
+    def __init__(self, name, folder):
+        self.name = name
+        if name in INSIDE:
+            command = [sys.executable, '-m', 'lib.operators.bench_worker', name]
         else:
-            self.executor.forward(is_train=False)
-        self.mx.nd.waitall()
-        return time.perf_counter() - start
+            command = [bench_peers.python_of(str(folder), name), bench_peers.__file__, '--worker', name]
+        environment = dict(os.environ, DCN_STOCK_OPERATORS=str(int(name == 'stock')))
+        environment.setdefault('OMP_NUM_THREADS', str(len(os.sched_getaffinity(0))))
+        self._process = subprocess.Popen(command, cwd=str(ROOT), env=environment, stdin=subprocess.PIPE,
+                                         stdout=subprocess.PIPE, universal_newlines=True)
+
+    def ask(self, question):
+        """The answer to one question, a dict."""
+        self._process.stdin.write(json.dumps(question) + '\n')
+        self._process.stdin.flush()
+        answer = self._process.stdout.readline()
+        if not answer:
+            raise UserError(f'the process that times {self.name} ended at {question["case"]!r}; its message stands '
+                            'above')
+        return json.loads(answer)
+
+    def close(self):
+        """Ends the process."""
+        self._process.stdin.close()
+        self._process.wait()
 
 
-def array(name, shape):
-    """Input values: RoIs all over a 600 x 1000 image, offsets of about a pixel, standard normal elsewhere."""
-    random = generator(0, name)
-    if name != 'rois':
-        return random.standard_normal(shape).astype(np.float32)
-    corner, size = random.uniform(0, 1, (shape[0], 2)) * (800, 400), random.uniform(30, 350, (shape[0], 2))
-    return np.column_stack([np.zeros(shape[0]), corner, np.minimum(corner + size, (999, 599))]).astype(np.float32)
+def has(peer, case, direction):
+    """Whether a peer within MXNet has the case; others say so themselves."""
+    if peer == 'dense':
+        return 'Convolution' in case.operator
+    if peer == 'bf16':
+        return 'Convolution' in case.operator and direction == 'forward'
+    if peer == 'stock':   # MXNet 1.9.1 has no modulated backward on CPUs, and no NMS with whole pixels
+        return case.operator != 'NMS' and (case.operator, direction) != ('ModulatedDeformableConvolution', 'backward')
+    return True
 
 
-def work(peer):
-    """The peer's process: reads 'case TAB backward', answers with seconds."""
-    from lib.operators import native
-    native.activate()
-    timers = {}
-    for line in sys.stdin:
-        name, backward = line.rstrip('\n').split('\t')
-        if name not in timers:
-            timers[name] = Timer(CASES[name], peer == 'dense')
-            timers[name].seconds(backward == '1')
-        print(timers[name].seconds(backward == '1'), flush=True)
-
-
-def applicable(peer, name):
-    return peer != 'dense' or CASES[name].operator == 'DeformableConvolution'
-
-
-def measure(rounds):
-    """{(case, 'forward' | 'backward'): {peer: median seconds}}"""
-    workers = {peer: start(peer) for peer in PEERS}
-    samples = collections.defaultdict(lambda: collections.defaultdict(list))
-    try:
-        for name in CASES:
+def measure(names, peers, rounds, folder):
+    """[{case, direction, seconds {peer: median}, missing {peer: why}}]"""
+    results = []
+    with contextlib.ExitStack() as stack, tempfile.TemporaryDirectory() as scratch:
+        workers = [Peer(name, folder) for name in peers]
+        for worker in workers:
+            stack.callback(worker.close)
+        for name in names:
             print(f'timing {name}', file=sys.stderr, flush=True)
-            for direction in ('forward', 'backward'):
-                for _ in range(rounds):
-                    for peer in filter(lambda peer: applicable(peer, name), PEERS):
-                        samples[name, direction][peer].append(ask(workers[peer], name, direction))
-    finally:
-        for worker in workers.values():
-            worker.stdin.close()
-            worker.wait()
-    return {key: {peer: statistics.median(times) for peer, times in peers.items()} for key, peers in samples.items()}
+            path = os.path.join(scratch, 'inputs.npz')
+            np.savez(path, **inputs(CASES[name]))
+            for direction in directions(CASES[name]):
+                results.append(_measure_case(workers, name, direction, rounds, path))
+    return results
 
 
-def start(peer):
-    environment = dict(os.environ, DCN_STOCK_OPERATORS=str(int(peer == 'stock')))
-    return subprocess.Popen([sys.executable, '-m', 'lib.operators.bench', '--worker', peer],
-                            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
+def _measure_case(workers, name, direction, rounds, path):
+    case = CASES[name]
+    question = dict(case=name, direction=direction, operator=case.operator, attributes=case.attributes, file=path)
+    active = [worker for worker in workers if has(worker.name, case, direction)]
+    samples, missing = {worker.name: [] for worker in active}, {}
+    for _ in range(rounds):
+        for worker in list(active):
+            answer = worker.ask(question)
+            if 'seconds' in answer:
+                samples[worker.name].append(answer['seconds'])
+            else:
+                missing[worker.name] = answer['missing']
+                active.remove(worker)
+    return dict(case=name, direction=direction, missing=missing,
+                seconds={peer: statistics.median(times) for peer, times in samples.items() if times})
 
 
-def ask(worker, name, direction):
-    worker.stdin.write(f'{name}\t{int(direction == "backward")}\n')
-    worker.stdin.flush()
-    answer = worker.stdout.readline()
-    if not answer:
-        raise RuntimeError(f'the process that times \'{name}\' ended; its message stands above')
-    return float(answer)
+def measure_memory(names, peers):
+    """{case: {peer: bytes}}; each in a process that does nothing else."""
+    found = {}
+    for name in names:
+        print(f'memory of {name}', file=sys.stderr, flush=True)
+        found[name] = {}
+        for peer in ('own', 'stock'):
+            if peer in peers and all(has(peer, CASES[name], direction) for direction in directions(CASES[name])):
+                worker = Peer(peer, None)
+                found[name][peer] = worker.ask(dict(case=name, direction='memory'))['bytes']
+                worker.close()
+    return found
 
 
-def table(results):
-    rows = [f'{"milliseconds, median":50s} {"":8s} {"own":>8s} {"stock":>8s} {"dense":>8s} {"stock/own":>10s} '
-            f'{"own/dense":>10s}']
-    for (name, direction), peers in results.items():
-        cells = ''.join(f' {peers[peer] * 1e3:8.2f}' if peer in peers else f' {"":8s}' for peer in PEERS)
-        dense = f'{peers["own"] / peers["dense"]:10.2f}' if 'dense' in peers else ''
-        rows.append(f'{name:50s} {direction:8s}{cells} {peers["stock"] / peers["own"]:10.1f} {dense}')
-    return '\n'.join(rows)
+def table(results, peers, memory):
+    """The results as aligned text: milliseconds, then how many times longer each peer takes than own operators."""
+    others = [peer for peer in peers if peer != 'own']
+    lines = [f'{"median milliseconds":48s} {"":8s}' + ''.join(f'{peer:>12s}' for peer in peers)
+             + '   times own:' + ''.join(f'{peer:>12s}' for peer in others)]
+    for row in results:
+        seconds = row['seconds']
+        times = ''.join(f'{seconds[peer] * 1e3:12.2f}' if peer in seconds else f'{"-":>12s}' for peer in peers)
+        ratios = ''.join(f'{seconds[peer] / seconds["own"]:12.2f}' if peer in seconds else f'{"-":>12s}'
+                         for peer in others)
+        lines.append(f'{row["case"]:48s} {row["direction"]:8s}{times}             {ratios}')
+    if memory:
+        lines.append('\nmost memory of a call, forward and backward, beyond inputs, outputs and gradients, in MB')
+        lines += [f'{name:48s} ' + '  '.join(f'{peer} {size / 2 ** 20:.0f}' for peer, size in sizes.items())
+                  for name, sizes in memory.items()]
+    return '\n'.join(lines)
+
+
+def available(asked, folder):
+    """Names of the peers to time; a UserError where an environment is missing."""
+    from lib.operators import native
+    peers = ['own', 'bf16', 'stock', 'dense'] if native.bf16_known() else ['own', 'stock', 'dense']
+    if not asked:
+        return peers
+    made = [name for name in bench_peers.PACKAGES if os.path.exists(bench_peers.python_of(str(folder), name))]
+    if not made:
+        raise UserError(f'no peers below {folder}; make them with: python lib/operators/bench_peers.py --make {folder}')
+    return peers + made
 
 
 def main(argv=None):
+    """The command."""
     parser = argparse.ArgumentParser(
-        prog='dcn bench', description='Time the own operators beside the stock ones and the dense convolution of the '
-        'same shape. Run it on an idle machine; OMP_NUM_THREADS sets the number of threads.')
+        prog='dcn bench', description='Time the own operators beside the stock ones, the dense convolution of the same '
+        'shape and other libraries. Run it on an idle machine; OMP_NUM_THREADS sets the number of threads.')
     parser.add_argument('what', nargs='?', choices=('ops',), default='ops', help='operators (the only choice)')
     parser.add_argument('--rounds', type=int, default=15, metavar='N',
                         help='timings a case and peer (default %(default)s)')
+    parser.add_argument('--only', default='', metavar='TEXT', help='only cases whose name has TEXT in it')
+    parser.add_argument('--peers', nargs='?', const=str(PEERS_FOLDER), metavar='DIR',
+                        help='also time the libraries whose environments are below DIR (default %(const)s)')
+    parser.add_argument('--memory', action='store_true', help='also measure the peak memory of a call')
     parser.add_argument('--json', metavar='FILE', help='write the medians in seconds as JSON')
-    parser.add_argument('--worker', choices=PEERS, help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
-    if args.worker:
-        return work(args.worker)
-    results = measure(args.rounds)
-    print(table(results))
+    names = [name for name in CASES if args.only in name]
+    if not names:
+        raise UserError(f'--only {args.only}: no case has that in its name; the cases are {", ".join(CASES)}')
+    peers = available(args.peers is not None, args.peers)
+    results = measure(names, peers, args.rounds, args.peers)
+    memory = measure_memory(names, peers) if args.memory else {}
+    print(table(results, peers, memory))
+    for row in results:
+        for peer, why in row['missing'].items():
+            print(f'{peer} has no {row["case"]} {row["direction"]}: {why}', file=sys.stderr)
     if args.json:
         with atomic_write(args.json, 'w') as stream:
-            json.dump({f'{name}, {direction}': peers for (name, direction), peers in results.items()}, stream, indent=1)
+            json.dump(dict(threads=os.environ.get('OMP_NUM_THREADS'), times=results, memory=memory), stream, indent=1)
 
 
 if __name__ == '__main__':
