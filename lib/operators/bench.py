@@ -11,18 +11,22 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
 
 from lib.errors import UserError
 from lib.files import atomic_write
-from lib.operators import bench_peers
+from lib.operators import bench_libraries, bench_peers, bench_report
 from lib.operators.bench_cases import CASES, directions, inputs
 
 ROOT = Path(__file__).resolve().parents[2]
 PEERS_FOLDER = ROOT / 'operator_cxx' / 'build' / 'peers'
 INSIDE = ('own', 'bf16', 'stock', 'dense')   # peers within MXNet: lib.operators.bench_worker
+LEAST_ROUNDS = 3
+REST = 0.01   # seconds before each turn: threads of the peer before go on spinning for some milliseconds
+OUTSIDE_RULE = {'DeformableConvolution': {'boundary': 'v2'}}   # how other libraries treat borders
 
 
 class Peer:
@@ -30,28 +34,31 @@ class Peer:
 
     def __init__(self, name, folder):
         self.name = name
+        environment = dict(os.environ, DCN_STOCK_OPERATORS=str(int(name == 'stock')))
         if name in INSIDE:
             command = [sys.executable, '-m', 'lib.operators.bench_worker', name]
         else:
-            command = [bench_peers.python_of(str(folder), name), bench_peers.__file__, '--worker', name]
-        environment = dict(os.environ, DCN_STOCK_OPERATORS=str(int(name == 'stock')))
-        environment.setdefault('OMP_NUM_THREADS', str(len(os.sched_getaffinity(0))))
+            command = [str(bench_peers.python_of(folder, name).absolute()), bench_libraries.__file__, name]
+            environment.update(bench_peers.settings(folder, name))
         self._process = subprocess.Popen(command, cwd=str(ROOT), env=environment, stdin=subprocess.PIPE,
                                          stdout=subprocess.PIPE, universal_newlines=True)
 
-    def ask(self, question):
+    def ask(self, **question):
         """The answer to one question, a dict."""
-        self._process.stdin.write(json.dumps(question) + '\n')
-        self._process.stdin.flush()
-        answer = self._process.stdout.readline()
+        try:
+            self._process.stdin.write(json.dumps(question) + '\n')
+            self._process.stdin.flush()
+            answer = self._process.stdout.readline()
+        except BrokenPipeError:
+            answer = ''
         if not answer:
-            raise UserError(f'the process that times {self.name} ended at {question["case"]!r}; its message stands '
-                            'above')
+            raise UserError(f'the process that times {self.name} ended; its message stands above')
         return json.loads(answer)
 
     def close(self):
         """Ends the process."""
-        self._process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
         self._process.wait()
 
 
@@ -66,37 +73,71 @@ def has(peer, case, direction):
     return True
 
 
-def measure(names, peers, rounds, folder):
-    """[{case, direction, seconds {peer: median}, missing {peer: why}}]"""
+def measure(names, workers, rounds, most_seconds, check):
+    """[{case, direction, seconds {peer: median}, rounds {peer: count}, missing {peer: why}, apart {peer: share}}]
+
+    most_seconds: a peer that a case has cost so much stops after three rounds. check: compare results, too.
+    """
     results = []
-    with contextlib.ExitStack() as stack, tempfile.TemporaryDirectory() as scratch:
-        workers = [Peer(name, folder) for name in peers]
-        for worker in workers:
-            stack.callback(worker.close)
+    with tempfile.TemporaryDirectory() as scratch:
         for name in names:
-            print(f'timing {name}', file=sys.stderr, flush=True)
-            path = os.path.join(scratch, 'inputs.npz')
-            np.savez(path, **inputs(CASES[name]))
-            for direction in directions(CASES[name]):
-                results.append(_measure_case(workers, name, direction, rounds, path))
+            case, path = CASES[name], os.path.join(scratch, 'inputs.npz')
+            np.savez(path, **inputs(case))
+            for direction in directions(case):
+                print(f'timing {name} {direction}', file=sys.stderr, flush=True)
+                question = dict(case=name, direction=direction, operator=case.operator, attributes=case.attributes,
+                                file=path)
+                active = [worker for worker in workers if has(worker.name, case, direction)]
+                row = dict(case=name, direction=direction, **_interleaved(active, question, rounds, most_seconds))
+                if check:
+                    row['apart'] = _compare([worker for worker in workers if worker.name in row['seconds']],
+                                            question, scratch)
+                results.append(row)
     return results
 
 
-def _measure_case(workers, name, direction, rounds, path):
-    case = CASES[name]
-    question = dict(case=name, direction=direction, operator=case.operator, attributes=case.attributes, file=path)
-    active = [worker for worker in workers if has(worker.name, case, direction)]
-    samples, missing = {worker.name: [] for worker in active}, {}
-    for _ in range(rounds):
+def _interleaved(active, question, rounds, most_seconds):
+    samples, missing, spent = {worker.name: [] for worker in active}, {}, dict.fromkeys(active, 0.0)
+    for turn in range(rounds):
         for worker in list(active):
-            answer = worker.ask(question)
+            time.sleep(REST)
+            start = time.perf_counter()
+            answer = worker.ask(**question)
+            if turn:   # the first turn loads libraries and compiles
+                spent[worker] += time.perf_counter() - start
             if 'seconds' in answer:
                 samples[worker.name].append(answer['seconds'])
             else:
                 missing[worker.name] = answer['missing']
+            if 'missing' in answer or (turn + 1 >= LEAST_ROUNDS and spent[worker] > most_seconds):
                 active.remove(worker)
-    return dict(case=name, direction=direction, missing=missing,
-                seconds={peer: statistics.median(times) for peer, times in samples.items() if times})
+    timed = {peer: times for peer, times in samples.items() if times}
+    return dict(missing=missing, seconds={peer: statistics.median(times) for peer, times in timed.items()},
+                rounds={peer: len(times) for peer, times in timed.items()})
+
+
+def _compare(workers, question, scratch):
+    """{library: share of the results' values that are apart from the own ones}; see `share_apart`."""
+    rule = dict(question['attributes'], **OUTSIDE_RULE.get(question['operator'], {}))
+    found = {}
+    for worker in workers:
+        if worker.name != 'own' and worker.name in INSIDE:
+            continue
+        path = os.path.join(scratch, f'{worker.name}.npz')
+        attributes = rule if worker.name == 'own' else question['attributes']
+        if 'missing' in worker.ask(**dict(question, attributes=attributes, save=path)):
+            continue
+        with np.load(path) as file:
+            found[worker.name] = {name: file[name] for name in file.files}
+    own = found.pop('own')
+    return {peer: max(share_apart(own[name], values[name]) for name in values) for peer, values in found.items()}
+
+
+def share_apart(own, other):
+    """Share of values that differ by more than a thousandth of the largest own one; 1 where shapes differ."""
+    if own.shape != other.shape:
+        return 1.0
+    return float(np.mean(np.abs(own - other) > 1e-3 * np.abs(own).max(initial=0)))
 
 
 def measure_memory(names, peers):
@@ -107,69 +148,70 @@ def measure_memory(names, peers):
         found[name] = {}
         for peer in ('own', 'stock'):
             if peer in peers and all(has(peer, CASES[name], direction) for direction in directions(CASES[name])):
-                worker = Peer(peer, None)
-                found[name][peer] = worker.ask(dict(case=name, direction='memory'))['bytes']
-                worker.close()
+                environment = dict(os.environ, DCN_STOCK_OPERATORS=str(int(peer == 'stock')))
+                answer = subprocess.run(
+                    [sys.executable, '-m', 'lib.operators.bench_worker', peer, '--memory', name], check=True,
+                    cwd=str(ROOT), env=environment, stdout=subprocess.PIPE, universal_newlines=True).stdout
+                found[name][peer] = json.loads(answer)['bytes']
     return found
-
-
-def table(results, peers, memory):
-    """The results as aligned text: milliseconds, then how many times longer each peer takes than own operators."""
-    others = [peer for peer in peers if peer != 'own']
-    lines = [f'{"median milliseconds":48s} {"":8s}' + ''.join(f'{peer:>12s}' for peer in peers)
-             + '   times own:' + ''.join(f'{peer:>12s}' for peer in others)]
-    for row in results:
-        seconds = row['seconds']
-        times = ''.join(f'{seconds[peer] * 1e3:12.2f}' if peer in seconds else f'{"-":>12s}' for peer in peers)
-        ratios = ''.join(f'{seconds[peer] / seconds["own"]:12.2f}' if peer in seconds else f'{"-":>12s}'
-                         for peer in others)
-        lines.append(f'{row["case"]:48s} {row["direction"]:8s}{times}             {ratios}')
-    if memory:
-        lines.append('\nmost memory of a call, forward and backward, beyond inputs, outputs and gradients, in MB')
-        lines += [f'{name:48s} ' + '  '.join(f'{peer} {size / 2 ** 20:.0f}' for peer, size in sizes.items())
-                  for name, sizes in memory.items()]
-    return '\n'.join(lines)
 
 
 def available(asked, folder):
     """Names of the peers to time; a UserError where an environment is missing."""
     from lib.operators import native
-    peers = ['own', 'bf16', 'stock', 'dense'] if native.bf16_known() else ['own', 'stock', 'dense']
+    peers = [peer for peer in INSIDE if peer != 'bf16' or native.bf16_known()]
     if not asked:
         return peers
-    made = [name for name in bench_peers.PACKAGES if os.path.exists(bench_peers.python_of(str(folder), name))]
+    made = [name for name in bench_peers.PACKAGES if bench_peers.python_of(folder, name).exists()]
     if not made:
         raise UserError(f'no peers below {folder}; make them with: python lib/operators/bench_peers.py --make {folder}')
     return peers + made
 
 
-def main(argv=None):
-    """The command."""
+def parsed(argv):
+    """The command line."""
     parser = argparse.ArgumentParser(
         prog='dcn bench', description='Time the own operators beside the stock ones, the dense convolution of the same '
         'shape and other libraries. Run it on an idle machine; OMP_NUM_THREADS sets the number of threads.')
     parser.add_argument('what', nargs='?', choices=('ops',), default='ops', help='operators (the only choice)')
     parser.add_argument('--rounds', type=int, default=15, metavar='N',
                         help='timings a case and peer (default %(default)s)')
+    parser.add_argument('--seconds', type=float, default=2, metavar='S',
+                        help=f'a peer that has cost so much for a case stops after {LEAST_ROUNDS} rounds '
+                        '(default %(default)s)')
     parser.add_argument('--only', default='', metavar='TEXT', help='only cases whose name has TEXT in it')
     parser.add_argument('--peers', nargs='?', const=str(PEERS_FOLDER), metavar='DIR',
                         help='also time the libraries whose environments are below DIR (default %(const)s)')
+    parser.add_argument('--check', action='store_true', help="also compare the libraries' results with the own ones")
     parser.add_argument('--memory', action='store_true', help='also measure the peak memory of a call')
-    parser.add_argument('--json', metavar='FILE', help='write the medians in seconds as JSON')
-    args = parser.parse_args(argv)
+    parser.add_argument('--json', metavar='FILE', help='write medians in seconds, machine and versions as JSON')
+    return parser.parse_args(argv)
+
+
+def main(argv=None):
+    """The command."""
+    args = parsed(argv)
     names = [name for name in CASES if args.only in name]
     if not names:
-        raise UserError(f'--only {args.only}: no case has that in its name; the cases are {", ".join(CASES)}')
-    peers = available(args.peers is not None, args.peers)
-    results = measure(names, peers, args.rounds, args.peers)
-    memory = measure_memory(names, peers) if args.memory else {}
-    print(table(results, peers, memory))
-    for row in results:
-        for peer, why in row['missing'].items():
-            print(f'{peer} has no {row["case"]} {row["direction"]}: {why}', file=sys.stderr)
+        raise UserError(f'--only {args.only}: no case has that in its name; the cases are: {"; ".join(CASES)}')
+    if args.rounds < 1:
+        raise UserError(f'--rounds is 1 or more, found {args.rounds}')
+    os.environ.setdefault('OMP_NUM_THREADS', str(len(os.sched_getaffinity(0))))
+    peers = [peer for peer in available(args.peers is not None, args.peers)
+             if any(has(peer, CASES[name], direction) for name in names for direction in directions(CASES[name]))]
+    with contextlib.ExitStack() as stack:
+        workers = [Peer(name, args.peers) for name in peers]
+        for worker in workers:
+            stack.callback(worker.close)
+        versions = {name: worker.ask(versions=[pin.split('==')[0] for pin in bench_peers.PACKAGES.get(name, [])])
+                    for name, worker in zip(peers, workers)}
+        times = measure(names, workers, args.rounds, args.seconds, args.check)
+    report = dict(machine=bench_report.machine(), versions=bench_report.with_own(versions), asked=args.rounds,
+                  times=times, memory=measure_memory(names, peers) if args.memory else {})
+    print(bench_report.table(report, peers))
     if args.json:
         with atomic_write(args.json, 'w') as stream:
-            json.dump(dict(threads=os.environ.get('OMP_NUM_THREADS'), times=results, memory=memory), stream, indent=1)
+            json.dump(report, stream, indent=1)
 
 
 if __name__ == '__main__':

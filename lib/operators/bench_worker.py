@@ -1,84 +1,95 @@
 """The process that times one peer of ``dcn bench ops`` inside MXNet: the own operators, stock ones, dense convolutions.
 
-    python -m lib.operators.bench_worker own|bf16|stock|dense
+    python -m lib.operators.bench_worker own|bf16|stock|dense [--memory CASE]
 
-Reads lines of JSON {case, direction} and answers each with {seconds}; direction 'memory' answers with {bytes}: what the
-process needed at most during the first forward and backward call, beyond its inputs, outputs and gradients.
+Answers questions (see `lib.operators.bench_libraries.serve`), or prints {bytes}: what the process needed at most during
+the first forward and backward call of a case, beyond its inputs, outputs and gradients.
 """
+import argparse
 import json
-import sys
-import time
+
+import numpy as np
 
 from lib.operators.bench_cases import CASES, directions, inputs
+from lib.operators.bench_libraries import Call, serve
 from lib.operators.quiet import without_noise
 
 
 class Operator:
-    """One bound case of an MXNet operator."""
+    """An MXNet operator bound to its inputs {name: array}."""
 
-    def __init__(self, case, dense):
+    def __init__(self, name, attributes, arrays, differentiable, dense=False):
         import mxnet as mx
         self._mx = mx
-        arrays = {name: mx.nd.array(values) for name, values in inputs(case).items()
-                  if not (dense and name in ('offset', 'mask'))}
-        attributes = dict(case.attributes)
         if dense:
-            attributes.pop('num_deformable_group')
-            operator = mx.sym.Convolution
-        else:
-            operator = getattr(mx.sym.contrib, case.operator, None) or getattr(mx.sym, case.operator)
-        grads = {name: mx.nd.zeros(array.shape) for name, array in arrays.items()
-                 if case.backward and name != 'rois'}
-        symbol = operator(**{name: mx.sym.Variable(name) for name in arrays}, **attributes)
+            name = 'Convolution'
+            attributes = {key: value for key, value in attributes.items() if key != 'num_deformable_group'}
+            arrays = {key: array for key, array in arrays.items() if key not in ('offset', 'mask')}
+        operator = getattr(mx.sym.contrib, name, None) or getattr(mx.sym, name)
+        arrays = {key: mx.nd.array(array) for key, array in arrays.items()}
+        self._grads = {key: mx.nd.zeros(array.shape) for key, array in arrays.items()
+                       if differentiable and key != 'rois'}
+        symbol = operator(**{key: mx.sym.Variable(key) for key in arrays}, **attributes)
         with without_noise():
-            self._executor = symbol.bind(mx.cpu(), arrays, args_grad=grads or None,
-                                         grad_req='write' if grads else 'null')
+            self._executor = symbol.bind(mx.cpu(), arrays, args_grad=self._grads or None,
+                                         grad_req='write' if self._grads else 'null')
         self._head = [mx.nd.ones(output.shape) for output in self._executor.outputs]
-        for array in [*arrays.values(), *grads.values(), *self._head, *self._executor.outputs]:
+        for array in [*arrays.values(), *self._grads.values(), *self._head, *self._executor.outputs]:
             array[:] = array   # in memory from here on
         mx.nd.waitall()
 
-    def seconds(self, direction):
-        """Time of one call; for backward that of the gradients alone."""
-        self._executor.forward(is_train=direction == 'backward')
+    def forward(self, is_train=False):
+        """One call."""
+        self._executor.forward(is_train=is_train)
         self._mx.nd.waitall()
-        start = time.perf_counter()
-        if direction == 'backward':
-            self._executor.backward(self._head)
-        else:
-            self._executor.forward(is_train=False)
+
+    def backward(self):
+        """One call; a forward call comes before."""
+        self._executor.backward(self._head)
         self._mx.nd.waitall()
-        return time.perf_counter() - start
+
+    def call(self, direction):
+        """A Call."""
+        if direction == 'forward':
+            return Call(self.forward, lambda: {'out': self._executor.outputs[0].asnumpy()}, None)
+        return Call(self.backward, lambda: {name: grad.asnumpy() for name, grad in self._grads.items()},
+                    lambda: self.forward(is_train=True))
 
 
-class Suppression:
-    """lib.nms."""
+def suppression(attributes, arrays):
+    """A Call of lib.nms."""
+    from lib.nms import nms
 
-    def __init__(self, case):
-        self._dets, self._attributes = inputs(case)['dets'], case.attributes
-
-    def seconds(self, direction):
-        """Time of one call."""
-        from lib.nms import nms
-        start = time.perf_counter()
-        nms(self._dets, self._attributes['threshold'], self._attributes['most'])
-        return time.perf_counter() - start
+    def run():
+        return nms(arrays['dets'], attributes['threshold'], attributes['most'])
+    return Call(run, lambda: {'out': run()}, None)
 
 
-def prepared(name, peer):
-    """The case ``name``, ready to be timed."""
-    case = CASES[name]
-    return Suppression(case) if case.operator == 'NMS' else Operator(case, peer == 'dense')
+def prepared(question, peer):
+    """A Call of what a question asks for."""
+    with np.load(question['file']) as file:
+        arrays = {name: file[name] for name in file.files}
+    operator, attributes, direction = question['operator'], question['attributes'], question['direction']
+    if operator == 'NMS':
+        return suppression(attributes, arrays)
+    differentiable = 'backward' in directions(CASES[question['case']])
+    return Operator(operator, attributes, arrays, differentiable, peer == 'dense').call(direction)
 
 
-def peak_bytes(name, peer):
+def peak_bytes(case):
     """Most memory during the first calls of a case, beyond what lay there before."""
-    case = prepared(name, peer)
+    if case.operator == 'NMS':
+        calls = [suppression(case.attributes, inputs(case)).run]
+    else:
+        operator = Operator(case.operator, case.attributes, inputs(case), case.backward)
+        calls = [operator.forward]
+        if case.backward:
+            calls += [lambda: operator.forward(is_train=True), operator.backward]
     with open('/proc/self/clear_refs', 'w') as stream:
         stream.write('5')   # the peak begins anew
     before = _status('VmRSS')
-    for direction in directions(CASES[name]):
-        case.seconds(direction)
+    for call in calls:
+        call()
     return max(_status('VmHWM') - before, 0)
 
 
@@ -87,25 +98,20 @@ def _status(field):
         return next(int(line.split()[1]) * 1024 for line in stream if line.startswith(field + ':'))
 
 
-def main(peer):
-    """Answers until the input ends."""
+def main():
+    """Answers until the input ends, or measures memory."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument('peer')
+    parser.add_argument('--memory', metavar='CASE')
+    args = parser.parse_args()
     from lib.operators import native
-    if peer == 'bf16':
+    if args.peer == 'bf16':
         native.use_bf16(True)
-    ready = {}
-    for line in sys.stdin:
-        question = json.loads(line)
-        name, direction = question['case'], question['direction']
-        if direction == 'memory':
-            answer = {'bytes': peak_bytes(name, peer)}
-        else:
-            if (name, direction) not in ready:
-                ready.clear()   # one case in memory at a time
-                ready[name, direction] = prepared(name, peer)
-                ready[name, direction].seconds(direction)
-            answer = {'seconds': ready[name, direction].seconds(direction)}
-        print(json.dumps(answer), flush=True)
+    if args.memory:
+        print(json.dumps({'bytes': peak_bytes(CASES[args.memory])}))
+    else:
+        serve(lambda question: prepared(question, args.peer))
 
 
 if __name__ == '__main__':
-    main(sys.argv[1])
+    main()

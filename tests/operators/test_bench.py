@@ -1,0 +1,110 @@
+"""dcn bench ops: the table, the JSON and its sentences; no times are judged."""
+import contextlib
+import io
+import json
+import os
+import sys
+
+import numpy as np
+import pytest
+
+from lib.errors import UserError
+from lib.operators import bench, bench_libraries, bench_peers
+from lib.operators.bench_cases import CASES, inputs
+
+SMALL = 'RoI pooling 7x7, 8 RoIs, 16 channels'
+
+
+@pytest.fixture(scope='module')
+def report(tmp_path_factory):
+    """(printed text, JSON) of one round of one small case, beside a peer whose library is not installed."""
+    folder = tmp_path_factory.mktemp('peers')
+    python = bench_peers.python_of(folder, 'onnxruntime')
+    python.parent.mkdir(parents=True)
+    python.symlink_to(sys.executable)
+    path = folder / 'times.json'
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        bench.main(['ops', '--only', SMALL, '--rounds', '1', '--check', '--peers', str(folder), '--json', str(path)])
+    return printed.getvalue(), json.loads(path.read_text())
+
+
+def test_the_table_has_a_line_for_each_pass(report):
+    lines = [line.split() for line in report[0].splitlines() if line.startswith(SMALL)]
+    passes = [line[len(SMALL.split())] for line in lines[:2]]
+    assert passes == ['forward', 'backward']
+    for line in lines[:2]:   # own milliseconds, stock milliseconds and ratio, and a dash for the peer that failed
+        own, stock, ratio, dash = line[len(SMALL.split()) + 1:]
+        assert float(stock) / float(own) == pytest.approx(float(ratio.strip('()')), rel=0.1) and dash == '-'
+    assert f'{SMALL} forward: onnxruntime failed: ModuleNotFoundError' in report[0]
+
+
+def test_the_json_says_what_ran_where(report):
+    found = report[1]
+    assert set(found) == {'machine', 'versions', 'asked', 'times', 'memory'}
+    assert found['machine']['threads'] == int(os.environ['OMP_NUM_THREADS'])
+    assert found['machine']['instruction set'] and found['machine']['processor']
+    assert found['versions']['mxnet'] == '1.9.1' and found['asked'] == 1
+    for row, direction in zip(found['times'], ('forward', 'backward')):
+        assert (row['case'], row['direction'], row['rounds']) == (SMALL, direction, {'own': 1, 'stock': 1})
+        assert set(row['seconds']) == {'own', 'stock'} and all(value > 0 for value in row['seconds'].values())
+        assert set(row['missing']) == {'onnxruntime'} and row['apart'] == {}
+
+
+def test_memory_of_a_call(repository):
+    assert set(bench.measure_memory([SMALL], ['own'])[SMALL]) == {'own'}
+
+
+def test_an_unknown_case_gets_the_list_of_cases():
+    with pytest.raises(UserError, match='--only nonsense: no case has that in its name; the cases are: deformable'):
+        bench.main(['ops', '--only', 'nonsense'])
+
+
+def test_missing_peers_get_the_command_that_makes_them(tmp_path):
+    with pytest.raises(UserError, match=f'no peers below {tmp_path}; make them with: .*--make {tmp_path}'):
+        bench.main(['ops', '--peers', str(tmp_path)])
+
+
+def test_a_round_is_at_least_one():
+    with pytest.raises(UserError, match='--rounds is 1 or more, found 0'):
+        bench.main(['ops', '--rounds', '0'])
+
+
+@pytest.mark.parametrize('name', [name for name, case in CASES.items()
+                                  if all(np.prod(shape) < 1e5 for shape in case.inputs.values())])
+def test_inputs_have_the_shapes_of_the_case(name):
+    case = CASES[name]
+    arrays = inputs(case)
+    assert {key: array.shape for key, array in arrays.items()} == case.inputs
+    if 'rois' in arrays:   # inside the image, corners in order
+        height, width = (16 * side for side in case.inputs['data'][2:])
+        first, last = arrays['rois'][:, 1:3], arrays['rois'][:, 3:]
+        assert (first >= 0).all() and (first < last).all() and (last <= [width - 1, height - 1]).all()
+
+
+def test_a_slow_peer_stops_early():
+    class Slow:
+        name = 'slow'
+
+        def ask(self, **_):
+            bench.time.sleep(0.02)
+            return {'seconds': 1.0}
+    found = bench._interleaved([Slow()], {}, rounds=9, most_seconds=0.01)
+    assert found == {'missing': {}, 'seconds': {'slow': 1.0}, 'rounds': {'slow': bench.LEAST_ROUNDS}}
+
+
+def test_short_calls_are_made_twice_and_the_untimed_part_comes_before_each():
+    log = []
+    call = bench_libraries.Call(lambda: log.append('run'), None, lambda: log.append('before'))
+    bench_libraries.timed(call)
+    assert log == ['before', 'run'] * 2
+
+
+@pytest.mark.parametrize('other, share', [
+    ([1, 2, 3, 4], 0), ([1, 2, 3, 4.003], 0),   # within a thousandth of the largest
+    ([1, 2.005, 3, 4], 0.25), ([1, 2, 3], 1)])
+def test_share_of_values_apart(other, share):
+    assert bench.share_apart(np.float32([1, 2, 3, 4]), np.float32(other)) == share
+
+
+def test_boxes_for_libraries_without_whole_pixels_have_the_same_area():
+    assert bench_libraries.corners_outside(np.float32([[2, 3, 4, 3, 0.5]])).tolist() == [[2, 3, 5, 4]]   # 3 x 1
