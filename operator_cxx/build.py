@@ -31,6 +31,7 @@ HERE = Path(__file__).resolve().parent
 BUILD = HERE / 'build'
 MANIFEST = BUILD / 'manifest.json'
 NMS = HERE.parent / 'lib' / 'nms'
+CUDA_INTERFACE = HERE / 'cuda' / 'dcn_cuda.h'   # which the bindings include
 CORE, BINDINGS = 'libdcn.so', 'libdcn_mxnet.so'
 JOBS = 2  # bindings need about 0.7 GB each while they compile
 
@@ -125,7 +126,7 @@ def digest(*parts):
 
 def sources():
     """All files that the products are made from, in a fixed order."""
-    found = [path for folder in ('include', 'cpu', 'mxnet') for path in (HERE / folder).iterdir()]
+    found = [path for folder in ('include', 'cpu', 'mxnet') for path in (HERE / folder).iterdir()] + [CUDA_INTERFACE]
     return sorted(path for path in found if path.suffix in ('.h', '.cc')) + sorted(NMS.glob('*.pyx'))
 
 
@@ -207,6 +208,7 @@ class Builder:
     def compile_all(self, folder, jobs):
         """Object files of (source, flags, variant), in their order."""
         headers = sorted((HERE / folder).glob('*.h')) + sorted((HERE / 'include').glob('*.h'))
+        headers += [CUDA_INTERFACE] * (folder == 'mxnet')
         with concurrent.futures.ThreadPoolExecutor(JOBS) as pool:
             return list(pool.map(lambda job: self.compile(job[0], job[1], headers, job[2]), jobs))
 

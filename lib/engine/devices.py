@@ -15,8 +15,8 @@ def contexts(cfg, gpus=None, training=False, mean_gradients=False):
 
     '0,1' are GPUs, 'cpu' or 'cpu0,cpu1' CPU contexts, '' is one CPU context. GPUs that this machine does not have give
     one CPU context, after one warning, which for ``training`` tells what that changes, for the sum or for
-    ``mean_gradients`` over the images of an update. Call this before graphs are built: GPUs need the stock operators,
-    as the own ones are for the CPU, and a graph keeps those it was built with.
+    ``mean_gradients`` over the images of an update. Call this before graphs are built: GPUs need the stock operators
+    where the own ones are built for the CPU only, and a graph keeps those it was built with.
     """
     text = str(cfg.gpus if gpus is None else gpus)
     names = [name.strip() for name in text.split(',') if name.strip()] or ['cpu']
@@ -32,9 +32,9 @@ def contexts(cfg, gpus=None, training=False, mean_gradients=False):
 
 
 def with_operators(context):
-    """``context``, after the stock operators came into use if it is a GPU."""
-    if context.device_type == 'gpu' and 'own' in native.status().values():
-        LOG.info("on GPUs MXNet's operators run; those of this project are for the CPU")
+    """``context``, after the stock operators came into use if it is a GPU for which the own ones are not built."""
+    if context.device_type == 'gpu' and native.status('gpu') != native.status():
+        LOG.info("on GPUs MXNet's operators run; to have those of this project run: python operator_cxx/build_cuda.py")
         native.use('stock')
     return context
 

@@ -1,7 +1,7 @@
 """Loads the own operators (operator_cxx/build) and puts them under the stock MXNet names, or back.
 
     activate()       import MXNet with the right environment and put own operators under the stock names
-    status()         {'DeformableConvolution': 'own' | 'stock', ...}
+    status()         {'DeformableConvolution': 'own' | 'stock', ...}; status('gpu'): what GPU contexts get
     use('stock')     switch all operators at run time; a node keeps the implementation it was created or loaded with
     using('stock')   the same for a ``with`` block
     core()           ctypes handle of libdcn.so, the kernels behind a C interface; needs no MXNet
@@ -11,6 +11,10 @@
 
 DCN_ISA=avx2 or DCN_ISA=portable in the environment asks for narrower vectors than the processor has.
 DCN_STOCK_OPERATORS=1 keeps the stock operators (``use('own')`` still works).
+
+With MXNet's GPU build, GPU contexts get the own operators where operator_cxx/build_cuda.py has built libdcn_cuda.so,
+and go on with the stock ones where it has not. DCN_TF32=1 lets tensor cores round what deformable convolutions in
+float32 multiply there.
 """
 import contextlib
 import ctypes
@@ -21,6 +25,7 @@ import warnings
 
 from lib import gpu_libraries
 from lib.compiled import OPERATOR_CXX, usable
+from lib.operators import cuda
 
 OPERATORS = ('DeformableConvolution', 'ModulatedDeformableConvolution', 'DeformablePSROIPooling', 'PSROIPooling',
              'ROIPooling', 'Proposal', 'MultiProposal')
@@ -49,10 +54,10 @@ def prepare_environment():
     os.environ.setdefault('MXNET_SUBGRAPH_BACKEND', 'NONE')
 
 
-def status():
-    """{operator: 'own' or 'stock'} for nodes created from now on."""
+def status(device='cpu'):
+    """{operator: 'own' or 'stock'} for nodes created from now on that run on a 'cpu' or 'gpu' context."""
     found = dict.fromkeys(OPERATORS, 'stock')
-    if _bindings() is not None:
+    if _bindings() is not None and (device == 'cpu' or _bindings().serves_gpus):
         found.update(_bindings().status())
     return found
 
@@ -120,9 +125,10 @@ def _check_instruction_set():
 
 
 class Bindings:
-    """The table of replacements inside libdcn_mxnet.so."""
+    """The table of replacements inside libdcn_mxnet.so, and its way to libdcn_cuda.so."""
 
     def __init__(self, path):
+        self.serves_gpus = False
         self._library = ctypes.CDLL(path)  # RTLD_LOCAL: its symbols stay out of libmxnet's sight
         self._library.dcn_mxnet_error.restype = ctypes.c_char_p
         self._library.dcn_mxnet_name.restype = ctypes.c_char_p
@@ -134,6 +140,13 @@ class Bindings:
     def use(self, own):
         for row in self._rows():
             self._check(self._library.dcn_mxnet_use(row, int(own)))
+
+    def serve_gpus(self, path, everywhere=False):
+        """From now on nodes of GPU contexts use the library at ``path``; the stock operators if that is None, or does
+        not load (an OSError). ``everywhere``: CPU contexts too, for tests with emulated kernels."""
+        self.serves_gpus = False
+        self._check(self._library.dcn_mxnet_serve_gpus(path and str(path).encode(), int(everywhere)))
+        self.serves_gpus = path is not None
 
     def _rows(self):
         return range(self._library.dcn_mxnet_count())
@@ -149,7 +162,19 @@ class Bindings:
 
 @functools.lru_cache(maxsize=None)
 def _bindings():
-    return _load('libdcn_mxnet.so', Bindings)
+    bindings = _load('libdcn_mxnet.so', Bindings)
+    if bindings is not None and gpu_libraries.gpu_build():
+        _serve_gpus(bindings)
+    return bindings
+
+
+def _serve_gpus(bindings):
+    path = cuda.BUILD / cuda.PRODUCT
+    try:
+        bindings.serve_gpus(path if path.exists() else None)
+    except OSError as error:
+        _warn(f'{cuda.PRODUCT} does not load ({error}); run: python operator_cxx/build_cuda.py --force (GPUs get the '
+              'stock operators)')
 
 
 def _load(name, loader):

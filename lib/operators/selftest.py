@@ -82,7 +82,7 @@ def devices():
 def run(check, device):
     """The Row of one operator on one device; infinite errors where MXNet refuses to run it there, after its reason."""
     import mxnet as mx
-    origin = status()[check.operator]
+    origin = status(device.device_type)[check.operator]
     try:
         with_backward = (check.operator, origin, device.device_type) not in FORWARD_ONLY
         forward, backward = _errors(check, device, with_backward)

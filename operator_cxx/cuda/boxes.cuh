@@ -77,7 +77,8 @@ static __global__ void __launch_bounds__(kThreads)
 }
 
 // Bit j of masks[i * words + w]: box i suppresses box 64 w + j, which comes after it. Grid: (words, words), 64 threads.
-static __global__ void __launch_bounds__(kBits) find_overlaps(const float* sorted, int n, float thresh, uint64_t* masks) {
+static __global__ void __launch_bounds__(kBits)
+    find_overlaps(const float* sorted, int n, float thresh, uint64_t* masks) {
   DCN_SHARED(memory, kBits * 4 * int(sizeof(float)));
   float* others = reinterpret_cast<float*>(memory);
   const int words = gridDim.x, word = blockIdx.x, box = blockIdx.y * kBits + threadIdx.x;
@@ -94,8 +95,8 @@ static __global__ void __launch_bounds__(kBits) find_overlaps(const float* sorte
   masks[(long long)box * words + word] = bits;
 }
 
-// Walks the boxes in their order, 64 at a time: kept[0..count) are the places of those that nobody before suppressed, at
-// most `most`. gone (words): which boxes are suppressed so far. One block.
+// Walks the boxes in their order, 64 at a time: kept[0..count) are the places of those that nobody before suppressed,
+// at most `most`. gone (words): which boxes are suppressed so far. One block.
 static __global__ void __launch_bounds__(kThreads)
     walk(const uint64_t* keys, const uint64_t* masks, int n, int most, uint64_t* gone, int* kept, int* count) {
   DCN_SHARED(memory, (kBits + 2) * int(sizeof(uint64_t)));
@@ -171,5 +172,26 @@ struct Suppression {
 
 // Overlaps are a matrix of bits with one row of blocks for 64 boxes, and a grid has at most 65535 rows.
 constexpr int kMostSuppressed = 65535 * kBits;
+
+// The arrays of the proposals of one image: of all anchors, of which the `candidates` best enter suppression.
+struct ProposalMemory {
+  uint64_t* keys;
+  float* boxes;  // (anchors, 5): box and score
+  Suppression suppression;
+  size_t bytes;
+
+  ProposalMemory(int anchors, int candidates, void* workspace)
+      : ProposalMemory(anchors, candidates, Carver(workspace)) {}
+
+ private:
+  ProposalMemory(int anchors, int candidates, Carver carver)
+      : keys(carver.take<uint64_t>(sort_size(anchors))),
+        boxes(carver.take<float>(5LL * anchors)),
+        suppression(&carver, candidates),
+        bytes(carver.bytes()) {}
+};
+
+// How many of the anchors enter suppression; pre_nms 0 or less: all.
+inline int candidates(int pre_nms, int anchors) { return pre_nms > 0 && pre_nms < anchors ? pre_nms : anchors; }
 
 }  // namespace dcn

@@ -9,13 +9,14 @@
 //
 // `workspace` is device memory of at least the bytes that the function of that name returns; any alignment. Requests
 // are those of common.h. Gradients of data are added up by atomics, in no fixed order; all other results have the same
-// bits every time. What makes no sense in the data (NaN, infinite, far-off offsets and RoIs) has a defined result, as on
-// the CPU.
+// bits every time. What makes no sense in the data (NaN, infinite, far-off offsets and RoIs) has a defined result, as
+// on the CPU.
 #pragma once
 
 #include <stddef.h>
 #include <stdint.h>
 
+#include "../include/contrib_proposal.h"
 #include "../include/deformable_convolution.h"
 #include "../include/deformable_psroi_pooling.h"
 #include "../include/psroi_pooling.h"
@@ -30,6 +31,12 @@ enum dcn_cuda_math { DCN_CUDA_EXACT = 0, DCN_CUDA_TF32 = 1 };
 
 // One sentence on the last call of this thread that returned something else than DCN_OK.
 DCN_API const char* dcn_cuda_error();
+
+// Makes a GPU the current one of this thread, for the calls that follow.
+DCN_API int dcn_cuda_set_device(int device);
+
+// Fills an array with zero bytes.
+DCN_API int dcn_cuda_zero(void* array, size_t bytes, void* stream);
 
 DCN_API size_t dcn_cuda_conv_workspace(const dcn_conv_shape* shape, int dtype, int backward);
 DCN_API int dcn_cuda_conv_forward(const dcn_conv_shape* shape, int dtype, int math, const dcn_conv_inputs* inputs,
@@ -67,6 +74,16 @@ DCN_API int dcn_cuda_deformable_psroi_pooling_backward(const dcn_deformable_psro
 DCN_API size_t dcn_cuda_nms_workspace(int n);
 DCN_API int dcn_cuda_nms(const float* dets, int n, float thresh, int max_keep, int64_t* keep, int* count,
                          void* workspace, size_t workspace_bytes, void* stream);
+
+// Proposals of dcn_contrib_proposal. ratios and scales are host memory, at most DCN_CUDA_MAX_SIDES of each; the other
+// arrays are float32 on the device.
+enum { DCN_CUDA_MAX_SIDES = 64 };
+
+DCN_API size_t dcn_cuda_contrib_proposal_workspace(const dcn_contrib_proposal_shape* shape);
+DCN_API int dcn_cuda_contrib_proposal(const dcn_contrib_proposal_shape* shape, const float* ratios, const float* scales,
+                                      const float* cls_prob, const float* bbox_pred, const float* im_info, float* rois,
+                                      float* scores, const int requests[2], void* workspace, size_t workspace_bytes,
+                                      void* stream);
 
 // One map of a region proposal network. scores (images, 2 * A, height, width), the first A channels are background;
 // deltas (images, 4 * A, height, width); anchors (A, 4) float64, those of the cell at the origin.

@@ -35,25 +35,9 @@ bool well_formed(const dcn_proposal_shape& s, const dcn_proposal_level* levels) 
   return true;
 }
 
-int candidates(const dcn_proposal_shape& s, int anchors) {
-  return s.pre_nms > 0 && s.pre_nms < anchors ? s.pre_nms : anchors;
+dcn::ProposalMemory memory_of(const dcn_proposal_shape& s, int anchors, void* workspace) {
+  return dcn::ProposalMemory(anchors, dcn::candidates(s.pre_nms, anchors), workspace);
 }
-
-struct Memory {
-  uint64_t* keys;
-  float* boxes;  // (anchors, 5): box and score
-  dcn::Suppression suppression;
-  size_t bytes;
-
-  Memory(const dcn_proposal_shape& s, int anchors, void* workspace) : Memory(s, anchors, dcn::Carver(workspace)) {}
-
- private:
-  Memory(const dcn_proposal_shape& s, int anchors, dcn::Carver carver)
-      : keys(carver.take<uint64_t>(dcn::sort_size(anchors))),
-        boxes(carver.take<float>(5LL * anchors)),
-        suppression(&carver, candidates(s, anchors)),
-        bytes(carver.bytes()) {}
-};
 
 // One pixel at least, so that an im_info of zeros or NaN gives boxes as well.
 __device__ double image_side(float side) { return side > 1 ? double(side) : 1.0; }
@@ -76,8 +60,8 @@ __global__ void __launch_bounds__(kThreads) decode(Levels levels, const float* i
     int l = 0;
     while (i >= levels.first[l + 1]) ++l;
     const dcn_proposal_level& level = levels.level[l];
-    const int per_cell = level.anchors_per_cell, cells = level.height * level.width, cell = (i - levels.first[l]) / per_cell;
-    const int a = (i - levels.first[l]) % per_cell, y = cell / level.width, x = cell % level.width;
+    const int per_cell = level.anchors_per_cell, cells = level.height * level.width, place = i - levels.first[l];
+    const int a = place % per_cell, cell = place / per_cell, y = cell / level.width, x = cell % level.width;
     // floor, although the map is the ceiling: its last row and column may give no proposals (kept from the original)
     if (y >= whole_cells(height, level.stride, level.height) || x >= whole_cells(width, level.stride, level.width))
       continue;
@@ -130,7 +114,7 @@ int check(const dcn_proposal_shape* shape, const dcn_proposal_level* levels) {
 
 size_t dcn_cuda_proposal_workspace(const dcn_proposal_shape* shape, const dcn_proposal_level* levels) {
   if (check(shape, levels) != DCN_OK) return 0;
-  return Memory(*shape, levels_of(*shape, levels).first[shape->levels], nullptr).bytes;
+  return memory_of(*shape, levels_of(*shape, levels).first[shape->levels], nullptr).bytes;
 }
 
 int dcn_cuda_proposal(const dcn_proposal_shape* shape, int dtype, const dcn_proposal_level* levels,
@@ -139,7 +123,7 @@ int dcn_cuda_proposal(const dcn_proposal_shape* shape, int dtype, const dcn_prop
   if (const int status = check(shape, levels)) return status;
   const Levels all = levels_of(*shape, levels);
   const int anchors = all.first[all.count], size = dcn::sort_size(anchors);
-  const Memory memory(*shape, anchors, workspace);
+  const dcn::ProposalMemory memory = memory_of(*shape, anchors, workspace);
   if (const int status = dcn::check_workspace(workspace, workspace_bytes, memory.bytes)) return status;
   return dcn::for_dtype(dtype, [&](auto zero) {
     using T = decltype(zero);

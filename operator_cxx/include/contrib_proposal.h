@@ -57,4 +57,29 @@ DCN_HD void move_axis(float first, float last, float shift, float growth, float 
   *high = clip_corner(float(moved + 0.5 * (grown - 1.0)), image);
 }
 
+// An image in pixels, and the smallest side of a box there.
+struct ProposalImage {
+  float height, width, min_size;
+};
+
+// The proposal of the anchor that lies (across, down) pixels from the origin: four corners and the score. Its four deltas
+// are `plane` numbers apart.
+DCN_HD void propose_box(const Corners& anchor, float across, float down, const float* delta, long long plane,
+                        int iou_loss, const ProposalImage& image, float score, float* box) {
+  const float corner[4] = {anchor.at[0] + across, anchor.at[1] + down, anchor.at[2] + across, anchor.at[3] + down};
+  if (iou_loss) {
+    for (int i = 0; i < 4; ++i) {
+      box[i] = clip_corner(corner[i] + delta[i * plane], i % 2 ? image.height : image.width);
+    }
+  } else {
+    move_axis(corner[0], corner[2], delta[0], delta[2 * plane], image.width, box, box + 2);
+    move_axis(corner[1], corner[3], delta[plane], delta[3 * plane], image.height, box + 1, box + 3);
+  }
+  box[4] = score;
+  if (box[2] - box[0] + 1.0f < image.min_size || box[3] - box[1] + 1.0f < image.min_size) {
+    for (int i = 0; i < 4; ++i) box[i] += i < 2 ? -image.min_size / 2 : image.min_size / 2;
+    box[4] = -1.0f;
+  }
+}
+
 }  // namespace dcn

@@ -1,7 +1,8 @@
-// What every binding shares: the property of a legacy operator with its usual answers, and checks that name names.
+// What every binding shares: the property of a legacy operator with its usual answers, calls of its kernels on the CPU
+// or on a GPU, and checks that name names.
 //
-// A binding derives its property from dcn::Property<Param, Self>, gives its arguments and shapes, and creates a kernel
-// object (an mxnet::Operator). DCN_BIND then registers it under its private name and adds it to the table of
+// A binding derives its property from dcn::Property<Param, Self>, gives its arguments and shapes, and creates an
+// operator derived from dcn::Kernel. DCN_BIND then registers it under its private name and adds it to the table of
 // replacements.
 #pragma once
 
@@ -15,6 +16,7 @@
 #include <vector>
 
 #include "../include/common.h"
+#include "gpu.h"
 #include "registry.h"
 
 namespace dcn {
@@ -24,6 +26,8 @@ using mxnet::OpReqType;
 using mxnet::ShapeVector;
 using mxnet::TBlob;
 using mxnet::TShape;
+using Blobs = std::vector<TBlob>;
+using Requests = std::vector<OpReqType>;
 using Names = std::vector<std::string>;
 using Keywords = std::vector<std::pair<std::string, std::string>>;
 
@@ -67,15 +71,58 @@ inline void* workspace(const OpContext& context, size_t bytes) {
   return bytes ? context.requested[0].get_space_internal(bytes) : nullptr;
 }
 
-inline void check_status(const char* op, int status) {
-  static const char* const reasons[] = {"", "element type is neither float32 nor float64", "impossible shape",
-                                        "out of memory"};
-  if (status != DCN_OK) refuse(op, reasons[status < 0 || status > 3 ? DCN_BAD_SHAPE : status]);
-}
+// What an operator is created for.
+struct Place {
+  const char* op;
+  int dtype;
+  const CudaFunctions* cuda;  // null: the CPU
+};
+
+// What the operators share: the same structs and pointers go to libdcn.so or to libdcn_cuda.so.
+class Kernel : public mxnet::Operator {
+ public:
+  explicit Kernel(const Place& place) : op_(place.op), dtype_(place.dtype), cuda_(place.cuda) {}
+
+ protected:
+  // cpu(arguments...), or on a GPU cuda(arguments..., stream).
+  template <typename Cpu, typename Cuda, typename... Arguments>
+  void run(const OpContext& context, Cpu cpu, Cuda CudaFunctions::*cuda, Arguments... arguments) const {
+    check(cuda_ ? (cuda_->*cuda)(arguments..., stream(context)) : cpu(arguments...));
+  }
+
+  // cpu(arguments...), or on a GPU cuda(arguments..., workspace of so many bytes, bytes, stream).
+  template <typename Cpu, typename Cuda, typename... Arguments>
+  void run_in(size_t bytes, const OpContext& context, Cpu cpu, Cuda CudaFunctions::*cuda,
+              Arguments... arguments) const {
+    check(cuda_ ? (cuda_->*cuda)(arguments..., workspace(context, bytes), bytes, stream(context)) : cpu(arguments...));
+  }
+
+  // Workspace that the gradients of a pooling need.
+  size_t pooling_bytes(const TBlob& data) const { return cuda_ ? cuda_->pooling_workspace(data.Size(), dtype_) : 0; }
+
+  // The stream of the operator's GPU, which becomes the current device; null where a CPU stands in for it.
+  void* stream(const OpContext& context) const {
+    const mxnet::RunContext& where = context.run_ctx;
+    check(cuda_->set_device(where.ctx.dev_id));
+    return where.ctx.dev_mask() == mshadow::cpu::kDevMask ? nullptr : *static_cast<void**>(where.stream);
+  }
+
+  void check(int status) const {
+    static const char* const reasons[] = {"", "element type is neither float32 nor float64", "impossible shape",
+                                          "out of memory"};
+    if (status == DCN_OK) return;
+    refuse(op_, cuda_ ? cuda_->error() : reasons[status < 0 || status > 3 ? DCN_BAD_SHAPE : status]);
+  }
+
+  const char* op_;
+  const int dtype_;
+  const CudaFunctions* cuda_;
+};
 
 // The answers that all own operators give alike. Self provides:
-//   static const char* private_name();  static const char* name();  mxnet::Operator* create(int dtype) const;
-// and, as needed, check() for the parameters, ListArguments, InferShape, DeclareBackwardDependency.
+//   static const char* private_name();  static const char* name();  mxnet::Operator* create(const Place&) const;
+// and, as needed, check() for the parameters, check_stock() for what the stock operator lacks, ListArguments,
+// InferShape, DeclareBackwardDependency.
 template <typename Param, typename Self>
 class Property : public mxnet::OperatorProperty {
  public:
@@ -84,6 +131,7 @@ class Property : public mxnet::OperatorProperty {
     static_cast<Self*>(this)->check();
   }
   void check() {}
+  void check_stock() const {}
   std::map<std::string, std::string> GetParams() const override { return param.__DICT__(); }
   std::string TypeString() const override { return Self::private_name(); }
   mxnet::OperatorProperty* Copy() const override {
@@ -92,7 +140,8 @@ class Property : public mxnet::OperatorProperty {
     return copy;
   }
 
-  // All inputs and outputs have one element type.
+  // All inputs and outputs have one element type; only kernels on a GPU know half precision, and regions are float32
+  // then.
   bool InferType(std::vector<int>* in, std::vector<int>* out, std::vector<int>* aux) const override {
     int dtype = -1;
     for (int type : *in) dtype = dtype == -1 ? type : dtype;
@@ -100,9 +149,13 @@ class Property : public mxnet::OperatorProperty {
     if (dtype == -1) return false;
     const Names arguments = this->ListArguments();
     for (size_t i = 0; i < in->size(); ++i) {
-      if ((*in)[i] != -1 && (*in)[i] != dtype)
-        refuse(Self::name(), arguments[i], " has another element type than ", arguments[0]);
-      (*in)[i] = dtype;
+      const bool wide = dtype == DCN_FLOAT16 && arguments[i] == "rois" && cuda_functions();
+      const int expected = wide ? int(DCN_FLOAT32) : dtype;
+      if ((*in)[i] != -1 && (*in)[i] != expected) {
+        refuse(Self::name(), arguments[i], wide ? " must be float32 where the others are float16"
+                                                : " has another element type than " + arguments[0]);
+      }
+      (*in)[i] = expected;
     }
     out->assign(this->ListOutputs().size(), dtype);
     aux->clear();
@@ -114,14 +167,20 @@ class Property : public mxnet::OperatorProperty {
   mxnet::Operator* CreateOperator(mxnet::Context) const override {
     refuse(Self::name(), "created without element types");
   }
-  mxnet::Operator* CreateOperatorEx(mxnet::Context context, ShapeVector*, std::vector<int>* types) const override {
-    if (context.dev_mask() != mshadow::cpu::kDevMask)
-      refuse(Self::name(), "the own operators are built for the CPU only");
-    const int dtype = (*types)[0];
-    if (dtype != DCN_FLOAT32 && dtype != DCN_FLOAT64) {
-      refuse(Self::name(), "needs float32 or float64, found ", mshadow::dtype_string(dtype));
+  mxnet::Operator* CreateOperatorEx(mxnet::Context context, ShapeVector* shapes,
+                                    std::vector<int>* types) const override {
+    const Self& self = *static_cast<const Self*>(this);
+    const Place place = {Self::name(), (*types)[0], for_gpu(context) ? cuda_functions() : nullptr};
+    if (for_gpu(context) && !place.cuda) {
+      self.check_stock();
+      return stock_operator(Self::private_name(), GetParams(), context, shapes, types);
     }
-    return static_cast<const Self*>(this)->create(dtype);
+    const bool half = place.cuda && place.dtype == DCN_FLOAT16;
+    if (place.dtype != DCN_FLOAT32 && place.dtype != DCN_FLOAT64 && !half) {
+      refuse(Self::name(), "needs float32 or float64", place.cuda ? " or float16" : "", ", found ",
+             mshadow::dtype_string(place.dtype));
+    }
+    return self.create(place);
   }
 
   Param param;

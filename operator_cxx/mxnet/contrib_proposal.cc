@@ -3,6 +3,8 @@
 
 #include <dmlc/parameter.h>
 
+#include <cstring>
+
 #include "binding.h"
 
 namespace {
@@ -31,12 +33,12 @@ struct ContribProposalParam : public dmlc::Parameter<ContribProposalParam> {
 
 enum Input { kClsProb, kBBoxPred, kImInfo };
 
-class ContribProposal : public mxnet::Operator {
+class ContribProposal : public dcn::Kernel {
  public:
-  ContribProposal(const char* name, const ContribProposalParam& param) : name_(name), param_(param) {}
+  ContribProposal(const dcn::Place& place, const ContribProposalParam& param) : Kernel(place), param_(param) {}
 
-  void Forward(const dcn::OpContext&, const std::vector<dcn::TBlob>& in, const std::vector<dcn::OpReqType>& request,
-               const std::vector<dcn::TBlob>& out, const std::vector<dcn::TBlob>&) override {
+  void Forward(const dcn::OpContext& context, const dcn::Blobs& in, const dcn::Requests& request,
+               const dcn::Blobs& out, const dcn::Blobs&) override {
     const dcn::TShape& maps = in[kClsProb].shape_;
     dcn_contrib_proposal_shape shape = {};
     shape.images = int(maps[0]);
@@ -51,24 +53,27 @@ class ContribProposal : public mxnet::Operator {
     shape.iou_loss = param_.iou_loss;
     shape.threshold = param_.threshold;
     const int requests[2] = {request[0], request[1]};
-    dcn::check_status(
-        name_, dcn_contrib_proposal(&shape, param_.ratios.begin(), param_.scales.begin(), in[kClsProb].dptr<float>(),
-                                    in[kBBoxPred].dptr<float>(), in[kImInfo].dptr<float>(), out[0].dptr<float>(),
-                                    out[1].dptr<float>(), requests));
+    run_in(cuda_ ? cuda_->contrib_proposal_workspace(&shape) : 0, context, dcn_contrib_proposal,
+           &dcn::CudaFunctions::contrib_proposal, &shape, param_.ratios.begin(), param_.scales.begin(),
+           in[kClsProb].dptr<float>(), in[kBBoxPred].dptr<float>(), in[kImInfo].dptr<float>(), out[0].dptr<float>(),
+           out[1].dptr<float>(), requests);
   }
 
   // Proposals carry no gradient.
-  void Backward(const dcn::OpContext&, const std::vector<dcn::TBlob>&, const std::vector<dcn::TBlob>&,
-                const std::vector<dcn::TBlob>&, const std::vector<dcn::OpReqType>& request,
-                const std::vector<dcn::TBlob>& in_grad, const std::vector<dcn::TBlob>&) override {
+  void Backward(const dcn::OpContext& context, const dcn::Blobs&, const dcn::Blobs&, const dcn::Blobs&,
+                const dcn::Requests& request, const dcn::Blobs& in_grad, const dcn::Blobs&) override {
     for (size_t i = 0; i < in_grad.size(); ++i) {
       if (request[i] != DCN_WRITE && request[i] != DCN_WRITE_INPLACE) continue;
-      std::fill_n(in_grad[i].dptr<float>(), in_grad[i].Size(), 0.0f);
+      run(context, fill_zero, &dcn::CudaFunctions::zero, in_grad[i].dptr_, in_grad[i].Size() * sizeof(float));
     }
   }
 
  private:
-  const char* name_;
+  static int fill_zero(void* array, size_t bytes) {
+    std::memset(array, 0, bytes);
+    return DCN_OK;
+  }
+
   ContribProposalParam param_;
 };
 
@@ -111,9 +116,9 @@ class ProposalProperty : public dcn::Property<ContribProposalParam, Self> {
     return {};
   }
 
-  mxnet::Operator* create(int dtype) const {
-    if (dtype != DCN_FLOAT32) dcn::refuse(Self::name(), "needs float32");
-    return new ContribProposal(Self::name(), this->param);
+  mxnet::Operator* create(const dcn::Place& place) const {
+    if (place.dtype != DCN_FLOAT32) dcn::refuse(Self::name(), "needs float32");
+    return new ContribProposal(place, this->param);
   }
 };
 

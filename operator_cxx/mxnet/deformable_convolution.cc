@@ -67,30 +67,39 @@ struct ConvArguments {
   int bias() const { return weight() + 1; }
 };
 
-class ConvOperator : public mxnet::Operator {
+class ConvOperator : public Kernel {
  public:
-  ConvOperator(const char* name, const ConvParam& param, int boundary, ConvArguments arguments, int dtype)
-      : name_(name), param_(param), boundary_(boundary), arguments_(arguments), dtype_(dtype) {}
+  ConvOperator(const Place& place, const ConvParam& param, int boundary, ConvArguments arguments)
+      : Kernel(place), param_(param), boundary_(boundary), arguments_(arguments) {}
 
-  void Forward(const OpContext& context, const std::vector<TBlob>& in, const std::vector<OpReqType>& request,
-               const std::vector<TBlob>& out, const std::vector<TBlob>&) override {
+  void Forward(const OpContext& context, const Blobs& in, const Requests& request, const Blobs& out,
+               const Blobs&) override {
     const dcn_conv_shape shape = conv_shape(in[0].shape_, out[0].shape_);
     const dcn_conv_inputs inputs = conv_inputs(in);
-    void* scratch = dcn::workspace(context, dcn_conv_workspace(&shape, dtype_, 0));
-    check_status(name_, dcn_conv_forward(&shape, dtype_, &inputs, out[0].dptr_, request[0], scratch));
+    const size_t bytes = workspace_bytes(shape, false);
+    void* scratch = workspace(context, bytes);
+    check(cuda_ ? cuda_->conv_forward(&shape, dtype_, cuda_math(), &inputs, out[0].dptr_, request[0], scratch, bytes,
+                                      stream(context))
+                : dcn_conv_forward(&shape, dtype_, &inputs, out[0].dptr_, request[0], scratch));
   }
 
-  void Backward(const OpContext& context, const std::vector<TBlob>& out_gradient, const std::vector<TBlob>& in,
-                const std::vector<TBlob>&, const std::vector<OpReqType>& request, const std::vector<TBlob>& in_gradient,
-                const std::vector<TBlob>&) override {
+  void Backward(const OpContext& context, const Blobs& out_gradient, const Blobs& in, const Blobs&,
+                const Requests& request, const Blobs& in_gradient, const Blobs&) override {
     const dcn_conv_shape shape = conv_shape(in[0].shape_, out_gradient[0].shape_);
     const dcn_conv_inputs inputs = conv_inputs(in);
     const dcn_conv_gradients gradients = conv_gradients(in_gradient, request);
-    void* scratch = dcn::workspace(context, dcn_conv_workspace(&shape, dtype_, 1));
-    check_status(name_, dcn_conv_backward(&shape, dtype_, &inputs, out_gradient[0].dptr_, &gradients, scratch));
+    const size_t bytes = workspace_bytes(shape, true);
+    void* scratch = workspace(context, bytes);
+    check(cuda_ ? cuda_->conv_backward(&shape, dtype_, cuda_math(), &inputs, out_gradient[0].dptr_, &gradients, scratch,
+                                       bytes, stream(context))
+                : dcn_conv_backward(&shape, dtype_, &inputs, out_gradient[0].dptr_, &gradients, scratch));
   }
 
  private:
+  size_t workspace_bytes(const dcn_conv_shape& shape, bool backward) const {
+    return (cuda_ ? cuda_->conv_workspace : dcn_conv_workspace)(&shape, dtype_, backward);
+  }
+
   dcn_conv_shape conv_shape(const TShape& data, const TShape& out) const {
     dcn_conv_shape shape = {};
     shape.batch = data[0];
@@ -113,14 +122,14 @@ class ConvOperator : public mxnet::Operator {
   }
 
   // In the backward pass the bias is not among the inputs, and not needed.
-  dcn_conv_inputs conv_inputs(const std::vector<TBlob>& in) const {
+  dcn_conv_inputs conv_inputs(const Blobs& in) const {
     const bool with_bias = static_cast<int>(in.size()) > arguments_.bias();
     return {in[ConvArguments::kData].dptr_, in[ConvArguments::kOffset].dptr_,
             arguments_.masked ? in[ConvArguments::kMask].dptr_ : nullptr, in[arguments_.weight()].dptr_,
             with_bias ? in[arguments_.bias()].dptr_ : nullptr};
   }
 
-  dcn_conv_gradients conv_gradients(const std::vector<TBlob>& gradient, const std::vector<OpReqType>& request) const {
+  dcn_conv_gradients conv_gradients(const Blobs& gradient, const Requests& request) const {
     dcn_conv_gradients g = {};
     g.data = gradient[ConvArguments::kData].dptr_;
     g.data_request = request[ConvArguments::kData];
@@ -139,11 +148,9 @@ class ConvOperator : public mxnet::Operator {
     return g;
   }
 
-  const char* name_;
   ConvParam param_;
   int boundary_;
   ConvArguments arguments_;
-  int dtype_;
 };
 
 // Deformable convolution, with and without a mask.
@@ -197,8 +204,8 @@ class ConvProperty : public Property<ConvParam, Self> {
     return needed;
   }
 
-  mxnet::Operator* create(int dtype) const {
-    return new ConvOperator(Self::name(), param, Self::boundary(param), arguments(), dtype);
+  mxnet::Operator* create(const Place& place) const {
+    return new ConvOperator(place, param, Self::boundary(param), arguments());
   }
 
  private:
@@ -246,6 +253,11 @@ class DeformableConvolution : public ConvProperty<DeformableConvolution, false> 
   static const char* private_name() { return "_contrib_OwnDeformableConvolution"; }
   static const char* name() { return "DeformableConvolution"; }
   static int boundary(const ConvParam& param) { return param.boundary; }
+  void check_stock() const {
+    if (param.boundary == DCN_BOUNDARY_V2) {
+      refuse(name(), "boundary v2 on a GPU needs libdcn_cuda.so; run: python operator_cxx/build_cuda.py");
+    }
+  }
 };
 
 // The modulated form was published with the rule v2 and knows no other.

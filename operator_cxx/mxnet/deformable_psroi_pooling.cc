@@ -28,34 +28,32 @@ struct DeformablePSROIPoolingParam : public dmlc::Parameter<DeformablePSROIPooli
 
 enum Input { kData, kRois, kTrans };
 
-class DeformablePSROIPooling : public mxnet::Operator {
+class DeformablePSROIPooling : public dcn::Kernel {
  public:
-  DeformablePSROIPooling(const DeformablePSROIPoolingParam& param, int dtype) : param_(param), dtype_(dtype) {}
+  DeformablePSROIPooling(const dcn::Place& place, const DeformablePSROIPoolingParam& param)
+      : Kernel(place), param_(param) {}
 
-  void Forward(const dcn::OpContext&, const std::vector<dcn::TBlob>& in, const std::vector<dcn::OpReqType>& request,
-               const std::vector<dcn::TBlob>& out, const std::vector<dcn::TBlob>&) override {
+  void Forward(const dcn::OpContext& context, const dcn::Blobs& in, const dcn::Requests& request,
+               const dcn::Blobs& out, const dcn::Blobs&) override {
     const dcn_deformable_psroi_shape shape = shape_of(in);
     const int requests[2] = {request[0], request[1]};
-    dcn::check_status("DeformablePSROIPooling",
-                      dcn_deformable_psroi_pooling_forward(&shape, dtype_, in[kData].dptr_, in[kRois].dptr_, trans(in),
-                                                           out[0].dptr_, out[1].dptr_, requests));
+    run(context, dcn_deformable_psroi_pooling_forward, &dcn::CudaFunctions::deformable_psroi_pooling_forward, &shape,
+        dtype_, in[kData].dptr_, in[kRois].dptr_, trans(in), out[0].dptr_, out[1].dptr_, requests);
   }
 
-  void Backward(const dcn::OpContext&, const std::vector<dcn::TBlob>& out_grad, const std::vector<dcn::TBlob>& in,
-                const std::vector<dcn::TBlob>&, const std::vector<dcn::OpReqType>& request,
-                const std::vector<dcn::TBlob>& in_grad, const std::vector<dcn::TBlob>&) override {
+  void Backward(const dcn::OpContext& context, const dcn::Blobs& out_grad, const dcn::Blobs& in, const dcn::Blobs&,
+                const dcn::Requests& request, const dcn::Blobs& in_grad, const dcn::Blobs&) override {
     const dcn_deformable_psroi_shape shape = shape_of(in);
     const int requests[3] = {request[kData], request[kRois], param_.no_trans ? int(DCN_NULL) : int(request[kTrans])};
-    dcn::check_status("DeformablePSROIPooling",
-                      dcn_deformable_psroi_pooling_backward(&shape, dtype_, out_grad[0].dptr_, in[kData].dptr_,
-                                                            in[kRois].dptr_, trans(in), in_grad[kData].dptr_,
-                                                            in_grad[kRois].dptr_, trans(in_grad), requests));
+    run_in(pooling_bytes(in[kData]), context, dcn_deformable_psroi_pooling_backward,
+           &dcn::CudaFunctions::deformable_psroi_pooling_backward, &shape, dtype_, out_grad[0].dptr_, in[kData].dptr_,
+           in[kRois].dptr_, trans(in), in_grad[kData].dptr_, in_grad[kRois].dptr_, trans(in_grad), requests);
   }
 
  private:
-  void* trans(const std::vector<dcn::TBlob>& blobs) const { return param_.no_trans ? nullptr : blobs[kTrans].dptr_; }
+  void* trans(const dcn::Blobs& blobs) const { return param_.no_trans ? nullptr : blobs[kTrans].dptr_; }
 
-  dcn_deformable_psroi_shape shape_of(const std::vector<dcn::TBlob>& in) const {
+  dcn_deformable_psroi_shape shape_of(const dcn::Blobs& in) const {
     const dcn::TShape& data = in[kData].shape_;
     dcn_deformable_psroi_shape shape;
     shape.images = int(data[0]);
@@ -75,7 +73,6 @@ class DeformablePSROIPooling : public mxnet::Operator {
   }
 
   DeformablePSROIPoolingParam param_;
-  int dtype_;
 };
 
 class DeformablePSROIPoolingProp : public dcn::Property<DeformablePSROIPoolingParam, DeformablePSROIPoolingProp> {
@@ -93,7 +90,7 @@ class DeformablePSROIPoolingProp : public dcn::Property<DeformablePSROIPoolingPa
   dcn::Names ListArguments() const override {
     return param.no_trans ? dcn::Names{"data", "rois"} : dcn::Names{"data", "rois", "trans"};
   }
-  // top_count is hidden: graphs and files see one output, as with the stock operator.
+  // top_count is hidden: graphs and files see one output, as with the stock operator, whose backward pass reads it.
   dcn::Names ListOutputs() const override { return {"output", "top_count"}; }
   int NumOutputs() const override { return 2; }
   int NumVisibleOutputs() const override { return 1; }
@@ -111,13 +108,14 @@ class DeformablePSROIPoolingProp : public dcn::Property<DeformablePSROIPoolingPa
   }
 
   std::vector<int> DeclareBackwardDependency(const std::vector<int>& out_grad, const std::vector<int>& in,
-                                             const std::vector<int>&) const override {
+                                             const std::vector<int>& out) const override {
     std::vector<int> needed = {out_grad[0]};
     needed.insert(needed.end(), in.begin(), in.end());
+    if (dcn::stock_on_gpu()) needed.push_back(out[1]);
     return needed;
   }
 
-  mxnet::Operator* create(int dtype) const { return new DeformablePSROIPooling(param, dtype); }
+  mxnet::Operator* create(const dcn::Place& place) const { return new DeformablePSROIPooling(place, param); }
 
  private:
   // trans (R, 2 * K, part_size, part_size), where the K classes share the output's channels equally.

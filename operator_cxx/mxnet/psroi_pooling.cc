@@ -19,36 +19,33 @@ struct PSROIPoolingParam : public dmlc::Parameter<PSROIPoolingParam> {
   }
 };
 
-class PSROIPooling : public mxnet::Operator {
+class PSROIPooling : public dcn::Kernel {
  public:
-  PSROIPooling(const PSROIPoolingParam& param, int dtype) : param_(param), dtype_(dtype) {}
+  PSROIPooling(const dcn::Place& place, const PSROIPoolingParam& param) : Kernel(place), param_(param) {}
 
-  void Forward(const dcn::OpContext&, const std::vector<dcn::TBlob>& in, const std::vector<dcn::OpReqType>& request,
-               const std::vector<dcn::TBlob>& out, const std::vector<dcn::TBlob>&) override {
+  void Forward(const dcn::OpContext& context, const dcn::Blobs& in, const dcn::Requests& request,
+               const dcn::Blobs& out, const dcn::Blobs&) override {
     const dcn_psroi_shape shape = shape_of(in);
-    dcn::check_status("PSROIPooling", dcn_psroi_pooling_forward(&shape, dtype_, in[0].dptr_, in[1].dptr_, out[0].dptr_,
-                                                                request[0]));
+    run(context, dcn_psroi_pooling_forward, &dcn::CudaFunctions::psroi_pooling_forward, &shape, dtype_, in[0].dptr_,
+        in[1].dptr_, out[0].dptr_, request[0]);
   }
 
-  void Backward(const dcn::OpContext&, const std::vector<dcn::TBlob>& out_grad, const std::vector<dcn::TBlob>& in,
-                const std::vector<dcn::TBlob>&, const std::vector<dcn::OpReqType>& request,
-                const std::vector<dcn::TBlob>& in_grad, const std::vector<dcn::TBlob>&) override {
+  void Backward(const dcn::OpContext& context, const dcn::Blobs& out_grad, const dcn::Blobs& in, const dcn::Blobs&,
+                const dcn::Requests& request, const dcn::Blobs& in_grad, const dcn::Blobs&) override {
     const dcn_psroi_shape shape = shape_of(in);
     const int requests[2] = {request[0], request[1]};
-    dcn::check_status("PSROIPooling",
-                      dcn_psroi_pooling_backward(&shape, dtype_, out_grad[0].dptr_, in[1].dptr_, in_grad[0].dptr_,
-                                                 in_grad[1].dptr_, requests));
+    run_in(pooling_bytes(in[0]), context, dcn_psroi_pooling_backward, &dcn::CudaFunctions::psroi_pooling_backward,
+           &shape, dtype_, out_grad[0].dptr_, in[1].dptr_, in_grad[0].dptr_, in_grad[1].dptr_, requests);
   }
 
  private:
-  dcn_psroi_shape shape_of(const std::vector<dcn::TBlob>& in) const {
+  dcn_psroi_shape shape_of(const dcn::Blobs& in) const {
     const dcn::TShape &data = in[0].shape_, &rois = in[1].shape_;
     return {int(data[0]), int(data[1]), int(data[2]), int(data[3]), int(rois[0]), param_.output_dim, param_.group_size,
             param_.pooled_size, param_.spatial_scale};
   }
 
   PSROIPoolingParam param_;
-  int dtype_;
 };
 
 class PSROIPoolingProp : public dcn::Property<PSROIPoolingParam, PSROIPoolingProp> {
@@ -77,7 +74,7 @@ class PSROIPoolingProp : public dcn::Property<PSROIPoolingParam, PSROIPoolingPro
     return {out_grad[0], in[0], in[1]};
   }
 
-  mxnet::Operator* create(int dtype) const { return new PSROIPooling(param, dtype); }
+  mxnet::Operator* create(const dcn::Place& place) const { return new PSROIPooling(place, param); }
 };
 
 DMLC_REGISTER_PARAMETER(PSROIPoolingParam);

@@ -8,10 +8,10 @@
 
 #include <nnvm/op.h>
 
-#include <exception>
+#include <algorithm>
 #include <functional>
-#include <string>
-#include <vector>
+#include <memory>
+#include <utility>
 
 #include "../include/common.h"
 
@@ -41,17 +41,6 @@ std::string& last_error() {
   return message;
 }
 
-template <typename Action>
-int guarded(Action action) {
-  try {
-    action();
-    return 0;
-  } catch (const std::exception& error) {
-    last_error() = error.what();
-    return 1;
-  }
-}
-
 nnvm::Op& find(const std::string& name) { return const_cast<nnvm::Op&>(*nnvm::Op::Get(name)); }
 
 void set_active(Row* row, bool own) {
@@ -75,9 +64,25 @@ dcn::Replacement::Replacement(const char* own, const char* stock) {
   table().push_back(row);
 }
 
+void dcn::remember_error(const char* sentence) { last_error() = sentence; }
+
+mxnet::Operator* dcn::stock_operator(const char* own, const std::map<std::string, std::string>& parameters,
+                                     mxnet::Context context, mxnet::ShapeVector* shapes, std::vector<int>* types) {
+  const auto row = std::find_if(table().begin(), table().end(), [own](const Row& row) { return row.own == own; });
+  const mxnet::OperatorPropertyReg* stock = dmlc::Registry<mxnet::OperatorPropertyReg>::Find(row->stock);
+  std::vector<std::pair<std::string, std::string>> known;
+  for (const auto& field : stock->arguments) {
+    const auto parameter = parameters.find(field.name);
+    if (parameter != parameters.end()) known.push_back(*parameter);
+  }
+  const std::unique_ptr<mxnet::OperatorProperty> property(stock->body());
+  property->Init(known);
+  return property->CreateOperatorEx(context, shapes, types);
+}
+
 // Call once, after libmxnet is loaded. 0, or 1 with the reason in dcn_mxnet_error().
 DCN_API int dcn_mxnet_init() {
-  return guarded([] { mxnet::op::RegisterLegacyOpProp(); });
+  return dcn::guarded([] { mxnet::op::RegisterLegacyOpProp(); });
 }
 
 DCN_API const char* dcn_mxnet_error() { return last_error().c_str(); }
@@ -92,5 +97,5 @@ DCN_API int dcn_mxnet_is_own(int row) { return table()[row].active; }
 // Gives the stock name of a row to the own (1) or back to the stock (0) operator. 0, or 1 with the reason in
 // dcn_mxnet_error().
 DCN_API int dcn_mxnet_use(int row, int own) {
-  return guarded([&] { set_active(&table()[row], own != 0); });
+  return dcn::guarded([&] { set_active(&table()[row], own != 0); });
 }

@@ -16,36 +16,33 @@ struct ROIPoolingParam : public dmlc::Parameter<ROIPoolingParam> {
   }
 };
 
-class ROIPooling : public mxnet::Operator {
+class ROIPooling : public dcn::Kernel {
  public:
-  ROIPooling(const ROIPoolingParam& param, int dtype) : param_(param), dtype_(dtype) {}
+  ROIPooling(const dcn::Place& place, const ROIPoolingParam& param) : Kernel(place), param_(param) {}
 
-  void Forward(const dcn::OpContext&, const std::vector<dcn::TBlob>& in, const std::vector<dcn::OpReqType>& request,
-               const std::vector<dcn::TBlob>& out, const std::vector<dcn::TBlob>&) override {
+  void Forward(const dcn::OpContext& context, const dcn::Blobs& in, const dcn::Requests& request,
+               const dcn::Blobs& out, const dcn::Blobs&) override {
     const dcn_roi_shape shape = shape_of(in);
-    dcn::check_status("ROIPooling", dcn_roi_pooling_forward(&shape, dtype_, in[0].dptr_, in[1].dptr_, out[0].dptr_,
-                                                            request[0]));
+    run(context, dcn_roi_pooling_forward, &dcn::CudaFunctions::roi_pooling_forward, &shape, dtype_, in[0].dptr_,
+        in[1].dptr_, out[0].dptr_, request[0]);
   }
 
-  void Backward(const dcn::OpContext&, const std::vector<dcn::TBlob>& out_grad, const std::vector<dcn::TBlob>& in,
-                const std::vector<dcn::TBlob>&, const std::vector<dcn::OpReqType>& request,
-                const std::vector<dcn::TBlob>& in_grad, const std::vector<dcn::TBlob>&) override {
+  void Backward(const dcn::OpContext& context, const dcn::Blobs& out_grad, const dcn::Blobs& in, const dcn::Blobs&,
+                const dcn::Requests& request, const dcn::Blobs& in_grad, const dcn::Blobs&) override {
     const dcn_roi_shape shape = shape_of(in);
     const int requests[2] = {request[0], request[1]};
-    dcn::check_status("ROIPooling",
-                      dcn_roi_pooling_backward(&shape, dtype_, out_grad[0].dptr_, in[0].dptr_, in[1].dptr_,
-                                               in_grad[0].dptr_, in_grad[1].dptr_, requests));
+    run_in(pooling_bytes(in[0]), context, dcn_roi_pooling_backward, &dcn::CudaFunctions::roi_pooling_backward, &shape,
+           dtype_, out_grad[0].dptr_, in[0].dptr_, in[1].dptr_, in_grad[0].dptr_, in_grad[1].dptr_, requests);
   }
 
  private:
-  dcn_roi_shape shape_of(const std::vector<dcn::TBlob>& in) const {
+  dcn_roi_shape shape_of(const dcn::Blobs& in) const {
     const dcn::TShape &data = in[0].shape_, &rois = in[1].shape_;
     return {int(data[0]), int(data[1]), int(data[2]), int(data[3]), int(rois[0]), int(param_.pooled_size[0]),
             int(param_.pooled_size[1]), param_.spatial_scale};
   }
 
   ROIPoolingParam param_;
-  int dtype_;
 };
 
 class ROIPoolingProp : public dcn::Property<ROIPoolingParam, ROIPoolingProp> {
@@ -62,10 +59,17 @@ class ROIPoolingProp : public dcn::Property<ROIPoolingParam, ROIPoolingProp> {
 
   dcn::Names ListArguments() const override { return {"data", "rois"}; }
 
-  // maxidx is hidden, and unused here: files are written as the stock operator's, which keeps places of maxima there.
+  // maxidx is hidden, and unused here: the stock operator keeps places of maxima there, as integers, and reads them in
+  // its backward pass.
   dcn::Names ListOutputs() const override { return {"output", "maxidx"}; }
   int NumOutputs() const override { return 2; }
   int NumVisibleOutputs() const override { return 1; }
+
+  bool InferType(std::vector<int>* in, std::vector<int>* out, std::vector<int>* aux) const override {
+    if (!Property::InferType(in, out, aux)) return false;
+    (*out)[1] = mshadow::kInt32;
+    return true;
+  }
 
   bool InferShape(dcn::ShapeVector* in, dcn::ShapeVector* out, dcn::ShapeVector* aux) const override {
     if (in->size() != 2) dcn::refuse(name(), "needs data and rois");
@@ -82,11 +86,12 @@ class ROIPoolingProp : public dcn::Property<ROIPoolingParam, ROIPoolingProp> {
   }
 
   std::vector<int> DeclareBackwardDependency(const std::vector<int>& out_grad, const std::vector<int>& in,
-                                             const std::vector<int>&) const override {
+                                             const std::vector<int>& out) const override {
+    if (dcn::stock_on_gpu()) return {out_grad[0], in[0], in[1], out[1]};
     return {out_grad[0], in[0], in[1]};
   }
 
-  mxnet::Operator* create(int dtype) const { return new ROIPooling(param, dtype); }
+  mxnet::Operator* create(const dcn::Place& place) const { return new ROIPooling(place, param); }
 };
 
 DMLC_REGISTER_PARAMETER(ROIPoolingParam);
