@@ -1,4 +1,6 @@
-"""Every test in this folder runs with the operators active; some need the own ones."""
+"""Every test in this folder runs with the operators active; some need the own ones, or the emulated kernels for GPUs."""
+import importlib.util
+
 import pytest
 
 from tests.operators import worker
@@ -16,6 +18,25 @@ def need_own(operators):
         if operators.status().get(operator) != 'own':
             pytest.skip(f'own {operator} is not active, and stock {reason}')
     return check
+
+
+@pytest.fixture(scope='session')
+def build_cuda(repository):
+    """The script that builds the kernels for GPUs, as a module."""
+    spec = importlib.util.spec_from_file_location('build_cuda', str(repository / 'operator_cxx' / 'build_cuda.py'))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope='session')
+def emulated_kernels(build_cuda):
+    """Path of the library of emulated kernels; half a minute of compiling after a change to them."""
+    try:
+        with build_cuda.core.build_lock('lock-cuda'):
+            return build_cuda.build_emulated()
+    except build_cuda.BuildError as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture(scope='session')

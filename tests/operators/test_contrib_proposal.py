@@ -23,7 +23,7 @@ CASES = {
 NAMES = pytest.mark.parametrize('name', CASES)
 
 
-def _case(name):
+def case_of(name):
     """Inputs whose scores all differ, so that no order is left to chance, and attributes."""
     changes, info = CASES[name]
     attributes = dict(DEFAULT, **changes)
@@ -35,7 +35,7 @@ def _case(name):
                 bbox_pred=random.normal(0, spread, (len(info), 4 * anchors, 9, 13)).astype(np.float32)), attributes
 
 
-def _run(inputs, attributes, which, operator=None):
+def run(inputs, attributes, which, operator=None):
     """(rois, scores) of the own or the stock operator."""
     operator = operator or ('Proposal' if len(inputs['im_info']) == 1 else 'MultiProposal')
     with native.using(which):
@@ -47,16 +47,16 @@ def _run(inputs, attributes, which, operator=None):
 @NAMES
 def test_equal_to_stock_bit_for_bit(name, need_own):
     need_own('Proposal', 'is what is compared with')
-    inputs, attributes = _case(name)
-    for own, stock in zip(_run(inputs, attributes, 'own'), _run(inputs, attributes, 'stock')):
+    inputs, attributes = case_of(name)
+    for own, stock in zip(run(inputs, attributes, 'own'), run(inputs, attributes, 'stock')):
         np.testing.assert_array_equal(own, stock)
 
 
 @NAMES
 def test_equal_to_the_oracle(name):
-    inputs, attributes = _case(name)
+    inputs, attributes = case_of(name)
     rois, scores = reference.contrib_proposal(**inputs, **attributes)
-    own_rois, own_scores = _run(inputs, attributes, native.status()['Proposal'])
+    own_rois, own_scores = run(inputs, attributes, native.status()['Proposal'])
     np.testing.assert_array_equal(own_scores, scores.astype(np.float32))
     np.testing.assert_allclose(own_rois, rois, atol=1e-3)   # float32 of some 200 pixels
 
@@ -65,9 +65,9 @@ def test_small_boxes_are_enlarged_and_last(need_own):
     """All have the score -1: stock leaves their order to its sort, ours is by index. Nothing is suppressed here, so
     the boxes themselves must be the same."""
     need_own('Proposal', 'is what is compared with')
-    inputs, attributes = _case('usual')
+    inputs, attributes = case_of('usual')
     attributes.update(rpn_min_size=60, threshold=1., rpn_pre_nms_top_n=0, rpn_post_nms_top_n=9 * 9 * 13)
-    (own, own_scores), (stock, stock_scores) = (_run(inputs, attributes, which) for which in ('own', 'stock'))
+    (own, own_scores), (stock, stock_scores) = (run(inputs, attributes, which) for which in ('own', 'stock'))
     assert (own_scores == -1).sum() > 100 and own.min() < 0
     np.testing.assert_array_equal(own_scores, stock_scores)
     np.testing.assert_array_equal(own[np.lexsort(own.T)], stock[np.lexsort(stock.T)])
@@ -77,17 +77,17 @@ def test_small_boxes_are_enlarged_and_last(need_own):
 
 def test_many_images_are_one_after_the_other(need_own):
     need_own('MultiProposal', 'is what is compared with')
-    inputs, attributes = _case('two images')
-    rois, scores = _run(inputs, attributes, 'own')
+    inputs, attributes = case_of('two images')
+    rois, scores = run(inputs, attributes, 'own')
     for image in (0, 1):
-        alone = _run({key: value[image:image + 1] for key, value in inputs.items()}, attributes, 'own', 'Proposal')
+        alone = run({key: value[image:image + 1] for key, value in inputs.items()}, attributes, 'own', 'Proposal')
         np.testing.assert_array_equal(rois[30 * image:30 * (image + 1), 1:], alone[0][:, 1:])
         np.testing.assert_array_equal(scores[30 * image:30 * (image + 1)], alone[1])
         assert (rois[30 * image:30 * (image + 1), 0] == image).all()
 
 
 def test_gradients_are_zero():
-    inputs, attributes = _case('usual')
+    inputs, attributes = case_of('usual')
     arrays = {key: mx.nd.array(value) for key, value in inputs.items()}
     for array in arrays.values():
         array.attach_grad()
@@ -102,9 +102,9 @@ def test_gradients_are_zero():
 def test_numbers_that_are_none_do_no_harm(key, value, need_own):
     """Stock's sort runs away on scores that are not numbers."""
     need_own('Proposal', 'may crash')
-    inputs, attributes = _case('usual')
+    inputs, attributes = case_of('usual')
     inputs[key].reshape(-1)[::3] = value
-    rois, scores = _run(inputs, attributes, 'own')
+    rois, scores = run(inputs, attributes, 'own')
     assert rois.shape == (30, 5) and scores.shape == (30, 1) and (rois[:, 0] == 0).all()
 
 
@@ -113,13 +113,13 @@ def test_numbers_that_are_none_do_no_harm(key, value, need_own):
     (dict(rpn_post_nms_top_n=0), 'rpn_post_nms_top_n')])
 def test_wrong_attributes_are_refused(change, words, need_own):
     need_own('Proposal', 'has other words')
-    inputs, attributes = _case('usual')
+    inputs, attributes = case_of('usual')
     with pytest.raises(mx.base.MXNetError, match=f'Proposal: .*{words}'):
-        _run(inputs, dict(attributes, **change), 'own')
+        run(inputs, dict(attributes, **change), 'own')
 
 
 def test_one_image_only(need_own):
     need_own('Proposal', 'has other words')
-    inputs, attributes = _case('two images')
+    inputs, attributes = case_of('two images')
     with pytest.raises(mx.base.MXNetError, match='Proposal: shape of cls_prob'):
-        _run(inputs, attributes, 'own', 'Proposal')
+        run(inputs, attributes, 'own', 'Proposal')

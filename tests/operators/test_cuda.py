@@ -3,7 +3,6 @@
 
 What only a GPU can show is in operator_cxx/cuda/check.py.
 """
-import importlib.util
 import json
 import os
 import subprocess
@@ -35,23 +34,8 @@ QUICK += [name for name in CHECKS if 'no regions' in name]
 
 
 @pytest.fixture(scope='module')
-def build_cuda(repository):
-    """The build script as a module."""
-    spec = importlib.util.spec_from_file_location('build_cuda', str(repository / 'operator_cxx' / 'build_cuda.py'))
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope='module')
-def runner(build_cuda):
-    """The kernels, emulated; half a minute of compiling after a change to them."""
-    try:
-        with build_cuda.core.build_lock('lock-cuda'):
-            library = build_cuda.build_emulated()
-    except build_cuda.BuildError as error:
-        pytest.skip(str(error))
-    return Runner(cuda.Library(library), HostMemory)
+def runner(emulated_kernels):
+    return Runner(cuda.Library(emulated_kernels), HostMemory)
 
 
 @pytest.mark.parametrize('name', QUICK)
