@@ -208,12 +208,19 @@ using cudaStream_t = void*;
 using cudaError_t = int;
 constexpr cudaError_t cudaSuccess = 0;
 inline cudaError_t cudaGetLastError() { return cudaSuccess; }
-inline cudaError_t cudaSetDevice(int) { return cudaSuccess; }
+inline thread_local int emulated_device = 0;
+inline cudaError_t cudaSetDevice(int device) {
+  emulated_device = device;
+  return cudaSuccess;
+}
 inline cudaError_t cudaMemsetAsync(void* array, int value, size_t bytes, cudaStream_t) {
   memset(array, value, bytes);
   return cudaSuccess;
 }
 inline const char* cudaGetErrorString(cudaError_t) { return ""; }
+
+// A test may define it, to see where kernels are launched.
+extern "C" __attribute__((weak, visibility("default"))) void dcn_emulator_watch(cudaStream_t stream, int device);
 
 namespace dcn {
 
@@ -223,7 +230,8 @@ inline cudaError_t device_capability(int* capability) {
 }
 
 template <typename... Parameters, typename... Arguments>
-void launch(void (*kernel)(Parameters...), dim3 grid, dim3 threads, cudaStream_t, Arguments... arguments) {
+void launch(void (*kernel)(Parameters...), dim3 grid, dim3 threads, cudaStream_t stream, Arguments... arguments) {
+  if (dcn_emulator_watch) dcn_emulator_watch(stream, emulated_device);
   const char* order = getenv("DCN_EMULATOR_REVERSE");
   gridDim = grid;
   blockDim = threads;

@@ -4,15 +4,20 @@ Everything between a node and the C interface of libdcn_cuda.so is the same; str
 GPU are what this cannot show.
 """
 import functools
+import os
 import re
+import subprocess
+import sys
 
 import mxnet as mx
 import numpy as np
 import pytest
 
+from lib import gpu_libraries
 from lib.operators import cuda, native
 from tests.operators import cases, cuda_checks, test_contrib_proposal
 from tests.operators.cuda_runner import BEFORE_ADD, assert_right, in_half
+from tests.test_gpu_libraries import driver_without_gpu
 
 CASES = {
     'DeformableConvolution': functools.partial(cases.convolution, cuda_checks.ASYMMETRIC),
@@ -168,6 +173,25 @@ def test_a_library_that_does_not_load_is_one_warning(other, words, bindings, emu
     bindings.serve_gpus(emulated_kernels)
     monkeypatch.setattr(cuda, 'BUILD', emulated_kernels.parent)
     monkeypatch.setattr(cuda, 'PRODUCT', other)
-    with pytest.warns(RuntimeWarning, match=f'{re.escape(other)} does not load .*{words}.*operator_cxx.build_cuda.py --force'):
+    with pytest.warns(RuntimeWarning, match=f'{re.escape(other)} does not load .*{words}.*build_cuda.py --force'):
         native._serve_gpus(bindings)
     assert set(native.status('gpu').values()) == {'stock'}
+
+
+# ---- GPU contexts of MXNet's GPU build ----
+
+def test_gpu_contexts_of_the_gpu_build(repository, bindings, emulated_kernels, tmp_path):
+    """Device, stream, workspace and arrays are those that MXNet gives to operators on its second GPU; CUDA itself is
+    a stand-in."""
+    if not gpu_libraries.gpu_build():
+        pytest.skip('the CPU build of MXNet is installed')
+    runtime = tmp_path / 'runtime.so'
+    subprocess.run(['gcc', '-shared', '-fPIC', '-O1', str(repository / 'tests/operators/stand_in_runtime.c'), '-o',
+                    str(runtime)], check=True)
+    environment = dict(os.environ, LD_PRELOAD=str(runtime), LD_LIBRARY_PATH=str(driver_without_gpu(tmp_path)))
+    process = subprocess.run([sys.executable, '-m', 'tests.operators.gpu_worker', str(emulated_kernels)],
+                             cwd=str(repository), env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                             universal_newlines=True, timeout=300)
+    done = process.stdout.splitlines()
+    assert process.returncode == 0 and done[-1] == 'stock', process.stdout + process.stderr[-3000:]
+    assert len(done) == 3 * 6 + 2 + 1   # operators in three types, proposals, the stock operator
