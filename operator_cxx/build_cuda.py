@@ -38,9 +38,9 @@ ARCHITECTURES = (60, 70, 75, 80, 86, 89, 90)   # those that nvcc knows are built
 NVCC_FLAGS = ['-std=c++17', '-O3', '-Xcompiler', '-fPIC,-fvisibility=hidden,-Wall,-Wno-unknown-pragmas']
 EMULATOR_FLAGS = ['-std=c++17', '-O2', '-fPIC', '-fvisibility=hidden', '-Wall', '-Wno-unknown-pragmas',
                   '-ffp-contract=off']
-NO_NVCC = ('No CUDA compiler was found (NVCC, nvcc on the PATH, /usr/local/cuda/bin/nvcc), so the operators for GPUs were '
-           'not built; install the CUDA toolkit 11.2 or newer, or set NVCC, and run this again. The CPU needs none of '
-           'this.')
+NO_NVCC = ('No CUDA compiler was found (NVCC, nvcc on the PATH, /usr/local/cuda/bin/nvcc), so the operators for GPUs '
+           'were not built; install the CUDA toolkit 11.2 or newer, or set NVCC, and run this again. The CPU needs '
+           'none of this.')
 
 
 def find_nvcc():
@@ -100,7 +100,8 @@ def produce(product, key, compile_one, link):
 
 
 def build(architectures=None, force=False, name=PRODUCT):
-    """Build libdcn_cuda.so, or another ``name``; a sentence that says what happened. BuildError where that fails, or nvcc is missing."""
+    """Build libdcn_cuda.so, or another ``name``; a sentence that says what happened. BuildError where that fails, or
+    nvcc is missing."""
     nvcc = find_nvcc()
     if nvcc is None:
         raise BuildError(NO_NVCC)

@@ -3,10 +3,11 @@
 
     python operator_cxx/cuda/check.py [--json FILE] [--skip sanitizer timing ...]
 
-Needs an NVIDIA GPU, nvcc, Python, NumPy and PyTorch (torchvision, where it is installed, is timed beside). It builds the
-kernels for this GPU, compares values and gradients with the float64 oracles on arrays between NaNs, runs
-compute-sanitizer, and times the operators beside the dense convolution. The work is in tests/operators/cuda_check.py,
-which uses the cases and oracles of the tests.
+Needs an NVIDIA GPU, nvcc, Python, NumPy and PyTorch (torchvision, where it is installed, is timed beside). It builds
+the kernels for this GPU, compares values and gradients with the float64 oracles on arrays between NaNs, runs
+compute-sanitizer, and times the operators beside the dense convolution. Where MXNet's GPU build is installed and the
+GPU is one that it can use, MXNet's operators run on it too. The work is in tests/operators/cuda_check.py, which uses
+the cases and oracles of the tests.
 """
 import os
 import subprocess

@@ -1,5 +1,5 @@
-// Deformable convolution forward in one kernel: samples go straight into the tiles that are multiplied; no unfolded image
-// is ever in memory.
+// Deformable convolution forward in one kernel: samples go straight into the tiles that are multiplied; no unfolded
+// image is ever in memory.
 #pragma once
 
 #include "conv_sample.cuh"

@@ -3,8 +3,8 @@
 //   unit      the channels between two borders of groups or deformable groups: all of them belong to one of each, and
 //             share their sampling positions
 //   segment   `width` channels of a unit, the last one filled up with zeros: 64 bytes. Images are held segment by
-//             segment with the channel last, (batch, segments, H * W, width): a sample reads 64 contiguous bytes of four
-//             pixels
+//             segment with the channel last, (batch, segments, H * W, width): a sample reads 64 contiguous bytes of
+//             four pixels
 //   chunk     one kernel tap of one segment, the step of the products over channels and taps. Chunks of a group are
 //             counted segment first, then tap, then unit
 //   position  an output pixel, counted through the whole batch

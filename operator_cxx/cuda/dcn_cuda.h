@@ -25,8 +25,8 @@
 // What the functions return, beside dcn_status.
 enum dcn_cuda_status { DCN_CUDA_FAILED = 16, DCN_CUDA_SMALL_WORKSPACE = 17, DCN_CUDA_UNSUPPORTED = 18 };
 
-// How float32 products of the convolution are computed: as they are, or rounded to tf32 by tensor cores (capability 8.0;
-// relative error about 5e-4).
+// How float32 products of the convolution are computed: as they are, or rounded to tf32 by tensor cores (capability
+// 8.0; relative error about 5e-4).
 enum dcn_cuda_math { DCN_CUDA_EXACT = 0, DCN_CUDA_TF32 = 1 };
 
 // One sentence on the last call of this thread that returned something else than DCN_OK.
@@ -101,12 +101,12 @@ struct dcn_proposal_shape {
   float threshold, min_size;
 };
 
-// Proposals as the graph's Custom operator `proposal` makes them: cells that im_info's height and width leave out, boxes
-// smaller than min_size * scale and boxes that are not finite are dropped; of the best pre_nms, suppression keeps at most
-// post_nms. im_info (images, 3) float32 [height, width, scale]. rois (images * post_nms, 5) [image, x1, y1, x2, y2] and
-// scores (images * post_nms), float32; counts (images): how many of an image's rows are different boxes. The rows after
-// those repeat them from the first on (the Custom operator draws them at random); where there is none, all are the whole
-// image with score 0. scores and counts may be null.
+// Proposals as the graph's Custom operator `proposal` makes them: cells that im_info's height and width leave out,
+// boxes smaller than min_size * scale and boxes that are not finite are dropped; of the best pre_nms, suppression keeps
+// at most post_nms. im_info (images, 3) float32 [height, width, scale]. rois (images * post_nms, 5) [image, x1, y1, x2,
+// y2] and scores (images * post_nms), float32; counts (images): how many of an image's rows are different boxes. The
+// rows after those repeat them from the first on (the Custom operator draws them at random); where there is none, all
+// are the whole image with score 0. scores and counts may be null.
 DCN_API size_t dcn_cuda_proposal_workspace(const dcn_proposal_shape* shape, const dcn_proposal_level* levels);
 DCN_API int dcn_cuda_proposal(const dcn_proposal_shape* shape, int dtype, const dcn_proposal_level* levels,
                               const float* im_info, float* rois, float* scores, int* counts, void* workspace,

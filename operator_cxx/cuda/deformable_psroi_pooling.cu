@@ -127,8 +127,8 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-// The gradient of both moves of one part of one class of a region: a warp adds up the channels of the class and the bins
-// that the part moves (eq. 8 of the paper). The same bits every time.
+// The gradient of both moves of one part of one class of a region: a warp adds up the channels of the class and the
+// bins that the part moves (eq. 8 of the paper). The same bits every time.
 template <typename T>
 __global__ void __launch_bounds__(kThreads)
     move_gradients(dcn_deformable_psroi_shape s, const T* out_grad, const T* data, const Accumulator<T>* rois,
@@ -151,7 +151,8 @@ __global__ void __launch_bounds__(kThreads)
       const Bin<A> bin(s, rois, trans, dcn::BinIndex(i, s.output_dim, s.pooled_size, s.pooled_size));
       A slope_x = 0, slope_y = 0;
       bin.for_each([&](const dcn::RoiSample<A>& y, const dcn::RoiSample<A>& x) {
-        const A low_low = dcn::widen(data[bin.cell(y.low, x.low)]), low_high = dcn::widen(data[bin.cell(y.low, x.high)]);
+        const A low_low = dcn::widen(data[bin.cell(y.low, x.low)]);
+        const A low_high = dcn::widen(data[bin.cell(y.low, x.high)]);
         const A high_low = dcn::widen(data[bin.cell(y.high, x.low)]);
         const A high_high = dcn::widen(data[bin.cell(y.high, x.high)]);
         slope_x += (A(1) - y.fraction) * (low_high - low_low) + y.fraction * (high_high - high_low);
@@ -210,8 +211,8 @@ int dcn_cuda_deformable_psroi_pooling_backward(const dcn_deformable_psroi_shape*
                   moves, static_cast<T*>(trans_grad), requests[2], warps);
     }
     if (requests[0] == DCN_NULL) return dcn::launched();
-    return dcn::accumulate(static_cast<T*>(data_grad), dcn::data_size(s), requests[0], workspace, workspace_bytes, queue,
-                           [&](A* sums) {
+    return dcn::accumulate(static_cast<T*>(data_grad), dcn::data_size(s), requests[0], workspace, workspace_bytes,
+                           queue, [&](A* sums) {
                              if (bins(s) == 0) return;
                              dcn::launch(spread<T>, dcn::blocks_for(bins(s)), dim3(kThreads), queue, s, gradient,
                                          regions, moves, sums, bins(s));

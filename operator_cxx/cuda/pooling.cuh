@@ -1,4 +1,5 @@
-// What the RoI poolings share on a GPU: one thread per bin of the output, and where the gradient of the data is added up.
+// What the RoI poolings share on a GPU: one thread per bin of the output, and where the gradient of the data is added
+// up.
 #pragma once
 
 #include "../include/roi.h"
@@ -33,8 +34,8 @@ void zero_for(int request, T* result, long long size, cudaStream_t stream) {
     launch(fill_zero<T>, blocks_for(size), dim3(kThreads), stream, result, size);
 }
 
-// Calls add(sums) to have the gradient added to an array of sums: the result itself, or the workspace where the elements
-// are too narrow to sum in.
+// Calls add(sums) to have the gradient added to an array of sums: the result itself, or the workspace where the
+// elements are too narrow to sum in.
 template <typename T, typename Add>
 int accumulate(T* result, long long size, int request, void* workspace, size_t bytes, cudaStream_t stream,
                const Add& add) {

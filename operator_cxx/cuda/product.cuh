@@ -1,8 +1,8 @@
-// The product of two tiles by a block of 256 threads: C (M, N) += A (M, depth) * B (depth, N), A and B in shared memory,
-// C in registers. The three kernels of deformable convolution are loops around it.
+// The product of two tiles by a block of 256 threads: C (M, N) += A (M, depth) * B (depth, N), A and B in shared
+// memory, C in registers. The three kernels of deformable convolution are loops around it.
 //
-// Tiles arrive by vectors of 16 bytes. kAAlongK says whether such a vector runs along the depth (else along M), kBAlongK
-// likewise (else along N). Two implementations with one interface:
+// Tiles arrive by vectors of 16 bytes. kAAlongK says whether such a vector runs along the depth (else along M),
+// kBAlongK likewise (else along N). Two implementations with one interface:
 //
 //   FmaProduct   multiply-adds of single threads: float32, float64, and half precision below capability 7.0
 //   MmaProduct   tensor cores with float32 sums: half precision (7.0), float32 rounded to tf32 (8.0)

@@ -62,8 +62,8 @@ struct ProposalImage {
   float height, width, min_size;
 };
 
-// The proposal of the anchor that lies (across, down) pixels from the origin: four corners and the score. Its four deltas
-// are `plane` numbers apart.
+// The proposal of the anchor that lies (across, down) pixels from the origin: four corners and the score. Its four
+// deltas are `plane` numbers apart.
 DCN_HD void propose_box(const Corners& anchor, float across, float down, const float* delta, long long plane,
                         int iou_loss, const ProposalImage& image, float score, float* box) {
   const float corner[4] = {anchor.at[0] + across, anchor.at[1] + down, anchor.at[2] + across, anchor.at[3] + down};

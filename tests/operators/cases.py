@@ -175,6 +175,36 @@ def _cast(inputs, dtype):
     return {name: array.astype(dtype) for name, array in inputs.items()}
 
 
+# ---- proposals of contrib.Proposal and contrib.MultiProposal ----
+
+_PROPOSAL_DEFAULTS = dict(scales=(8, 16, 32), ratios=(0.5, 1, 2), rpn_pre_nms_top_n=200, rpn_post_nms_top_n=30,
+                          threshold=0.7, rpn_min_size=16, feature_stride=16)
+# attributes that differ from those, and sizes of the images whose map is 9 x 13
+PROPOSALS = {
+    'usual': ({}, [(144, 208, 1.5)]),
+    'padding': ({}, [(120, 170, 1.)]),                                  # last cells do not count
+    'every box enters': (dict(rpn_pre_nms_top_n=0, rpn_min_size=1), [(144, 208, 1.)]),
+    'nothing suppressed': (dict(threshold=1.), [(144, 208, 1.)]),
+    'repeated': (dict(threshold=0.05, rpn_post_nms_top_n=50), [(144, 208, 1.)]),   # fewer than asked for
+    'one anchor': (dict(scales=(3,), ratios=(1.7,)), [(144, 208, 1.)]),
+    'another stride': (dict(feature_stride=7, rpn_min_size=3), [(63, 91, 0.6)]),
+    'corners shifted': (dict(iou_loss=True), [(144, 208, 1.)]),
+    'two images': ({}, [(144, 208, 1.5), (100, 130, 0.7)]),
+}
+
+
+def proposal(name):
+    """Inputs whose scores all differ, so that no order is left to chance, and attributes."""
+    changes, info = PROPOSALS[name]
+    attributes = dict(_PROPOSAL_DEFAULTS, **changes)
+    anchors = len(attributes['scales']) * len(attributes['ratios'])
+    random = generator(3, name)
+    scores = random.permutation(len(info) * 2 * anchors * 9 * 13).astype(np.float32).reshape(-1, 2 * anchors, 9, 13)
+    spread = 6 if attributes.get('iou_loss') else 0.3
+    return dict(cls_prob=scores / scores.size, im_info=np.float32(info),
+                bbox_pred=random.normal(0, spread, (len(info), 4 * anchors, 9, 13)).astype(np.float32)), attributes
+
+
 # ---- running one case in MXNet ----
 
 def symbol(case, **more):

@@ -19,18 +19,21 @@ from tests.operators import without_mxnet  # noqa: F401  (first: the next lines 
 
 import numpy as np
 
+from lib import gpu_libraries
 from lib.operators import cuda, structs
 from tests.operators import cases, cuda_checks
 from tests.operators.cuda_runner import HostMemory, Runner, convolution_shape, deformable_shape
 
 ROOT = Path(__file__).resolve().parents[2]
-PARTS = ('values', 'sanitizer', 'timing')
-NO_GPU = ('No GPU was found ({}), so nothing was checked; on a machine with an NVIDIA GPU, its driver, nvcc and a PyTorch '
-          'that sees the GPU run: python operator_cxx/cuda/check.py')
+PARTS = ('values', 'mxnet', 'sanitizer', 'timing')
+NO_GPU = ('No GPU was found ({}), so nothing was checked; on a machine with an NVIDIA GPU, its driver, nvcc and a '
+          'PyTorch that sees the GPU run: python operator_cxx/cuda/check.py')
 SANITIZED = ('1x1', 'res5 in small', 'asymmetric', 'parts per class', 'regions that', 'no numbers', 'suppression of 33',
              'proposals, one map')   # names of the checks that compute-sanitizer watches
 TOOLS = ('memcheck', 'racecheck', 'initcheck')
-TOOL_SECONDS = 50
+NOT_INSTALLED = 'not installed, so not run'
+MXNET_NEWEST = (8, 9)   # capability of the newest GPU that MXNet has machine code for
+TOO_NEW = 'MXNet has no machine code for this GPU, so not run'
 ROUNDS = 20
 
 
@@ -110,13 +113,26 @@ def check_values(runner, only=''):
     return found
 
 
+# ---- MXNet ----
+
+def check_mxnet(library, capability):
+    """'right', or what is wrong with the operators on GPU contexts of MXNet, or why that was not tried."""
+    if not gpu_libraries.gpu_build():
+        return NOT_INSTALLED
+    if capability > MXNET_NEWEST:
+        return TOO_NEW
+    process = subprocess.run([sys.executable, '-m', 'tests.operators.gpu_worker', str(library)], stdout=subprocess.PIPE,
+                             stderr=subprocess.STDOUT, universal_newlines=True)
+    return 'right' if process.returncode == 0 else process.stdout[-600:]
+
+
 # ---- compute-sanitizer ----
 
-def check_sanitizer(library):
-    """{tool: 'clean', or the end of what it said}."""
+def check_sanitizer(library, seconds):
+    """{tool: 'clean', or the end of what it said}; a tool that needs more than ``seconds`` is cut off."""
     tool = shutil.which('compute-sanitizer') or shutil.which('/usr/local/cuda/bin/compute-sanitizer')
     if tool is None:
-        return {'compute-sanitizer': 'not installed, so not run'}
+        return {'compute-sanitizer': NOT_INSTALLED}
     found = {}
     # without PyTorch's own pool of memory, in which a write out of bounds would hit PyTorch's memory and be allowed
     environment = dict(os.environ, PYTORCH_NO_CUDA_MEMORY_CACHING='1')
@@ -125,10 +141,10 @@ def check_sanitizer(library):
                    '--sanitized', str(library)]
         try:
             process = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                                     universal_newlines=True, timeout=TOOL_SECONDS)
+                                     universal_newlines=True, timeout=seconds)
             found[name] = 'clean' if process.returncode == 0 else process.stdout[-600:]
         except subprocess.TimeoutExpired:
-            found[name] = f'not finished after {TOOL_SECONDS} s'
+            found[name] = f'cut off after {seconds} s, so not known to be clean; --tool-seconds gives it more'
     return found
 
 
@@ -291,8 +307,11 @@ def run_parts(torch, path, arguments):
         print(f'values: {len(results["values"]) - len(wrong)} of {len(results["values"])} checks right', flush=True)
         for name, text in wrong.items():
             print(f'  {name}: {text}')
+    if 'mxnet' not in arguments.skip and not arguments.emulated:
+        results['mxnet'] = check_mxnet(path, torch.cuda.get_device_capability())
+        print(f'MXNet: {results["mxnet"]}', flush=True)
     if 'sanitizer' not in arguments.skip and not arguments.emulated:
-        results['sanitizer'] = check_sanitizer(path)
+        results['sanitizer'] = check_sanitizer(path, arguments.tool_seconds)
         for name, text in results['sanitizer'].items():
             print(f'{name}: {text}', flush=True)
     if 'timing' not in arguments.skip and not arguments.emulated:
@@ -303,16 +322,18 @@ def run_parts(torch, path, arguments):
 
 
 def passed(results):
-    """Is there nothing wrong in the values, nor anything that a tool found?"""
+    """Is there nothing wrong in the values and in MXNet, nor anything that a tool found or had no time to find?"""
     values = set(results.get('values', {}).values()) <= {'right', 'not supported here'}
-    tools = all(text == 'clean' or text.startswith('not ') for text in results.get('sanitizer', {}).values())
-    return values and tools
+    tools = set(results.get('sanitizer', {}).values()) <= {'clean', NOT_INSTALLED}
+    return values and tools and results.get('mxnet', 'right') in ('right', NOT_INSTALLED, TOO_NEW)
 
 
 def parse(argv):
     parser = argparse.ArgumentParser(prog='check.py', description='Check and time the operators on a GPU.')
     parser.add_argument('--json', metavar='FILE', help='write all results there')
     parser.add_argument('--skip', nargs='+', choices=PARTS, default=[], help='leave parts out')
+    parser.add_argument('--tool-seconds', type=int, default=50, metavar='N',
+                        help='time for each tool of compute-sanitizer')
     parser.add_argument('--only', metavar='WORDS', default='', help='only the values whose name holds these words')
     parser.add_argument('--emulated', action='store_true', help='values of the emulated kernels, without a GPU (slow)')
     parser.add_argument('--sanitized', metavar='LIBRARY', help=argparse.SUPPRESS)

@@ -131,7 +131,8 @@ def _odd_regions(make, runner):
     case = make('parts per class')
     odd = np.float32([[-1, 0, 0, 50, 50], [3, 0, 0, 50, 50], [np.nan, 0, 0, 50, 50], [1e30, 0, 0, 9, 9],
                       [0, np.nan, np.nan, np.nan, np.nan], [0, np.inf, 0, np.inf, 50], [1, -1e30, -1e30, -1e30, -1e30]])
-    inputs = {name: array if name == 'data' else np.concatenate([np.resize(array, (len(odd),) + array.shape[1:]), array])
+    repeated = {name: np.resize(array, (len(odd),) + array.shape[1:]) for name, array in case.inputs.items()}
+    inputs = {name: array if name == 'data' else np.concatenate([repeated[name], array])
               for name, array in case.inputs.items()}
     inputs['rois'][:len(odd)] = odd
     grads = np.concatenate([np.ones((len(odd),) + case.out_grad.shape[1:], np.float32), case.out_grad])
@@ -225,7 +226,8 @@ def proposal_inputs(heights, images=2):
 
 
 def proposals_of(maps, info, pre_nms, post_nms, threshold, min_size):
-    """The oracle: boxes (n, 4) and scores (n,) of one image, n <= post_nms; maps of (scores (A, h, w), deltas, stride)."""
+    """The oracle: boxes (n, 4) and scores (n,) of one image, n <= post_nms; maps of (scores (A, h, w), deltas,
+    stride)."""
     boxes, best = [], []
     for scores, deltas, stride in maps:
         rows, columns = int(info[0] / stride), int(info[1] / stride)

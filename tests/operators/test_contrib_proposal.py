@@ -4,35 +4,9 @@ import numpy as np
 import pytest
 
 from lib.operators import native, reference
-from lib.rng import generator
+from tests.operators import cases
 
-DEFAULT = dict(scales=(8, 16, 32), ratios=(0.5, 1, 2), rpn_pre_nms_top_n=200, rpn_post_nms_top_n=30, threshold=0.7,
-               rpn_min_size=16, feature_stride=16)
-# attributes that differ from DEFAULT, and sizes of the images whose map is 9 x 13
-CASES = {
-    'usual': ({}, [(144, 208, 1.5)]),
-    'padding': ({}, [(120, 170, 1.)]),                                  # last cells do not count
-    'every box enters': (dict(rpn_pre_nms_top_n=0, rpn_min_size=1), [(144, 208, 1.)]),
-    'nothing suppressed': (dict(threshold=1.), [(144, 208, 1.)]),
-    'repeated': (dict(threshold=0.05, rpn_post_nms_top_n=50), [(144, 208, 1.)]),   # fewer than asked for
-    'one anchor': (dict(scales=(3,), ratios=(1.7,)), [(144, 208, 1.)]),
-    'another stride': (dict(feature_stride=7, rpn_min_size=3), [(63, 91, 0.6)]),
-    'corners shifted': (dict(iou_loss=True), [(144, 208, 1.)]),
-    'two images': ({}, [(144, 208, 1.5), (100, 130, 0.7)]),
-}
-NAMES = pytest.mark.parametrize('name', CASES)
-
-
-def case_of(name):
-    """Inputs whose scores all differ, so that no order is left to chance, and attributes."""
-    changes, info = CASES[name]
-    attributes = dict(DEFAULT, **changes)
-    anchors = len(attributes['scales']) * len(attributes['ratios'])
-    random = generator(3, name)
-    scores = random.permutation(len(info) * 2 * anchors * 9 * 13).astype(np.float32).reshape(-1, 2 * anchors, 9, 13)
-    spread = 6 if attributes.get('iou_loss') else 0.3
-    return dict(cls_prob=scores / scores.size, im_info=np.float32(info),
-                bbox_pred=random.normal(0, spread, (len(info), 4 * anchors, 9, 13)).astype(np.float32)), attributes
+NAMES = pytest.mark.parametrize('name', cases.PROPOSALS)
 
 
 def run(inputs, attributes, which, operator=None):
@@ -47,14 +21,14 @@ def run(inputs, attributes, which, operator=None):
 @NAMES
 def test_equal_to_stock_bit_for_bit(name, need_own):
     need_own('Proposal', 'is what is compared with')
-    inputs, attributes = case_of(name)
+    inputs, attributes = cases.proposal(name)
     for own, stock in zip(run(inputs, attributes, 'own'), run(inputs, attributes, 'stock')):
         np.testing.assert_array_equal(own, stock)
 
 
 @NAMES
 def test_equal_to_the_oracle(name):
-    inputs, attributes = case_of(name)
+    inputs, attributes = cases.proposal(name)
     rois, scores = reference.contrib_proposal(**inputs, **attributes)
     own_rois, own_scores = run(inputs, attributes, native.status()['Proposal'])
     np.testing.assert_array_equal(own_scores, scores.astype(np.float32))
@@ -65,7 +39,7 @@ def test_small_boxes_are_enlarged_and_last(need_own):
     """All have the score -1: stock leaves their order to its sort, ours is by index. Nothing is suppressed here, so
     the boxes themselves must be the same."""
     need_own('Proposal', 'is what is compared with')
-    inputs, attributes = case_of('usual')
+    inputs, attributes = cases.proposal('usual')
     attributes.update(rpn_min_size=60, threshold=1., rpn_pre_nms_top_n=0, rpn_post_nms_top_n=9 * 9 * 13)
     (own, own_scores), (stock, stock_scores) = (run(inputs, attributes, which) for which in ('own', 'stock'))
     assert (own_scores == -1).sum() > 100 and own.min() < 0
@@ -77,7 +51,7 @@ def test_small_boxes_are_enlarged_and_last(need_own):
 
 def test_many_images_are_one_after_the_other(need_own):
     need_own('MultiProposal', 'is what is compared with')
-    inputs, attributes = case_of('two images')
+    inputs, attributes = cases.proposal('two images')
     rois, scores = run(inputs, attributes, 'own')
     for image in (0, 1):
         alone = run({key: value[image:image + 1] for key, value in inputs.items()}, attributes, 'own', 'Proposal')
@@ -87,7 +61,7 @@ def test_many_images_are_one_after_the_other(need_own):
 
 
 def test_gradients_are_zero():
-    inputs, attributes = case_of('usual')
+    inputs, attributes = cases.proposal('usual')
     arrays = {key: mx.nd.array(value) for key, value in inputs.items()}
     for array in arrays.values():
         array.attach_grad()
@@ -102,7 +76,7 @@ def test_gradients_are_zero():
 def test_numbers_that_are_none_do_no_harm(key, value, need_own):
     """Stock's sort runs away on scores that are not numbers."""
     need_own('Proposal', 'may crash')
-    inputs, attributes = case_of('usual')
+    inputs, attributes = cases.proposal('usual')
     inputs[key].reshape(-1)[::3] = value
     rois, scores = run(inputs, attributes, 'own')
     assert rois.shape == (30, 5) and scores.shape == (30, 1) and (rois[:, 0] == 0).all()
@@ -113,13 +87,13 @@ def test_numbers_that_are_none_do_no_harm(key, value, need_own):
     (dict(rpn_post_nms_top_n=0), 'rpn_post_nms_top_n')])
 def test_wrong_attributes_are_refused(change, words, need_own):
     need_own('Proposal', 'has other words')
-    inputs, attributes = case_of('usual')
+    inputs, attributes = cases.proposal('usual')
     with pytest.raises(mx.base.MXNetError, match=f'Proposal: .*{words}'):
         run(inputs, dict(attributes, **change), 'own')
 
 
 def test_one_image_only(need_own):
     need_own('Proposal', 'has other words')
-    inputs, attributes = case_of('two images')
+    inputs, attributes = cases.proposal('two images')
     with pytest.raises(mx.base.MXNetError, match='Proposal: shape of cls_prob'):
         run(inputs, attributes, 'own', 'Proposal')

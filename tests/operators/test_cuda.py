@@ -169,10 +169,11 @@ def test_check_script_says_in_one_sentence_that_there_is_no_gpu(repository):
 
 
 def test_check_script_on_the_emulated_kernels(runner, repository, tmp_path):
-    process = _check_script(repository, '--emulated', '--only', 'proposals, few', '--json', str(tmp_path / 'found.json'))
+    path = tmp_path / 'found.json'
+    process = _check_script(repository, '--emulated', '--only', 'proposals, few', '--json', str(path))
     assert process.returncode == 0, process.stdout + process.stderr
     assert 'values: 1 of 1 checks right' in process.stdout
-    assert json.loads((tmp_path / 'found.json').read_text())['values'] == {'proposals, few survive and repeat': 'right'}
+    assert json.loads(path.read_text())['values'] == {'proposals, few survive and repeat': 'right'}
 
 
 def test_check_script_reports_what_is_wrong():
@@ -186,6 +187,20 @@ def test_check_script_reports_what_is_wrong():
     assert not cuda_check.passed({'values': found})
     assert cuda_check.passed({'values': {'a': 'right'}, 'sanitizer': {'memcheck': 'clean'}})
     assert not cuda_check.passed({'sanitizer': {'memcheck': 'Invalid __global__ write'}})
+    assert not cuda_check.passed({'mxnet': 'PSROIPooling: invalid device function'})
+    assert cuda_check.passed({'mxnet': cuda_check.TOO_NEW})
+    assert cuda_check.passed({'sanitizer': {'compute-sanitizer': cuda_check.NOT_INSTALLED}})
+
+
+def test_check_script_does_not_take_a_tool_that_was_cut_off_for_clean(tmp_path, monkeypatch):
+    tool = tmp_path / 'compute-sanitizer'
+    tool.write_text('#!/bin/sh\nexec sleep 60\n')
+    tool.chmod(0o755)
+    monkeypatch.setenv('PATH', f'{tmp_path}{os.pathsep}{os.environ["PATH"]}')
+    monkeypatch.setattr(cuda_check, 'TOOLS', ('memcheck',))
+    found = cuda_check.check_sanitizer('a library', seconds=0.1)
+    assert found['memcheck'].startswith('cut off after 0.1 s')
+    assert not cuda_check.passed({'sanitizer': found})
 
 
 def test_check_script_table():

@@ -80,7 +80,7 @@ def test_requests(name, on_gpu):
 
 @test_contrib_proposal.NAMES
 def test_proposals_are_those_of_the_cpu(name, bindings, emulated_kernels):
-    inputs, attributes = test_contrib_proposal.case_of(name)
+    inputs, attributes = cases.proposal(name)
     expected = test_contrib_proposal.run(inputs, attributes, 'own')
     bindings.serve_gpus(emulated_kernels, everywhere=True)
     for found, wanted in zip(test_contrib_proposal.run(inputs, attributes, 'own'), expected):
@@ -88,7 +88,7 @@ def test_proposals_are_those_of_the_cpu(name, bindings, emulated_kernels):
 
 
 def test_gradients_of_proposals_are_zero(on_gpu):
-    inputs, attributes = test_contrib_proposal.case_of('usual')
+    inputs, attributes = cases.proposal('usual')
     arrays = {key: mx.nd.array(value) for key, value in inputs.items()}
     for key, array in arrays.items():
         array.attach_grad('add' if key == 'im_info' else 'write')
@@ -114,7 +114,7 @@ def test_half_precision_stays_refused_on_the_cpu(bindings):
 
 
 def test_what_the_library_refuses_comes_with_its_sentence(on_gpu):
-    inputs, attributes = test_contrib_proposal.case_of('usual')
+    inputs, attributes = cases.proposal('usual')
     inputs['cls_prob'] = np.zeros((1, 2 * 65, 2, 2), np.float32)
     inputs['bbox_pred'] = np.zeros((1, 4 * 65, 2, 2), np.float32)
     with pytest.raises(mx.base.MXNetError, match='^Proposal: the shape is not that of proposals, of at most 64 ratios'):
@@ -139,7 +139,7 @@ def test_without_a_library_the_stock_operators_go_on(name, dtype, bindings):
 
 @test_contrib_proposal.NAMES
 def test_without_a_library_stock_proposals_go_on(name, bindings):
-    inputs, attributes = test_contrib_proposal.case_of(name)
+    inputs, attributes = cases.proposal(name)
     expected = test_contrib_proposal.run(inputs, attributes, 'stock')
     bindings.serve_gpus(None, everywhere=True)
     for found, wanted in zip(test_contrib_proposal.run(inputs, attributes, 'own'), expected):
