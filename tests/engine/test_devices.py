@@ -59,6 +59,14 @@ def test_gpus_that_exist_get_the_stock_operators(four_gpus):
     assert set(native.status().values()) == {'stock'}
 
 
+def test_gpus_keep_own_operators_that_are_built_for_them(four_gpus, monkeypatch):
+    used, everywhere = [], dict.fromkeys(native.OPERATORS, 'own')
+    monkeypatch.setattr(native, 'status', lambda device='cpu': everywhere)
+    monkeypatch.setattr(native, 'use', used.append)
+    contexts(CFG)
+    assert not used
+
+
 def test_cpu_contexts_keep_the_operators(four_gpus):
     contexts(CFG, 'cpu')
     assert four_gpus in native.status().values()
