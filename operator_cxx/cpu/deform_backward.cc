@@ -26,7 +26,7 @@ class BackwardPass {
     weights_ = arena_.take<T>(plan.all_panels * kPanel<T> * plan.group_filters);
     parts_ = arena_.take<T>(images_per_pass_ * parts_size());
     scratch_ = arena_.take<T>(threads_ * scratch_size());
-    samples_ = arena_.take<SampleTile<T>>(threads_);
+    strips_ = arena_.take<Strip<T>>(threads_ * plan.most_taps());
   }
 
   size_t bytes() const { return arena_.bytes(); }
@@ -141,17 +141,18 @@ class BackwardPass {
     const int weighing = gradients_.weight_request != DCN_NULL ? static_cast<int>(plan_.slices.size()) : 0;
     parallel_for(spreading + weighing, threads_, [=](int item, int thread) {
       T* scratch = scratch_ + thread * scratch_size();
+      Strip<T>* strips = strips_ + thread * plan_.most_taps();
       if (item < spreading) {
-        spread_segment(first, item / segments, item % segments, scratch, samples_ + thread);
+        spread_segment(first, item / segments, item % segments, scratch, strips);
       } else {
-        weigh_slice(first, images, plan_.slices[item - spreading], scratch, samples_ + thread);
+        weigh_slice(first, images, plan_.slices[item - spreading], scratch, strips);
       }
     });
   }
 
   // ---- gradients of data, offset and mask ----
 
-  void spread_segment(int first_image, int image, int index, T* scratch, SampleTile<T>* samples) {
+  void spread_segment(int first_image, int image, int index, T* scratch, Strip<T>* strips) {
     const Segment& segment = plan_.segments[index];
     T *unfolded = scratch, *spread = scratch + static_cast<size_t>(kTilePositions) * widest();
     std::fill(spread, spread + static_cast<size_t>(plan_.pixels) * segment.padded, T(0));
@@ -167,31 +168,29 @@ class BackwardPass {
               gradient + static_cast<ptrdiff_t>(filter) * kTileStride<T>, packed(slice) + filter * kPanel<T>,
               static_cast<ptrdiff_t>(plan_.group_filters) * kPanel<T>, unfolded, stride, filter > 0);
         }
-        spread_slice(first_image, image, slice, tile, unfolded, stride, spread, samples);
+        spread_slice(first_image, image, slice, tile, unfolded, stride, spread, strips);
       }
     }
     if (gradients_.data_request != DCN_NULL) store_data_gradient(first_image + image, segment, spread);
   }
 
   void spread_slice(int first_image, int image, const Slice& slice, int tile, const T* unfolded, int stride, T* spread,
-                    SampleTile<T>* samples) {
+                    Strip<T>* strips) {
     const Segment& segment = plan_.segments[slice.segment];
     const T* pixels = channel_last_ + image * plan_.image_size() + segment.image;
-    const int first = tile * kTilePositions, count = tile_count(tile);
-    for (int i = 0; i < slice.taps; ++i) {
-      const int tap = slice.tap + i;
-      const TapPlanes<T> planes =
-          tap_planes(plan_, static_cast<const T*>(inputs_.offset), static_cast<const T*>(inputs_.mask),
-                     first_image + image, segment.deformable_group, tap);
-      sample_tap<true>(plan_, planes, tap, first, count, samples);
-      const T* mask = planes.mask ? planes.mask + first : nullptr;
-      const T* gradient = unfolded + i * segment.padded;
-      if (samples_matter()) {
-        T* part = part_of(image, slice.segment) + static_cast<size_t>(tap) * plan_.positions + first;
-        weigh_slopes(*samples, mask, count, pixels, segment.padded, gradient, stride, part);
+    for (int done = 0; done < tile_count(tile); done += kStrip) {
+      const int position = tile * kTilePositions + done, count = std::min(kStrip, tile_count(tile) - done);
+      sample_taps<true>(plan_, slice, static_cast<const T*>(inputs_.offset), static_cast<const T*>(inputs_.mask),
+                        first_image + image, position, count, strips);
+      for (int i = 0; i < slice.taps; ++i) {
+        const T* gradient = unfolded + static_cast<ptrdiff_t>(done) * stride + i * segment.padded;
+        if (samples_matter()) {
+          T* part = part_of(image, slice.segment) + static_cast<size_t>(slice.tap + i) * plan_.positions + position;
+          weigh_slopes(strips[i], count, pixels, segment.padded, gradient, stride, part);
+        }
+        if (gradients_.data_request != DCN_NULL)
+          spread_tap(strips[i], count, segment.padded, gradient, stride, spread);
       }
-      if (gradients_.data_request != DCN_NULL)
-        spread_tap(*samples, mask, count, segment.padded, gradient, stride, spread);
     }
   }
 
@@ -199,21 +198,20 @@ class BackwardPass {
 
   // d loss / d(dy, dx, mask) of each position: the unfolded gradient times the slopes (value) of its sample, over the
   // channels.
-  void weigh_slopes(const SampleTile<T>& tile, const T* mask, int count, const T* pixels, int padded, const T* gradient,
-                    int stride, T* part) {
+  void weigh_slopes(const Strip<T>& strip, int count, const T* pixels, int padded, const T* gradient, int stride,
+                    T* part) {
     for (int i = 0; i < count; ++i, gradient += stride) {
       T dy = 0, dx = 0, dmask = 0;
-      if (tile.inside[i]) {
+      if (strip.inside[i]) {
+        const Pixels<T> corners(strip, i, pixels, padded);
         typename S::Vector dot[4] = {};  // of the gradient with each corner
         for (int c = 0; c < padded; c += S::kLanes) {
           const typename S::Vector g = S::load(gradient + c);
-          for (int k = 0; k < 4; ++k)
-            dot[k] += g * S::load(pixels + static_cast<ptrdiff_t>(tile.pixel[k][i]) * padded + c);
+          for (int k = 0; k < 4; ++k) dot[k] += g * S::load(corners.at[k] + c);
         }
-        const T scale = mask ? mask[i] : T(1);
-        dy = scale * weighted_sum(dot, tile.slope_y, i);
-        dx = scale * weighted_sum(dot, tile.slope_x, i);
-        if (mask) dmask = weighted_sum(dot, tile.weight, i);
+        dy = weighted_sum(dot, strip.slope_y, i);
+        dx = weighted_sum(dot, strip.slope_x, i);
+        if (inputs_.mask) dmask = weighted_sum(dot, strip.plain, i);
       }
       part[i] = dy;
       part[plane_size() + i] = dx;
@@ -221,20 +219,18 @@ class BackwardPass {
     }
   }
 
-  static T weighted_sum(const typename S::Vector* dot, const T (*weight)[SampleTile<T>::kCapacity], int i) {
+  static T weighted_sum(const typename S::Vector* dot, const T (*weight)[kStrip], int i) {
     return sum<T>(weight[0][i] * dot[0] + weight[1][i] * dot[1] + weight[2][i] * dot[2] + weight[3][i] * dot[3]);
   }
 
-  // Adds each unfolded gradient to the pixels that its sample came from. Corners may coincide, so they are served in
+  // Adds each unfolded gradient to the pixels that its sample came from. Pixels may coincide, so they are served in
   // turn.
-  void spread_tap(const SampleTile<T>& tile, const T* mask, int count, int padded, const T* gradient, int stride,
-                  T* spread) {
+  void spread_tap(const Strip<T>& strip, int count, int padded, const T* gradient, int stride, T* spread) {
     for (int i = 0; i < count; ++i, gradient += stride) {
-      if (!tile.inside[i]) continue;
-      const T scale = mask ? mask[i] : T(1);
+      if (!strip.inside[i]) continue;
       for (int k = 0; k < 4; ++k) {
-        T* to = spread + static_cast<ptrdiff_t>(tile.pixel[k][i]) * padded;
-        const T weight = tile.weight[k][i] * scale;
+        T* to = spread + static_cast<ptrdiff_t>(strip.pixel[k][i]) * padded;
+        const T weight = strip.weight[k][i];
         for (int c = 0; c < padded; c += S::kLanes) S::store(to + c, S::load(to + c) + weight * S::load(gradient + c));
       }
     }
@@ -284,7 +280,7 @@ class BackwardPass {
 
   // ---- gradients of weight and bias ----
 
-  void weigh_slice(int first_image, int images, const Slice& slice, T* scratch, SampleTile<T>* samples) {
+  void weigh_slice(int first_image, int images, const Slice& slice, T* scratch, Strip<T>* strips) {
     const Segment& segment = plan_.segments[slice.segment];
     T *unfolded = scratch, *product = scratch + static_cast<size_t>(kTilePositions) * widest();
     const int stride = slice.panels * kPanel<T>;
@@ -294,7 +290,7 @@ class BackwardPass {
       for (int tile = 0; tile < tiles_; ++tile) {
         unfold(plan_, slice, static_cast<const T*>(inputs_.offset), static_cast<const T*>(inputs_.mask),
                channel_last_ + image * plan_.image_size(), first_image + image, tile * kTilePositions, tile_count(tile),
-               samples, PanelLayout<T>{unfolded}, 0);
+               strips, PanelLayout<T>{unfolded}, 0);
         multiply<T, kTileStride<T>, 1>(
             filter_rows() / kRows, slice.panels, tile_count(tile), gradient_tile(image, tile, segment.group), unfolded,
             static_cast<ptrdiff_t>(kTilePositions) * kPanel<T>, product, stride, image > 0 || tile > 0);
@@ -348,7 +344,7 @@ class BackwardPass {
   Arena arena_;
   int tiles_, images_per_pass_;
   T *channel_last_, *out_gradient_, *weights_, *parts_, *scratch_;
-  SampleTile<T>* samples_;
+  Strip<T>* strips_;
   dcn_conv_inputs inputs_;
   dcn_conv_gradients gradients_;
 };

@@ -25,7 +25,7 @@ class ForwardPass {
     channel_last_ = arena_.take<T>(plan.image_size() * images_per_pass_);
     unfolded_ = arena_.take<T>(threads_ * unfolded_size());
     products_ = arena_.take<T>(threads_ * product_size());
-    samples_ = arena_.take<SampleTile<T>>(threads_);
+    strips_ = arena_.take<Strip<T>>(threads_ * plan.most_taps());
   }
 
   size_t bytes() const { return arena_.bytes(); }
@@ -50,7 +50,7 @@ class ForwardPass {
   using S = Simd<T>;
   using Layout = typename std::conditional<kPairs, PairLayout<T>, RowLayout<T>>::type;
   static constexpr int kColumnsPerWord = kPairs ? 2 : 1;
-  static constexpr size_t kProductBytes = 512 << 10;  // of one tile of the output: half of a usual second-level cache
+  static constexpr size_t kProductBytes = 256 << 10;  // of a tile of the output, in the second-level cache
 
   size_t filters_padded() const { return static_cast<size_t>(plan_.filter_panels) * kPanel<T>; }
   size_t unfolded_size() const { return static_cast<size_t>(row_blocks_) * kRows * kTileStride<T>; }
@@ -133,7 +133,7 @@ class ForwardPass {
     bool add = false;
     for (const Slice& slice : plan_.slices) {
       if (plan_.segments[slice.segment].group != group) continue;
-      unfold_rows(slice, first_image, begin, rows, unfolded, samples_ + thread);
+      unfold_rows(slice, first_image, begin, rows, unfolded, strips_ + thread * plan_.most_taps());
       multiply<T, kTileStride<T>, 1, kPairs>(blocks, plan_.filter_panels, slice.columns / kColumnsPerWord, unfolded,
                                              packed(slice), panel_size(slice), product, filters_padded(), add);
       add = true;
@@ -143,10 +143,10 @@ class ForwardPass {
     });
   }
 
-  void unfold_rows(const Slice& slice, int first_image, int begin, int rows, T* unfolded, SampleTile<T>* samples) {
+  void unfold_rows(const Slice& slice, int first_image, int begin, int rows, T* unfolded, Strip<T>* strips) {
     for_each_image(begin, rows, [&](int image, int position, int count, int row) {
       unfold(plan_, slice, offset_, mask_, channel_last_ + image * plan_.image_size(), first_image + image, position,
-             count, samples, Layout{unfolded}, row);
+             count, strips, Layout{unfolded}, row);
     });
   }
 
@@ -161,20 +161,26 @@ class ForwardPass {
     }
   }
 
-  // Rows of positions to rows of filters, with the bias, into the output.
+  // Rows of positions to rows of filters, with the bias, into the output: a few filters at a time, so that each is
+  // written to in one run.
   void store(int image, int group, int position, int count, const T* product) {
-    const ptrdiff_t first_filter = static_cast<ptrdiff_t>(group) * plan_.group_filters;
-    T* to = out_ + (static_cast<ptrdiff_t>(image) * plan_.shape.filters + first_filter) * plan_.positions + position;
-    const T* bias = bias_ ? bias_ + first_filter : nullptr;
+    for (int filter = 0; filter < plan_.group_filters; filter += S::kLanes) {
+      store_filters(image, group * plan_.group_filters + filter, std::min(S::kLanes, plan_.group_filters - filter),
+                    position, count, product + filter);
+    }
+  }
+
+  void store_filters(int image, int first, int filters, int position, int count, const T* product) {
     const ptrdiff_t plane = plan_.positions;
+    T* to = out_ + (static_cast<ptrdiff_t>(image) * plan_.shape.filters + first) * plane + position;
+    const T* bias = bias_ ? bias_ + first : nullptr;
     const bool add = add_;
-    transpose(product, count, plan_.group_filters, filters_padded(),
-              [=](int filter, int row, typename S::Vector v, int real) {
-                T* at = to + filter * plane + row;
-                if (bias) v += bias[filter];
-                if (add) v += S::load_some(at, real);
-                S::store_some(at, v, real);
-              });
+    transpose(product, count, filters, filters_padded(), [=](int filter, int row, typename S::Vector v, int real) {
+      T* at = to + filter * plane + row;
+      if (bias) v += bias[filter];
+      if (add) v += S::load_some(at, real);
+      S::store_some(at, v, real);
+    });
   }
 
   const Plan<T>& plan_;
@@ -182,7 +188,7 @@ class ForwardPass {
   Arena arena_;
   int images_per_pass_, row_blocks_;
   T *weights_, *channel_last_, *unfolded_, *products_;
-  SampleTile<T>* samples_;
+  Strip<T>* strips_;
   const T *offset_, *mask_, *bias_;
   T* out_;
   bool add_;

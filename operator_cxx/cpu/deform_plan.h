@@ -54,6 +54,11 @@ struct Plan {
   const Slice& slice_of(const Segment& segment, int tap) const {
     return slices[segment.slice + tap / slices[segment.slice].taps];
   }
+  int most_taps() const {  // of a slice
+    int most = 0;
+    for (const Slice& slice : slices) most = std::max(most, slice.taps);
+    return most;
+  }
   int deformable_channels() const { return shape.channels / shape.deformable_groups; }
 
  private:
@@ -75,7 +80,7 @@ Plan<T>::Plan(const dcn_conv_shape& s) : shape(s) {
   cut_taps();
 }
 
-// Narrow segments where there are few, so that two or more threads find work in the backward pass.
+// Narrow segments where there are few, so that some threads find work in the backward pass.
 template <typename T>
 int Plan<T>::segment_width() const {
   return static_cast<long long>(shape.batch) * shape.channels >= 256 ? 64 : 32;

@@ -1,21 +1,26 @@
 // From offsets to samples, from samples to rows of the unfolded image.
 #pragma once
 
+#include <string.h>
+
 #include "../include/sampling.h"
 #include "deform_plan.h"
 #include "parallel.h"
 
 namespace dcn {
 
-// Samples of one tap and one deformable group at consecutive output positions, one array per field so that they are
-// computed by vectors.
+// How many consecutive output positions are sampled at a time: a constant, so that they are found by vectors without a
+// tail.
+constexpr int kStrip = 16;
+
+// Samples of one tap and one deformable group at the positions of a strip, one array per field.
 template <typename T>
-struct SampleTile {
-  static constexpr int kCapacity = Plan<T>::kTilePositions;
-  int inside[kCapacity];
-  int pixel[4][kCapacity];
-  T weight[4][kCapacity];
-  T slope_y[4][kCapacity], slope_x[4][kCapacity];  // filled on demand
+struct Strip {
+  int inside[kStrip];
+  int pixel[4][kStrip];
+  T weight[4][kStrip];                       // times the mask
+  T plain[4][kStrip];                        // the weights without the mask; this and the slopes on demand
+  T slope_y[4][kStrip], slope_x[4][kStrip];  // times the mask
 };
 
 // Where the samples of one tap are: its planes of the offset array, and of the mask (null: all ones).
@@ -33,44 +38,73 @@ inline TapPlanes<T> tap_planes(const Plan<T>& plan, const T* offset, const T* ma
   return {dy, dy + plan.positions, mask ? mask + plane * plan.positions : nullptr};
 }
 
-template <typename T, typename Boundary, bool kSlopes>
-inline void sample_row(const dcn_conv_shape& shape, int y, int x, const T* dy, const T* dx, int count, int at,
-                       SampleTile<T>* tile) {
+// The upper left tap of the window of each position of a strip, in pixels.
+struct Windows {
+  int y[kStrip], x[kStrip];
+};
+
+inline Windows windows_from(const dcn_conv_shape& s, int position, int count) {
+  Windows windows = {};
+  int oy = position / s.out_width, ox = position % s.out_width;
   for (int i = 0; i < count; ++i) {
-    const BilinearSample<T> s =
-        bilinear_sample<Boundary>(T(y) + dy[i], T(x + i * shape.stride[1]) + dx[i], shape.height, shape.width);
-    tile->inside[at + i] = s.inside;
+    windows.y[i] = oy * s.stride[0] - s.pad[0];
+    windows.x[i] = ox * s.stride[1] - s.pad[1];
+    if (++ox == s.out_width) {
+      ox = 0;
+      ++oy;
+    }
+  }
+  return windows;
+}
+
+// `count` numbers of a plane; the rest of the strip is zero. The next strip is on its way then.
+template <typename T>
+inline void load_strip(const T* from, int count, T* to) {
+  __builtin_prefetch(from + 2 * kStrip);
+  if (count == kStrip) {
+    memcpy(to, from, kStrip * sizeof(T));
+  } else {
+    std::fill(std::copy(from, from + count, to), to + kStrip, T(0));
+  }
+}
+
+template <typename T, typename Boundary, bool kSlopes>
+inline void sample_strip(const dcn_conv_shape& s, const Windows& windows, int tap, const TapPlanes<T>& planes,
+                         int first, int count, Strip<T>* strip) {
+  const int tap_y = tap / s.kernel[1] * s.dilate[0], tap_x = tap % s.kernel[1] * s.dilate[1];
+  T dy[kStrip], dx[kStrip], mask[kStrip];
+  load_strip(planes.dy + first, count, dy);
+  load_strip(planes.dx + first, count, dx);
+  if (planes.mask) load_strip(planes.mask + first, count, mask);
+  if (!planes.mask) std::fill(mask, mask + kStrip, T(1));
+  for (int i = 0; i < kStrip; ++i) {
+    const BilinearSample<T> sample =
+        bilinear_sample<Boundary>(T(windows.y[i] + tap_y) + dy[i], T(windows.x[i] + tap_x) + dx[i], s.height, s.width);
+    strip->inside[i] = sample.inside;
     for (int corner = 0; corner < 4; ++corner) {
-      tile->pixel[corner][at + i] = s.pixel[corner];
-      tile->weight[corner][at + i] = s.weight[corner];
-      if (kSlopes) tile->slope_y[corner][at + i] = s.slope_y[corner];
-      if (kSlopes) tile->slope_x[corner][at + i] = s.slope_x[corner];
+      strip->pixel[corner][i] = sample.pixel[corner];
+      strip->weight[corner][i] = sample.weight[corner] * mask[i];
+      if (kSlopes) strip->plain[corner][i] = sample.weight[corner];
+      if (kSlopes) strip->slope_y[corner][i] = sample.slope_y[corner] * mask[i];
+      if (kSlopes) strip->slope_x[corner][i] = sample.slope_x[corner] * mask[i];
     }
   }
 }
 
-// Samples of `tap` at the output positions [first, first + count) of one image, row by row of the output.
-template <typename T, typename Boundary, bool kSlopes>
-inline void sample_tap(const Plan<T>& plan, const TapPlanes<T>& planes, int tap, int first, int count,
-                       SampleTile<T>* tile) {
-  const dcn_conv_shape& s = plan.shape;
-  const int tap_y = tap / s.kernel[1] * s.dilate[0] - s.pad[0], tap_x = tap % s.kernel[1] * s.dilate[1] - s.pad[1];
-  for (int done = 0; done < count;) {
-    const int position = first + done, oy = position / s.out_width, ox = position % s.out_width;
-    const int run = std::min(count - done, s.out_width - ox);
-    sample_row<T, Boundary, kSlopes>(s, oy * s.stride[0] + tap_y, ox * s.stride[1] + tap_x, planes.dy + position,
-                                     planes.dx + position, run, done, tile);
-    done += run;
-  }
-}
-
+// Samples of all taps of a slice at the output positions [first, first + count) of image number `image`, into one strip
+// per tap. `offset` and `mask` are those of the whole batch.
 template <bool kSlopes, typename T>
-inline void sample_tap(const Plan<T>& plan, const TapPlanes<T>& planes, int tap, int first, int count,
-                       SampleTile<T>* tile) {
-  if (plan.shape.boundary == DCN_BOUNDARY_V2) {
-    sample_tap<T, BoundaryV2, kSlopes>(plan, planes, tap, first, count, tile);
-  } else {
-    sample_tap<T, BoundaryV1, kSlopes>(plan, planes, tap, first, count, tile);
+inline void sample_taps(const Plan<T>& plan, const Slice& slice, const T* offset, const T* mask, int image, int first,
+                        int count, Strip<T>* strips) {
+  const Windows windows = windows_from(plan.shape, first, count);
+  for (int tap = slice.tap; tap < slice.tap + slice.taps; ++tap) {
+    const TapPlanes<T> planes =
+        tap_planes(plan, offset, mask, image, plan.segments[slice.segment].deformable_group, tap);
+    if (plan.shape.boundary == DCN_BOUNDARY_V2) {
+      sample_strip<T, BoundaryV2, kSlopes>(plan.shape, windows, tap, planes, first, count, strips++);
+    } else {
+      sample_strip<T, BoundaryV1, kSlopes>(plan.shape, windows, tap, planes, first, count, strips++);
+    }
   }
 }
 
@@ -103,44 +137,70 @@ struct PanelLayout {
   }
 };
 
-// Writes mask * sample for all channels of a segment into rows [row, row + count) from `column` on.
-// `image` is the segment's part of a channel-last image.
-template <typename T, typename Layout>
-inline void gather(const SampleTile<T>& tile, const T* mask, int count, const T* image, int padded, Layout out, int row,
-                   int column) {
-  using S = Simd<T>;
-  for (int i = 0; i < count; ++i) {
-    if (!tile.inside[i]) {
-      for (int c = 0; c < padded; c += S::kLanes) out.store(row + i, column + c, typename S::Vector{});
-      continue;
-    }
-    const T scale = mask ? mask[i] : T(1);
-    const T* corner[4];
-    T weight[4];
-    for (int k = 0; k < 4; ++k) {
-      corner[k] = image + static_cast<ptrdiff_t>(tile.pixel[k][i]) * padded;
-      weight[k] = tile.weight[k][i] * scale;
-    }
-    for (int c = 0; c < padded; c += S::kLanes) {
-      out.store(row + i, column + c,
-                weight[0] * S::load(corner[0] + c) + weight[1] * S::load(corner[1] + c) +
-                    weight[2] * S::load(corner[2] + c) + weight[3] * S::load(corner[3] + c));
+// The four pixels of a sample: all channels of a segment, `padded` numbers each. `image` is the segment's part of a
+// channel-last image.
+template <typename T>
+struct Pixels {
+  const T* at[4];
+  Pixels(const Strip<T>& strip, int i, const T* image, int padded) {
+    for (int k = 0; k < 4; ++k) at[k] = image + static_cast<ptrdiff_t>(strip.pixel[k][i]) * padded;
+  }
+  void prefetch(int padded) const {
+    for (int c = 0; c < padded; c += Simd<T>::kLanes) {
+      __builtin_prefetch(at[0] + c);  // its right neighbour is next to it in memory
+      __builtin_prefetch(at[2] + c);
     }
   }
+};
+
+// Writes mask * sample number i for all channels of a segment into `row` from `column` on.
+template <typename T, typename Layout>
+inline void gather(const Strip<T>& strip, int i, const T* image, int padded, Layout out, int row, int column) {
+  using S = Simd<T>;
+  constexpr int kLanes = S::kLanes;
+  if (!strip.inside[i]) {
+    for (int c = 0; c < padded; c += kLanes) out.store(row, column + c, typename S::Vector{});
+    return;
+  }
+  const Pixels<T> corners(strip, i, image, padded);
+  const T weight[4] = {strip.weight[0][i], strip.weight[1][i], strip.weight[2][i], strip.weight[3][i]};
+  const auto blend = [&](int c) {
+    out.store(row, column + c,
+              weight[0] * S::load(corners.at[0] + c) + weight[1] * S::load(corners.at[1] + c) +
+                  weight[2] * S::load(corners.at[2] + c) + weight[3] * S::load(corners.at[3] + c));
+  };
+  int c = 0;
+  for (; c + 4 * kLanes <= padded; c += 4 * kLanes) {
+    blend(c);
+    blend(c + kLanes);
+    blend(c + 2 * kLanes);
+    blend(c + 3 * kLanes);
+  }
+  for (; c < padded; c += kLanes) blend(c);
 }
 
 // Unfolds one slice of image number `image` at output positions [first, first + count) into rows [row, row + count) of
-// a tile. `offset` and `mask` are those of the whole batch, `channel_last` that of the image.
+// a tile, position by position: neighbouring windows overlap, so most pixels are still in the first-level cache.
+// `offset` and `mask` are those of the whole batch, `channel_last` that of the image.
 template <typename T, typename Layout>
 inline void unfold(const Plan<T>& plan, const Slice& slice, const T* offset, const T* mask, const T* channel_last,
-                   int image, int first, int count, SampleTile<T>* samples, Layout out, int row) {
+                   int image, int first, int count, Strip<T>* strips, Layout out, int row) {
+  constexpr int kAhead = 2;  // positions from the fetch of a pixel to its use
   const Segment& segment = plan.segments[slice.segment];
-  for (int i = 0; i < slice.taps; ++i) {
-    const int tap = slice.tap + i;
-    const TapPlanes<T> planes = tap_planes(plan, offset, mask, image, segment.deformable_group, tap);
-    sample_tap<false>(plan, planes, tap, first, count, samples);
-    gather(*samples, planes.mask ? planes.mask + first : nullptr, count, channel_last + segment.image, segment.padded,
-           out, row, i * segment.padded);
+  const T* pixels = channel_last + segment.image;
+  const auto prefetch = [&](int i) {
+    for (int t = 0; t < slice.taps; ++t) Pixels<T>(strips[t], i, pixels, segment.padded).prefetch(segment.padded);
+  };
+  for (int done = 0; done < count; done += kStrip) {
+    const int positions = std::min(kStrip, count - done);
+    sample_taps<false>(plan, slice, offset, mask, image, first + done, positions, strips);
+    for (int i = 0; i < kAhead; ++i) prefetch(i);
+    for (int i = 0; i < positions; ++i) {
+      if (i + kAhead < kStrip) prefetch(i + kAhead);
+      for (int t = 0; t < slice.taps; ++t) {
+        gather(strips[t], i, pixels, segment.padded, out, row + done + i, t * segment.padded);
+      }
+    }
   }
 }
 

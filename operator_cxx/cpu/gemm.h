@@ -1,9 +1,9 @@
 // The inner product kernel that all passes of the convolution share.
 //
-// One block of C has kRows rows and kPanel columns and stays in registers while C(r, :) += A(r, k) * B(k, :) is added
-// up over k. A is read element by element and broadcast, with strides known at compile time; B is a packed panel,
-// kPanel elements per k. Every C, A and panel is padded to whole blocks by its owner, so there are no edges here and
-// one order of summation.
+// One block of C has kRows rows and kPanel columns; A(r, k) * B(k, :) is added up over k in registers, and the sum goes
+// to C at the end (sums of sums err less than one long sum). A is read element by element and broadcast, with strides
+// known at compile time; B is a packed panel, kPanel elements per k. Every C, A and panel is padded to whole blocks by
+// its owner, so there are no edges here and one order of summation.
 #pragma once
 
 #include <stddef.h>
@@ -18,9 +18,9 @@ constexpr int kRows = kVectorRegisters == 32 ? 14 : 6;
 template <typename T>
 constexpr int kPanel = 2 * Simd<T>::kLanes;
 
-// Longest run of k before C is put back, and the row stride of tiles that hold such runs: one vector more, so that rows
-// do not compete for the same cache sets.
-constexpr int kDepth = 256;
+// Longest run of k before its sum is added to C: the nine taps of 64 channels. The row stride of tiles that hold such
+// runs is one vector more, so that rows do not compete for the same cache sets.
+constexpr int kDepth = 576;
 template <typename T>
 constexpr int kTileStride = kDepth + Simd<T>::kLanes;
 
@@ -37,12 +37,7 @@ template <typename T, int RowStride, int StepStride, bool kPairs>
 __attribute__((noinline)) void multiply_block(int depth, const T* a, const T* panel, T* c, ptrdiff_t c_stride, bool add,
                                               Ahead<T> ahead) {
   using S = Simd<T>;
-  typename S::Vector sum[kRows][2];
-#pragma GCC unroll 14
-  for (int r = 0; r < kRows; ++r) {
-    sum[r][0] = add ? S::load(c + r * c_stride) : typename S::Vector{};
-    sum[r][1] = add ? S::load(c + r * c_stride + S::kLanes) : typename S::Vector{};
-  }
+  typename S::Vector sum[kRows][2] = {};
   for (int k = 0; k < depth; ++k, a += StepStride, panel += kPanel<T>, ahead.from += ahead.step) {
     __builtin_prefetch(ahead.from, 0, 2);
     const typename S::Vector b0 = S::load(panel), b1 = S::load(panel + S::kLanes);
@@ -58,9 +53,13 @@ __attribute__((noinline)) void multiply_block(int depth, const T* a, const T* pa
     }
   }
 #pragma GCC unroll 14
-  for (int r = 0; r < kRows; ++r) {
-    S::store(c + r * c_stride, sum[r][0]);
-    S::store(c + r * c_stride + S::kLanes, sum[r][1]);
+  for (int r = 0; r < kRows; ++r, c += c_stride) {
+    if (add) {
+      sum[r][0] += S::load(c);
+      sum[r][1] += S::load(c + S::kLanes);
+    }
+    S::store(c, sum[r][0]);
+    S::store(c + S::kLanes, sum[r][1]);
   }
 }
 
