@@ -16,9 +16,9 @@ def usable(product):
 
 
 @functools.lru_cache(maxsize=None)
-def build_module():
-    """operator_cxx/build.py, which knows what its products are made from; a script, hence loaded by path."""
-    spec = importlib.util.spec_from_file_location('dcn_operator_build', str(OPERATOR_CXX / 'build.py'))
+def build_module(script='build.py'):
+    """A script of operator_cxx that knows what its products are made from, loaded by path."""
+    spec = importlib.util.spec_from_file_location('dcn_operator_build', str(OPERATOR_CXX / script))
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

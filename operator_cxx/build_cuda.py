@@ -85,6 +85,12 @@ def up_to_date(product, key):
     return product.exists() and stamp.exists() and stamp.read_text() == key
 
 
+def is_stale(product):
+    """Is the product older than its sources? Needs no compiler; for lib.operators.native."""
+    stamp = product.with_suffix('.sources')
+    return product.exists() and stamp.exists() and stamp.read_text() != key_of()
+
+
 def produce(product, key, compile_one, link):
     """Compile every source to an object in a temporary folder, link them, and move the product into place."""
     BUILD.mkdir(exist_ok=True)
@@ -97,6 +103,7 @@ def produce(product, key, compile_one, link):
         core.run(link(objects, str(temporary)), f'linking {product.name}')
         os.replace(str(temporary), str(product))
     product.with_suffix('.key').write_text(key)
+    product.with_suffix('.sources').write_text(key_of())
 
 
 def build(architectures=None, force=False, name=PRODUCT):

@@ -24,7 +24,7 @@ import sys
 import warnings
 
 from lib import gpu_libraries
-from lib.compiled import OPERATOR_CXX, usable
+from lib.compiled import OPERATOR_CXX, build_module, usable
 from lib.operators import cuda
 
 OPERATORS = ('DeformableConvolution', 'ModulatedDeformableConvolution', 'DeformablePSROIPooling', 'PSROIPooling',
@@ -170,6 +170,8 @@ def _bindings():
 
 def _serve_gpus(bindings):
     path = cuda.BUILD / cuda.PRODUCT
+    if build_module('build_cuda.py').is_stale(path):
+        _warn(f'{cuda.PRODUCT} is older than its sources; run: python operator_cxx/build_cuda.py')
     try:
         bindings.serve_gpus(path if path.exists() else None)
     except OSError as error:

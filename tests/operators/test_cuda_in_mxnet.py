@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+import warnings
 
 import mxnet as mx
 import numpy as np
@@ -176,6 +177,21 @@ def test_a_library_that_does_not_load_is_one_warning(other, words, bindings, emu
     with pytest.warns(RuntimeWarning, match=f'{re.escape(other)} does not load .*{words}.*build_cuda.py --force'):
         native._serve_gpus(bindings)
     assert set(native.status('gpu').values()) == {'stock'}
+
+
+def test_a_library_older_than_its_sources_is_used_with_a_warning(bindings, emulated_kernels, monkeypatch, tmp_path):
+    for name, content in (('libdcn_cuda.so', emulated_kernels.read_bytes()), ('libdcn_cuda.sources', b'of last year')):
+        (tmp_path / name).write_bytes(content)
+    monkeypatch.setattr(cuda, 'BUILD', tmp_path)
+    native._warn.cache_clear()
+    with pytest.warns(RuntimeWarning, match='libdcn_cuda.so is older than its sources; run: python operator_cxx/build'):
+        native._serve_gpus(bindings)
+    assert native.status('gpu') == native.status()
+    (tmp_path / 'libdcn_cuda.sources').write_text(emulated_kernels.with_suffix('.sources').read_text())
+    native._warn.cache_clear()
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        native._serve_gpus(bindings)
 
 
 # ---- GPU contexts of MXNet's GPU build ----
