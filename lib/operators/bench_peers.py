@@ -40,7 +40,8 @@ def make(folder, names):
         subprocess.run([str(python), '-m', 'pip', 'install', '--quiet', *PACKAGES[name]], check=True)
         if name == 'torchvision':
             _complete_torchvision(folder)
-        subprocess.run([str(python), '-c', f'import {name}'], check=True, env=dict(os.environ, **settings(folder, name)))
+        subprocess.run([str(python), '-c', f'import {name}'], check=True,
+                       env=dict(os.environ, **settings(folder, name)))
         print(f'{name}: {Path(folder, name)}')
 
 
@@ -60,8 +61,8 @@ def _complete_torchvision(folder):
     names = sorted(set(re.findall(rb'\0(_ZNK?(?:2at|3c10)4cuda\w+)(?=\0)', needed)))
     source = ''.join(f'char {name.decode()}[64];\n' for name in names)
     for library in CUDA_OF_TORCH:
-        subprocess.run(['cc', '-shared', '-fPIC', f'-Wl,-soname,{library}', '-x', 'c', '-', '-o', str(stand_ins / library)],
-                       input=source.encode(), check=True)
+        subprocess.run(['cc', '-shared', '-fPIC', f'-Wl,-soname,{library}', '-x', 'c', '-', '-o',
+                        str(stand_ins / library)], input=source.encode(), check=True)
         source = ''
     for runtime in (packages / 'torchvision.libs').glob('libcudart.*.so.*'):   # comes along under a longer name
         link = stand_ins / f'libcudart.so.{runtime.name.rpartition(".")[2]}'

@@ -16,7 +16,11 @@ from lib.operators.quiet import without_noise
 
 
 class Operator:
-    """An MXNet operator bound to its inputs {name: array}."""
+    """An MXNet operator and its inputs {name: array}.
+
+    Forward calls go through an executor, which writes to the same memory each time. Backward calls go through what a
+    hybrid Gluon block calls: an executor would copy the outputs' gradients first.
+    """
 
     def __init__(self, name, attributes, arrays, differentiable, dense=False):
         import mxnet as mx
@@ -26,34 +30,44 @@ class Operator:
             attributes = {key: value for key, value in attributes.items() if key != 'num_deformable_group'}
             arrays = {key: array for key, array in arrays.items() if key not in ('offset', 'mask')}
         operator = getattr(mx.sym.contrib, name, None) or getattr(mx.sym, name)
-        arrays = {key: mx.nd.array(array) for key, array in arrays.items()}
-        self._grads = {key: mx.nd.zeros(array.shape) for key, array in arrays.items()
-                       if differentiable and key != 'rois'}
+        self._arrays = {key: mx.nd.array(array) for key, array in arrays.items()}
         symbol = operator(**{key: mx.sym.Variable(key) for key in arrays}, **attributes)
         with without_noise():
-            self._executor = symbol.bind(mx.cpu(), arrays, args_grad=self._grads or None,
-                                         grad_req='write' if self._grads else 'null')
-        self._head = [mx.nd.ones(output.shape) for output in self._executor.outputs]
-        for array in [*arrays.values(), *self._grads.values(), *self._head, *self._executor.outputs]:
+            self._executor = symbol.bind(mx.cpu(), self._arrays, grad_req='null')
+        self._block, self._order = mx.nd.CachedOp(symbol), symbol.list_arguments()
+        self._head, self._out = mx.nd.ones(self._executor.outputs[0].shape), None
+        for key, array in self._arrays.items():
+            if differentiable and key != 'rois':
+                array.attach_grad()
+        for array in [*self._arrays.values(), *self._grads().values(), self._head, *self._executor.outputs]:
             array[:] = array   # in memory from here on
         mx.nd.waitall()
 
-    def forward(self, is_train=False):
+    def _grads(self):
+        return {key: array.grad for key, array in self._arrays.items() if array.grad is not None}
+
+    def forward(self):
         """One call."""
-        self._executor.forward(is_train=is_train)
+        self._executor.forward(is_train=False)
+        self._mx.nd.waitall()
+
+    def record(self):
+        """The forward call that must come before each backward call."""
+        with self._mx.autograd.record():
+            out = self._block(*[self._arrays[key] for key in self._order])
+        self._out = out[0] if isinstance(out, list) else out
         self._mx.nd.waitall()
 
     def backward(self):
-        """One call; a forward call comes before."""
-        self._executor.backward(self._head)
+        """One call."""
+        self._out.backward(self._head)
         self._mx.nd.waitall()
 
     def call(self, direction):
         """A Call."""
         if direction == 'forward':
             return Call(self.forward, lambda: {'out': self._executor.outputs[0].asnumpy()}, None)
-        return Call(self.backward, lambda: {name: grad.asnumpy() for name, grad in self._grads.items()},
-                    lambda: self.forward(is_train=True))
+        return Call(self.backward, lambda: {name: grad.asnumpy() for name, grad in self._grads().items()}, self.record)
 
 
 def suppression(attributes, arrays):
@@ -84,7 +98,7 @@ def peak_bytes(case):
         operator = Operator(case.operator, case.attributes, inputs(case), case.backward)
         calls = [operator.forward]
         if case.backward:
-            calls += [lambda: operator.forward(is_train=True), operator.backward]
+            calls += [operator.record, operator.backward]
     with open('/proc/self/clear_refs', 'w') as stream:
         stream.write('5')   # the peak begins anew
     before = _status('VmRSS')

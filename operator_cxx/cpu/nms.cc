@@ -8,7 +8,6 @@
 #include <new>
 #include <vector>
 
-#include "../include/boxes.h"
 #include "kernels.h"
 #include "suppression.h"
 
@@ -16,10 +15,9 @@ namespace dcn {
 namespace {
 
 int64_t greedy(const float* dets, int64_t n, float thresh, int64_t max_keep, int64_t* keep) {
-  std::vector<uint64_t> order(n);
-  for (int64_t i = 0; i < n; ++i) order[i] = rank_key(dets[5 * i + 4], uint32_t(i));
-  sort_best(&order, n);
-  return suppress(order, dets, thresh, max_keep, keep);
+  std::vector<uint64_t> keys(n);
+  for (int64_t i = 0; i < n; ++i) keys[i] = rank_key(dets[5 * i + 4], uint32_t(i));
+  return suppress(&keys, n, dets, thresh, max_keep, keep);
 }
 
 // Factor on the score of a box with this IoU to the picked one.
@@ -61,7 +59,7 @@ int64_t soft(const float* dets, int64_t n, double sigma_or_thresh, int method, i
     index[best] = index.back();
     index.pop_back();
     for (size_t j = 0; j < scores.size(); ++j)
-      scores[j] *= decay(iou(box[0], box[1], box[2], box[3], area, rest, j), sigma_or_thresh, method);
+      scores[j] *= decay(rest.overlap(box, area, j), sigma_or_thresh, method);
   }
   return count;
 }

@@ -34,13 +34,14 @@ struct Bins {
   std::vector<std::vector<int>> of_image;
 };
 
-// Fetches part number `part` of `parts` of a plane. Regions lie at random on it, so that no processor foresees what
-// they read; called for the plane that comes next, it hides the way from memory.
-template <typename T>
-inline void prefetch(const T* plane, ptrdiff_t size, ptrdiff_t part, ptrdiff_t parts) {
+// Fetches part number `part` of `parts` of an array that will be read, or written. Called for what comes next, it hides
+// the way from memory where no processor foresees it: regions lie at random on a plane, their pieces of arrays pages
+// apart.
+template <int kWritten = 0, typename T>
+inline void prefetch(const T* array, ptrdiff_t size, ptrdiff_t part, ptrdiff_t parts) {
   constexpr ptrdiff_t kLine = 64 / sizeof(T);
   const ptrdiff_t lines = size / kLine + 1, end = lines * (part + 1) / parts;
-  for (ptrdiff_t line = lines * part / parts; line < end; ++line) __builtin_prefetch(plane + line * kLine);
+  for (ptrdiff_t line = lines * part / parts; line < end; ++line) __builtin_prefetch(array + line * kLine, kWritten);
 }
 
 // result op= 0 for a request: written or left alone.

@@ -3,7 +3,6 @@
 #include "kernels.h"
 
 #include <algorithm>
-#include <cstring>
 #include <limits>
 #include <type_traits>
 
@@ -29,52 +28,95 @@ Bins find_bins(const dcn_roi_shape& s, const T* rois) {
   return bins;
 }
 
-// As many channels of one image as a vector has lanes, cell by cell: (height * width, lanes). Bins then meet many channels
-// at once, and the largest cell is found without a look at neighbouring lanes.
+// Room for a vector, at an address where it lies in one line of the cache.
 template <typename T>
+struct alignas(kVectorBytes) Slot {
+  T lanes[Simd<T>::kLanes];
+};
+
+// Scratch memory of each thread.
+template <typename T>
+class Scratch {
+ public:
+  explicit Scratch(int threads) : slots_(threads) {}
+  // Whole vectors for `size` numbers; what they are is not defined.
+  T* take(int thread, size_t size) {
+    slots_[thread].resize((size + Simd<T>::kLanes - 1) / Simd<T>::kLanes);
+    return slots_[thread].data()->lanes;
+  }
+
+ private:
+  std::vector<std::vector<Slot<T>>> slots_;
+};
+
+// As many channels of one image as kVectors vectors have lanes, cell by cell: (height * width, channels). Bins then
+// meet many channels at once, and the largest cell is found without a look at neighbouring lanes.
+template <typename T, int kVectors>
 struct Block {
   using S = Simd<T>;
   using Vector = typename S::Vector;
-  using Places = decltype(Vector{} > Vector{});  // integers as wide as T
-  using Place = typename std::conditional<sizeof(T) == 4, int, long long>::type;
+  static constexpr int kChannels = kVectors * S::kLanes;
 
   int image, first, channels;
   const T* cells;
 
-  // The largest cell of each channel in a bin, minus infinity where none is larger than that; `places`, if not null,
-  // gets the first cell that is as large, or -1.
-  Vector largest(int width, const CellRange& rows, const CellRange& columns, Places* places) const {
-    Vector best = Vector{} - std::numeric_limits<T>::infinity();
-    Places at = Places{} - 1;
+  // The largest cell of each channel in a bin; minus infinity where none is larger than that.
+  void largest(int width, const CellRange& rows, const CellRange& columns, Vector* best) const {
+    for (int v = 0; v < kVectors; ++v) best[v] = Vector{} - std::numeric_limits<T>::infinity();
     for (int y = rows.begin; y < rows.end; ++y) {
       for (int x = columns.begin; x < columns.end; ++x) {
-        const ptrdiff_t cell = ptrdiff_t(y) * width + x;
-        const Vector value = S::load(cells + cell * S::kLanes);
-        const Places larger = value > best;  // false for a NaN
-        best = larger ? value : best;
-        if (places) at = larger ? Places{} + Place(cell) : at;
+        const T* cell = cells + (ptrdiff_t(y) * width + x) * kChannels;
+        for (int v = 0; v < kVectors; ++v) {
+          const Vector value = S::load(cell + v * S::kLanes);
+          best[v] = value > best[v] ? value : best[v];  // false for a NaN
+        }
       }
     }
-    if (places) *places = at;
-    return best;
+  }
+
+  // Adds each channel's gradient to the first cell of a bin that is as large as `best`; sums: like cells. A channel
+  // that has found its cell looks for a NaN from then on, which none equals.
+  void give_back(int width, const CellRange& rows, const CellRange& columns, Vector* best, const T* grads,
+                 T* sums) const {
+    const Vector done = Vector{} + std::numeric_limits<T>::quiet_NaN();
+    for (int v = 0; v < kVectors; ++v) best[v] = best[v] > -std::numeric_limits<T>::infinity() ? best[v] : done;
+    for (int y = rows.begin; y < rows.end; ++y) {
+      for (int x = columns.begin; x < columns.end; ++x) {
+        for (int v = 0; v < kVectors; ++v) {
+          const ptrdiff_t at = (ptrdiff_t(y) * width + x) * kChannels + v * S::kLanes;
+          const auto here = S::load(cells + at) == best[v];
+          const Vector sum = S::load(sums + at);
+          S::store(sums + at, here ? sum + S::load(grads + v * S::kLanes) : sum);
+          best[v] = here ? done : best[v];
+        }
+      }
+    }
   }
 };
 
-// Calls each(block, thread) for all blocks of all images.
-template <typename T, typename Each>
-void for_blocks(const dcn_roi_shape& s, const T* data, int threads, const Each& each) {
+// to (columns, stride) = from (rows, columns), with zeros for rows up to the stride.
+template <typename T>
+void load_columns(const T* from, int rows, int columns, int stride, T* to) {
   using S = Simd<T>;
+  transpose(from, rows, columns, columns, [=](int column, int row, typename S::Vector v, int) {
+    S::store(to + ptrdiff_t(column) * stride + row, v);
+  });
+}
+
+// Calls each(block, thread) for all blocks of all images.
+template <int kVectors, typename T, typename Each>
+void for_blocks(const dcn_roi_shape& s, const T* data, int threads, const Each& each) {
+  using B = Block<T, kVectors>;
   const ptrdiff_t plane_size = ptrdiff_t(s.height) * s.width;
-  const int blocks = (s.channels + S::kLanes - 1) / S::kLanes;
-  std::vector<std::vector<T>> cells(threads);
+  const int blocks = (s.channels + B::kChannels - 1) / B::kChannels;
+  Scratch<T> cells(threads);
   parallel_for(s.images * blocks, threads, [&](int item, int thread) {
-    const int image = item / blocks, first = item % blocks * S::kLanes;
-    const int channels = std::min(S::kLanes, s.channels - first);
-    cells[thread].resize(plane_size * S::kLanes);
-    T* to = cells[thread].data();
-    transpose(data + (ptrdiff_t(image) * s.channels + first) * plane_size, channels, int(plane_size), plane_size,
-              [&](int cell, int, typename S::Vector v, int) { S::store(to + ptrdiff_t(cell) * S::kLanes, v); });
-    each(Block<T>{image, first, channels, to}, thread);
+    const int image = item / blocks, first = item % blocks * B::kChannels;
+    const int channels = std::min(B::kChannels, s.channels - first);
+    T* to = cells.take(thread, plane_size * B::kChannels);
+    load_columns(data + (ptrdiff_t(image) * s.channels + first) * plane_size, channels, int(plane_size), B::kChannels,
+                 to);
+    each(B{image, first, channels, to}, thread);
   });
 }
 
@@ -104,59 +146,72 @@ void store_columns(const T* from, int rows, int columns, int stride, int request
   });
 }
 
-template <typename T>
-void forward(const dcn_roi_shape& s, const T* data, const T* rois, T* out, int request) {
-  if (request == DCN_NULL) return;
-  using S = Simd<T>;
+template <int kVectors, typename T>
+void forward(const dcn_roi_shape& s, const T* data, const T* rois, T* out, int request, int threads) {
+  using B = Block<T, kVectors>;
   const Bins bins = find_bins(s, rois);
-  const int per_plane = s.pooled_height * s.pooled_width, threads = useful_threads(s);
+  const int per_plane = s.pooled_height * s.pooled_width;
   const size_t per_roi = size_t(s.channels) * per_plane;
   for (int r = 0; r < s.rois; ++r) {
     if (roi_image(rois[5 * size_t(r)], s.images) < 0) zero_for(request, out + r * per_roi, per_roi);
   }
-  std::vector<T> results(size_t(threads) * per_plane * S::kLanes);  // (bins, lanes) of one region
-  for_blocks(s, data, threads, [&](const Block<T>& block, int thread) {
-    T* result = results.data() + size_t(thread) * per_plane * S::kLanes;
+  Scratch<T> results(threads);
+  for_blocks<kVectors>(s, data, threads, [&](const B& block, int thread) {
+    T* result = results.take(thread, size_t(per_plane) * B::kChannels);  // (bins, channels) of one region
     for (int r : bins.of_image[block.image]) {
-      for_bins(s, bins, r, [&](int bin, const CellRange& rows, const CellRange& columns) {
-        const auto best = block.largest(s.width, rows, columns, nullptr);
-        S::store(result + bin * S::kLanes, best < std::numeric_limits<T>::lowest() ? typename S::Vector{} : best);
-      });
       T* to = out + r * per_roi + size_t(block.first) * per_plane;
-      store_columns(result, per_plane, block.channels, S::kLanes, request, to);
+      for_bins(s, bins, r, [&](int bin, const CellRange& rows, const CellRange& columns) {
+        prefetch<1>(to, ptrdiff_t(block.channels) * per_plane, bin, per_plane);
+        typename B::Vector best[kVectors];
+        block.largest(s.width, rows, columns, best);
+        for (int v = 0; v < kVectors; ++v) {
+          const auto none = best[v] < std::numeric_limits<T>::lowest();
+          B::S::store(result + bin * B::kChannels + v * B::S::kLanes, none ? typename B::Vector{} : best[v]);
+        }
+      });
+      store_columns(result, per_plane, block.channels, B::kChannels, request, to);
     }
   });
 }
 
-template <typename T>
-void backward(const dcn_roi_shape& s, const T* out_grad, const T* data, const T* rois, T* data_grad, T* rois_grad,
-              const int* requests) {
-  zero_for(requests[1], rois_grad, 5 * size_t(s.rois));
-  if (requests[0] == DCN_NULL) return;
-  using S = Simd<T>;
+template <int kVectors, typename T>
+void backward(const dcn_roi_shape& s, const T* out_grad, const T* data, const T* rois, T* data_grad, int request,
+              int threads) {
+  using B = Block<T, kVectors>;
   const Bins bins = find_bins(s, rois);
-  const int per_plane = s.pooled_height * s.pooled_width, threads = useful_threads(s);
+  const int per_plane = s.pooled_height * s.pooled_width;
   const ptrdiff_t plane_size = ptrdiff_t(s.height) * s.width;
-  std::vector<std::vector<T>> sums(threads);  // gradients, cell by cell as the block
-  for_blocks(s, data, threads, [&](const Block<T>& block, int thread) {
-    sums[thread].assign(plane_size * S::kLanes, T(0));
-    T* grads = sums[thread].data();
-    for (int r : bins.of_image[block.image]) {
-      const T* from = out_grad + (size_t(r) * s.channels + block.first) * per_plane;
-      for_bins(s, bins, r, [&](int bin, const CellRange& rows, const CellRange& columns) {
-        typename Block<T>::Places best;
-        block.largest(s.width, rows, columns, &best);
-        typename Block<T>::Place places[S::kLanes];
-        std::memcpy(places, &best, sizeof places);
-        for (int channel = 0; channel < block.channels; ++channel) {
-          if (places[channel] < 0) continue;
-          grads[ptrdiff_t(places[channel]) * S::kLanes + channel] += from[channel * ptrdiff_t(per_plane) + bin];
-        }
+  Scratch<T> sums(threads), heads(threads);
+  for_blocks<kVectors>(s, data, threads, [&](const B& block, int thread) {
+    T* sum = sums.take(thread, plane_size * B::kChannels);  // gradients, cell by cell as the block
+    T* head = heads.take(thread, size_t(per_plane) * B::kChannels);  // (bins, channels) of one region
+    std::fill_n(sum, plane_size * B::kChannels, T(0));
+    const std::vector<int>& regions = bins.of_image[block.image];
+    const auto grads_of = [&](int r) { return out_grad + (size_t(r) * s.channels + block.first) * per_plane; };
+    for (size_t n = 0; n < regions.size(); ++n) {
+      load_columns(grads_of(regions[n]), block.channels, per_plane, B::kChannels, head);
+      const T* next = grads_of(regions[std::min(n + 1, regions.size() - 1)]);
+      for_bins(s, bins, regions[n], [&](int bin, const CellRange& rows, const CellRange& columns) {
+        prefetch(next, ptrdiff_t(block.channels) * per_plane, bin, per_plane);
+        typename B::Vector best[kVectors];
+        block.largest(s.width, rows, columns, best);
+        block.give_back(s.width, rows, columns, best, head + ptrdiff_t(bin) * B::kChannels, sum);
       });
     }
     T* to = data_grad + (ptrdiff_t(block.image) * s.channels + block.first) * plane_size;
-    store_columns(grads, int(plane_size), block.channels, S::kLanes, requests[0], to);
+    store_columns(sum, int(plane_size), block.channels, B::kChannels, request, to);
   });
+}
+
+// Calls run(vectors of a block as a type, threads): two, if that leaves each thread some blocks.
+template <typename T, typename Run>
+void with_blocks(const dcn_roi_shape& s, const Run& run) {
+  const int threads = useful_threads(s);
+  if (ptrdiff_t(s.images) * s.channels >= ptrdiff_t(4) * threads * Simd<T>::kLanes) {
+    run(std::integral_constant<int, 2>(), threads);
+  } else {
+    run(std::integral_constant<int, 1>(), threads);
+  }
 }
 
 }  // namespace
@@ -164,9 +219,13 @@ void backward(const dcn_roi_shape& s, const T* out_grad, const T* data, const T*
 int roi_pooling_forward(const dcn_roi_shape* shape, int dtype, const void* data, const void* rois, void* out,
                         int request) {
   if (!well_formed(*shape)) return DCN_BAD_SHAPE;
+  if (request == DCN_NULL) return DCN_OK;
   const auto run = [&](auto zero) {
     using T = decltype(zero);
-    forward(*shape, static_cast<const T*>(data), static_cast<const T*>(rois), static_cast<T*>(out), request);
+    with_blocks<T>(*shape, [&](auto vectors, int threads) {
+      forward<vectors()>(*shape, static_cast<const T*>(data), static_cast<const T*>(rois), static_cast<T*>(out),
+                         request, threads);
+    });
   };
   return for_dtype(dtype, run);
 }
@@ -176,8 +235,12 @@ int roi_pooling_backward(const dcn_roi_shape* shape, int dtype, const void* out_
   if (!well_formed(*shape)) return DCN_BAD_SHAPE;
   const auto run = [&](auto zero) {
     using T = decltype(zero);
-    backward(*shape, static_cast<const T*>(out_grad), static_cast<const T*>(data), static_cast<const T*>(rois),
-             static_cast<T*>(data_grad), static_cast<T*>(rois_grad), requests);
+    zero_for(requests[1], static_cast<T*>(rois_grad), 5 * size_t(shape->rois));
+    if (requests[0] == DCN_NULL) return;
+    with_blocks<T>(*shape, [&](auto vectors, int threads) {
+      backward<vectors()>(*shape, static_cast<const T*>(out_grad), static_cast<const T*>(data),
+                          static_cast<const T*>(rois), static_cast<T*>(data_grad), requests[0], threads);
+    });
   };
   return for_dtype(dtype, run);
 }

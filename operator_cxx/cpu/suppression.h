@@ -1,10 +1,12 @@
-// Greedy suppression of overlapping boxes, best first.
+// Greedy suppression of overlapping boxes, best first. Compile it without fused multiply-add, as boxes.h.
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
 
 #include <algorithm>
 #include <vector>
+
+#include "../include/boxes.h"
 
 namespace dcn {
 
@@ -20,7 +22,7 @@ struct Columns {
     y1.push_back(box[1]);
     x2.push_back(box[2]);
     y2.push_back(box[3]);
-    area.push_back((box[2] - box[0] + 1) * (box[3] - box[1] + 1));
+    area.push_back(box_area(box));
   }
   // Drops entry i by moving the last one into its place.
   void swap_out(size_t i) {
@@ -29,56 +31,47 @@ struct Columns {
       column->pop_back();
     }
   }
+  float overlap(const float* box, float box_area, size_t j) const {
+    return box_overlap(box, box_area, x1[j], y1[j], x2[j], y2[j], area[j]);
+  }
 };
-
-// The comparisons let a NaN through as numpy.minimum does only in so far as it ends in a NaN or zero IoU: either way
-// nothing is suppressed.
-inline float iou(float x1, float y1, float x2, float y2, float area, const Columns& other, size_t j) {
-  const float left = x1 > other.x1[j] ? x1 : other.x1[j];
-  const float top = y1 > other.y1[j] ? y1 : other.y1[j];
-  const float right = x2 < other.x2[j] ? x2 : other.x2[j];
-  const float bottom = y2 < other.y2[j] ? y2 : other.y2[j];
-  float width = right - left + 1, height = bottom - top + 1;
-  width = width > 0 ? width : 0;
-  height = height > 0 ? height : 0;
-  const float inter = width * height;
-  return inter / (area + other.area[j] - inter);
-}
 
 // Does any kept box overlap this one too much? Blocks keep the inner loop free of branches.
 inline bool overlaps_kept(const float* box, const Columns& kept, float thresh) {
-  const float area = (box[2] - box[0] + 1) * (box[3] - box[1] + 1);
+  const float area = box_area(box);
   const size_t n = kept.x1.size(), block = 64;
   for (size_t begin = 0; begin < n; begin += block) {
     const size_t end = std::min(n, begin + block);
     int hits = 0;
-    for (size_t j = begin; j < end; ++j) hits |= iou(box[0], box[1], box[2], box[3], area, kept, j) > thresh;
+    for (size_t j = begin; j < end; ++j) hits |= kept.overlap(box, area, j) > thresh;
     if (hits) return true;
   }
   return false;
 }
 
-// The `best` smallest keys in order, without sorting the others.
-inline void sort_best(std::vector<uint64_t>* keys, size_t best) {
-  if (best < keys->size()) {
-    std::nth_element(keys->begin(), keys->begin() + best, keys->end());
-    keys->resize(best);
-  }
-  std::sort(keys->begin(), keys->end());
-}
-
-// Greedy suppression of boxes (rows of five floats) that are named by the lower halves of sorted keys. Returns how many
-// are kept; their row numbers go to keep, best first, at most max_keep.
-inline int64_t suppress(const std::vector<uint64_t>& order, const float* boxes, float thresh, int64_t max_keep,
-                        int64_t* keep) {
+// Greedy suppression of boxes (rows of five floats) that are named by the lower halves of keys; the `candidates`
+// smallest keys take part. Returns how many are kept; their row numbers go to keep, best first, at most max_keep.
+//
+// Only so many keys are sorted as it takes to keep enough boxes: some more than max_keep at first, then as many again.
+inline int64_t suppress(std::vector<uint64_t>* keys, size_t candidates, const float* boxes, float thresh,
+                        int64_t max_keep, int64_t* keep) {
+  candidates = std::min(candidates, keys->size());
+  const size_t wanted = std::min<size_t>(candidates, max_keep);
   Columns kept;
-  kept.reserve(std::min<size_t>(order.size(), max_keep));
+  kept.reserve(wanted);
   int64_t count = 0;
-  for (size_t r = 0; r < order.size() && count < max_keep; ++r) {
-    const int64_t i = int64_t(order[r] & 0xffffffffu);
-    if (overlaps_kept(boxes + 5 * i, kept, thresh)) continue;
-    kept.push(boxes + 5 * i);
-    keep[count++] = i;
+  size_t sorted = 0;
+  for (size_t rank = 0; rank < candidates && count < max_keep; ++rank) {
+    if (rank == sorted) {
+      const size_t more = std::max(sorted, wanted + wanted / 2);
+      sorted = more < candidates - sorted ? sorted + more : candidates;
+      if (sorted < keys->size()) std::nth_element(keys->begin() + rank, keys->begin() + sorted, keys->end());
+      std::sort(keys->begin() + rank, keys->begin() + sorted);
+    }
+    const int64_t row = int64_t((*keys)[rank] & 0xffffffffu);
+    if (overlaps_kept(boxes + 5 * row, kept, thresh)) continue;
+    kept.push(boxes + 5 * row);
+    keep[count++] = row;
   }
   return count;
 }

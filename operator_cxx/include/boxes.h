@@ -24,16 +24,22 @@ DCN_HD uint64_t rank_key(float score, uint32_t index) {
   return uint64_t(bits) << 32 | index;
 }
 
-// Intersection over union in float32; where a NaN is involved, 0 or a NaN: no threshold is then exceeded.
-DCN_HD float box_overlap(const float* a, const float* b) {
-  const float left = a[0] > b[0] ? a[0] : b[0], top = a[1] > b[1] ? a[1] : b[1];
-  const float right = a[2] < b[2] ? a[2] : b[2], bottom = a[3] < b[3] ? a[3] : b[3];
+DCN_HD float box_area(const float* box) { return (box[2] - box[0] + 1) * (box[3] - box[1] + 1); }
+
+// Intersection over union in float32 of box a with the box from (x1, y1) to (x2, y2); where a NaN is involved, 0 or a
+// NaN: no threshold is then exceeded.
+DCN_HD float box_overlap(const float* a, float area_a, float x1, float y1, float x2, float y2, float area) {
+  const float left = a[0] > x1 ? a[0] : x1, top = a[1] > y1 ? a[1] : y1;
+  const float right = a[2] < x2 ? a[2] : x2, bottom = a[3] < y2 ? a[3] : y2;
   float width = right - left + 1, height = bottom - top + 1;
   width = width > 0 ? width : 0;
   height = height > 0 ? height : 0;
   const float inter = width * height;
-  const float area_a = (a[2] - a[0] + 1) * (a[3] - a[1] + 1), area_b = (b[2] - b[0] + 1) * (b[3] - b[1] + 1);
-  return inter / (area_a + area_b - inter);
+  return inter / (area_a + area - inter);
+}
+
+DCN_HD float box_overlap(const float* a, const float* b) {
+  return box_overlap(a, box_area(a), b[0], b[1], b[2], b[3], box_area(b));
 }
 
 // One axis of an anchor, moved and scaled by the network: its first and last pixel, clipped to [0, limit - 1]. The

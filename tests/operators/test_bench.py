@@ -106,5 +106,11 @@ def test_share_of_values_apart(other, share):
     assert bench.share_apart(np.float32([1, 2, 3, 4]), np.float32(other)) == share
 
 
+def test_share_of_proposals_without_a_counterpart():
+    own = np.float32([[0, 10, 20, 30, 40], [0, 1, 2, 3, 4]])
+    other = np.float32([[0, 1, 2, 4, 5], [0, 10, 20, 33, 40]])   # in another order, the first one three pixels wider
+    assert bench.share_alone(own, other) == 0.5
+
+
 def test_boxes_for_libraries_without_whole_pixels_have_the_same_area():
     assert bench_libraries.corners_outside(np.float32([[2, 3, 4, 3, 0.5]])).tolist() == [[2, 3, 5, 4]]   # 3 x 1
