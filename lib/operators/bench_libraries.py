@@ -8,6 +8,7 @@ import collections
 import importlib.metadata
 import json
 import os
+import statistics
 import sys
 import time
 
@@ -16,7 +17,7 @@ import numpy as np
 Call = collections.namedtuple('Call', 'run values before')
 Call.__doc__ = """A call that can be timed: run() makes it, values() gives its results {name: array}, before(), if any,
 must come before each run()."""
-SHORT = 0.05   # seconds; see timed
+SHORT, ENOUGH = 0.05, 0.002   # seconds of one call and of all calls in a turn; see timed
 
 
 class Missing(Exception):
@@ -65,17 +66,20 @@ def _answer(prepare, ready, question):
 
 
 def timed(call):
-    """Seconds of one call. A short one is made twice and the second counts: since its last turn its threads went to
-    sleep, and other processes filled the caches."""
-    for _ in range(2):
-        if call.before:
-            call.before()
-        start = time.perf_counter()
-        call.run()
-        seconds = time.perf_counter() - start
-        if seconds > SHORT:
-            break
-    return seconds
+    """Seconds of one call. Short ones are repeated, and the median but for the first counts: since their last turn
+    their threads went to sleep, and other processes filled the caches."""
+    seconds = [_once(call)]
+    while len(seconds) < 2 and seconds[0] < SHORT or sum(seconds) < ENOUGH:
+        seconds.append(_once(call))
+    return statistics.median(seconds[1:] or seconds)
+
+
+def _once(call):
+    if call.before:
+        call.before()
+    start = time.perf_counter()
+    call.run()
+    return time.perf_counter() - start
 
 
 def threads():
