@@ -112,6 +112,18 @@ class Library:
         self._call('dcn_cuda_nms', _p(dets), count, ctypes.c_float(thresh), max_keep, _p(keep), _p(kept),
                    *_memory(workspace), _p(stream))
 
+    def contrib_proposal_workspace(self, shape):
+        """Bytes that the proposals of a ContribProposalShape need."""
+        return self._size('dcn_cuda_contrib_proposal_workspace', ctypes.byref(shape))
+
+    def contrib_proposal(self, shape, ratios, scales, cls_prob, bbox_pred, im_info, rois, scores,
+                         requests=(structs.WRITE, structs.WRITE), workspace=(None, 0), stream=None):
+        """As MXNet's contrib.Proposal and contrib.MultiProposal; ratios and scales: sequences of numbers; rois
+        (images * post_nms, 5) and scores (images * post_nms), float32; requests: of both."""
+        self._call('dcn_cuda_contrib_proposal', ctypes.byref(shape), _numbers(ratios), _numbers(scales), _p(cls_prob),
+                   _p(bbox_pred), _p(im_info), _p(rois), _p(scores), _requests(requests), *_memory(workspace),
+                   _p(stream))
+
     def proposal_workspace(self, shape, levels):
         """Bytes that proposals from ``levels``, a list of ProposalLevel, need."""
         return self._size('dcn_cuda_proposal_workspace', ctypes.byref(shape), _levels(levels))
@@ -143,6 +155,10 @@ def _memory(workspace):
 
 def _requests(requests):
     return (ctypes.c_int * len(requests))(*requests)
+
+
+def _numbers(values):
+    return (ctypes.c_float * len(values))(*values)
 
 
 def _levels(levels):

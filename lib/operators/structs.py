@@ -62,6 +62,13 @@ class DeformablePsroiShape(ctypes.Structure):
                        'sample_per_part trans_classes'), *_floats('spatial_scale trans_std')]
 
 
+class ContribProposalShape(ctypes.Structure):
+    """dcn_contrib_proposal_shape."""
+
+    _fields_ = [*_ints('images height width stride ratios scales pre_nms post_nms min_size iou_loss'),
+                *_floats('threshold')]
+
+
 class ProposalLevel(ctypes.Structure):
     """dcn_proposal_level."""
 

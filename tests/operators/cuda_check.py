@@ -29,7 +29,7 @@ PARTS = ('values', 'mxnet', 'sanitizer', 'timing')
 NO_GPU = ('No GPU was found ({}), so nothing was checked; on a machine with an NVIDIA GPU, its driver, nvcc and a '
           'PyTorch that sees the GPU run: python operator_cxx/cuda/check.py')
 SANITIZED = ('1x1', 'res5 in small', 'asymmetric', 'parts per class', 'regions that', 'no numbers', 'suppression of 33',
-             'proposals, one map')   # names of the checks that compute-sanitizer watches
+             'proposals, one map', 'contrib proposals, two')   # names of the checks that compute-sanitizer watches
 TOOLS = ('memcheck', 'racecheck', 'initcheck')
 NOT_INSTALLED = 'not installed, so not run'
 MXNET_NEWEST = (8, 9)   # capability of the newest GPU that MXNet has machine code for

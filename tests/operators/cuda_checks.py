@@ -179,6 +179,8 @@ def _boxes():
         yield f'proposals, {name}', functools.partial(_proposals, heights, 0.7, 0)
     yield 'proposals, few survive and repeat', functools.partial(_proposals, (4,), 0.1, 0)
     yield 'proposals, all too small', functools.partial(_proposals, (4,), 0.7, 1e6)
+    for name in cases.PROPOSALS:
+        yield f'contrib proposals, {name}', functools.partial(_contrib_proposals, name)
 
 
 def many_boxes(count, places=40):
@@ -260,6 +262,14 @@ def _proposals(heights, threshold, min_size, runner):
         np.testing.assert_array_equal(rois[mine, 0], image)
         np.testing.assert_allclose(rois[mine, 1:], boxes[turns], rtol=1e-5, atol=1e-3)   # exp differs in its last bit
         np.testing.assert_array_equal(scores[mine], best[turns])
+
+
+def _contrib_proposals(name, runner):
+    inputs, attributes = cases.proposal(name)
+    rois, scores = runner.contrib_proposal(inputs, attributes)
+    exact_rois, exact_scores = reference.contrib_proposal(**inputs, **attributes)
+    np.testing.assert_array_equal(scores, exact_scores.astype(np.float32))
+    np.testing.assert_allclose(rois, exact_rois, rtol=0, atol=1e-3)   # float32 of some 200 pixels
 
 
 # ---- refused ----

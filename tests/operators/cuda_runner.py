@@ -155,6 +155,21 @@ class Runner:
         count = int(kept.read()[0])
         return keep.read()[:count]
 
+    def contrib_proposal(self, inputs, attributes):
+        """(rois, scores) of a case of cases.proposal."""
+        a, maps = attributes, inputs['cls_prob'].shape
+        shape = structs.ContribProposalShape(
+            maps[0], *maps[2:], a['feature_stride'], len(a['ratios']), len(a['scales']), a['rpn_pre_nms_top_n'],
+            a['rpn_post_nms_top_n'], a['rpn_min_size'], int(a.get('iou_loss', False)), a['threshold'])
+        rows = maps[0] * a['rpn_post_nms_top_n']
+        held = [self.put(inputs[name]) for name in ('cls_prob', 'bbox_pred', 'im_info')]
+        results = [self.put(np.full((rows, columns), np.nan, np.float32)) for columns in (5, 1)]
+        guard, memory = self.workspace(self.library.contrib_proposal_workspace(shape))
+        self.library.contrib_proposal(shape, a['ratios'], a['scales'], *[array.pointer for array in held + results],
+                                      workspace=memory, stream=self.memory.stream)
+        guard.read()
+        return [array.read() for array in results]
+
     def proposal(self, maps, im_info, pre_nms, post_nms, threshold, min_size):
         """(rois, scores, counts) of ``maps``: for each, scores (B, 2A, h, w), deltas (B, 4A, h, w), anchors (A, 4) and
         the stride."""

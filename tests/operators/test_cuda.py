@@ -31,7 +31,7 @@ QUICK = [f'convolution, {cuda_checks.ASYMMETRIC}, v1', f'convolution, {cuda_chec
          'ROIPooling, scale 0.3', 'suppression of 33', 'suppression of 1100', 'suppression of nothing',
          'suppression, NaN scores and boxes', 'proposals, maps of a pyramid', 'proposals, few survive and repeat',
          'proposals, all too small', 'a workspace that is too small is refused', 'an impossible shape is refused']
-QUICK += [name for name in CHECKS if 'no regions' in name]
+QUICK += [name for name in CHECKS if 'no regions' in name or 'contrib' in name]
 
 
 @pytest.fixture(scope='module')
