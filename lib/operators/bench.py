@@ -77,7 +77,8 @@ def has(peer, case, direction):
 def measure(names, workers, rounds, most_seconds, check):
     """[{case, direction, seconds {peer: median}, rounds {peer: count}, missing {peer: why}, apart {peer: share}}]
 
-    most_seconds: a peer that a case has cost so much stops after three rounds. check: compare results, too.
+    most_seconds: a peer that a case has cost so much stops, after two rounds if one call takes so long, else after
+    three. check: compare results, too.
     """
     results = []
     with tempfile.TemporaryDirectory() as scratch:
@@ -110,7 +111,8 @@ def _interleaved(active, question, rounds, most_seconds):
                 samples[worker.name].append(answer['seconds'])
             else:
                 missing[worker.name] = answer['missing']
-            if 'missing' in answer or (turn + 1 >= LEAST_ROUNDS and spent[worker] > most_seconds):
+            least = 2 if answer.get('seconds', 0) > most_seconds else LEAST_ROUNDS
+            if 'missing' in answer or (turn + 1 >= least and spent[worker] > most_seconds):
                 active.remove(worker)
     timed = {peer: times for peer, times in samples.items() if times}
     return dict(missing=missing, seconds={peer: statistics.median(times) for peer, times in timed.items()},
@@ -183,8 +185,8 @@ def parsed(argv):
     parser.add_argument('what', nargs='?', choices=('ops',), default='ops', help='operators (the only choice)')
     parser.add_argument('--rounds', type=int, default=15, metavar='N',
                         help='timings a case and peer (default %(default)s)')
-    parser.add_argument('--seconds', type=float, default=2, metavar='S',
-                        help=f'a peer that has cost so much for a case stops after {LEAST_ROUNDS} rounds '
+    parser.add_argument('--seconds', type=float, default=1.5, metavar='S',
+                        help='a peer that has cost so much for a case stops early, after two or three rounds '
                         '(default %(default)s)')
     parser.add_argument('--only', default='', metavar='TEXT', help='only cases whose name has TEXT in it')
     parser.add_argument('--peers', nargs='?', const=str(PEERS_FOLDER), metavar='DIR',

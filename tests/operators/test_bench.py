@@ -82,15 +82,16 @@ def test_inputs_have_the_shapes_of_the_case(name):
         assert (first >= 0).all() and (first < last).all() and (last <= [width - 1, height - 1]).all()
 
 
-def test_a_slow_peer_stops_early():
+@pytest.mark.parametrize('seconds, rounds', [(0.005, bench.LEAST_ROUNDS), (1.0, 2)])   # of one call; most is 0.01
+def test_a_slow_peer_stops_early(seconds, rounds):
     class Slow:
         name = 'slow'
 
         def ask(self, **_):
-            bench.time.sleep(0.02)
-            return {'seconds': 1.0}
+            time.sleep(0.02)
+            return {'seconds': seconds}
     found = bench._interleaved([Slow()], {}, rounds=9, most_seconds=0.01)
-    assert found == {'missing': {}, 'seconds': {'slow': 1.0}, 'rounds': {'slow': bench.LEAST_ROUNDS}}
+    assert found == {'missing': {}, 'seconds': {'slow': seconds}, 'rounds': {'slow': rounds}}
 
 
 @pytest.mark.parametrize('seconds, times', [(0.0015, 2), (0.01, 2), (0.06, 1)])   # of a call, made at least so often
