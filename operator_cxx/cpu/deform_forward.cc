@@ -2,8 +2,8 @@
 //
 //   out tile (positions, filters) += unfolded tile (positions, columns) * weights (columns, filters)
 //
-// Only a tile of the unfolded image ever exists. The sum over columns runs in one order whatever the tiles, so any
-// number of threads and any batch give the same bits.
+// Only a tile of the unfolded image ever exists. How large it is depends on the number of threads, but the sum over
+// columns runs in one order whatever the tiles, so any number of threads and any batch give the same bits.
 //
 // kPairs: unfolded tile and weights are rounded to bfloat16 and multiplied in pairs of columns (simd.h), summed in
 // float32. Everything else stays as it is.

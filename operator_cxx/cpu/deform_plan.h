@@ -1,5 +1,6 @@
-// How a deformable convolution is cut into pieces. Every cut follows from the shape alone, never from the number of
-// threads.
+// How a deformable convolution is cut into pieces. The cuts that sums run over follow from the shape alone, never from
+// the number of threads; segments and slices do not depend on the batch either, so that an image gives the same bits
+// alone and in any batch.
 //
 //   segment   up to 64 channels of one group and one deformable group: they share their sampling positions. Images are
 //             held segment by segment with the channel last, (H * W, padded), so that one sample reads four short
@@ -80,10 +81,11 @@ Plan<T>::Plan(const dcn_conv_shape& s) : shape(s) {
   cut_taps();
 }
 
-// Narrow segments where there are few, so that some threads find work in the backward pass.
+// Narrow segments where there are few, so that some threads find work in the backward pass. The batch does not count:
+// the order of the sums follows from the segments.
 template <typename T>
 int Plan<T>::segment_width() const {
-  return static_cast<long long>(shape.batch) * shape.channels >= 256 ? 64 : 32;
+  return shape.channels >= 256 ? 64 : 32;
 }
 
 template <typename T>

@@ -5,6 +5,9 @@
 #include <stdint.h>
 #include <stdlib.h>
 
+#include <atomic>
+#include <new>
+
 #ifdef _OPENMP
 #include <omp.h>
 #endif
@@ -20,13 +23,22 @@ inline int max_threads() {
 }
 
 // body(item, thread) for each item, each exactly once. Which thread takes which item is left to chance, so an item's
-// result must not depend on it: that is what makes results equal for any number of threads.
+// result must not depend on it: that is what makes results equal for any number of threads. Where memory runs out, the
+// caller gets the std::bad_alloc: no exception may leave a thread's part of the loop.
 template <typename Body>
 inline void parallel_for(int items, int threads, Body body) {
 #ifdef _OPENMP
   if (threads > 1 && items > 1) {
+    std::atomic<bool> exhausted(false);
 #pragma omp parallel for schedule(dynamic, 1) num_threads(threads)
-    for (int item = 0; item < items; ++item) body(item, omp_get_thread_num());
+    for (int item = 0; item < items; ++item) {
+      try {
+        body(item, omp_get_thread_num());
+      } catch (const std::bad_alloc&) {
+        exhausted = true;
+      }
+    }
+    if (exhausted) throw std::bad_alloc();
     return;
   }
 #endif

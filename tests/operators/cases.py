@@ -36,6 +36,8 @@ CONVOLUTIONS = {
     'offsets far outside': dict(batch=2, reach=30.),
     'one pixel': dict(size=(1, 1), kernel=(1, 1), reach=1.),
     'one row, under padding': dict(size=(1, 6), kernel=(3, 2), pad=(1, 0), reach=1.),
+    # fewer channels than fill wide segments; in a batch there are more
+    'few channels': dict(batch=2, channels=130, size=(3, 5), filters=5, kernel=(2, 2), pad=(1, 0)),
     'more positions than one block': dict(channels=3, size=(40, 37), filters=2, kernel=(3, 3), pad=(1, 1)),
 }
 

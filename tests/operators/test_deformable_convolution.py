@@ -130,7 +130,7 @@ def test_null_gradients_are_left_alone():
 # ---- a batch is its images ----
 
 @pytest.mark.parametrize('modulated', [False, True])
-@pytest.mark.parametrize('name', [ASYMMETRIC, 'res5 in small', 'batch 33', 'large'])
+@pytest.mark.parametrize('name', [ASYMMETRIC, 'res5 in small', 'batch 33', 'few channels', 'large'])
 def test_a_batch_equals_its_images_bit_for_bit(name, modulated, need_own):
     if modulated:
         need_own(MODULATED, 'has no backward')
