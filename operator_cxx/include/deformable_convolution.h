@@ -57,7 +57,7 @@ DCN_API int dcn_conv_backward(const dcn_conv_shape* shape, int dtype, const dcn_
 namespace dcn {
 
 // Floats stop counting in ones at 2^24, and the border test needs to: larger maps are refused (and would not fit in
-// memory).
+// memory). So are larger kernels and paddings, that positions, in the padding too, and their sums fit an int.
 constexpr int kLongestSide = 1 << 24;
 
 inline bool output_size_follows(const dcn_conv_shape& s, int axis, int size, int out_size) {
@@ -70,13 +70,16 @@ inline bool output_size_follows(const dcn_conv_shape& s, int axis, int size, int
 inline bool well_formed(const dcn_conv_shape& s) {
   for (int axis = 0; axis < 2; ++axis) {
     if (s.kernel[axis] < 1 || s.stride[axis] < 1 || s.dilate[axis] < 1 || s.pad[axis] < 0) return false;
+    if (s.kernel[axis] > kLongestSide || s.pad[axis] > kLongestSide) return false;
   }
   if (s.batch < 0 || s.channels < 1 || s.filters < 1 || s.groups < 1 || s.deformable_groups < 1) return false;
   if (s.height < 1 || s.width < 1 || s.height > kLongestSide || s.width > kLongestSide) return false;
   if (s.channels % s.groups || s.filters % s.groups || s.channels % s.deformable_groups) return false;
-  if ((long long)s.height * s.width > INT_MAX) return false;
-  if ((long long)s.batch * s.out_height * s.out_width > INT_MAX - 1024) return false;
-  return output_size_follows(s, 0, s.height, s.out_height) && output_size_follows(s, 1, s.width, s.out_width);
+  if (!output_size_follows(s, 0, s.height, s.out_height)) return false;
+  if (!output_size_follows(s, 1, s.width, s.out_width)) return false;
+  const long long pixels = (long long)s.height * s.width, positions = (long long)s.out_height * s.out_width;
+  const long long taps = (long long)s.kernel[0] * s.kernel[1];
+  return pixels <= INT_MAX && taps <= INT_MAX / 2 && positions <= INT_MAX && s.batch * positions <= INT_MAX - 1024;
 }
 
 }  // namespace dcn

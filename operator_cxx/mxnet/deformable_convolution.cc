@@ -210,7 +210,7 @@ class ConvProperty : public Property<ConvParam, Self> {
 
  private:
   ConvArguments arguments() const { return {kMasked, !param.no_bias}; }
-  int planes() const { return param.num_deformable_group * param.kernel[0] * param.kernel[1]; }
+  int64_t planes() const { return param.num_deformable_group * param.kernel[0] * param.kernel[1]; }
 
   static void fill(TShape* pair, int value) {
     if (pair->ndim() == 0) *pair = mshadow::Shape2(value, value);
@@ -231,7 +231,7 @@ class ConvProperty : public Property<ConvParam, Self> {
   }
 
   // (N, channels, OH, OW), unknown where the data's dimension is.
-  TShape out_shape(const TShape& data, int channels) const {
+  TShape out_shape(const TShape& data, int64_t channels) const {
     TShape shape(4, -1);
     shape[0] = data[0];
     shape[1] = channels;

@@ -1,6 +1,7 @@
 """What the core's C interface must survive, as a table: name -> function of a CoreRunner that runs one and asserts what
 can be said of the result. core_worker.py runs it where faults show; it needs no MXNet.
 """
+import ctypes
 import functools
 import threading
 from unittest import mock
@@ -209,6 +210,8 @@ def _malformed():
             shape.height, shape.width = sides
             shape.out_height, shape.out_width = out
             yield f'convolution, {sides} under a kernel of 3x2, to {out}', functools.partial(_conv_refused, shape, 0)
+    for name, shape in _endless():
+        yield f'convolution, {name}', functools.partial(_conv_refused, shape, 0)
     for dtype in (structs.FLOAT16, -1, 7):
         shape = cuda_runner.convolution_shape(convolution, 'v1')
         yield f'convolution, type {dtype}', functools.partial(_conv_refused, shape, dtype)
@@ -223,6 +226,20 @@ def _malformed():
                 yield f'{operator}, {field} {value}', functools.partial(_pool_refused, operator, shape, 0)
         for dtype in (structs.FLOAT16, -1, 7):
             yield f'{operator}, type {dtype}', functools.partial(_pool_refused, operator, _pool_shape(case), dtype)
+
+
+def _endless():
+    """Each number is possible, and the sizes follow from each other; what they count together is not, in 32 bits."""
+    for name, batch, kernel, stride, pad in (
+            ('2 ** 32 kernel taps', 1, (2 ** 16, 2 ** 16), (1, 1), (40000, 40000)),
+            ('2 ** 31 kernel taps at one position', 1, (2 ** 15, 2 ** 16), (2 ** 20, 2 ** 20), (40000, 40000)),
+            ('2 ** 32 positions', 1, (1, 1), (1, 1), (2 ** 15, 2 ** 15)),
+            ('2 ** 64 positions', 2 ** 14, (2, 2), (1, 1), (2 ** 24, 2 ** 24)),
+            ('padding of 2 ** 29', 16, (1, 1), (1, 1), (2 ** 29, 2 ** 29)),
+            ('padding of 2 ** 30 under one kernel', 1, (2 ** 31 - 1, 1), (1, 1), (2 ** 30, 0))):
+        out = cases.output_size((1, 1), kernel, stride, pad, (1, 1))
+        pairs = [(ctypes.c_int * 2)(*pair) for pair in (kernel, stride, pad, (1, 1))]
+        yield name, structs.ConvShape(batch, 1, 1, 1, 1, *out, *pairs, 1, 1, 0)
 
 
 def _set(shape, field, axis, value):
