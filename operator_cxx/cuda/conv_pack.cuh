@@ -9,7 +9,7 @@ namespace dcn {
 constexpr int kPackPixels = 64;
 
 // A square of pixels and channels changes from channel-first to channel-last or back by way of shared memory.
-// Grid: (tiles of 64 pixels, batch * segments).
+// Grid: (tiles of 64 pixels, and along two axes the segments of all images).
 struct PackTile {
   int segment, channels, pixel, pixels;
   long long first, last;  // element 0 of the tile: channel-first (stride plan.pixels), channel-last (stride plan.width)

@@ -54,12 +54,16 @@ struct ForwardMemory {
   }
 };
 
-template <typename T>
-void pack_images(const ConvPlan& plan, const void* data, T* images, cudaStream_t stream) {
+// A block for each dcn::PackTile. More segments than an axis may have blocks go on along the third.
+dim3 pack_grid(const ConvPlan& plan) {
   const long long items = (long long)plan.shape.batch * plan.segments;
   const unsigned rows = unsigned(items < 32768 ? items : 32768), layers = unsigned((items + rows - 1) / rows);
-  dcn::launch(dcn::pack_images<T>, dim3(divide_up(plan.pixels, dcn::kPackPixels), rows, layers), dim3(kThreads), stream,
-              plan, static_cast<const T*>(data), images);
+  return dim3(divide_up(plan.pixels, dcn::kPackPixels), rows, layers);
+}
+
+template <typename T>
+void pack_images(const ConvPlan& plan, const void* data, T* images, cudaStream_t stream) {
+  dcn::launch(dcn::pack_images<T>, pack_grid(plan), dim3(kThreads), stream, plan, static_cast<const T*>(data), images);
 }
 
 template <typename T>
@@ -167,10 +171,8 @@ void sample_gradients(const ConvPlan& plan, const BackwardMemory<T>& memory, con
   dcn::launch(dcn::backward_samples<T, kTf32>, grid, dim3(kThreads), stream, plan, memory.images,
               deformation_of<T>(inputs), memory.weights, memory.gradient, gradients);
   if (!data) return;
-  const long long items = (long long)plan.shape.batch * plan.segments;
-  const unsigned rows = unsigned(items < 32768 ? items : 32768), layers = unsigned((items + rows - 1) / rows);
-  dcn::launch(dcn::unpack_images<T>, dim3(divide_up(plan.pixels, dcn::kPackPixels), rows, layers), dim3(kThreads),
-              stream, plan, memory.image_sums, static_cast<T*>(results.data), results.data_request);
+  dcn::launch(dcn::unpack_images<T>, pack_grid(plan), dim3(kThreads), stream, plan, memory.image_sums,
+              static_cast<T*>(results.data), results.data_request);
 }
 
 template <typename T, bool kTf32>

@@ -27,7 +27,7 @@ struct Cells {
     width = s.width;
   }
 
-  // The first of the largest cells, -1 where there is none.
+  // The first of the largest cells; -1 where none is larger than minus infinity, as on the CPU.
   template <typename T>
   __device__ long long largest(const T* data) const {
     long long best = -1;
@@ -35,8 +35,7 @@ struct Cells {
     for (int y = rows.begin; y < rows.end; ++y) {
       for (int x = columns.begin; x < columns.end; ++x) {
         const long long at = plane + (long long)y * width + x;
-        const A value = dcn::widen(data[at]);
-        if (best < 0 ? value == value : value > dcn::widen(data[best])) best = at;  // never a NaN
+        if (dcn::widen(data[at]) > (best < 0 ? A(-INFINITY) : A(dcn::widen(data[best])))) best = at;  // never a NaN
       }
     }
     return best;
@@ -50,8 +49,7 @@ __global__ void __launch_bounds__(kThreads)
   for (long long i = dcn::first_item(); i < size; i += dcn::item_step()) {
     const dcn::BinIndex bin(i, s.channels, s.pooled_height, s.pooled_width);
     const long long best = Cells<A>(s, rois, bin).largest(data);
-    const A value = best < 0 ? A(0) : dcn::widen(data[best]);
-    dcn::assign(request, out + i, isinf(value) && value < 0 ? A(0) : value);  // as on the CPU
+    dcn::assign(request, out + i, best < 0 ? A(0) : A(dcn::widen(data[best])));
   }
 }
 

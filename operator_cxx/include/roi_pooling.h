@@ -1,8 +1,9 @@
 // RoI pooling (Girshick, Fast R-CNN, ICCV 2015, section 2.1): each bin is the largest of the whole cells it touches.
 //
-// data (N, C, H, W); rois (R, 5); out (R, C, PH, PW). A bin without cells is 0, and so is one whose cells are all NaN;
-// of equal cells the first, row by row, gets the gradient. A region whose image index is out of range or not a number
-// pools to 0 and takes part in no gradient; the regions themselves never get one.
+// data (N, C, H, W); rois (R, 5); out (R, C, PH, PW). A bin without cells is 0, and so is one whose cells are all NaN
+// or minus infinity, which get no gradient then. Of equal cells the first, row by row, gets the gradient. A region
+// whose image index is out of range or not a number pools to 0 and takes part in no gradient; the regions themselves
+// never get one.
 #pragma once
 #include "roi.h"
 

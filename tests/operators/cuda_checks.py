@@ -114,6 +114,7 @@ def _odd_numbers():
         yield f'convolution, offsets that are no numbers, {boundary}', functools.partial(_odd_offsets, boundary)
     for kind, make in POOLINGS.items():
         yield f'{kind}, regions that are no regions', functools.partial(_odd_regions, make)
+    yield 'ROIPooling, bins without a largest cell', _no_largest
 
 
 def _odd_offsets(boundary, runner):
@@ -124,6 +125,16 @@ def _odd_offsets(boundary, runner):
                                         offset.reshape(-1)[::7].shape)
     with np.errstate(invalid='ignore'):
         assert_right(runner.run(case, boundary=boundary), case, boundary=boundary)
+
+
+def _no_largest(runner):
+    """Nothing but minus infinity, or NaN: 0, and no gradient, as on the CPU."""
+    case = cases.integer_pooling('parts per class')
+    case.inputs['data'][:, 1], case.inputs['data'][:, 2] = -np.inf, np.nan
+    out, grads = runner.run(case)
+    np.testing.assert_array_equal(out[:, 1:3], 0)
+    np.testing.assert_array_equal(grads['data'][:, 1:3], 0)
+    assert out[:, 3:].any() and grads['data'][:, 3:].any()
 
 
 def _odd_regions(make, runner):

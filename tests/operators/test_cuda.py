@@ -28,9 +28,10 @@ QUICK = [f'convolution, {cuda_checks.ASYMMETRIC}, v1', f'convolution, {cuda_chec
          'convolution, add, half', 'DeformablePSROIPooling, parts per class',
          'DeformablePSROIPooling, parts coarser than bins, half', 'DeformablePSROIPooling, add, half',
          'DeformablePSROIPooling without trans, scale 0.3', 'PSROIPooling, groups coarser than bins',
-         'ROIPooling, scale 0.3', 'suppression of 33', 'suppression of 1100', 'suppression of nothing',
-         'suppression, NaN scores and boxes', 'proposals, maps of a pyramid', 'proposals, few survive and repeat',
-         'proposals, all too small', 'a workspace that is too small is refused', 'an impossible shape is refused']
+         'ROIPooling, scale 0.3', 'ROIPooling, bins without a largest cell', 'suppression of 33',
+         'suppression of 1100', 'suppression of nothing', 'suppression, NaN scores and boxes',
+         'proposals, maps of a pyramid', 'proposals, few survive and repeat', 'proposals, all too small',
+         'a workspace that is too small is refused', 'an impossible shape is refused']
 QUICK += [name for name in CHECKS if 'no regions' in name or 'contrib' in name]
 
 

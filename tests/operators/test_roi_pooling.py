@@ -74,8 +74,9 @@ def test_regions_without_image_or_number_pool_to_zero(data):
                     [0, 1e30, 0, 1e30, 9]], np.float32)
     out, grad, _ = pooled(data, bad)
     assert not out.any() and not grad.any()
-    out, _, _ = pooled(np.full_like(data, np.nan), ROIS)
-    assert not out.any()
+    for value in (np.nan, -np.inf):
+        out, grad, _ = pooled(np.full_like(data, value), ROIS)
+        assert not out.any() and not grad.any()
 
 
 @needs_own
