@@ -38,8 +38,10 @@ def test_nothing_reads_or_writes_outside_of_its_arrays(repository, memory, instr
 @pytest.mark.parametrize('access', ['ctypes.string_at({}, 1)', 'ctypes.memset({}, 0, 1)'])
 def test_guards_end_a_process_that_goes_one_byte_too_far(repository, memory, outside, access):
     """Else the test above proves nothing. The array has 20 bytes."""
-    start = ('from tests.operators import without_mxnet\nimport ctypes, numpy\nfrom tests.operators import core_runner\n'
-            f'array = core_runner.MEMORIES[{memory!r}](numpy.zeros(5, numpy.float32))\n')
+    start = ('from tests.operators import without_mxnet\n'
+             'import ctypes, numpy\n'
+             'from tests.operators import core_runner\n'
+             f'array = core_runner.MEMORIES[{memory!r}](numpy.zeros(5, numpy.float32))\n')
 
     def status(place):
         return _python(repository, '-c', start + access.format(f'array.pointer + {place}')).returncode

@@ -1,7 +1,20 @@
 """The self-test of the operators: its table, its exit status, and that it would notice."""
-import numpy as np
+import os
 
+import numpy as np
+import pytest
+
+from lib.compiled import build_module
 from lib.operators import native, selftest
+
+
+def test_own_operators_are_active_where_there_is_a_compiler(operators):
+    """Else most tests of this folder would pass over what they test."""
+    if os.environ.get('DCN_STOCK_OPERATORS', '0') not in ('', '0'):
+        pytest.skip('DCN_STOCK_OPERATORS asks for the stock operators')
+    if build_module().find_compiler() is None:
+        pytest.skip(build_module().NO_COMPILER)
+    assert set(operators.status().values()) == {'own'}, 'run: python operator_cxx/build.py'
 
 
 def test_all_right(capsys, operators):
