@@ -24,9 +24,9 @@ from lib.operators.bench_cases import CASES, directions, inputs
 
 ROOT = Path(__file__).resolve().parents[2]
 PEERS_FOLDER = ROOT / 'operator_cxx' / 'build' / 'peers'
-INSIDE = ('own', 'bf16', 'stock', 'dense')   # peers within MXNet: lib.operators.bench_worker
+INSIDE = ('own', 'bf16', 'stock', 'dense', 'valid')   # peers within MXNet: lib.operators.bench_worker
 LEAST_ROUNDS = 3
-REST = 0.01   # seconds before each turn: threads of the peer before go on spinning for some milliseconds
+LONGEST_REST = 0.5   # seconds that threads of a peer may go on spinning after its turn
 OUTSIDE_RULE = {'DeformableConvolution': {'boundary': 'v2'}}   # how other libraries treat borders
 
 
@@ -56,6 +56,19 @@ class Peer:
             raise UserError(f'the process that times {self.name} ended; its message stands above')
         return json.loads(answer)
 
+    def settle(self):
+        """Waits until all threads sleep: a pool's go on spinning after their work, and would cost the next peer time."""
+        most = time.perf_counter() + LONGEST_REST
+        while time.perf_counter() < most and 'R' in self._states():
+            time.sleep(0.001)
+
+    def _states(self):
+        states = set()
+        for stat in Path(f'/proc/{self._process.pid}/task').glob('*/stat'):
+            with contextlib.suppress(OSError):   # the thread has ended
+                states.add(stat.read_text().rpartition(') ')[2][0])
+        return states
+
     def close(self):
         """Ends the process."""
         with contextlib.suppress(BrokenPipeError):
@@ -65,7 +78,7 @@ class Peer:
 
 def has(peer, case, direction):
     """Whether a peer within MXNet has the case; others say so themselves."""
-    if peer == 'dense':
+    if peer in ('dense', 'valid'):
         return 'Convolution' in case.operator
     if peer == 'bf16':
         return 'Convolution' in case.operator and direction == 'forward'
@@ -102,9 +115,9 @@ def _interleaved(active, question, rounds, most_seconds):
     samples, missing, spent = {worker.name: [] for worker in active}, {}, dict.fromkeys(active, 0.0)
     for turn in range(rounds):
         for worker in list(active):
-            time.sleep(REST)
             start = time.perf_counter()
             answer = worker.ask(**question)
+            worker.settle()
             if turn:   # the first turn loads libraries and compiles
                 spent[worker] += time.perf_counter() - start
             if 'seconds' in answer:

@@ -2,6 +2,9 @@
 import os
 import platform
 
+LEGEND = {'dense': "dense: MXNet's convolution (oneDNN) of the same shape, which leaves out products with padding",
+          'valid': 'valid: the same on data that have their padding already: all products, as the own operator makes'}
+
 
 def machine():
     """{processor, cores, threads, instruction set}"""
@@ -31,7 +34,8 @@ def table(report, peers):
     where = report['machine']
     lines = [f'{where["processor"]}, {where["threads"]} threads, {where["instruction set"]}; '
              + ', '.join(f'{name} {version}' for name, version in report['versions'].items()),
-             f'medians of {report["asked"]} rounds in milliseconds; (in brackets) times own', '']
+             f'medians of {report["asked"]} rounds in milliseconds; (in brackets) times own']
+    lines += [LEGEND[peer] for peer in peers if peer in LEGEND] + ['']
     width = max(len(row['case']) for row in report['times']) + 2
     lines.append(f'{"":{width}s}{"":8s}' + ''.join(f'{peer:>12s}' + ' ' * 8 * (peer != 'own') for peer in peers))
     for row in report['times']:

@@ -1,6 +1,6 @@
 """The process that times one peer of ``dcn bench ops`` inside MXNet: the own operators, stock ones, dense convolutions.
 
-    python -m lib.operators.bench_worker own|bf16|stock|dense [--memory CASE]
+    python -m lib.operators.bench_worker own|bf16|stock|dense|valid [--memory CASE]
 
 Answers questions (see `lib.operators.bench_libraries.serve`), or prints {bytes}: what the process needed at most during
 the first forward and backward call of a case, beyond its inputs, outputs and gradients.
@@ -22,13 +22,9 @@ class Operator:
     hybrid Gluon block calls: an executor would copy the outputs' gradients first.
     """
 
-    def __init__(self, name, attributes, arrays, differentiable, dense=False):
+    def __init__(self, name, attributes, arrays, differentiable):
         import mxnet as mx
         self._mx = mx
-        if dense:
-            name = 'Convolution'
-            attributes = {key: value for key, value in attributes.items() if key != 'num_deformable_group'}
-            arrays = {key: array for key, array in arrays.items() if key not in ('offset', 'mask')}
         operator = getattr(mx.sym.contrib, name, None) or getattr(mx.sym, name)
         self._arrays = {key: mx.nd.array(array) for key, array in arrays.items()}
         symbol = operator(**{key: mx.sym.Variable(key) for key in arrays}, **attributes)
@@ -86,8 +82,20 @@ def prepared(question, peer):
     operator, attributes, direction = question['operator'], question['attributes'], question['direction']
     if operator == 'NMS':
         return suppression(attributes, arrays)
-    differentiable = 'backward' in directions(CASES[question['case']])
-    return Operator(operator, attributes, arrays, differentiable, peer == 'dense').call(direction)
+    if peer in ('dense', 'valid'):
+        operator, (attributes, arrays) = 'Convolution', dense(attributes, arrays, peer == 'valid')
+    return Operator(operator, attributes, arrays, 'backward' in directions(CASES[question['case']])).call(direction)
+
+
+def dense(attributes, arrays, valid):
+    """Attributes and arrays of the dense convolution of the same shape; valid: data have their padding already, so
+    that no product is left out."""
+    attributes = {key: value for key, value in attributes.items() if key != 'num_deformable_group'}
+    arrays = {key: array for key, array in arrays.items() if key not in ('offset', 'mask')}
+    if valid:
+        down, right = attributes.pop('pad')
+        arrays['data'] = np.pad(arrays['data'], ((0, 0), (0, 0), (down, down), (right, right)))
+    return attributes, arrays
 
 
 def peak_bytes(case):
