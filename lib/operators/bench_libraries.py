@@ -8,16 +8,15 @@ import collections
 import importlib.metadata
 import json
 import os
-import statistics
 import sys
 import time
 
 import numpy as np
 
-Call = collections.namedtuple('Call', 'run values before')
-Call.__doc__ = """A call that can be timed: run() makes it, values() gives its results {name: array}, before(), if any,
-must come before each run()."""
-SHORT, ENOUGH = 0.05, 0.002   # seconds of one call and of all calls in a turn; see timed
+Call = collections.namedtuple('Call', 'run values wait')
+Call.__doc__ = """A call that can be timed: run() makes it or begins it, values() gives its results {name: array}, wait(),
+if any, returns when all that was begun is done."""
+SHORT, ENOUGH = 0.05, 0.02   # seconds of one call and of all calls in a turn; see timed
 SLOW = 1   # seconds of a call beside which allocating memory does not count
 
 
@@ -69,20 +68,20 @@ def _answer(prepare, ready, question):
 
 
 def timed(call):
-    """Seconds of one call. Short ones are repeated, and the median but for the first counts: since their last turn
-    their threads went to sleep, and other processes filled the caches."""
-    seconds = [_once(call)]
-    while len(seconds) < 2 and seconds[0] < SHORT or sum(seconds) < ENOUGH:
-        seconds.append(_once(call))
-    return statistics.median(seconds[1:] or seconds)
+    """Seconds of one call. Short ones are repeated without the first, for since their last turn their threads went to
+    sleep, and other processes filled the caches. They are waited for together: handing over from one thread to another
+    costs MXNet up to 40 microseconds, by chance, and is no part of an operator."""
+    seconds = _mean(call, 1)
+    return _mean(call, max(1, int(ENOUGH / seconds))) if seconds < SHORT else seconds
 
 
-def _once(call):
-    if call.before:
-        call.before()
+def _mean(call, count):
     start = time.perf_counter()
-    call.run()
-    return time.perf_counter() - start
+    for _ in range(count):
+        call.run()
+    if call.wait:
+        call.wait()
+    return (time.perf_counter() - start) / count
 
 
 def threads():

@@ -43,27 +43,29 @@ class Operator:
         return {key: array.grad for key, array in self._arrays.items() if array.grad is not None}
 
     def forward(self):
-        """One call."""
+        """Begins one call."""
         self._executor.forward(is_train=False)
-        self._mx.nd.waitall()
 
     def record(self):
-        """The forward call that must come before each backward call."""
+        """The forward call that must come before the backward calls."""
         with self._mx.autograd.record():
             out = self._block(*[self._arrays[key] for key in self._order])
         self._out = out[0] if isinstance(out, list) else out
-        self._mx.nd.waitall()
 
     def backward(self):
-        """One call."""
-        self._out.backward(self._head)
+        """Begins one call."""
+        self._out.backward(self._head, retain_graph=True)
+
+    def wait(self):
+        """Returns when all calls are done."""
         self._mx.nd.waitall()
 
     def call(self, direction):
         """A Call."""
         if direction == 'forward':
-            return Call(self.forward, lambda: {'out': self._executor.outputs[0].asnumpy()}, None)
-        return Call(self.backward, lambda: {name: grad.asnumpy() for name, grad in self._grads().items()}, self.record)
+            return Call(self.forward, lambda: {'out': self._executor.outputs[0].asnumpy()}, self.wait)
+        self.record()
+        return Call(self.backward, lambda: {name: grad.asnumpy() for name, grad in self._grads().items()}, self.wait)
 
 
 def suppression(attributes, arrays):
@@ -104,9 +106,9 @@ def peak_bytes(case):
         calls = [suppression(case.attributes, inputs(case)).run]
     else:
         operator = Operator(case.operator, case.attributes, inputs(case), case.backward)
-        calls = [operator.forward]
+        calls = [operator.forward, operator.wait]
         if case.backward:
-            calls += [operator.record, operator.backward]
+            calls += [operator.record, operator.wait, operator.backward, operator.wait]
     with open('/proc/self/clear_refs', 'w') as stream:
         stream.write('5')   # the peak begins anew
     before = _status('VmRSS')

@@ -18,7 +18,7 @@ namespace {
 template <typename T>
 class BackwardPass {
  public:
-  BackwardPass(const Plan<T>& plan, void* workspace) : plan_(plan), threads_(max_threads()), arena_(workspace) {
+  BackwardPass(const Plan<T>& plan, void* workspace) : plan_(plan), threads_(plan.threads()), arena_(workspace) {
     tiles_ = divide_up(plan.positions, kTilePositions);
     images_per_pass_ = images_per_pass(plan, plan.image_size() + gradient_size());
     channel_last_ = arena_.take<T>(plan.image_size() * images_per_pass_);

@@ -18,7 +18,7 @@ namespace {
 template <typename T, bool kPairs>
 class ForwardPass {
  public:
-  ForwardPass(const Plan<T>& plan, void* workspace) : plan_(plan), threads_(max_threads()), arena_(workspace) {
+  ForwardPass(const Plan<T>& plan, void* workspace) : plan_(plan), threads_(plan.threads()), arena_(workspace) {
     images_per_pass_ = images_per_pass(plan, plan.image_size());
     row_blocks_ = tile_row_blocks();
     weights_ = arena_.take<T>(plan.all_columns * filters_padded());

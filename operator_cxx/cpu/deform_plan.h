@@ -17,6 +17,7 @@
 
 #include "../include/deformable_convolution.h"
 #include "gemm.h"
+#include "parallel.h"
 
 namespace dcn {
 
@@ -39,6 +40,7 @@ struct Slice {
 
 template <typename T>
 struct Plan {
+  static constexpr double kSerialProducts = 1 << 20;
   static constexpr int kTilePositions = kDepth / kRows * kRows;  // a multiple of the block that fits a tile's rows
 
   explicit Plan(const dcn_conv_shape& shape);
@@ -61,6 +63,11 @@ struct Plan {
     return most;
   }
   int deformable_channels() const { return shape.channels / shape.deformable_groups; }
+  // Threads for a call; for a few products starting them costs more than they save.
+  int threads() const {
+    const double products = double(shape.batch) * positions * shape.filters * taps * group_channels;
+    return products > kSerialProducts ? max_threads() : 1;
+  }
 
  private:
   int segment_width() const;

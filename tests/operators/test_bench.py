@@ -90,19 +90,27 @@ def test_a_slow_peer_stops_early(seconds, rounds):
         def ask(self, **_):
             time.sleep(0.02)
             return {'seconds': seconds}
+
+        def settle(self):
+            pass
     found = bench._interleaved([Slow()], {}, rounds=9, most_seconds=0.01)
     assert found == {'missing': {}, 'seconds': {'slow': seconds}, 'rounds': {'slow': rounds}}
 
 
-@pytest.mark.parametrize('seconds, times', [(0.0015, 2), (0.01, 2), (0.06, 1)])   # of a call, made at least so often
-def test_short_calls_are_repeated_and_the_untimed_part_comes_before_each(seconds, times):
-    log = []
+@pytest.mark.parametrize('seconds, times', [(0.0015, 3), (0.015, 2), (0.06, 1)])   # of a call, made at least so often
+def test_short_calls_are_repeated_and_waited_for(seconds, times):
+    log, begun = [], []
+
+    def wait():
+        time.sleep(seconds * len(begun))
+        log.append('wait')
+        begun.clear()
 
     def run():
         log.append('run')
-        time.sleep(seconds)
-    assert bench_libraries.timed(bench_libraries.Call(run, None, lambda: log.append('before'))) >= seconds
-    assert log == ['before', 'run'] * (len(log) // 2) and len(log) // 2 >= times
+        begun.append(1)
+    assert bench_libraries.timed(bench_libraries.Call(run, None, wait)) >= seconds
+    assert log.count('run') >= times and log[:2] == ['run', 'wait'] and log[-1] == 'wait'
 
 
 @pytest.mark.parametrize('other, share', [
