@@ -4,6 +4,7 @@ import platform
 
 LEGEND = {'dense': "dense: MXNet's convolution (oneDNN) of the same shape, which leaves out products with padding",
           'valid': 'valid: the same on data that have their padding already: all products, as the own operator makes'}
+LEAST_APART = 1e-4   # a share of values that is printed
 
 
 def machine():
@@ -29,38 +30,43 @@ def with_own(versions):
 
 
 def table(report, peers):
-    """A report {machine, versions, asked, times, memory} as text: milliseconds, and how many times longer each peer
-    takes than the own operators."""
+    """A report {machine, versions, asked, times, memory} as text."""
     where = report['machine']
     lines = [f'{where["processor"]}, {where["threads"]} threads, {where["instruction set"]}; '
              + ', '.join(f'{name} {version}' for name, version in report['versions'].items()),
-             f'medians of {report["asked"]} rounds in milliseconds; (in brackets) times own']
+             f'own: milliseconds, medians of {report["asked"]} rounds; others: multiples of own, above 1 slower']
     lines += [LEGEND[peer] for peer in peers if peer in LEGEND] + ['']
     width = max(len(row['case']) for row in report['times']) + 2
-    lines.append(f'{"":{width}s}{"":8s}' + ''.join(f'{peer:>12s}' + ' ' * 8 * (peer != 'own') for peer in peers))
+    others = [peer for peer in peers if peer != 'own']
+    lines.append(f'{"":{width}s}{"":8s}{"own":>9s}' + ''.join(f'{peer:>{_width(peer)}s}' for peer in others))
     for row in report['times']:
-        cells = ''.join(_cell(row['seconds'], peer) for peer in peers)
-        lines.append(f'{row["case"]:{width}s}{row["direction"]:8s}{cells}'.rstrip())
+        seconds = row['seconds']
+        lines.append(f'{row["case"]:{width}s}{row["direction"]:8s}{seconds["own"] * 1e3:9.3f}'
+                     + ''.join(f'{_multiple(seconds, peer):>{_width(peer)}s}' for peer in others))
     return '\n'.join(lines + _notes(report) + _memory(report['memory'], width))
 
 
-def _cell(seconds, peer):
+def _width(peer):
+    return max(len(peer), 5) + 2
+
+
+def _multiple(seconds, peer):
     if peer not in seconds:
-        return f'{"-":>12s}' + ' ' * 8 * (peer != 'own')
-    ratio = '' if peer == 'own' else f' ({seconds[peer] / seconds["own"]:.2f})'
-    return f'{seconds[peer] * 1e3:12.3f}' + f'{ratio:8s}' * (peer != 'own')
+        return '-'
+    ratio = seconds[peer] / seconds['own']
+    return f'{ratio:.2f}' if ratio < 100 else f'{ratio:.0f}'
 
 
 def _notes(report):
-    notes = []
-    for row in report['times']:
-        name = f'{row["case"]} {row["direction"]}'
-        notes += [f'{name}: {peer} took {count} rounds'
-                  for peer, count in row['rounds'].items() if count < report['asked']]
-        notes += [f'{name}: {peer} failed: {why}' for peer, why in row['missing'].items()
-                  if not why.startswith('Missing')]
-        notes += [f'{name}: {100 * share:.2f} % of the values of {peer} are apart'
-                  for peer, share in row.get('apart', {}).items()]
+    rows = [(f'{row["case"]} {row["direction"]}', row) for row in report['times']]
+    notes = [f'{name}: {peer} failed: {why}' for name, row in rows for peer, why in row['missing'].items()
+             if not why.startswith('Missing')]
+    compared = [(name, peer, share) for name, row in rows for peer, share in row.get('apart', {}).items()]
+    notes += [f'{name}: {100 * share:.2f} % of the values of {peer} are apart' for name, peer, share in compared
+              if share > LEAST_APART]
+    if compared:
+        alike = sum(share <= LEAST_APART for _, _, share in compared)
+        notes.append(f'{alike} of {len(compared)} results of other libraries equal the own ones')
     return ['', *notes] if notes else []
 
 

@@ -33,9 +33,11 @@ def test_the_table_has_a_line_for_each_pass(report):
     lines = [line.split() for line in report[0].splitlines() if line.startswith(SMALL)]
     passes = [line[len(SMALL.split())] for line in lines[:2]]
     assert passes == ['forward', 'backward']
-    for line in lines[:2]:   # own milliseconds, stock milliseconds and ratio, and a dash for the peer that failed
-        own, stock, ratio, dash = line[len(SMALL.split()) + 1:]
-        assert float(stock) / float(own) == pytest.approx(float(ratio.strip('()')), rel=0.1) and dash == '-'
+    for line, row in zip(lines, report[1]['times']):   # own milliseconds, stock's multiple, a dash for the failed peer
+        own, multiple, dash = line[len(SMALL.split()) + 1:]
+        assert float(own) == pytest.approx(row['seconds']['own'] * 1e3, abs=1e-3)
+        assert float(multiple) == pytest.approx(row['seconds']['stock'] / row['seconds']['own'], abs=0.01)
+        assert dash == '-'
     assert f'{SMALL} forward: onnxruntime failed: ModuleNotFoundError' in report[0]
 
 
