@@ -9,10 +9,21 @@ from libc.stdint cimport int64_t
 
 
 cdef extern from "nms.h" nogil:
+    enum:
+        DCN_BAD_SHAPE
+    const int64_t DCN_MOST_BOXES
     int64_t dcn_nms(const float* dets, int64_t n, float thresh, int64_t max_keep, int64_t* keep)
     int64_t dcn_soft_nms(const float* dets, int64_t n, double sigma_or_thresh, int method, int64_t max_keep,
                          int64_t* keep, float* scores)
     void dcn_bbox_overlaps(const double* boxes, int64_t n, const double* query, int64_t k, double* out)
+
+
+def _check(int64_t count, int64_t n):
+    """Raise what a count below 0 stands for."""
+    if count == -DCN_BAD_SHAPE:
+        raise ValueError(f"dets: expected at most {DCN_MOST_BOXES} boxes, found {n}; keep the best of them first")
+    if count < 0:
+        raise MemoryError(f"no memory for the suppression of {n} boxes; keep the best of them first")
 
 
 def nms(const float[:, ::1] dets, float thresh, int64_t max_keep):
@@ -23,8 +34,7 @@ def nms(const float[:, ::1] dets, float thresh, int64_t max_keep):
         return np.asarray(keep)
     with nogil:
         count = dcn_nms(&dets[0, 0], n, thresh, max_keep, &keep[0])
-    if count < 0:
-        raise MemoryError(f"nms of {n} boxes")
+    _check(count, n)
     return np.asarray(keep)[:count].copy()
 
 
@@ -37,8 +47,7 @@ def soft_nms(const float[:, ::1] dets, double sigma_or_thresh, int method, int64
         return np.asarray(keep), np.asarray(scores)
     with nogil:
         count = dcn_soft_nms(&dets[0, 0], n, sigma_or_thresh, method, max_keep, &keep[0], &scores[0])
-    if count < 0:
-        raise MemoryError(f"soft_nms of {n} boxes")
+    _check(count, n)
     return np.asarray(keep)[:count].copy(), np.asarray(scores)[:count].copy()
 
 

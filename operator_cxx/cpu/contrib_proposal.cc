@@ -1,7 +1,5 @@
 // Proposals as MXNet's contrib operators make them; contrib_proposal.h has the rule.
 // flags: -ffp-contract=off
-#include <new>
-
 #include "kernels.h"
 #include "parallel.h"
 #include "roi_planes.h"
@@ -11,12 +9,6 @@ namespace dcn {
 namespace {
 
 constexpr int kSerialAnchors = 1 << 11;  // below this, starting threads costs more than it saves
-
-bool well_formed(const dcn_contrib_proposal_shape& s) {
-  const long long anchors = (long long)s.ratios * s.scales, cells = (long long)s.height * s.width;
-  return s.images >= 0 && s.height >= 1 && s.width >= 1 && s.stride >= 1 && s.ratios >= 1 && s.scales >= 1 &&
-         s.post_nms >= 1 && anchors < (1 << 20) && cells < (1LL << 40) && anchors * cells < (1LL << 31);
-}
 
 // One image: what comes in.
 struct Maps {
@@ -29,8 +21,8 @@ Maps maps_of(const dcn_contrib_proposal_shape& s, const float* cls_prob, const f
              int image) {
   const ptrdiff_t size = ptrdiff_t(s.ratios) * s.scales * s.height * s.width;
   const float* info = im_info + 3 * ptrdiff_t(image);
-  return {cls_prob + (2 * image + 1) * size,
-          bbox_pred + 4 * image * size,
+  return {cls_prob + (2 * ptrdiff_t(image) + 1) * size,
+          bbox_pred + 4 * ptrdiff_t(image) * size,
           {info[0], info[1], float(s.min_size) * info[2]},
           clamp_cell(info[0] / float(s.stride), s.height),
           clamp_cell(info[1] / float(s.stride), s.width)};
@@ -88,12 +80,8 @@ int contrib_proposal(const dcn_contrib_proposal_shape* shape, const float* ratio
                      const float* cls_prob, const float* bbox_pred, const float* im_info, float* rois, float* scores,
                      const int requests[2]) {
   if (!well_formed(*shape)) return DCN_BAD_SHAPE;
-  try {
-    propose(*shape, ratios, scales, cls_prob, bbox_pred, im_info, rois, scores, requests);
-    return DCN_OK;
-  } catch (const std::bad_alloc&) {
-    return DCN_NO_MEMORY;
-  }
+  return status_of(
+      [&] { propose(*shape, ratios, scales, cls_prob, bbox_pred, im_info, rois, scores, requests); });
 }
 
 }  // namespace dcn

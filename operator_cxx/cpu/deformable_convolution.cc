@@ -3,6 +3,7 @@
 
 #include "deform_passes.h"
 #include "kernels.h"
+#include "status.h"
 
 namespace dcn {
 namespace {
@@ -23,18 +24,8 @@ class Workspace {
 // Calls action(plan) with the plan of the element type; C callers see a status instead of exceptions.
 template <typename Action>
 int dispatch(const dcn_conv_shape* shape, int dtype, Action action) {
-  if (dtype != DCN_FLOAT32 && dtype != DCN_FLOAT64) return DCN_BAD_DTYPE;
   if (!shape || !well_formed(*shape)) return DCN_BAD_SHAPE;
-  try {
-    if (dtype == DCN_FLOAT32) {
-      action(Plan<float>(*shape));
-    } else {
-      action(Plan<double>(*shape));
-    }
-    return DCN_OK;
-  } catch (const std::bad_alloc&) {
-    return DCN_NO_MEMORY;
-  }
+  return for_dtype(dtype, [&](auto zero) { action(Plan<decltype(zero)>(*shape)); });
 }
 
 }  // namespace

@@ -5,10 +5,10 @@
 // flags: -ffp-contract=off
 #include <algorithm>
 #include <cmath>
-#include <new>
 #include <vector>
 
 #include "kernels.h"
+#include "status.h"
 #include "suppression.h"
 
 namespace dcn {
@@ -64,25 +64,25 @@ int64_t soft(const float* dets, int64_t n, double sigma_or_thresh, int method, i
   return count;
 }
 
+// What run() counts, or minus a status.
+template <typename Run>
+int64_t suppressed(int64_t n, int64_t max_keep, const Run& run) {
+  if (n < 0 || n > DCN_MOST_BOXES) return -DCN_BAD_SHAPE;
+  if (n == 0 || max_keep <= 0) return 0;
+  int64_t count = 0;
+  const int status = status_of([&] { count = run(); });
+  return status == DCN_OK ? count : -status;
+}
+
 }  // namespace
 
 int64_t nms(const float* dets, int64_t n, float thresh, int64_t max_keep, int64_t* keep) {
-  if (n <= 0 || max_keep <= 0) return 0;
-  try {
-    return greedy(dets, n, thresh, max_keep, keep);
-  } catch (const std::bad_alloc&) {
-    return -1;
-  }
+  return suppressed(n, max_keep, [&] { return greedy(dets, n, thresh, max_keep, keep); });
 }
 
 int64_t soft_nms(const float* dets, int64_t n, double sigma_or_thresh, int method, int64_t max_keep, int64_t* keep,
                  float* scores) {
-  if (n <= 0 || max_keep <= 0) return 0;
-  try {
-    return soft(dets, n, sigma_or_thresh, method, max_keep, keep, scores);
-  } catch (const std::bad_alloc&) {
-    return -1;
-  }
+  return suppressed(n, max_keep, [&] { return soft(dets, n, sigma_or_thresh, method, max_keep, keep, scores); });
 }
 
 void bbox_overlaps(const double* boxes, int64_t n, const double* query, int64_t k, double* out) {

@@ -6,11 +6,11 @@
 #pragma once
 #include <cstddef>
 #include <cstring>
-#include <new>
 #include <vector>
 
 #include "../include/roi.h"
 #include "parallel.h"
+#include "status.h"
 
 namespace dcn {
 
@@ -53,23 +53,6 @@ inline void zero_for(int request, T* result, size_t count) {
 template <typename T>
 inline void assign(int request, T* result, T value) {
   *result = request == DCN_ADD ? *result + value : value;
-}
-
-// Calls run(T()) with the element type's T; a dcn_status.
-template <typename Run>
-inline int for_dtype(int dtype, const Run& run) {
-  try {
-    if (dtype == DCN_FLOAT32) {
-      run(float());
-    } else if (dtype == DCN_FLOAT64) {
-      run(double());
-    } else {
-      return DCN_BAD_DTYPE;
-    }
-    return DCN_OK;
-  } catch (const std::bad_alloc&) {
-    return DCN_NO_MEMORY;
-  }
 }
 
 // Calls each(image, channel, thread) for all channels of all images. Channels that serve one row of bins stay with one

@@ -166,7 +166,7 @@ void forward(const dcn_roi_shape& s, const T* data, const T* rois, T* out, int r
         block.largest(s.width, rows, columns, best);
         for (int v = 0; v < kVectors; ++v) {
           const auto none = best[v] < std::numeric_limits<T>::lowest();
-          B::S::store(result + bin * B::kChannels + v * B::S::kLanes, none ? typename B::Vector{} : best[v]);
+          B::S::store(result + ptrdiff_t(bin) * B::kChannels + v * B::S::kLanes, none ? typename B::Vector{} : best[v]);
         }
       });
       store_columns(result, per_plane, block.channels, B::kChannels, request, to);

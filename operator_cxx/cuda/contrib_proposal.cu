@@ -16,14 +16,14 @@ struct Sides {
   float ratios[DCN_CUDA_MAX_SIDES], scales[DCN_CUDA_MAX_SIDES];
 };
 
-bool well_formed(const dcn_contrib_proposal_shape& s) {
-  if (s.images < 0 || s.height < 1 || s.width < 1 || s.stride < 1 || s.post_nms < 1) return false;
-  if (s.ratios < 1 || s.scales < 1 || s.ratios > DCN_CUDA_MAX_SIDES || s.scales > DCN_CUDA_MAX_SIDES) return false;
-  return s.height <= dcn::kMostSuppressed / s.width / (s.ratios * s.scales);
+// Can the kernels count all that?
+bool countable(const dcn_contrib_proposal_shape& s) {
+  return s.ratios <= DCN_CUDA_MAX_SIDES && s.scales <= DCN_CUDA_MAX_SIDES &&
+         dcn::fits(dcn::kMostSuppressed, {s.ratios, s.scales, s.height, s.width});
 }
 
 int check(const dcn_contrib_proposal_shape* shape) {
-  if (shape && well_formed(*shape)) return DCN_OK;
+  if (shape && dcn::well_formed(*shape) && countable(*shape)) return DCN_OK;
   return dcn::refuse(DCN_BAD_SHAPE, "the shape is not that of proposals, of at most 64 ratios and scales");
 }
 
@@ -60,7 +60,7 @@ __global__ void __launch_bounds__(kThreads)
 __global__ void __launch_bounds__(kThreads)
     write(const uint64_t* keys, const float* boxes, const int* kept, const int* found, int image, int post, float* rois,
           float* scores, int rois_request, int scores_request) {
-  for (int i = int(dcn::first_item()); i < post; i += int(dcn::item_step())) {
+  for (long long i = dcn::first_item(); i < post; i += dcn::item_step()) {
     const long long row = (long long)image * post + i;
     const float* box = boxes + 5LL * (keys[kept[i % *found]] & 0xffffffffu);
     if (rois_request != DCN_NULL) {

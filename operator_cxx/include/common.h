@@ -1,6 +1,7 @@
 // What every operator of the core shares: requests, element types, status codes and the marks for host/device and
 // exported functions.
 #pragma once
+#include <initializer_list>
 
 #ifdef __CUDACC__
 #define DCN_HD __host__ __device__ __forceinline__
@@ -18,3 +19,20 @@ enum dcn_dtype { DCN_FLOAT32 = 0, DCN_FLOAT64 = 1, DCN_FLOAT16 = 2 };
 
 // What the functions of the C interface return.
 enum dcn_status { DCN_OK = 0, DCN_BAD_DTYPE = 1, DCN_BAD_SHAPE = 2, DCN_NO_MEMORY = 3 };
+
+namespace dcn {
+
+// The core counts in int what a thread walks over, and no memory holds an array of more elements than kMostElements.
+constexpr int kMostSteps = 0x7fffffff - 1024;
+constexpr long long kMostElements = 1LL << 48;
+
+// Is the product of these counts at most `most`? Divided, for it may be larger than any integer. 0 counts as 1.
+inline bool fits(long long most, std::initializer_list<long long> counts) {
+  for (long long count : counts) {
+    if (count > most) return false;
+    if (count > 1) most /= count;
+  }
+  return true;
+}
+
+}  // namespace dcn

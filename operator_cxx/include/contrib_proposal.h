@@ -29,6 +29,18 @@ DCN_API int dcn_contrib_proposal(const dcn_contrib_proposal_shape* shape, const 
 
 namespace dcn {
 
+// Pixels along an axis: float32 counts in ones up to here, and corners of boxes need to.
+constexpr int kMostPixels = 1 << 24;
+constexpr int kMostAnchors = 1 << 20;  // of a cell
+
+inline bool well_formed(const dcn_contrib_proposal_shape& s) {
+  return s.images >= 0 && s.height >= 1 && s.width >= 1 && s.stride >= 1 && s.ratios >= 1 && s.scales >= 1 &&
+         s.post_nms >= 1 && fits(kMostPixels, {s.stride, s.height}) && fits(kMostPixels, {s.stride, s.width}) &&
+         fits(kMostAnchors, {s.ratios, s.scales}) && fits(kMostSteps, {s.ratios, s.scales, s.height, s.width}) &&
+         fits(kMostSteps, {s.images, s.post_nms}) &&
+         fits(kMostElements, {s.images, 5, s.ratios, s.scales, s.height, s.width});
+}
+
 // A box: x1, y1, x2, y2, inclusive corners in pixels.
 struct Corners {
   float at[4];

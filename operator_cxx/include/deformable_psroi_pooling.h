@@ -29,11 +29,17 @@ DCN_API int dcn_deformable_psroi_pooling_backward(const dcn_deformable_psroi_sha
 
 namespace dcn {
 
+// Along an axis of a bin: float32 counts the samples of both axes in ones up to 2^24.
+constexpr int kMostSamples = 1 << 12;
+
 inline bool well_formed(const dcn_deformable_psroi_shape& s) {
   return s.images >= 0 && s.height >= 1 && s.width >= 1 && s.rois >= 0 && s.output_dim >= 1 && s.group_size >= 1 &&
-         s.pooled_size >= 1 && s.part_size >= 1 && s.sample_per_part >= 1 && s.trans_classes >= 0 &&
+         s.pooled_size >= 1 && s.part_size >= 1 && s.sample_per_part >= 1 && s.sample_per_part <= kMostSamples &&
+         s.trans_classes >= 0 &&
          (s.trans_classes == 0 || s.output_dim % s.trans_classes == 0) &&
-         channels_follow(s.channels, s.output_dim, s.group_size);
+         channels_follow(s.channels, s.output_dim, s.group_size) &&
+         countable(s, s.pooled_size, s.pooled_size, s.output_dim) && fits(kMostSteps, {s.rois, s.pooled_size}) &&
+         fits(kMostElements, {s.rois, 2, s.trans_classes, s.part_size, s.part_size});
 }
 
 // One sample along one axis: the cells below and above it, and how far it is above the lower one (eq. 4 of the paper:

@@ -25,7 +25,8 @@ namespace dcn {
 
 inline bool well_formed(const dcn_psroi_shape& s) {
   return s.images >= 0 && s.height >= 1 && s.width >= 1 && s.rois >= 0 && s.output_dim >= 1 && s.group_size >= 1 &&
-         s.pooled_size >= 1 && channels_follow(s.channels, s.output_dim, s.group_size);
+         s.pooled_size >= 1 && channels_follow(s.channels, s.output_dim, s.group_size) &&
+         countable(s, s.pooled_size, s.pooled_size, s.output_dim);
 }
 
 // Bin p covers every cell that it touches: from floor of its start to ceil of its end.

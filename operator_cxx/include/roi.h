@@ -37,6 +37,14 @@ inline bool channels_follow(int channels, int output_dim, int group_size) {
   return channels % output_dim == 0 && (long long)group_size * group_size == channels / output_dim;
 }
 
+// Can data (images, channels, height, width) and regions with so many bins along an axis be counted?
+template <typename Shape>
+inline bool countable(const Shape& s, long long rows, long long columns, long long outputs) {
+  return fits(kMostSteps, {s.height, s.width}) && fits(kMostSteps, {s.images, s.channels}) &&
+         fits(kMostElements, {s.images, s.channels, s.height, s.width}) && fits(kMostSteps, {rows, columns}) &&
+         fits(kMostElements, {s.rois, outputs, rows, columns});
+}
+
 // Cells begin..end-1 of one bin along one axis.
 struct CellRange {
   int begin, end;

@@ -25,7 +25,7 @@ namespace dcn {
 
 inline bool well_formed(const dcn_roi_shape& s) {
   return s.images >= 0 && s.channels >= 1 && s.height >= 1 && s.width >= 1 && s.rois >= 0 && s.pooled_height >= 1 &&
-         s.pooled_width >= 1;
+         s.pooled_width >= 1 && countable(s, s.pooled_height, s.pooled_width, s.channels);
 }
 
 // One axis of a region in whole cells: the first, and the length of a bin. Corners are rounded half away from zero; a

@@ -83,7 +83,14 @@ class ProposalProperty : public dcn::Property<ContribProposalParam, Self> {
   void check() {
     const char* op = Self::name();
     if (this->param.ratios.ndim() < 1 || this->param.scales.ndim() < 1) dcn::refuse(op, "needs ratios and scales");
-    if (this->param.feature_stride < 1) dcn::refuse(op, "feature_stride must be at least 1");
+    const int ratios = this->param.ratios.ndim(), scales = this->param.scales.ndim();
+    const int stride = this->param.feature_stride;
+    if (!dcn::fits(dcn::kMostAnchors, {ratios, scales})) {
+      dcn::refuse(op, "has ", ratios, " ratios times ", scales, " scales, expected at most ", dcn::kMostAnchors);
+    }
+    if (stride < 1 || stride > dcn::kMostPixels) {
+      dcn::refuse(op, "feature_stride must be at least 1 and at most ", dcn::kMostPixels, " pixels, found ", stride);
+    }
     if (this->param.rpn_post_nms_top_n < 1) dcn::refuse(op, "rpn_post_nms_top_n must be at least 1");
   }
 
@@ -103,6 +110,7 @@ class ProposalProperty : public dcn::Property<ContribProposalParam, Self> {
                       mshadow::Shape4(maps[0], 4 * anchors, maps[2], maps[3]));
     dcn::expect_shape(Self::name(), "im_info (height, width, scale of each image)", &(*in)[kImInfo],
                       mshadow::Shape2(maps[0], 3));
+    check_sizes(maps);
     const dim_t rows = mxnet::dim_size_is_known(maps, 0) ? maps[0] * this->param.rpn_post_nms_top_n : -1;
     out->resize(2);
     aux->clear();
@@ -119,6 +127,21 @@ class ProposalProperty : public dcn::Property<ContribProposalParam, Self> {
   mxnet::Operator* create(const dcn::Place& place) const {
     if (place.dtype != DCN_FLOAT32) dcn::refuse(Self::name(), "needs float32");
     return new ContribProposal(place, this->param);
+  }
+
+ private:
+  // Counts that do not fit the numbers that hold them; unknown sizes (-1) pass.
+  void check_sizes(const dcn::TShape& maps) const {
+    const int stride = this->param.feature_stride, post = this->param.rpn_post_nms_top_n;
+    for (int axis : {2, 3}) {
+      if (dcn::fits(dcn::kMostPixels, {stride, maps[axis]})) continue;
+      dcn::refuse(Self::name(), "feature_stride is ", stride, ", and cls_prob has the shape ", maps,
+                  ": an image of more than ", dcn::kMostPixels, " pixels along an axis; give a smaller feature_stride");
+    }
+    if (!dcn::fits(dcn::kMostSteps, {maps[0], post, 5})) {
+      dcn::refuse(Self::name(), "rpn_post_nms_top_n is ", post, " for each of ", maps[0],
+                  " images: more proposals than an array holds; ask for fewer");
+    }
   }
 };
 

@@ -10,9 +10,10 @@ import numpy as np
 
 from lib.operators import reference, structs
 from lib.rng import generator
-from tests.operators import bad_inputs, cases, core_runner, cuda_runner
+from tests.operators import bad_inputs, cases, core_runner, cuda_checks, cuda_runner
 
 INT_MAX, INT_MIN = 2 ** 31 - 1, -2 ** 31
+BAD_SHAPE = 2   # a dcn_status
 POOLINGS = {'DeformablePSROIPooling': cases.deformable_pooling, 'PSROIPooling': cases.pooling,
             'ROIPooling': cases.integer_pooling}
 ASYMMETRIC = 'asymmetric, groups 2, deformable groups 2, batch 3'
@@ -21,7 +22,7 @@ TYPES = (np.float32, np.float64)
 
 def every_check():
     """{name: function of a runner}."""
-    groups = (_grid, _gradients_alone, _empty, _bad_numbers, _malformed, _boxes, _together)
+    groups = (_grid, _gradients_alone, _empty, _bad_numbers, _malformed, _boxes, _proposals, _together)
     return {name: check for group in groups for name, check in group()}
 
 
@@ -189,10 +190,12 @@ CONV_FIELDS = {'batch': (-1, INT_MIN, INT_MAX), 'height': None, 'width': None, '
                'deformable_groups': None, 'channels': (0, -4, INT_MIN, 5), 'filters': (0, -4, INT_MIN, 5),
                'out_height': None, 'out_width': None, 'kernel': None, 'stride': None, 'dilate': None,
                'pad': (-1, INT_MIN, INT_MAX)}
-POOL_FIELDS = {'images': (-1, INT_MIN), 'rois': (-1, INT_MIN), 'height': (0, -1, INT_MIN), 'width': (0, -1, INT_MIN),
-               'channels': (0, -1, INT_MIN), 'output_dim': None, 'group_size': None, 'pooled_size': (0, -1, INT_MIN),
-               'pooled_height': (0, -1, INT_MIN), 'pooled_width': (0, -1, INT_MIN), 'part_size': (0, -1, INT_MIN),
-               'sample_per_part': (0, -1, INT_MIN), 'trans_classes': (-1, INT_MIN, 3, INT_MAX)}
+POOL_FIELDS = {'images': (-1, INT_MIN, INT_MAX), 'rois': (-1, INT_MIN), 'height': None, 'width': None,
+               'channels': None, 'output_dim': None, 'group_size': None, 'pooled_size': None, 'pooled_height': None,
+               'pooled_width': None, 'part_size': None, 'sample_per_part': None,
+               'trans_classes': (-1, INT_MIN, 3, INT_MAX)}
+PROPOSAL_FIELDS = {'images': (-1, INT_MIN, INT_MAX), 'height': None, 'width': None, 'stride': None, 'ratios': None,
+                   'scales': None, 'post_nms': (0, -1, INT_MIN)}
 NONSENSE = (0, -1, INT_MIN, INT_MAX)
 
 
@@ -289,8 +292,11 @@ def _boxes():
                     yield (f'soft nms {method} of {count} {kind} boxes, at most {limit}',
                            functools.partial(_soft_nms, kind, count, limit, method, value))
             yield f'overlaps of {count} {kind} boxes', functools.partial(_overlaps, kind, count)
-    for count, limit in ((-1, 3), (3, -1), (-2 ** 62, 3)):
-        yield f'suppression of {count} boxes, at most {limit}', functools.partial(_no_boxes, count, limit)
+    yield 'suppression of 3 boxes, at most -1', functools.partial(_no_boxes, 3, -1, 0)
+    for count in (-1, -2 ** 63, 2 ** 32, 2 ** 61, 2 ** 63 - 1):
+        for limit in (0, 3, 2 ** 63 - 1):
+            yield (f'suppression of {count} boxes, at most {limit}',
+                   functools.partial(_no_boxes, count, limit, -BAD_SHAPE))
 
 
 def _some_boxes(kind, count):
@@ -321,12 +327,12 @@ def _soft_nms(kind, count, limit, method, value, runner):
     _picked(keep, kept, count, limit)
 
 
-def _no_boxes(count, limit, runner):
-    """A negative number of boxes is none."""
+def _no_boxes(count, limit, expected, runner):
+    """Nothing is read or written."""
     held, keep = runner.put(_some_boxes('ordinary', 3)), runner.put(np.full(3, -1, np.int64))
     scores = runner.put(np.zeros(3, np.float32))
-    assert runner.library.nms(held.pointer, count, 0.5, limit, keep.pointer) == 0
-    assert runner.library.soft_nms(held.pointer, count, 0.5, 0, limit, keep.pointer, scores.pointer) == 0
+    assert runner.library.nms(held.pointer, count, 0.5, limit, keep.pointer) == expected
+    assert runner.library.soft_nms(held.pointer, count, 0.5, 0, limit, keep.pointer, scores.pointer) == expected
     assert (keep.read() == -1).all()
 
 
@@ -344,6 +350,39 @@ def _overlaps(kind, count, runner):
     held, other, out = runner.put(boxes), runner.put(query), runner.put(np.full((count, 7), np.nan))
     runner.library.bbox_overlaps(held.pointer, count, other.pointer, 7, out.pointer)
     assert ((out.read() >= 0) & (out.read() <= 1)).all()
+
+
+# ---- proposals ----
+
+def _proposals():
+    for name in cases.PROPOSALS:
+        yield f'contrib proposals, {name}', functools.partial(cuda_checks.contrib_proposals, name)
+    for name in ('cls_prob', 'bbox_pred', 'im_info'):
+        for value in (np.nan, np.inf, -np.inf, 1e30):
+            yield f'contrib proposals, {name} with {value}', functools.partial(_wild_proposals, name, value)
+    for field, values in PROPOSAL_FIELDS.items():
+        for value in values or NONSENSE:
+            yield f'contrib proposals, {field} {value}', functools.partial(_proposals_refused, {field: value})
+    for change in (dict(stride=2 ** 22, height=5), dict(stride=2 ** 22, width=5), dict(ratios=2 ** 16, scales=2 ** 16),
+                   dict(height=2 ** 16, width=2 ** 16, stride=1), dict(images=2 ** 30, post_nms=2 ** 30)):
+        yield f'contrib proposals, {change}', functools.partial(_proposals_refused, change)
+
+
+def _wild_proposals(name, value, runner):
+    """Bad numbers give bad boxes, but as many as were asked for."""
+    inputs, attributes = cases.proposal('usual')
+    inputs[name].reshape(-1)[::3] = value
+    rois, _ = runner.contrib_proposal(inputs, attributes)
+    assert (rois[:, 0] == 0).all()
+
+
+def _proposals_refused(change, runner):
+    """Before anything is read."""
+    shape = structs.ContribProposalShape(images=1, height=4, width=4, stride=16, ratios=1, scales=1, pre_nms=6000,
+                                         post_nms=300, min_size=16, threshold=0.7)
+    for field, value in change.items():
+        setattr(shape, field, value)
+    _refused(lambda: runner.library.contrib_proposal(shape, (), (), *(None,) * 5))
 
 
 # ---- several threads ----

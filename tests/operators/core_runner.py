@@ -71,13 +71,23 @@ class Core:
         self._call('deformable_psroi_pooling_backward', shape, dtype, _p(out_grad), _p(data), _p(rois), _p(trans),
                    _p(data_grad), _p(rois_grad), _p(trans_grad), _requests(requests))
 
+    @staticmethod
+    def contrib_proposal_workspace(shape):
+        """Proposals get their memory themselves, too."""
+        return 0
+
+    def contrib_proposal(self, shape, ratios, scales, cls_prob, bbox_pred, im_info, rois, scores,
+                         requests=(structs.WRITE, structs.WRITE), **_):
+        self._call('contrib_proposal', shape, _numbers(ratios), _numbers(scales), _p(cls_prob), _p(bbox_pred),
+                   _p(im_info), _p(rois), _p(scores), _requests(requests))
+
     def nms(self, dets, count, thresh, max_keep, keep):
-        """How many were kept."""
+        """How many were kept, or minus a status."""
         return self._library.dcn_nms(_p(dets), ctypes.c_int64(count), ctypes.c_float(thresh), ctypes.c_int64(max_keep),
                                      _p(keep))
 
     def soft_nms(self, dets, count, sigma_or_thresh, method, max_keep, keep, scores):
-        """How many were picked."""
+        """How many were picked, or minus a status."""
         return self._library.dcn_soft_nms(_p(dets), ctypes.c_int64(count), ctypes.c_double(sigma_or_thresh), method,
                                           ctypes.c_int64(max_keep), _p(keep), _p(scores))
 
@@ -96,6 +106,10 @@ def _p(pointer):
 
 def _requests(requests):
     return (ctypes.c_int * len(requests))(*requests)
+
+
+def _numbers(values):
+    return (ctypes.c_float * len(values))(*values)
 
 
 # ---- where arrays lie ----

@@ -191,7 +191,7 @@ def _boxes():
     yield 'proposals, few survive and repeat', functools.partial(_proposals, (4,), 0.1, 0)
     yield 'proposals, all too small', functools.partial(_proposals, (4,), 0.7, 1e6)
     for name in cases.PROPOSALS:
-        yield f'contrib proposals, {name}', functools.partial(_contrib_proposals, name)
+        yield f'contrib proposals, {name}', functools.partial(contrib_proposals, name)
 
 
 def many_boxes(count, places=40):
@@ -275,7 +275,8 @@ def _proposals(heights, threshold, min_size, runner):
         np.testing.assert_array_equal(scores[mine], best[turns])
 
 
-def _contrib_proposals(name, runner):
+def contrib_proposals(name, runner):
+    """The proposals of a case of cases.PROPOSALS."""
     inputs, attributes = cases.proposal(name)
     rois, scores = runner.contrib_proposal(inputs, attributes)
     exact_rois, exact_scores = reference.contrib_proposal(**inputs, **attributes)
@@ -308,3 +309,6 @@ def _impossible(runner):
     case = cases.convolution(ASYMMETRIC)
     wrong = case._replace(attributes=dict(case.attributes, num_deformable_group=3))
     assert _status_of(lambda: runner.run(wrong)) == 2
+    inputs, attributes = cases.proposal('usual')
+    far = dict(attributes, feature_stride=2 ** 21)   # 13 columns of it are more pixels than float32 tells apart
+    assert _status_of(lambda: runner.contrib_proposal(inputs, far)) == 2

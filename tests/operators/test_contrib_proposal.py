@@ -84,7 +84,12 @@ def test_numbers_that_are_none_do_no_harm(key, value, need_own):
 
 @pytest.mark.parametrize('change, words', [
     (dict(ratios=(1,)), 'cls_prob'), (dict(feature_stride=0), 'feature_stride'),
-    (dict(rpn_post_nms_top_n=0), 'rpn_post_nms_top_n')])
+    (dict(rpn_post_nms_top_n=0), 'rpn_post_nms_top_n'),
+    # products that int does not hold
+    (dict(feature_stride=2 ** 31 - 1), 'feature_stride .* at most 16777216 pixels, found 2147483647'),
+    (dict(feature_stride=2 ** 21), 'feature_stride is 2097152, and cls_prob has the shape .* give a smaller'),
+    (dict(rpn_post_nms_top_n=2 ** 29), 'rpn_post_nms_top_n is 536870912 for each of 1 images: .* ask for fewer'),
+    (dict(ratios=(1.,) * 1025, scales=(8.,) * 1025), '1025 ratios times 1025 scales, expected at most 1048576')])
 def test_wrong_attributes_are_refused(change, words, need_own):
     need_own('Proposal', 'has other words')
     inputs, attributes = cases.proposal('usual')
