@@ -8,6 +8,7 @@ import mxnet as mx
 import numpy as np
 
 from lib.bbox import anchor_grid, bbox_pred, clip_boxes
+from lib.errors import UserError
 from lib.nms import nms
 from lib.operators.custom import NumpyOperatorProp, boolean, number, numbers
 from lib.rng import content_key, generator
@@ -73,8 +74,11 @@ def propose(maps, im_info, rule, purpose):
     [height, width, scale]. Equal scores keep the order (map, y, x, anchor). Fewer boxes than ``post_nms`` are filled up
     with random ones of themselves, with repetition, by a generator that the inputs and ``purpose`` determine. Boxes
     whose coordinates or score are not finite are dropped; if nothing is left at all, every row is the full image with
-    score 0.
+    score 0. An infinite ``im_info`` is a UserError.
     """
+    if np.isinf(im_info).any():
+        raise UserError('im_info: expected the finite height, width and scale of an image, found '
+                        f'{[float(value) for value in im_info]}; check what feeds the network')
     # one pixel at least, so that an im_info of zeros or NaN gives boxes as well
     height, width, scale = max(1.0, im_info[0]), max(1.0, im_info[1]), im_info[2]
     maps = [_inside(*level, height, width) for level in maps]

@@ -5,8 +5,9 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-import lib.operators  # noqa: F401  (registers the operator)
 from lib.bbox import generate_anchors
+from lib.errors import UserError
+from lib.operators.proposal import Rule, propose
 from tests.boxes import iou
 
 STRIDE, SCALES, RATIOS = 16, (2, 4), (0.5, 1, 2)
@@ -157,6 +158,15 @@ def test_nothing_left_gives_the_full_image(which, info, box):
     scores, deltas, info = inputs(info=info)
     {'deltas': deltas, 'scores': scores, 'nothing': scores[:0]}[which][:] = np.nan
     np.testing.assert_array_equal(run(scores, deltas, info), np.tile((0,) + box, (20, 1)))
+
+
+@pytest.mark.parametrize('info', [(np.inf, 112, 1), (80, -np.inf, 1), (80, 112, np.inf)])
+def test_an_infinite_image_is_a_sentence(info):
+    """History: an OverflowError of Python's where the height or width is infinite."""
+    rule = Rule(SCALES, RATIOS, 60, 20, 0.7, 16)
+    scores, deltas, _ = inputs()
+    with pytest.raises(UserError, match=r'im_info: expected the finite height, width and scale .*, found \[.*inf.*\]'):
+        propose([(scores[0, ANCHORS:], deltas[0], STRIDE)], np.float32(info), rule, 'proposal')
 
 
 def test_im_info_shape_follows_from_the_batch():
