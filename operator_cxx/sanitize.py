@@ -7,9 +7,10 @@
 
 Builds libdcn.so into build/sanitized, then calls every function of the C interface through ctypes: the grid of shapes,
 bad numbers, shapes that cannot be, empty inputs (tests/operators/core_checks.py), once for each instruction set that
-this processor has. A sanitizer must first find the faults planted for it, so that silence means something. Exit status
-0: nothing found; 1: a finding, whose report is printed; 2: sanitizers cannot be used here. Needs NumPy and g++ with its
-sanitizer libraries (Debian/Ubuntu: apt-get install g++), not MXNet.
+this processor has (avx512_bf16 with products in bfloat16). A sanitizer must first find the faults planted for it, so
+that silence means something. Exit status 0: nothing found; 1: a finding, whose report is printed, or something that
+does not compile or is not found though it is planted; 2: wrong arguments, or the sanitizers cannot be used here. Needs
+NumPy and g++ with OpenMP and its sanitizer libraries (Debian/Ubuntu: apt-get install g++), not MXNet.
 """
 import argparse
 import collections
@@ -24,7 +25,7 @@ HERE = Path(__file__).resolve().parent
 OUT = HERE / 'build' / 'sanitized'
 PLANTED = HERE / 'sanitizers' / 'planted.cc'
 THREADS = HERE / 'sanitizers' / 'threads.cc'
-INSTRUCTION_SETS = ('avx512', 'avx2', 'portable')
+INSTRUCTION_SETS = ('avx512_bf16', 'avx512', 'avx2', 'portable')
 # -O1 keeps the reports readable and leaves what is written in the source in place.
 CORE_FLAGS = ['-O1', '-fno-math-errno', '-fno-trapping-math', '-ffp-contract=fast']
 WORKER = ['-m', 'tests.operators.core_worker']
@@ -57,8 +58,12 @@ class Finding(Exception):
     """A sanitizer or a check found something; the message is its report."""
 
 
+class Broken(Exception):
+    """The core or these checks do not work; the message says what does not, with the compiler's words."""
+
+
 class Unusable(Exception):
-    """Sanitizers cannot be used here; one sentence."""
+    """The sanitizer is not installed or does not run here; one sentence."""
 
 
 def load_build(folder):
@@ -82,20 +87,32 @@ class Run:
         if compiler is None:
             raise Unusable('no C++ compiler was found; install g++ and run this again')
         try:
-            self.tools = self.build.Toolchain(compiler + ['-g', '-fno-omit-frame-pointer'] + self.sanitizer.flags,
-                                              verbose)
-            if not self.tools.supported('-shared', '-fPIC'):
-                raise Unusable(f'{compiler[0]} has no {name} sanitizer; use g++ with its sanitizer libraries')
-            self.tools.instruction_sets = {key: flags for key, flags in self.tools.instruction_sets.items()
-                                           if key in instruction_sets}
+            self.tools = self._tools(compiler, instruction_sets)
+            self.preload = [self._of_compiler(library) for library in self.sanitizer.libraries]
+            self._check_start()
             self.core = self._core()
             self.faults = self._library(PLANTED, self.tools.openmp)
-            self.preload = [self._of_compiler(library) for library in self.sanitizer.libraries]
             if name == 'thread':
                 self.preload.append(str(self._library(THREADS, [])))
                 self._check_threads()
         except self.build.BuildError as error:
-            raise Unusable(str(error)) from None
+            raise Broken(str(error)) from None
+
+    def _tools(self, compiler, instruction_sets):
+        """The compiler with the sanitizer's flags, for some of its instruction sets."""
+        command = compiler + ['-g', '-fno-omit-frame-pointer']
+        tools = self.build.Toolchain(command + self.sanitizer.flags, self.verbose)
+        if not tools.supported('-shared', '-fPIC'):
+            if not self.build.Toolchain(command, self.verbose).supported('-shared', '-fPIC'):
+                raise Broken(f'{compiler[0]} does not compile a program that does nothing')
+            raise Unusable(f'{" ".join(compiler)} has no {" ".join(self.sanitizer.flags)}; use g++ with its sanitizer '
+                           'libraries')
+        if not tools.openmp:
+            raise Broken(f'{compiler[0]} has no OpenMP (-fopenmp), without which the core has no threads to check; '
+                         'install its libgomp')
+        tools.instruction_sets = {key: flags for key, flags in tools.instruction_sets.items()
+                                  if key in instruction_sets}
+        return tools
 
     def _core(self):
         self.build.Builder(self.tools, False).core()
@@ -115,13 +132,19 @@ class Run:
             raise Unusable(f'{self.tools.command[0]} has no {library}; install the sanitizer libraries of that version')
         return found
 
+    def _check_start(self):
+        """A program that does nothing must run: a container may forbid what a sanitizer does at its start."""
+        status, said = self.python(['-c', ''])
+        if status:
+            raise Unusable(f'a program that does nothing ends with status {status} under it:\n{said.strip()}')
+
     def _check_threads(self):
         """All of OpenMP that the core uses must be in threads.cc, for ThreadSanitizer does not understand libgomp."""
         used = set(re.findall(rb'GOMP_[a-z]\w+', self.core.read_bytes()))
         missing = {name.decode() for name in used} - set(re.findall(r'GOMP_[a-z]\w+', THREADS.read_text()))
         if missing:
-            raise Unusable(f'the core uses {", ".join(sorted(missing))} of OpenMP, which {THREADS.name} lacks: write '
-                           'it there')
+            raise Broken(f'the core uses {", ".join(sorted(missing))} of OpenMP, which {THREADS.name} lacks: write it '
+                         'there')
 
     def python(self, arguments, **environment):
         """(exit status, what was printed) of a Python process that the sanitizer watches."""
@@ -138,16 +161,16 @@ class Run:
         for call, words in self.sanitizer.planted.items():
             status, said = self.python(['-c', f'import ctypes, numpy; ctypes.CDLL("{self.faults}").{call}'])
             if status == 0 or words not in said:
-                raise Unusable(f'{call} is a fault on purpose and was not found (status {status}):\n{said.strip()}')
+                raise Broken(f'{call} is a fault on purpose and was not found (status {status}):\n{said.strip()}')
 
     def check(self, instruction_set):
         """Run all checks on the code for one instruction set; a line about them, or a Finding."""
         arguments = WORKER + [str(self.core), 'heap'] + self.sanitizer.parts
-        status, said = self.python(arguments, DCN_ISA=instruction_set)
+        status, said = self.python(arguments, DCN_ISA=instruction_set, DCN_BF16='1')
         last = said.strip().splitlines()[-1] if said.strip() else ''
         if status:
             raise Finding(f'{instruction_set}, status {status}:\n{said.strip()}')
-        if not last.endswith(instruction_set):
+        if last.split()[-1:] != [instruction_set]:
             return f'{instruction_set}: not run, this processor or compiler has no such instructions'
         return last
 
@@ -171,6 +194,9 @@ def main():
         except Unusable as error:
             print(f'{name} sanitizer cannot be used here: {error}', file=sys.stderr)
             return 2
+        except Broken as error:
+            print(f'{name} sanitizer, BROKEN: {error}', file=sys.stderr)
+            return 1
         except Finding as error:
             print(f'{name} sanitizer, FOUND on {error}', file=sys.stderr)
             return 1
