@@ -16,8 +16,8 @@ import numpy as np
 Call = collections.namedtuple('Call', 'run values wait')
 Call.__doc__ = """A call that can be timed: run() makes it or begins it, values() gives its results {name: array}, wait(),
 if any, returns when all that was begun is done."""
-SHORT, ENOUGH = 0.05, 0.02   # seconds of one call and of all calls in a turn; see timed
-SLOW = 1   # seconds of a call beside which allocating memory does not count
+SLOW = 0.3     # seconds of a call beside which allocating memory and waking threads do not count
+ENOUGH = 0.02   # seconds of all calls that count in a turn
 
 
 class Missing(Exception):
@@ -68,20 +68,27 @@ def _answer(prepare, ready, question):
 
 
 def timed(call):
-    """Seconds of one call. Short ones are repeated without the first, for since their last turn their threads went to
-    sleep, and other processes filled the caches. They are waited for together: handing over from one thread to another
-    costs MXNet up to 40 microseconds, by chance, and is no part of an operator."""
-    seconds = _mean(call, 1)
-    return _mean(call, max(1, int(ENOUGH / seconds))) if seconds < SHORT else seconds
+    """Seconds of one call. The first one does not count unless it is slow: since the last turn threads went to sleep,
+    and other processes filled the caches. Short ones are repeated, twice as often each time, until the last repetitions
+    take long enough. They are waited for together: handing over from one thread to another costs MXNet up to 40
+    microseconds, by chance, and is no part of an operator."""
+    count, seconds = 1, _total(call, 1)
+    if seconds > SLOW:
+        return seconds
+    seconds = _total(call, 1)
+    while seconds < ENOUGH:
+        count *= 2
+        seconds = _total(call, count)
+    return seconds / count
 
 
-def _mean(call, count):
+def _total(call, count):
     start = time.perf_counter()
     for _ in range(count):
         call.run()
     if call.wait:
         call.wait()
-    return (time.perf_counter() - start) / count
+    return time.perf_counter() - start
 
 
 def threads():
