@@ -57,7 +57,7 @@ class Peer:
         return json.loads(answer)
 
     def settle(self):
-        """Waits until all threads sleep: a pool's go on spinning after their work, and would cost the next peer time."""
+        """Waits until all threads sleep: those of a pool go on spinning for a while, at the next peer's cost."""
         most = time.perf_counter() + LONGEST_REST
         while time.perf_counter() < most and 'R' in self._states():
             time.sleep(0.001)
@@ -88,7 +88,8 @@ def has(peer, case, direction):
 
 
 def measure(names, workers, rounds, most_seconds, check):
-    """[{case, direction, seconds {peer: median}, rounds {peer: count}, missing {peer: why}, apart {peer: share}}]
+    """[{case, direction, seconds and least {peer: median, shortest}, rounds {peer: count}, missing {peer: why},
+    apart {peer: share}}]
 
     most_seconds: a peer that a case has cost so much stops, after two rounds if one call takes so long, else after
     three. check: compare results, too.
@@ -129,6 +130,7 @@ def _interleaved(active, question, rounds, most_seconds):
                 active.remove(worker)
     timed = {peer: times for peer, times in samples.items() if times}
     return dict(missing=missing, seconds={peer: statistics.median(times) for peer, times in timed.items()},
+                least={peer: min(times) for peer, times in timed.items()},
                 rounds={peer: len(times) for peer, times in timed.items()})
 
 
@@ -193,11 +195,13 @@ def available(asked, folder):
 def parsed(argv):
     """The command line."""
     parser = argparse.ArgumentParser(
-        prog='dcn bench', description='Time the own operators beside the stock ones, the dense convolution of the same '
-        'shape and other libraries. Run it on an idle machine; OMP_NUM_THREADS sets the number of threads.')
-    parser.add_argument('what', nargs='?', choices=('ops',), default='ops', help='operators (the only choice)')
+        prog='dcn bench', description='Time our operators beside the stock ones, the dense convolution of the same '
+        'shape and other libraries: minutes for all cases. Run it on an idle machine; OMP_NUM_THREADS sets the number '
+        'of threads.')
+    parser.add_argument('what', nargs='?', choices=('ops',), default='ops', metavar='ops',
+                        help='operators (the only choice)')
     parser.add_argument('--rounds', type=int, default=15, metavar='N',
-                        help='timings a case and peer (default %(default)s)')
+                        help='timings per case and peer (default %(default)s)')
     parser.add_argument('--seconds', type=float, default=1.5, metavar='S',
                         help='a peer that has cost so much for a case stops early, after two or three rounds '
                         '(default %(default)s)')
@@ -215,9 +219,11 @@ def main(argv=None):
     args = parsed(argv)
     names = [name for name in CASES if args.only in name]
     if not names:
-        raise UserError(f'--only {args.only}: no case has that in its name; the cases are: {"; ".join(CASES)}')
+        raise UserError('\n  '.join([f'--only {args.only}: no case has that in its name; the cases are:', *CASES]))
     if args.rounds < 1:
         raise UserError(f'--rounds is 1 or more, found {args.rounds}')
+    if args.check and args.peers is None:
+        raise UserError('--check compares the results of other libraries: it needs --peers')
     os.environ.setdefault('OMP_NUM_THREADS', str(len(os.sched_getaffinity(0))))
     peers = [peer for peer in available(args.peers is not None, args.peers)
              if any(has(peer, CASES[name], direction) for name in names for direction in directions(CASES[name]))]

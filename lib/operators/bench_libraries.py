@@ -14,8 +14,8 @@ import time
 import numpy as np
 
 Call = collections.namedtuple('Call', 'run values wait')
-Call.__doc__ = """A call that can be timed: run() makes it or begins it, values() gives its results {name: array}, wait(),
-if any, returns when all that was begun is done."""
+Call.__doc__ = """A call that can be timed: run() makes it or begins it, values() gives its results {name: array}, wait(), if
+any, returns when all that was begun is done."""
 SLOW = 0.3     # seconds of a call beside which allocating memory and waking threads do not count
 ENOUGH = 0.02   # seconds of all calls that count in a turn
 

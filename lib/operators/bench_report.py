@@ -5,6 +5,7 @@ import platform
 LEGEND = {'dense': "dense: MXNet's convolution (oneDNN) of the same shape, which leaves out products with padding",
           'valid': 'valid: the same on data that have their padding already: all products, as the own operator makes'}
 LEAST_APART = 1e-4   # a share of values that is printed
+UNSTEADY = 1.5   # medians so many times the shortest round are pointed out
 
 
 def machine():
@@ -61,6 +62,11 @@ def _notes(report):
     rows = [(f'{row["case"]} {row["direction"]}', row) for row in report['times']]
     notes = [f'{name}: {peer} failed: {why}' for name, row in rows for peer, why in row['missing'].items()
              if not why.startswith('Missing')]
+    unsteady = [f'{name}: {peer}' for name, row in rows for peer, seconds in row['seconds'].items()
+                if seconds > UNSTEADY * row['least'][peer]]
+    if unsteady:
+        notes.append(f'unsteady, do not rely on them (median above {UNSTEADY} times the shortest round; was the '
+                     'machine idle?): ' + '; '.join(unsteady))
     compared = [(name, peer, share) for name, row in rows for peer, share in row.get('apart', {}).items()]
     notes += [f'{name}: {100 * share:.2f} % of the values of {peer} are apart' for name, peer, share in compared
               if share > LEAST_APART]

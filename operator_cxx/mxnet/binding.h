@@ -178,7 +178,7 @@ class Property : public mxnet::OperatorProperty {
     const bool half = place.cuda && place.dtype == DCN_FLOAT16;
     if (place.dtype != DCN_FLOAT32 && place.dtype != DCN_FLOAT64 && !half) {
       refuse(Self::name(), "needs float32 or float64", place.cuda ? " or float16" : "", ", found ",
-             mshadow::dtype_string(place.dtype));
+             place.dtype == DCN_FLOAT16 ? "float16" : mshadow::dtype_string(place.dtype));
     }
     return self.create(place);
   }

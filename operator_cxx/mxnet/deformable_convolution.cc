@@ -41,6 +41,7 @@ struct ConvParam : public dmlc::Parameter<ConvParam> {
     DMLC_DECLARE_FIELD(no_bias).set_default(false).describe("Whether to disable bias parameter.");
     DMLC_DECLARE_FIELD(im2col_step)
         .set_default(64)
+        .set_lower_bound(1)
         .describe("Accepted and ignored: any batch size is computed tile by tile.");
     DMLC_DECLARE_FIELD(layout)
         .add_enum("NCW", 0)

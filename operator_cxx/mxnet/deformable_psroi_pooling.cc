@@ -83,8 +83,8 @@ class DeformablePSROIPoolingProp : public dcn::Property<DeformablePSROIPoolingPa
   void check() {
     dcn::check_roi_sizes(name(), param);
     if (param.part_size == 0) param.part_size = param.pooled_size;
-    CHECK_GE(param.part_size, 1) << name() << ": part_size must not be negative";
-    CHECK_GE(param.sample_per_part, 1) << name() << ": sample_per_part must be at least 1";
+    dcn::expect_size(name(), "part_size", param.part_size, dcn::kMostBins);
+    dcn::expect_size(name(), "sample_per_part", param.sample_per_part, dcn::kMostSamples);
   }
 
   dcn::Names ListArguments() const override {
@@ -96,7 +96,7 @@ class DeformablePSROIPoolingProp : public dcn::Property<DeformablePSROIPoolingPa
   int NumVisibleOutputs() const override { return 1; }
 
   bool InferShape(dcn::ShapeVector* in, dcn::ShapeVector* out, dcn::ShapeVector* aux) const override {
-    CHECK_EQ(in->size(), ListArguments().size()) << name() << ": wrong number of inputs";
+    if (in->size() != ListArguments().size()) dcn::refuse(name(), "wrong number of inputs");
     dcn::check_roi_inputs(name(), param, in);
     if (!param.no_trans) check_trans(&(*in)[kTrans], (*in)[kRois][0]);
     out->resize(2);
@@ -124,9 +124,10 @@ class DeformablePSROIPoolingProp : public dcn::Property<DeformablePSROIPoolingPa
       dcn::expect_ndim(name(), "trans", *trans, 4);
       const bool known = mxnet::dim_size_is_known(*trans, 1);
       const dim_t channels = known ? (*trans)[1] : 2;
-      CHECK(channels >= 2 && channels % 2 == 0 && param.output_dim % (channels / 2) == 0)
-          << name() << ": trans has " << channels << " channels, expected 2 * K (x and y for each of K classes) with K "
-          << "a divisor of output_dim " << param.output_dim;
+      if (channels < 2 || channels % 2 || param.output_dim % (channels / 2)) {
+        dcn::refuse(name(), "trans has ", channels, " channels, expected 2 * K (x and y for each of K classes) with K a ",
+                    "divisor of output_dim ", param.output_dim);
+      }
     }
     dcn::expect_shape(name(), "trans (R, 2 * K, part_size, part_size)", trans,
                       mshadow::Shape4(rois, -1, param.part_size, param.part_size));

@@ -61,7 +61,7 @@ class PSROIPoolingProp : public dcn::Property<PSROIPoolingParam, PSROIPoolingPro
   dcn::Names ListArguments() const override { return {"data", "rois"}; }
 
   bool InferShape(dcn::ShapeVector* in, dcn::ShapeVector* out, dcn::ShapeVector* aux) const override {
-    CHECK_EQ(in->size(), 2U) << name() << ": needs data and rois";
+    if (in->size() != 2) dcn::refuse(name(), "needs data and rois");
     dcn::check_roi_inputs(name(), param, in);
     out->resize(1);
     aux->clear();

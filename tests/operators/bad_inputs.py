@@ -163,6 +163,7 @@ def _refused():
         for name, attributes in {
                 'no bins': dict(pooled_size=0),
                 'negative bins': dict(pooled_size=-1),
+                'too many bins': dict(pooled_size=10 ** 6),
                 'no outputs': dict(output_dim=0),
                 'negative groups': dict(group_size=-1)}.items():
             yield f'{operator}, {name}', lambda make=make, a=attributes: wrong_attribute(make(), **a)
@@ -174,7 +175,8 @@ def _refused():
             'trans with fewer parts': dict(trans=(count, 4, 2, 2)),
             'trans of 2 axes': dict(trans=(count, 4))}.items():
         yield f'DeformablePSROIPooling, {name}', lambda shapes=shapes: wrong_shape(_parts(), **shapes)
-    for name, attributes in {'no samples': dict(sample_per_part=0), 'negative parts': dict(part_size=-1),
+    for name, attributes in {'no samples': dict(sample_per_part=0),
+                             'too many samples': dict(sample_per_part=10 ** 9), 'negative parts': dict(part_size=-1),
                              'group size 0': dict(group_size=0)}.items():
         yield f'DeformablePSROIPooling, {name}', lambda a=attributes: wrong_attribute(_parts(), **a)
     for name, shapes in {

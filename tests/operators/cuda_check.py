@@ -26,7 +26,7 @@ from tests.operators.cuda_runner import HostMemory, Runner, convolution_shape, d
 
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = ('values', 'mxnet', 'sanitizer', 'timing')
-NO_GPU = ('No GPU was found ({}), so nothing was checked; on a machine with an NVIDIA GPU, its driver, nvcc and a '
+NO_GPU = ('Nothing was checked: no GPU to be seen ({}). On a machine with an NVIDIA GPU, its driver, nvcc and a '
           'PyTorch that sees the GPU run: python operator_cxx/cuda/check.py')
 SANITIZED = ('1x1', 'res5 in small', 'asymmetric', 'parts per class', 'regions that', 'no numbers', 'suppression of 33',
              'proposals, one map', 'contrib proposals, two')   # names of the checks that compute-sanitizer watches

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from lib.errors import UserError
-from lib.operators import bench, bench_libraries, bench_peers
+from lib.operators import bench, bench_libraries, bench_peers, bench_report
 from lib.operators.bench_cases import CASES, inputs
 
 SMALL = 'RoI pooling 7x7, 8 RoIs, 16 channels'
@@ -60,8 +60,20 @@ def test_memory_of_a_call(repository):
     assert set(bench.measure_memory([SMALL], ['own'])[SMALL]) == {'own'}
 
 
+def test_unsteady_times_are_pointed_out():
+    row = dict(case=SMALL, direction='forward', seconds={'own': 1.0, 'stock': 1.6}, least={'own': 0.9, 'stock': 1.0},
+               missing={})
+    notes = bench_report._notes(dict(times=[row]))
+    assert len(notes) == 2 and notes[1].startswith('unsteady') and notes[1].endswith(f'{SMALL} forward: stock')
+
+
+def test_check_needs_peers():
+    with pytest.raises(UserError, match='--check compares the results of other libraries: it needs --peers'):
+        bench.main(['ops', '--check'])
+
+
 def test_an_unknown_case_gets_the_list_of_cases():
-    with pytest.raises(UserError, match='--only nonsense: no case has that in its name; the cases are: deformable'):
+    with pytest.raises(UserError, match='--only nonsense: no case has that in its name; the cases are:\n  deformable'):
         bench.main(['ops', '--only', 'nonsense'])
 
 
@@ -99,10 +111,11 @@ def test_a_slow_peer_stops_early(seconds, rounds):
         def settle(self):
             pass
     found = bench._interleaved([Slow()], {}, rounds=9, most_seconds=0.01)
-    assert found == {'missing': {}, 'seconds': {'slow': seconds}, 'rounds': {'slow': rounds}}
+    assert found == {'missing': {}, 'seconds': {'slow': seconds}, 'least': {'slow': seconds},
+                     'rounds': {'slow': rounds}}
 
 
-@pytest.mark.parametrize('seconds, times', [(0.0015, 1 + 14), (0.025, 2), (0.35, 1)])   # of a call, made at least so often
+@pytest.mark.parametrize('seconds, times', [(0.0015, 1 + 14), (0.025, 2), (0.35, 1)])   # of a call, made so often
 def test_short_calls_are_repeated_and_waited_for(seconds, times):
     log, begun = [], []
 
