@@ -169,7 +169,8 @@ def test_check_script_says_in_one_sentence_that_there_is_no_gpu(repository):
     process = _check_script(repository)
     if process.returncode != 2:
         pytest.skip('there is a GPU here')
-    assert process.stderr.startswith('Nothing was checked: no GPU to be seen (') and process.stderr.count('\n') == 1 and not process.stdout
+    assert process.stderr.startswith('Nothing was checked: no GPU to be seen (')
+    assert process.stderr.count('\n') == 1 and not process.stdout
 
 
 def test_check_script_on_the_emulated_kernels(runner, repository, tmp_path):
