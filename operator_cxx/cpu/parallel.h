@@ -23,8 +23,8 @@ inline int max_threads() {
 }
 
 // body(item, thread) for each item, each exactly once. Which thread takes which item is left to chance, so an item's
-// result must not depend on it: that is what makes results equal for any number of threads. Where memory runs out, the
-// caller gets the std::bad_alloc: no exception may leave a thread's part of the loop.
+// result must not depend on it: that is what makes results equal for any number of threads. No exception may leave a
+// thread's part of the loop; whichever it was (status.h says what can be), the caller gets a std::bad_alloc.
 template <typename Body>
 inline void parallel_for(int items, int threads, Body body) {
 #ifdef _OPENMP
@@ -34,7 +34,7 @@ inline void parallel_for(int items, int threads, Body body) {
     for (int item = 0; item < items; ++item) {
       try {
         body(item, omp_get_thread_num());
-      } catch (const std::bad_alloc&) {
+      } catch (...) {
         exhausted = true;
       }
     }

@@ -77,9 +77,8 @@ inline bool well_formed(const dcn_conv_shape& s) {
   if (s.channels % s.groups || s.filters % s.groups || s.channels % s.deformable_groups) return false;
   if (!output_size_follows(s, 0, s.height, s.out_height)) return false;
   if (!output_size_follows(s, 1, s.width, s.out_width)) return false;
-  const long long pixels = (long long)s.height * s.width, positions = (long long)s.out_height * s.out_width;
-  const long long taps = (long long)s.kernel[0] * s.kernel[1];
-  return pixels <= INT_MAX && taps <= INT_MAX / 2 && positions <= INT_MAX && s.batch * positions <= INT_MAX - 1024;
+  return fits(INT_MAX, {s.height, s.width}) && fits(INT_MAX / 2, {s.kernel[0], s.kernel[1]}) &&
+         fits(kMostSteps, {s.batch, s.out_height, s.out_width});
 }
 
 }  // namespace dcn
