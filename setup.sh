@@ -128,7 +128,7 @@ main() {
     make_environment
     install_packages "${device:-$(detect_device)}"
     .venv/bin/python operator_cxx/build.py || say 'the operators could not be built (see above): going on with the stock ones'
-    .venv/bin/python -W ignore::RuntimeWarning -m lib.operators.selftest   # what is not built was just said
+    .venv/bin/python -W ignore::RuntimeWarning -m dcn.operators.selftest   # what is not built was just said
     case "$command" in
         demo) exec .venv/bin/dcn demo "$@" ;;
         test) run_tests "$@" ;;

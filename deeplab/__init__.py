@@ -1,2 +1,2 @@
 """DeepLab and its deformable twin. Importing the package activates the own operators before any graph is built."""
-import lib.operators  # noqa: F401
+import dcn.operators  # noqa: F401

@@ -5,9 +5,9 @@ checkpoint is read from model/, where the authors' released file belongs.
 """
 import sys
 
-from lib.cli import guarded
-from lib.detect import photo_demo
-from lib.segment import segment_photos
+from dcn.cli import guarded
+from dcn.detect import photo_demo
+from dcn.segment import segment_photos
 
 CFG = 'experiments/deeplab/cfgs/deeplab_cityscapes_demo.yaml'
 main = photo_demo(__doc__, 'deeplab_only', CFG, deformable=('resnet_v1_101_deeplab_dcn', 'deeplab_dcn_cityscapes'),

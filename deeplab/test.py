@@ -1,8 +1,8 @@
 """Test a trained DeepLab network: python deeplab/test.py --cfg experiments/deeplab/cfgs/<file>.yaml"""
 import sys
 
-from lib.cli import guarded
-from lib.engine.commands import test
+from dcn.cli import guarded
+from dcn.engine.commands import test
 
 main = test(__doc__)
 

@@ -1,8 +1,8 @@
 """Train DeepLab: python deeplab/train.py --cfg experiments/deeplab/cfgs/<file>.yaml"""
 import sys
 
-from lib.cli import guarded
-from lib.engine.commands import train
+from dcn.cli import guarded
+from dcn.engine.commands import train
 
 main = train(__doc__)
 

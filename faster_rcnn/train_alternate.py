@@ -1,8 +1,8 @@
 """Train Faster R-CNN in alternation: python faster_rcnn/train_alternate.py --cfg <a file of cfgs>"""
 import sys
 
-from lib.cli import guarded
-from lib.engine.alternate import train_command
+from dcn.cli import guarded
+from dcn.engine.alternate import train_command
 
 main = train_command(__doc__)
 

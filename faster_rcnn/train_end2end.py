@@ -1,8 +1,8 @@
 """Train Faster R-CNN end to end: python faster_rcnn/train_end2end.py --cfg experiments/faster_rcnn/cfgs/<file>.yaml"""
 import sys
 
-from lib.cli import guarded
-from lib.engine.commands import train
+from dcn.cli import guarded
+from dcn.engine.commands import train
 
 main = train(__doc__)
 

@@ -1,2 +1,2 @@
 """Feature pyramid networks and their deformable twin. Importing the package activates the own operators."""
-import lib.operators  # noqa: F401
+import dcn.operators  # noqa: F401

@@ -1,8 +1,8 @@
 """Test a trained FPN network: python fpn/test.py --cfg experiments/fpn/cfgs/<file>.yaml"""
 import sys
 
-from lib.cli import guarded
-from lib.engine.commands import test
+from dcn.cli import guarded
+from dcn.engine.commands import test
 
 main = test(__doc__)
 

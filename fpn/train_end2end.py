@@ -1,8 +1,8 @@
 """Train FPN end to end: python fpn/train_end2end.py --cfg experiments/fpn/cfgs/<file>.yaml"""
 import sys
 
-from lib.cli import guarded
-from lib.engine.commands import train
+from dcn.cli import guarded
+from dcn.engine.commands import train
 
 main = train(__doc__)
 

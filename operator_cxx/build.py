@@ -4,7 +4,7 @@
     build/libdcn.so            the core: cpu/*.cc behind a plain C interface, loads without MXNet; on x86 for several
                                instruction sets, of which the processor's is chosen when it runs
     build/libdcn_mxnet.so      the bindings: mxnet/*.cc, links libdcn.so; built where MXNet is installed for this Python
-    lib/nms/_native*.so        the Cython doors: lib/nms/*.pyx, links libdcn.so; built where Cython and Python.h are
+    lib/dcn/nms/_native*.so        the Cython doors: lib/dcn/nms/*.pyx, links libdcn.so; built where Cython and Python.h are
 
 Every product is keyed by its sources, flags, compiler and kind of processor, so a second run does nothing. A source
 may ask for extra flags in a line of its own: ``// flags: -ffp-contract=off`` (C++) or ``# flags: ...`` (Cython).
@@ -30,7 +30,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 BUILD = HERE / 'build'
 MANIFEST = BUILD / 'manifest.json'
-NMS = HERE.parent / 'lib' / 'nms'
+NMS = HERE.parent / 'lib' / 'dcn' / 'nms'
 CUDA_INTERFACE = HERE / 'cuda' / 'dcn_cuda.h'   # which the bindings include
 CORE, BINDINGS = 'libdcn.so', 'libdcn_mxnet.so'
 JOBS = 2  # bindings need about 0.7 GB each while they compile
@@ -153,7 +153,7 @@ def write_manifest(manifest):
 
 
 def state(product):
-    """(verdict, sentence) on libdcn.so or libdcn_mxnet.so, judged without a compiler; for lib.operators.native.
+    """(verdict, sentence) on libdcn.so or libdcn_mxnet.so, judged without a compiler; for dcn.operators.native.
 
     'missing', 'damaged' and 'foreign' products must not be loaded: code for another processor or a file cut short ends
     the process without a word. 'stale' and 'current' ones may.

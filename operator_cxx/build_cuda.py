@@ -86,7 +86,7 @@ def up_to_date(product, key):
 
 
 def is_stale(product):
-    """Is the product older than its sources? Needs no compiler; for lib.operators.native."""
+    """Is the product older than its sources? Needs no compiler; for dcn.operators.native."""
     stamp = product.with_suffix('.sources')
     return product.exists() and stamp.exists() and stamp.read_text() != key_of()
 

@@ -3,10 +3,10 @@ import argparse
 import os
 import sys
 
-from lib.cli import guarded
-from lib.detect import demo_config, in_model, photo_arguments, print_written, read_photos, stems
-from lib.visualize.canvas import page, save, sheet, shrink
-from lib.visualize.sampling import animate, draw_samples, spread_cells, trace_samples
+from dcn.cli import guarded
+from dcn.detect import demo_config, in_model, photo_arguments, print_written, read_photos, stems
+from dcn.visualize.canvas import page, save, sheet, shrink
+from dcn.visualize.sampling import animate, draw_samples, spread_cells, trace_samples
 
 CFG = 'experiments/rfcn/cfgs/deform_conv_demo.yaml'
 LAYERS = ('res5c', 'res5b', 'res5a')  # from the last back to the first: the way a response is traced
@@ -29,7 +29,7 @@ def main(argv=None):
     args = parser.parse_args(argv)
     params, cfg = in_model('deform_conv'), demo_config(CFG, args)
     photos, images = read_photos(args.photos)
-    from lib.engine import Detector, contexts
+    from dcn.engine import Detector, contexts
     detector, written = Detector(cfg, params, contexts(cfg, args.gpus)[0]), []
     for stem, image in zip(stems(photos), images):
         outputs = detector.outputs(image)[0]

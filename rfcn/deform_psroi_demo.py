@@ -8,11 +8,11 @@ import argparse
 import os
 import sys
 
-from lib.cli import guarded
-from lib.detect import demo_config, in_model, photo_arguments, print_written, read_photos, stems
-from lib.errors import UserError
-from lib.visualize.canvas import labelled, save
-from lib.visualize.parts import class_offsets, draw_parts, middle_half, parse_roi
+from dcn.cli import guarded
+from dcn.detect import demo_config, in_model, photo_arguments, print_written, read_photos, stems
+from dcn.errors import UserError
+from dcn.visualize.canvas import labelled, save
+from dcn.visualize.parts import class_offsets, draw_parts, middle_half, parse_roi
 
 CFG = 'experiments/rfcn/cfgs/deform_psroi_demo.yaml'
 
@@ -25,8 +25,8 @@ def main(argv=None):
     args = parser.parse_args(argv)
     params, cfg = in_model('deform_psroi'), demo_config(CFG, args)
     photos, images = read_photos(args.photos)
-    from lib.engine import contexts
-    from lib.visualize.probe import PartNetwork
+    from dcn.engine import contexts
+    from dcn.visualize.probe import PartNetwork
     names, rois = chosen_rois(args.roi, images, cfg)
     network, written = PartNetwork(cfg, params, contexts(cfg, args.gpus)[0]), []
     for stem, image, (roi, label) in zip(stems(photos), images, rois):
@@ -40,7 +40,7 @@ def main(argv=None):
 
 def chosen_rois(texts, images, cfg):
     """Class names, and for each image its RoI (4,) with the class's number or None."""
-    from lib.dataset.class_names import class_names
+    from dcn.dataset.class_names import class_names
     names = class_names(cfg.dataset)
     if not texts:
         return names, [(middle_half(image), None) for image in images]

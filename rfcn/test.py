@@ -1,8 +1,8 @@
 """Test a trained R-FCN network: python rfcn/test.py --cfg experiments/rfcn/cfgs/<file>.yaml"""
 import sys
 
-from lib.cli import guarded
-from lib.engine.commands import test
+from dcn.cli import guarded
+from dcn.engine.commands import test
 
 main = test(__doc__)
 

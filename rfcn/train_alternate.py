@@ -1,8 +1,8 @@
 """Train R-FCN in alternation: python rfcn/train_alternate.py --cfg <a file of experiments/rfcn/cfgs>"""
 import sys
 
-from lib.cli import guarded
-from lib.engine.alternate import train_command
+from dcn.cli import guarded
+from dcn.engine.alternate import train_command
 
 main = train_command(__doc__)
 

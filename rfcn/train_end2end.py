@@ -1,8 +1,8 @@
 """Train R-FCN end to end: python rfcn/train_end2end.py --cfg experiments/rfcn/cfgs/<file>.yaml"""
 import sys
 
-from lib.cli import guarded
-from lib.engine.commands import train
+from dcn.cli import guarded
+from dcn.engine.commands import train
 
 main = train(__doc__)
 

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from lib import gpu_libraries
+from dcn import gpu_libraries
 
 # Read by MXNet at import time, which happens in fixtures and tests, after this file.
 os.environ.setdefault('OMP_NUM_THREADS', str(len(os.sched_getaffinity(0))))
 os.environ.setdefault('MXNET_SUBGRAPH_BACKEND', 'NONE')
-# tests that import MXNet before lib.operators find the CUDA libraries of its GPU build; nothing happens for the other
+# tests that import MXNet before dcn.operators find the CUDA libraries of its GPU build; nothing happens for the other
 gpu_libraries.preload()
 
 
@@ -28,9 +28,9 @@ def pytest_collection_modifyitems(config, items):
 
 @pytest.fixture(scope='session')
 def operators():
-    """The package lib.operators, with its operators active in MXNet. Tests that do without it run without MXNet."""
-    import lib.operators
-    return lib.operators
+    """The package dcn.operators, with its operators active in MXNet. Tests that do without it run without MXNet."""
+    import dcn.operators
+    return dcn.operators
 
 
 @pytest.fixture(scope='session')

@@ -5,9 +5,9 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-from lib import checkpoint
-from lib.errors import UserError
-from lib.formats import params as params_file
+from dcn import checkpoint
+from dcn.errors import UserError
+from dcn.formats import params as params_file
 
 STDS, MEANS = (0.1, 0.1, 0.2, 0.2), (0.0, 0.5, 0.0, 0.25)
 COUNTERS = dict(update=7, epoch=1, batch=2, batches=5, origin=0)

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from lib import cli
+from dcn import cli
 
 
 def test_help_names_every_command(capsys):
@@ -64,9 +64,9 @@ def test_interrupt_ends_with_status_130(capsys):
     assert cli.guarded(interrupted) == 130
 
 
-@pytest.mark.parametrize('module', ['lib.checkpoint', 'lib.visualize.probe', 'lib.engine', 'rfcn'])
+@pytest.mark.parametrize('module', ['dcn.checkpoint', 'dcn.visualize.probe', 'dcn.engine', 'rfcn'])
 def test_own_modules_load_mxnet_with_all_cores(module):
-    """MXNet reads OMP_NUM_THREADS when it is loaded, so lib.operators has to come first wherever one starts."""
+    """MXNet reads OMP_NUM_THREADS when it is loaded, so dcn.operators has to come first wherever one starts."""
     environment = {name: value for name, value in os.environ.items() if name != 'OMP_NUM_THREADS'}
     done = subprocess.run([sys.executable, '-W', 'error::RuntimeWarning', '-c', f'import {module}'], env=environment,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)

@@ -1,7 +1,7 @@
 """Compiled code for another processor is not loaded."""
 import pytest
 
-from lib import compiled
+from dcn import compiled
 
 
 @pytest.mark.parametrize('verdict', ['missing', 'damaged', 'foreign'])
@@ -24,6 +24,6 @@ def test_what_this_machine_built_is_used():
     module = compiled.suppression()
     if module is None:
         pytest.skip('the Cython module is not built')
-    from lib import nms
-    from lib.bbox import overlaps
+    from dcn import nms
+    from dcn.bbox import overlaps
     assert nms.backend is overlaps._native is module

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from easydict import EasyDict
 
-from lib import cli, demo
-from lib.dataset.shapes import SHAPES_CLASSES, generate
-from lib.engine.detection import EndToEnd
-from lib.engine.segmentation import Segmentation
+from dcn import cli, demo
+from dcn.dataset.shapes import SHAPES_CLASSES, generate
+from dcn.engine.detection import EndToEnd
+from dcn.engine.segmentation import Segmentation
 from tests.rfcn.tiny import SMALL, write_checkpoint
 
 BACKBONE = ['network.units=[1,1,1,2]', 'network.filters=[16,16,16,16]', 'network.head_filters=16', 'SCALES=[64,64]',
@@ -94,7 +94,7 @@ def test_train_first_and_go_on_after_an_interruption(shipped, capsys, monkeypatc
     stop = demo.trained
 
     def interrupted(cfg, gpus):
-        from lib.engine import train
+        from dcn.engine import train
         train(cfg, gpus, max_iterations=1)
         return stop(cfg, gpus)
     monkeypatch.setattr(demo, 'trained', interrupted)

@@ -2,8 +2,8 @@
 import cv2
 import pytest
 
-from lib import cli, detect
-from lib.errors import UserError
+from dcn import cli, detect
+from dcn.errors import UserError
 from tests.rfcn.tiny import SMALL, write_checkpoint, write_photo
 
 CFG = 'experiments/rfcn/cfgs/shapes_rfcn_dcn_end2end_ohem.yaml'

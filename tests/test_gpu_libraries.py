@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from lib import gpu_libraries
-from lib.errors import UserError
+from dcn import gpu_libraries
+from dcn.errors import UserError
 
 # What libmxnet.so of mxnet-cu112 1.9.1 asks of the driver when it is loaded, and the CUDA runtime when it is used. Each
 # answers CUDA_ERROR_NO_DEVICE.
@@ -18,7 +18,7 @@ DRIVER_FUNCTIONS = ('cuInit cuDriverGetVersion cuDeviceGetCount cuDeviceGet cuDe
                     'cuModuleLoadDataEx cuModuleUnload').split()
 
 SMALL_NETWORK = '''
-import lib.operators
+import dcn.operators
 import mxnet as mx
 import numpy as np
 

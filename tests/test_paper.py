@@ -5,8 +5,8 @@ import shlex
 
 import pytest
 
-from lib import cli, paper
-from lib.config import difference_from_default, load_config, output_folder
+from dcn import cli, paper
+from dcn.config import difference_from_default, load_config, output_folder
 
 EXPERIMENTS = [(row, cell) for row in paper.rows().values() for cell in row.cells if cell.file]
 

@@ -6,7 +6,7 @@ import sys
 import cv2
 import pytest
 
-from lib.errors import UserError
+from dcn.errors import UserError
 from tests.rfcn.tiny import SMALL, write_checkpoint, write_photo
 
 CHANGES = [*SMALL, 'network.roi_filters=16', 'TEST_SCALES=[[64,96]]']
@@ -41,8 +41,8 @@ def test_demo_writes_a_picture(family, plain, place, monkeypatch, capsys):
 
 def test_detector_joins_scales(place, repository):
     """Random weights, 20 RoIs a scale: after soft-NMS, which drops none, two scales give twice the boxes of one."""
-    from lib.config import load_config
-    from lib.engine import Detector
+    from dcn.config import load_config
+    from dcn.engine import Detector
     counts = []
     for scales in ('[64,96]', '[64,96],[96,128]'):
         changes = [*CHANGES, 'TEST.USE_SOFTNMS=true', 'TEST.max_per_image=0', f'TEST_SCALES=[{scales}]']
@@ -58,7 +58,7 @@ def test_detector_joins_scales(place, repository):
 @pytest.mark.parametrize('family', list(DEMOS))
 def test_missing_checkpoint_is_told(family, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr('lib.detect.ROOT', str(tmp_path))
+    monkeypatch.setattr('dcn.detect.ROOT', str(tmp_path))
     with pytest.raises(UserError, match=rf"model/{DEMOS[family][1][1]}-0000\.params is missing: it is the authors'"):
         importlib.import_module(f'{family}.demo').main([])
 

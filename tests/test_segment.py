@@ -5,9 +5,9 @@ import pytest
 from PIL import Image
 
 from deeplab import demo
-from lib import cli, segment
-from lib.engine.segmentation import Segmentation
-from lib.errors import UserError
+from dcn import cli, segment
+from dcn.engine.segmentation import Segmentation
+from dcn.errors import UserError
 from tests.deeplab.tiny import CLASSES, SMALL, scene
 from tests.rfcn.tiny import write_checkpoint
 
@@ -67,14 +67,14 @@ def test_without_params_the_shapes_network_says_what_it_knows(inside, monkeypatc
 
 @pytest.mark.parametrize('flags, offsets', [([], 1), (['--deeplab_only'], 0)])    # of res5, one block when small
 def test_demo_takes_the_deformable_network_or_the_plain_one(flags, offsets, inside, monkeypatch):
-    import lib.engine
+    import dcn.engine
     used = []
-    original = lib.engine.Segmenter
+    original = dcn.engine.Segmenter
 
     def watched(*args):
         used.append(original(*args))
         return used[-1]
-    monkeypatch.setattr(lib.engine, 'Segmenter', watched)
+    monkeypatch.setattr(dcn.engine, 'Segmenter', watched)
     demo.main(['photo.png', *flags, '--out', 'demo', '--set', *SMALL])
     assert sum('offset_weight' in name for name in used[0].symbol.list_arguments()) == offsets
     colours = np.array(Image.open('demo/seg_photo.png').convert('RGB')).reshape(-1, 3)
@@ -85,7 +85,7 @@ def test_demo_takes_the_deformable_network_or_the_plain_one(flags, offsets, insi
 @pytest.mark.parametrize('flags, name', [([], 'dcn_cityscapes'), (['--deeplab_only'], 'cityscapes')])
 def test_missing_checkpoints_of_the_demo_are_told(flags, name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr('lib.detect.ROOT', str(tmp_path))
+    monkeypatch.setattr('dcn.detect.ROOT', str(tmp_path))
     with pytest.raises(UserError, match=rf"model/deeplab_{name}-0000\.params is missing: it is the authors' released"):
         demo.main(flags)
 

@@ -1,9 +1,9 @@
 """The graph that both DeepLab networks are variants of."""
 import mxnet as mx
 
-from lib.networks.resnet import ResNetNetwork
-from lib.symbols.losses import softmax_loss
-from lib.symbols.segmentation_head import segmentation_head
+from dcn.networks.resnet import ResNetNetwork
+from dcn.symbols.losses import softmax_loss
+from dcn.symbols.segmentation_head import segmentation_head
 
 IGNORED = 255       # label of the pixels that do not count
 

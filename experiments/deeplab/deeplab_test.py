@@ -1,8 +1,8 @@
 """Test a trained DeepLab network: python experiments/deeplab/deeplab_test.py --cfg <file of cfgs>"""
 import sys
 
-from lib.cli import guarded
-from lib.engine.commands import test
+from dcn.cli import guarded
+from dcn.engine.commands import test
 
 main = test(__doc__)
 

@@ -1,8 +1,8 @@
 """Train Faster R-CNN end to end, then test it: python experiments/faster_rcnn/rcnn_end2end_train_test.py --cfg <file>"""
 import sys
 
-from lib.cli import guarded
-from lib.engine.commands import train_and_test
+from dcn.cli import guarded
+from dcn.engine.commands import train_and_test
 
 main = train_and_test(__doc__)
 

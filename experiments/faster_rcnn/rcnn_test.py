@@ -1,8 +1,8 @@
 """Test a trained Faster R-CNN network: python experiments/faster_rcnn/rcnn_test.py --cfg <file of cfgs>"""
 import sys
 
-from lib.cli import guarded
-from lib.engine.commands import test
+from dcn.cli import guarded
+from dcn.engine.commands import test
 
 main = test(__doc__)
 

@@ -1,8 +1,8 @@
 """Train FPN end to end, then test it: python experiments/fpn/fpn_end2end_train_test.py --cfg <file of cfgs>"""
 import sys
 
-from lib.cli import guarded
-from lib.engine.commands import train_and_test
+from dcn.cli import guarded
+from dcn.engine.commands import train_and_test
 
 main = train_and_test(__doc__)
 

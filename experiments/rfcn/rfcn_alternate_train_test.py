@@ -1,8 +1,8 @@
 """Train R-FCN in alternation, then test it: rfcn_alternate_train_test.py --cfg <a file of cfgs>"""
 import sys
 
-from lib.cli import guarded
-from lib.engine.alternate import train_and_test_command
+from dcn.cli import guarded
+from dcn.engine.alternate import train_and_test_command
 
 main = train_and_test_command(__doc__)
 

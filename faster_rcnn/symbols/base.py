@@ -1,7 +1,7 @@
 """The graph that both Faster R-CNN networks are variants of."""
-from lib.networks.detector import TwoStageDetector, reg_classes
-from lib.symbols.box_head import box_head, conv_new_1, roi_pooling
-from lib.symbols.resnet import Spelling
+from dcn.networks.detector import TwoStageDetector, reg_classes
+from dcn.symbols.box_head import box_head, conv_new_1, roi_pooling
+from dcn.symbols.resnet import Spelling
 
 
 class FasterRCNN(TwoStageDetector):

@@ -1,12 +1,12 @@
 """The graph that both FPN networks are variants of."""
 import mxnet as mx
 
-from lib.errors import UserError
-from lib.networks.detector import TwoStageDetector, proposal_settings, reg_classes
-from lib.symbols.box_head import box_head
-from lib.symbols.pyramid import pyramid, pyramid_roi_pooling
-from lib.symbols.resnet import Spelling
-from lib.symbols.rpn import pyramid_concatenation, pyramid_proposals, pyramid_rpn_head, rpn_losses
+from dcn.errors import UserError
+from dcn.networks.detector import TwoStageDetector, proposal_settings, reg_classes
+from dcn.symbols.box_head import box_head
+from dcn.symbols.pyramid import pyramid, pyramid_roi_pooling
+from dcn.symbols.resnet import Spelling
+from dcn.symbols.rpn import pyramid_concatenation, pyramid_proposals, pyramid_rpn_head, rpn_losses
 
 DEFAULTS = {'pooled_size': 7, 'roi_filters': 256, 'roi_size': 224}      # of the operator fpn_roi_pooling
 

@@ -1,6 +1,6 @@
 // Greedy and soft suppression, box overlaps: see nms.h for the contract.
 //
-// No fused multiply-add here: the NumPy version of each function (lib/nms/fallback.py) gives the same bits, so that a
+// No fused multiply-add here: the NumPy version of each function (lib/dcn/nms/fallback.py) gives the same bits, so that a
 // machine without a compiler keeps the same boxes.
 // flags: -ffp-contract=off
 #include <algorithm>

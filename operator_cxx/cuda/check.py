@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def main():
-    paths = [str(ROOT)] + [path for path in [os.environ.get('PYTHONPATH')] if path]
+    paths = [str(ROOT), str(ROOT / 'lib')] + [path for path in [os.environ.get('PYTHONPATH')] if path]
     command = [sys.executable, '-m', 'tests.operators.cuda_check', *sys.argv[1:]]
     return subprocess.run(command, env=dict(os.environ, PYTHONPATH=os.pathsep.join(paths))).returncode
 

@@ -1,8 +1,8 @@
 """The graph that every R-FCN network here is a variant of; a class says in a few attributes which."""
-from lib.networks.detector import TwoStageDetector, reg_classes
-from lib.symbols.box_head import conv_new_1
-from lib.symbols.resnet import Spelling
-from lib.symbols.rfcn_head import rfcn_head
+from dcn.networks.detector import TwoStageDetector, reg_classes
+from dcn.symbols.box_head import conv_new_1
+from dcn.symbols.resnet import Spelling
+from dcn.symbols.rfcn_head import rfcn_head
 
 
 class RFCN(TwoStageDetector):

@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from lib.bbox import anchor_grid, generate_anchors, shifted_anchors
+from dcn.bbox import anchor_grid, generate_anchors, shifted_anchors
 
 RATIOS = (0.5, 1, 2)
 

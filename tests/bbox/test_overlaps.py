@@ -2,8 +2,8 @@
 import numpy as np
 import pytest
 
-from lib.bbox import overlaps
-from lib.bbox.overlaps import bbox_overlaps
+from dcn.bbox import overlaps
+from dcn.bbox.overlaps import bbox_overlaps
 
 
 @pytest.fixture(params=["numpy", "compiled"], autouse=True)

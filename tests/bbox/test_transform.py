@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from lib.bbox import bbox_pred, bbox_transform, clip_boxes
+from dcn.bbox import bbox_pred, bbox_transform, clip_boxes
 
 
 def random_boxes(count, seed):

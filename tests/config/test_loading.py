@@ -4,8 +4,8 @@ import copy
 import numpy as np
 import pytest
 
-from lib.config import SYMBOLS, difference_from_default, load_config, output_folder, symbol_class
-from lib.errors import UserError
+from dcn.config import SYMBOLS, difference_from_default, load_config, output_folder, symbol_class
+from dcn.errors import UserError
 
 
 @pytest.fixture

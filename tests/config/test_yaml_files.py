@@ -2,7 +2,7 @@
 import pytest
 import yaml
 
-from lib.config import load_config
+from dcn.config import load_config
 
 # values that the files of detection share
 COMMON = {

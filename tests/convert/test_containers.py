@@ -6,11 +6,11 @@ import zipfile
 import numpy as np
 import pytest
 
-from lib.convert import containers
-from lib.convert.command import main
-from lib.errors import UserError
-from lib.formats import dtypes
-from lib.formats import params as params_file
+from dcn.convert import containers
+from dcn.convert.command import main
+from dcn.errors import UserError
+from dcn.formats import dtypes
+from dcn.formats import params as params_file
 
 ARRAYS = {'arg:a': np.arange(6, dtype=np.float32).reshape(2, 3), 'aux:b': np.array([1, -2], np.int64),
           'c/d': np.zeros((0, 3), np.float16), 'e': np.array([True, False])}

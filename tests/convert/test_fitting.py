@@ -2,10 +2,10 @@
 import numpy as np
 import pytest
 
-from lib.convert import fitting
-from lib.convert.command import main
-from lib.errors import UserError
-from lib.formats import params as params_file
+from dcn.convert import fitting
+from dcn.convert.command import main
+from dcn.errors import UserError
+from dcn.formats import params as params_file
 from tests.graphs.conftest import SMALL, VOC, VOC_DCN, network  # noqa: F401  a fixture
 from tests.graphs.runs import pictured
 
@@ -40,7 +40,7 @@ def test_the_bilinear_filter_of_more_classes():
 
 
 def test_first_values_are_those_of_training(operators):
-    from lib.symbols.initialise import initial_value
+    from dcn.symbols.initialise import initial_value
     for name, shape in (('rfcn_cls_weight', (8, 4, 1, 1)), ('rfcn_cls_bias', (8,)), ('bn_conv1_gamma', (3,)),
                         ('res5a_branch2b_offset_weight', (18, 2, 3, 3))):
         assert np.array_equal(fitting.first_value(name, shape, 7), initial_value(name, shape, 7, ('rfcn_cls',)))
@@ -116,7 +116,7 @@ def test_weights_for_testing_without_an_experiment_file(plain, tmp_path):
     path, _ = plain()
     target = str(tmp_path / 'out.params')
     main([path, target, '--test-weights'])
-    from lib.inspection.doctor import examine
+    from dcn.inspection.doctor import examine
     assert any('weights for testing are there and right' in note
                for note in examine(params_file.open_params(target), target).notes)
     params_file.write(path, {'arg:unknown': np.ones(1)})

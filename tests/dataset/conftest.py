@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from easydict import EasyDict
 
-from lib.dataset import get_imdb
+from dcn.dataset import get_imdb
 
 CLASSES = ('cat', 'dog')
 

@@ -4,8 +4,8 @@ import numpy as np
 from easydict import EasyDict
 from PIL import Image
 
-from lib.dataset.label_map import write_grey_png, write_palette_png
-from lib.dataset.segmentation import get_segmentation
+from dcn.dataset.label_map import write_grey_png, write_palette_png
+from dcn.dataset.segmentation import get_segmentation
 
 NAMES = ('background', 'cat', 'dog')
 # two rows and three columns; the corner does not count

@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from lib.dataset import cache, get_imdb, pascal_voc
+from dcn.dataset import cache, get_imdb, pascal_voc
 
 
 @pytest.fixture

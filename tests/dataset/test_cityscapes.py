@@ -3,12 +3,12 @@ import numpy as np
 import pytest
 from tests.dataset.seg_trees import CityTree, enlarged, read_png
 
-from lib.dataset import segmentation
-from lib.dataset.cityscapes import CITYSCAPES_CLASSES, LABELS, id_table
-from lib.dataset.label_map import write_grey_png
-from lib.dataset.problems import DataError
-from lib.dataset.segmentation import load_label, training_segdb
-from lib.errors import UserError
+from dcn.dataset import segmentation
+from dcn.dataset.cityscapes import CITYSCAPES_CLASSES, LABELS, id_table
+from dcn.dataset.label_map import write_grey_png
+from dcn.dataset.problems import DataError
+from dcn.dataset.segmentation import load_label, training_segdb
+from dcn.errors import UserError
 
 # road, sidewalk, ego vehicle; caravan (no train id), bicycle, license plate (-1)
 IDS = [[7, 8, 1], [29, 33, 255]]

@@ -2,8 +2,8 @@
 import pytest
 from easydict import EasyDict
 
-from lib.dataset.class_names import class_names
-from lib.errors import UserError
+from dcn.dataset.class_names import class_names
+from dcn.errors import UserError
 
 
 def section(count, classes=None, name='PascalVOC'):

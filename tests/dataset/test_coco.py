@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from pycocotools.coco import COCO as Reference
 
-from lib.dataset import append_flipped, coco_file, get_imdb, training_roidb
-from lib.dataset.coco import COCO_CLASSES, clean_boxes
-from lib.dataset.problems import DataError
-from lib.errors import UserError
+from dcn.dataset import append_flipped, coco_file, get_imdb, training_roidb
+from dcn.dataset.coco import COCO_CLASSES, clean_boxes
+from dcn.dataset.problems import DataError
+from dcn.errors import UserError
 
 
 def test_records(coco):

@@ -5,8 +5,8 @@ import cv2
 import numpy as np
 import pytest
 
-from lib.dataset import validate
-from lib.dataset.validate import main
+from dcn.dataset import validate
+from dcn.dataset.validate import main
 
 
 def found(tree, **cfg):

@@ -10,9 +10,9 @@ import pytest
 from pycocotools.coco import COCO as Reference
 from pycocotools.cocoeval import COCOeval
 
-from lib.dataset import get_imdb
-from lib.dataset.coco_eval import SCORES
-from lib.errors import UserError
+from dcn.dataset import get_imdb
+from dcn.dataset.coco_eval import SCORES
+from dcn.errors import UserError
 
 NOTHING = np.zeros((0, 5), np.float32)
 

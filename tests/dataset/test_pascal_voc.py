@@ -2,9 +2,9 @@
 import numpy as np
 import pytest
 
-from lib.dataset import get_imdb, training_roidb
-from lib.dataset.pascal_voc import VOC_CLASSES, PascalVOC
-from lib.errors import UserError
+from dcn.dataset import get_imdb, training_roidb
+from dcn.dataset.pascal_voc import VOC_CLASSES, PascalVOC
+from dcn.errors import UserError
 
 
 def test_record_of_an_image(tree):

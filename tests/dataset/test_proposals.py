@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import scipy.io
 
-from lib.dataset import get_imdb
-from lib.dataset.problems import DataError
-from lib.dataset.proposals import (
+from dcn.dataset import get_imdb
+from dcn.dataset.problems import DataError
+from dcn.dataset.proposals import (
     placed_proposals, proposal_path, proposal_roidb, read_rpn, read_selective_search, training_proposals, write_rpn)
 
 # images of 60 x 40; 'a' holds one easy object, 0-based 0 0 19 29, 'b' one at 10 5 29 24 (tests/dataset/conftest.py)

@@ -5,7 +5,7 @@ import io
 import numpy as np
 import pytest
 
-from lib.dataset.recall import THRESHOLDS, evaluate_recall, match, summary
+from dcn.dataset.recall import THRESHOLDS, evaluate_recall, match, summary
 from tests.boxes import iou
 
 

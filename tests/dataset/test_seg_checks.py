@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from tests.dataset.seg_trees import BROKEN, CityTree, broken_label, small_voc_tree
 
-from lib.dataset import validate
+from dcn.dataset import validate
 
 
 @pytest.fixture

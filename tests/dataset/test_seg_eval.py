@@ -2,9 +2,9 @@
 import numpy as np
 import pytest
 
-from lib.dataset import seg_eval
-from lib.dataset.label_map import resize_nearest
-from lib.rng import generator
+from dcn.dataset import seg_eval
+from dcn.dataset.label_map import resize_nearest
+from dcn.rng import generator
 
 
 def random_maps(key, shape=(23, 31), classes=5, found_classes=5):
@@ -79,7 +79,7 @@ def test_gluoncv_agrees():
 def test_cityscapes_rule_over_label_ids():
     """evalPixelLevelSemanticLabeling, written anew from its rule: tp / (tp + fp + fn) in a table of all label ids,
     where rows of ignored ids count for nothing and a class without pixels is left out."""
-    from lib.dataset.cityscapes import LABEL_IDS, LABELS, id_table
+    from dcn.dataset.cityscapes import LABEL_IDS, LABELS, id_table
     rng = generator(4, 'ids')
     true_ids = rng.integers(0, 31, (40, 50)).astype(np.uint8)          # without train, motorcycle and bicycle
     found = np.where(rng.random((40, 50)) < 0.6, np.minimum(id_table()[true_ids], 18), 13).astype(np.uint8)

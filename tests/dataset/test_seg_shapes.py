@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from tests.dataset.seg_trees import configuration
 
-from lib.dataset import generated, shapes, validate
-from lib.dataset.annotation import parse_annotation
-from lib.dataset.cityscapes import CITYSCAPES_CLASSES
-from lib.dataset.segmentation import get_segmentation, load_label, training_segdb
-from lib.dataset.shapes_scene import Scene, SceneObject, make_scene
-from lib.dataset.shapes_segmentation import LABEL_OF
-from lib.rng import generator
+from dcn.dataset import generated, shapes, validate
+from dcn.dataset.annotation import parse_annotation
+from dcn.dataset.cityscapes import CITYSCAPES_CLASSES
+from dcn.dataset.segmentation import get_segmentation, load_label, training_segdb
+from dcn.dataset.shapes_scene import Scene, SceneObject, make_scene
+from dcn.dataset.shapes_segmentation import LABEL_OF
+from dcn.rng import generator
 
 SMALL = dict(train=5, test=3, seed=11, size=96)
 

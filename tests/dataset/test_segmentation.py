@@ -4,11 +4,11 @@ import pytest
 from PIL import Image
 from tests.dataset.seg_trees import BROKEN, LABELS, NAMES, broken_label, enlarged, read_png, small_voc_tree
 
-from lib.dataset import segmentation
-from lib.dataset.label_map import voc_colours, write_grey_png
-from lib.dataset.problems import DataError
-from lib.dataset.segmentation import get_segmentation, load_label, training_segdb
-from lib.errors import UserError
+from dcn.dataset import segmentation
+from dcn.dataset.label_map import voc_colours, write_grey_png
+from dcn.dataset.problems import DataError
+from dcn.dataset.segmentation import get_segmentation, load_label, training_segdb
+from dcn.errors import UserError
 
 
 @pytest.fixture

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from easydict import EasyDict
 
-from lib.dataset import get_imdb, shapes, training_roidb, validate
-from lib.dataset.shapes_creatures import CREATURES, draw
-from lib.dataset.shapes_paint import Canvas, hsv, lay, spine, strand
-from lib.dataset.shapes_scene import MOST_COVERED, MOST_OVERLAP, make_scene, mask_box
-from lib.errors import UserError
-from lib.rng import generator
+from dcn.dataset import get_imdb, shapes, training_roidb, validate
+from dcn.dataset.shapes_creatures import CREATURES, draw
+from dcn.dataset.shapes_paint import Canvas, hsv, lay, spine, strand
+from dcn.dataset.shapes_scene import MOST_COVERED, MOST_OVERLAP, make_scene, mask_box
+from dcn.errors import UserError
+from dcn.rng import generator
 
 SMALL = dict(train=5, test=3, seed=11, size=96)
 

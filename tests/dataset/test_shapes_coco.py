@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from easydict import EasyDict
 
-from lib.dataset import get_imdb, shapes, shapes_coco, training_roidb, validate
-from lib.dataset.class_names import class_names
-from lib.dataset.coco import COCO
-from lib.errors import UserError
+from dcn.dataset import get_imdb, shapes, shapes_coco, training_roidb, validate
+from dcn.dataset.class_names import class_names
+from dcn.dataset.coco import COCO
+from dcn.errors import UserError
 
 SMALL = dict(train=4, test=2, seed=11, size=96)
 

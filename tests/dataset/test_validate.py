@@ -3,8 +3,8 @@ import os
 
 import pytest
 
-from lib.dataset import validate
-from lib.dataset.validate import main
+from dcn.dataset import validate
+from dcn.dataset.validate import main
 
 
 def found(tree, **cfg):

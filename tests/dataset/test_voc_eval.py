@@ -4,11 +4,11 @@ from collections import namedtuple
 import numpy as np
 import pytest
 
-from lib.dataset import get_imdb
-from lib.dataset.voc_eval import (
+from dcn.dataset import get_imdb
+from dcn.dataset.voc_eval import (
     average_precision, best_matches, iou_with, read_detections, recall_precision, write_detections)
-from lib.errors import UserError
-from lib.rng import generator
+from dcn.errors import UserError
+from dcn.rng import generator
 
 Truth = namedtuple('Truth', 'boxes classes difficult')
 

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from deeplab import test as testing, train as training
-from lib.config import load_config, symbol_class
-from lib.engine.schedule import make_schedule
-from lib.engine.tasks import task_of
-from lib.engine.trainer import fixed_names
-from lib.engine.training import TrainingRun
-from lib.errors import UserError
-from lib.formats import params as params_file
+from dcn.config import load_config, symbol_class
+from dcn.engine.schedule import make_schedule
+from dcn.engine.tasks import task_of
+from dcn.engine.trainer import fixed_names
+from dcn.engine.training import TrainingRun
+from dcn.errors import UserError
+from dcn.formats import params as params_file
 from tests.deeplab.tiny import SMALL, write_voc
 
 EXPERIMENTS = os.path.join(os.path.dirname(__file__), '..', '..', 'experiments')

@@ -4,8 +4,8 @@ import os
 import cv2
 import numpy as np
 
-from lib.dataset.label_map import voc_colours, write_palette_png
-from lib.rng import generator
+from dcn.dataset.label_map import voc_colours, write_palette_png
+from dcn.rng import generator
 
 CLASSES = ['background', 'red', 'green']
 # one block a stage, 16 channels, 64 x 96 images; whatever else these tests count on is fixed here too

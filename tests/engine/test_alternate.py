@@ -7,13 +7,13 @@ import runpy
 import numpy as np
 import pytest
 
-from lib.config import load_config, symbol_class
-from lib.engine.alternate import STAGES, check_alternate, stage_config
-from lib.engine.commands import dcn_test
-from lib.engine.trainer import fixed_names
-from lib.errors import UserError
-from lib.formats import params as params_file
-from lib.symbols.network import input_names
+from dcn.config import load_config, symbol_class
+from dcn.engine.alternate import STAGES, check_alternate, stage_config
+from dcn.engine.commands import dcn_test
+from dcn.engine.trainer import fixed_names
+from dcn.errors import UserError
+from dcn.formats import params as params_file
+from dcn.symbols.network import input_names
 from tests.engine.families import EXPERIMENTS, experiment
 from tests.engine.voc import write_voc
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from easydict import EasyDict
 
-from lib.engine.detections import cache_key, im_detect, load_detections, over_scales, save_detections, select
+from dcn.engine.detections import cache_key, im_detect, load_detections, over_scales, save_detections, select
 
 FAR = np.array([[0, 0, 9, 9], [20, 0, 29, 9], [40, 0, 49, 9]], np.float64)
 

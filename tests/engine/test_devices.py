@@ -5,11 +5,11 @@ import mxnet as mx
 import pytest
 from easydict import EasyDict
 
-from lib.config import load_config
-from lib.engine import Detector, evaluate
-from lib.engine.devices import check_operators, contexts
-from lib.errors import UserError
-from lib.operators import native
+from dcn.config import load_config
+from dcn.engine import Detector, evaluate
+from dcn.engine.devices import check_operators, contexts
+from dcn.errors import UserError
+from dcn.operators import native
 
 CFG = EasyDict(gpus='0,1,2,3')
 
@@ -29,21 +29,21 @@ def four_gpus(monkeypatch):
 
 
 def test_missing_gpus_warn_once_and_in_training_tell_what_changes(no_gpu, caplog):
-    with caplog.at_level(logging.WARNING, 'lib'):
+    with caplog.at_level(logging.WARNING, 'dcn'):
         assert contexts(CFG, training=True) == [mx.cpu(0)]
     assert len(caplog.records) == 1
     assert '4 GPUs' in caplog.text and 'an epoch has 4 times as many updates: keep TRAIN.lr' in caplog.text
 
 
 def test_missing_gpus_of_a_network_that_averages(no_gpu, caplog):
-    with caplog.at_level(logging.WARNING, 'lib'):
+    with caplog.at_level(logging.WARNING, 'dcn'):
         contexts(CFG, training=True, mean_gradients=True)
     assert 'An update averages the images of one device instead of 4' in caplog.text
     assert '4 times as many updates: divide TRAIN.lr by 4' in caplog.text
 
 
 def test_missing_gpus_say_nothing_of_training_when_detecting(no_gpu, caplog):
-    with caplog.at_level(logging.WARNING, 'lib'):
+    with caplog.at_level(logging.WARNING, 'dcn'):
         contexts(CFG)
     assert caplog.records[0].message.endswith('running on one CPU context.')
 
@@ -82,7 +82,7 @@ def seen(monkeypatch):
         raise UserError('far enough')
 
     for module in ('photos', 'testing'):
-        monkeypatch.setattr(f'lib.engine.{module}.checked_symbol', build)
+        monkeypatch.setattr(f'dcn.engine.{module}.checked_symbol', build)
     return found
 
 
@@ -95,8 +95,8 @@ def test_a_detector_chooses_operators_before_it_builds_its_graph(four_gpus, seen
 def test_testing_chooses_operators_before_it_builds_its_graph(four_gpus, seen, monkeypatch, tmp_path, repository):
     cfg = load_config(str(repository / 'experiments/rfcn/cfgs/shapes_rfcn_end2end_ohem.yaml'),
                       [f'output_path={tmp_path}', 'gpus=0'])
-    monkeypatch.setattr('lib.engine.detection.get_imdb', lambda *_: EasyDict(gt_roidb=list))
-    monkeypatch.setattr('lib.checkpoint.load_param', lambda *_, **__: ({}, {}))
+    monkeypatch.setattr('dcn.engine.detection.get_imdb', lambda *_: EasyDict(gt_roidb=list))
+    monkeypatch.setattr('dcn.checkpoint.load_param', lambda *_, **__: ({}, {}))
     with pytest.raises(UserError, match='far enough'):
         evaluate(cfg)
     assert seen == [{'stock'}]

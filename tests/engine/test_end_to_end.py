@@ -5,12 +5,12 @@ import runpy
 import numpy as np
 import pytest
 
-from lib.config import load_config, symbol_class
-from lib.engine.detector import Detector
-from lib.engine.trainer import fixed_names
-from lib.engine.training import pretrained
-from lib.errors import UserError
-from lib.formats import params as params_file
+from dcn.config import load_config, symbol_class
+from dcn.engine.detector import Detector
+from dcn.engine.trainer import fixed_names
+from dcn.engine.training import pretrained
+from dcn.errors import UserError
+from dcn.formats import params as params_file
 from rfcn import test as testing, train_end2end
 from tests.engine.voc import write_voc
 
@@ -103,7 +103,7 @@ def test_detector_takes_paths_and_arrays(data, tmp_path):
                                            (np.zeros((0, 4, 3), np.uint8), r'found \(0, 4, 3\)'),
                                            (None, 'found NoneType')])
 def test_images_that_are_none(image, reason):
-    from lib.engine.photos import bgr_image
+    from dcn.engine.photos import bgr_image
     with pytest.raises(UserError, match=reason):
         bgr_image(image)
 

@@ -3,8 +3,8 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-from lib.engine import executors
-from lib.engine.executors import DeviceExecutors
+from dcn.engine import executors
+from dcn.engine.executors import DeviceExecutors
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ import os
 import numpy as np
 import pytest
 
-from lib.config import load_config
-from lib.engine.tasks import task_of
-from lib.engine.training import TrainingRun
+from dcn.config import load_config
+from dcn.engine.tasks import task_of
+from dcn.engine.training import TrainingRun
 from tests.engine.families import NETWORKS, experiment
 from tests.engine.voc import write_voc
 

@@ -6,10 +6,10 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-from lib.engine.fit import fit
-from lib.engine.metrics import DetectionMetrics
-from lib.engine.schedule import StepSchedule
-from lib.engine.trainer import Trainer
+from dcn.engine.fit import fit
+from dcn.engine.metrics import DetectionMetrics
+from dcn.engine.schedule import StepSchedule
+from dcn.engine.trainer import Trainer
 from tests.engine import tiny
 
 NET = tiny.symbol(batch_norm=True)

@@ -4,7 +4,7 @@ import math
 import numpy as np
 import pytest
 
-from lib.engine.metrics import DetectionMetrics, accuracy, foreground_accuracy, foreground_fraction, l1_loss, log_loss
+from dcn.engine.metrics import DetectionMetrics, accuracy, foreground_accuracy, foreground_fraction, l1_loss, log_loss
 
 PROB = np.array([[0.5, 0.25, 0.25], [0.25, 0.5, 0.25], [0.1, 0.1, 0.8], [0.8, 0.1, 0.1]], np.float32)
 LABEL = np.array([0, 1, -1, 1], np.float32)

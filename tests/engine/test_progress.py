@@ -3,7 +3,7 @@ import logging
 import re
 from types import SimpleNamespace
 
-from lib.engine.progress import Speedometer
+from dcn.engine.progress import Speedometer
 
 
 class Metrics:
@@ -14,7 +14,7 @@ class Metrics:
 
 def test_line(caplog):
     speed = Speedometer(batch_images=4, frequent=2)
-    with caplog.at_level(logging.INFO, 'lib'):
+    with caplog.at_level(logging.INFO, 'dcn'):
         for batch in range(5):
             speed(3, batch, Metrics)
     # the first call starts the clock, so batch 0 gives no line
@@ -28,9 +28,9 @@ def test_line(caplog):
 def test_speed_after_resuming_counts_the_batches_that_passed(caplog, monkeypatch):
     """A second a batch from batch 97 on: 4 images a second in every line, the first one included."""
     clock = iter(range(100))
-    monkeypatch.setattr('lib.engine.progress.time', SimpleNamespace(time=lambda: float(next(clock))))
+    monkeypatch.setattr('dcn.engine.progress.time', SimpleNamespace(time=lambda: float(next(clock))))
     speed = Speedometer(batch_images=4, frequent=2)
-    with caplog.at_level(logging.INFO, 'lib'):
+    with caplog.at_level(logging.INFO, 'dcn'):
         for batch in (97, 98):      # the clock is read at both: one second, one batch
             speed(3, batch, Metrics)
     assert 'Batch [98]\tSpeed: 4.00 samples/sec' in caplog.text

@@ -6,16 +6,16 @@ import runpy
 import numpy as np
 import pytest
 
-from lib.checkpoint import load_param
-from lib.config import load_config
-from lib.dataset import get_imdb
-from lib.dataset.proposals import proposal_path, read_rpn
-from lib.engine.commands import dcn_test, dcn_train
-from lib.engine.proposal_tasks import RoisOnly, RpnOnly
-from lib.engine.tasks import task_of
-from lib.engine.training import TrainingRun
-from lib.errors import UserError
-from lib.formats import params as params_file
+from dcn.checkpoint import load_param
+from dcn.config import load_config
+from dcn.dataset import get_imdb
+from dcn.dataset.proposals import proposal_path, read_rpn
+from dcn.engine.commands import dcn_test, dcn_train
+from dcn.engine.proposal_tasks import RoisOnly, RpnOnly
+from dcn.engine.tasks import task_of
+from dcn.engine.training import TrainingRun
+from dcn.errors import UserError
+from dcn.formats import params as params_file
 from tests.engine.families import EXPERIMENTS, FAMILIES, NETWORKS, experiment
 from tests.engine.voc import write_voc
 from tests.experiments.layouts import write_selective_search

@@ -4,8 +4,8 @@
 import pytest
 from easydict import EasyDict
 
-from lib.engine.schedule import CosineSchedule, StepSchedule, epoch_drops, make_schedule
-from lib.errors import UserError
+from dcn.engine.schedule import CosineSchedule, StepSchedule, epoch_drops, make_schedule
+from dcn.errors import UserError
 
 VOC = EasyDict(lr=0.0005,
                lr_step='4.83',

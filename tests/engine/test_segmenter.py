@@ -3,11 +3,11 @@ import numpy as np
 import pytest
 
 from deeplab.symbols.base import IGNORED
-from lib.config import load_config
-from lib.dataset import label_map
-from lib.engine import Segmenter
-from lib.engine.segmentation import Segmentation, best_classes
-from lib.errors import UserError
+from dcn.config import load_config
+from dcn.dataset import label_map
+from dcn.engine import Segmenter
+from dcn.engine.segmentation import Segmentation, best_classes
+from dcn.errors import UserError
 from tests.deeplab.tiny import CLASSES, SMALL, scene
 from tests.rfcn.tiny import write_checkpoint
 

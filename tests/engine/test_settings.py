@@ -1,12 +1,12 @@
 """Settings that would train or test something else than they say are refused."""
 import pytest
 
-from lib.config import load_config
-from lib.engine.detection import EndToEnd
-from lib.engine.predictor import checked_symbol
-from lib.engine.settings import check_settings, run_settings
-from lib.engine.tasks import task_of
-from lib.errors import UserError
+from dcn.config import load_config
+from dcn.engine.detection import EndToEnd
+from dcn.engine.predictor import checked_symbol
+from dcn.engine.settings import check_settings, run_settings
+from dcn.engine.tasks import task_of
+from dcn.errors import UserError
 
 
 @pytest.fixture

@@ -3,9 +3,9 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-from lib.engine.trainer import Trainer, fixed_names
-from lib.engine.updater import multipliers
-from lib.errors import UserError
+from dcn.engine.trainer import Trainer, fixed_names
+from dcn.engine.updater import multipliers
+from dcn.errors import UserError
 from tests.engine import tiny
 
 NET = tiny.symbol()

@@ -2,7 +2,7 @@
 import mxnet as mx
 import numpy as np
 
-from lib.rng import generator
+from dcn.rng import generator
 
 CLASSES, ROIS = 3, 4
 

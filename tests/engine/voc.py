@@ -4,7 +4,7 @@ import os
 import cv2
 import numpy as np
 
-from lib.rng import generator
+from dcn.rng import generator
 
 CLASSES = ['tall', 'wide']
 

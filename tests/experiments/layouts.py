@@ -10,9 +10,9 @@ import numpy as np
 import scipy.io
 from PIL import Image
 
-from lib.dataset.class_names import COCO_CLASSES
-from lib.dataset.pascal_voc import VOC_CLASSES
-from lib.rng import generator
+from dcn.dataset.class_names import COCO_CLASSES
+from dcn.dataset.pascal_voc import VOC_CLASSES
+from dcn.rng import generator
 
 # ids of the 80 categories in COCO's files: 1 to 90 but for these
 COCO_GAPS = {12, 26, 29, 30, 45, 66, 68, 69, 71, 83}

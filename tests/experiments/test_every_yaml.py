@@ -79,7 +79,7 @@ def _write_pretrained(prefix):
 
 def random_network(cfg_path):
     """(arg_params, aux_params) of an experiment's network, trained on nothing."""
-    from lib.config import load_config, symbol_class
+    from dcn.config import load_config, symbol_class
     cfg = load_config(os.path.join(ROOT, cfg_path), ["network.pretrained=''"])
     network = symbol_class(cfg)()
     network.get_symbol(cfg, is_train=False)

@@ -10,8 +10,8 @@ import pickle
 import struct
 import zipfile
 
-from lib.formats import params, symbol_json
-from lib.formats.errors import FormatError
+from dcn.formats import params, symbol_json
+from dcn.formats.errors import FormatError
 from tests.formats.corpus_symbols import BAD_SYMBOLS, GOOD_SYMBOLS
 from tests.formats.layout import FLOAT32, GPU3, ONE_TWO, V2, V3, checkpoint, csr, row_sparse, shape64, v0, v1, v2, v3
 

@@ -9,8 +9,8 @@ import sys
 
 import atheris
 
-with atheris.instrument_imports(include=['lib.formats']):
-    from lib.formats import params, symbol_json  # noqa: F401  imported here so that their branches are counted
+with atheris.instrument_imports(include=['dcn.formats']):
+    from dcn.formats import params, symbol_json  # noqa: F401  imported here so that their branches are counted
 from tests.formats import corpus, harness
 from tests.formats.corpus_symbols import BAD_SYMBOLS, GOOD_SYMBOLS
 

@@ -2,8 +2,8 @@
 
 import tracemalloc
 
-from lib.formats import params, symbol_json
-from lib.formats.errors import FormatError
+from dcn.formats import params, symbol_json
+from dcn.formats.errors import FormatError
 
 # What an error and the reader's own objects cost, however short the file; and what a node costs (30 to 300 bytes of
 # a file)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lib.formats import params, symbol_json
+from dcn.formats import params, symbol_json
 from tests.formats import corpus, harness
 from tests.formats.corpus_symbols import BAD_SYMBOLS, GOOD_SYMBOLS
 from tests.formats.layout import checkpoint, v2

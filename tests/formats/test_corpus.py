@@ -5,8 +5,8 @@ import os
 import numpy as np
 import pytest
 
-from lib.formats import params, symbol_json
-from lib.formats.errors import FormatError
+from dcn.formats import params, symbol_json
+from dcn.formats.errors import FormatError
 from tests.formats import corpus
 from tests.formats.corpus_symbols import BAD_SYMBOLS, GOOD_SYMBOLS
 

@@ -1,4 +1,4 @@
-"""The tables of lib.formats.operators against the operators of the installed MXNet."""
+"""The tables of dcn.formats.operators against the operators of the installed MXNet."""
 
 import ctypes
 import json
@@ -7,7 +7,7 @@ import mxnet as mx
 import pytest
 from mxnet.base import _LIB, OpHandle, SymbolHandle, c_str, c_str_array, check_call, mx_uint, py_str
 
-from lib.formats import operators
+from dcn.formats import operators
 
 CASES = [
     ('BatchNorm', {}),

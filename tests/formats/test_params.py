@@ -9,9 +9,9 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-from lib.errors import UserError
-from lib.formats import dtypes, params
-from lib.formats.params import FormatError, SparseArray
+from dcn.errors import UserError
+from dcn.formats import dtypes, params
+from dcn.formats.params import FormatError, SparseArray
 from tests.formats.corpus import BAD_PARAMS, FOLDER, GOOD_PARAMS
 
 DENSE_TYPES = ['float32', 'float64', 'float16', 'uint8', 'int32', 'int8', 'int64', 'bool']
@@ -259,7 +259,7 @@ def test_csr_row_starts_that_do_not_rise_to_the_end(starts):
 
 def test_neither_mxnet_nor_pickle_is_imported():
     code = (
-        'import sys, lib.formats, lib.formats.params, lib.formats.symbol_json; '
+        'import sys, dcn.formats, dcn.formats.params, dcn.formats.symbol_json; '
         'new = set(sys.modules) - before; '
         'sys.exit(", ".join(new & {"mxnet", "_pickle", "pickle", "scipy", "cv2"}) or 0)'
     )

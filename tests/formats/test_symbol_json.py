@@ -7,8 +7,8 @@ import os
 import mxnet as mx
 import pytest
 
-from lib.formats import symbol_json
-from lib.formats.symbol_json import FormatError, Opaque, loads
+from dcn.formats import symbol_json
+from dcn.formats.symbol_json import FormatError, Opaque, loads
 from tests.formats.corpus_symbols import GOOD_SYMBOLS, GOOD_SYMBOLS_WITH_CUSTOM, node, symbol, variable
 
 SPEC = os.path.join(os.path.dirname(__file__), '..', '..', '..', 'shared', 'spec', 'symbols')

@@ -5,7 +5,7 @@ import tracemalloc
 
 import pytest
 
-from lib.formats.symbol_json import dumps, loads, read_symbol
+from dcn.formats.symbol_json import dumps, loads, read_symbol
 from tests.formats import harness
 
 NETWORKS = [
@@ -18,7 +18,7 @@ NETWORKS = [
 @pytest.fixture(scope='module', params=NETWORKS)
 def saved(request, operators, repository):
     """The text that MXNet saves for a training network."""
-    from lib.config import load_config, symbol_class
+    from dcn.config import load_config, symbol_class
 
     (path,) = repository.glob(f'experiments/*/cfgs/{request.param}.yaml')
     cfg = load_config(str(path))

@@ -18,7 +18,7 @@ SMALL = ('network.units=[1,1,2,1]', 'network.filters=[8,8,16,16]', 'network.rpn_
 @pytest.fixture(scope='session')
 def network(operators, repository):
     """A function: YAML stem of any family, overrides, is_train -> (cfg, symbol object with its graph)."""
-    from lib.config import load_config, symbol_class
+    from dcn.config import load_config, symbol_class
 
     def build(stem, overrides=(), is_train=True, part=''):
         path, = repository.glob(f'experiments/*/cfgs/{stem}.yaml')

@@ -12,7 +12,7 @@ import json
 import sys
 from pathlib import Path
 
-from lib.files import atomic_write
+from dcn.files import atomic_write
 from tests.graphs.normal_form import from_description, golden_file
 
 

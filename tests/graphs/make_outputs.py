@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from lib.config import load_config, symbol_class
-from lib.files import atomic_write
+from dcn.config import load_config, symbol_class
+from dcn.files import atomic_write
 from tests.graphs.conftest import DEEPLAB_DCN, FASTER_DCN, FPN_DCN, VOC_DCN
 from tests.graphs.runs import pictured, run
 

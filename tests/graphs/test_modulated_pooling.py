@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pytest
 
-from lib.operators.reference import deformable_psroi_pooling
+from dcn.operators.reference import deformable_psroi_pooling
 
 SIZE, FILTERS, CHANNELS, STEP = 3, 6, 4, 1e-6
 # R-FCN's heads: classes with the background, regression classes
@@ -71,19 +71,19 @@ PARTS = ('weight', 'bias')
 
 
 def box_graph(mx):
-    from lib.symbols.box_head import roi_pooling
+    from dcn.symbols.box_head import roi_pooling
     return roi_pooling(mx.sym.var('data'), mx.sym.var('rois'), 'modulated', SIZE, 1 / 4, CHANNELS, FILTERS)
 
 
 def pyramid_graph(mx):
-    from lib.symbols.pyramid import pyramid_roi_pooling
+    from dcn.symbols.pyramid import pyramid_roi_pooling
     levels = {f'p{level}': mx.sym.var(f'p{level}') for level in range(2, 6)}
     return pyramid_roi_pooling(levels, mx.sym.var('rois'), STRIDES, 'modulated', FILTERS, pooled_height=SIZE,
                                pooled_width=SIZE, canonical_size=28)
 
 
 def position_sensitive_graph(mx):
-    from lib.symbols.rfcn_head import rfcn_head
+    from dcn.symbols.rfcn_head import rfcn_head
     return mx.sym.Group(rfcn_head(mx.sym.var('data'), mx.sym.var('rois'), CLASSES, REG_CLASSES, SIZE, 1 / 4,
                                   'modulated')[:2])
 
@@ -157,5 +157,5 @@ def test_at_first_the_bins_rest_and_count_half(case):
 
 
 def test_levels_of_the_rois():
-    from lib.operators.fpn_roi_pooling import level_of_roi
+    from dcn.operators.fpn_roi_pooling import level_of_roi
     assert level_of_roi(np.array(ROIS, np.float32), 4, 28).tolist() == LEVELS

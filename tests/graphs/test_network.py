@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from lib.errors import UserError
+from dcn.errors import UserError
 from tests.graphs.conftest import SMALL, VOC, VOC_DCN
 
 INPUTS = {'data': (1, 3, 64, 96), 'im_info': (1, 3)}

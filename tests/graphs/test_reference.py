@@ -76,7 +76,7 @@ def test_training_on_the_originals_samples(case, height, width, network, monkeyp
     """Random samples differ, so the losses start from those of the original."""
     import mxnet as mx
 
-    from lib.networks import detector
+    from dcn.networks import detector
     from tests.graphs.filling import picture
     from tests.graphs.runs import run
     reference = np.load(REFERENCE / f'train__{case}.npz')

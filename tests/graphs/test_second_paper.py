@@ -4,7 +4,7 @@ import contextlib
 import numpy as np
 import pytest
 
-from lib.errors import UserError
+from dcn.errors import UserError
 from tests.graphs.conftest import DEEPLAB_DCN, FASTER, FASTER_DCN, FPN, FPN_DCN, SMALL, VOC, VOC_DCN
 from tests.graphs.steps import TEST_INPUTS, attributes, nodes, segmentation_step, small, step
 
@@ -79,7 +79,7 @@ def test_modulated_pooling_predicts_moves_and_weights(network):
 @pytest.mark.parametrize('stem', [VOC_DCN, FASTER_DCN, FPN_DCN, DEEPLAB_DCN])
 def test_learning_rates_of_the_second_paper(stem, network):
     """As in the authors' example: a tenth for what predicts the taps of a convolution, the usual for RoI pooling."""
-    from lib.engine.updater import multipliers
+    from dcn.engine.updater import multipliers
     wanted = CONVOLUTIONS if stem == DEEPLAB_DCN else MODULATED
     _, made = network(stem, [*small(stem), *wanted])
     groups = multipliers(made.sym, made.sym.list_arguments())
@@ -98,7 +98,7 @@ def test_the_border_rule_is_an_attribute_that_only_v2_carries(network, operators
 
 
 def test_without_own_operators_rule_v2_is_an_error(network):
-    from lib.operators import native
+    from dcn.operators import native
     with native.using('stock') if 'own' in native.status().values() else contextlib.nullcontext():
         with pytest.raises(UserError, match='deform_rule is v2, which stock MXNet does not have'):
             network(VOC_DCN, [*SMALL, 'network.deform_rule=v2'])

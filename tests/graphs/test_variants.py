@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from lib.errors import UserError
+from dcn.errors import UserError
 from tests.graphs.conftest import DEEPLAB, DEEPLAB_DCN, FASTER, FASTER_DCN, FPN, FPN_DCN, SMALL, VOC, VOC_DCN
 from tests.graphs.steps import TEST_INPUTS, attributes, nodes, segmentation_step, step
 
@@ -218,7 +218,7 @@ def test_segmentation_at_feature_stride_8(network):
 def test_upsampling_starts_as_bilinear_interpolation(network):
     """Scores of a slope stay one: y = x at the cells' centres."""
     import mxnet as mx
-    from lib.symbols.initialise import bilinear_kernel
+    from dcn.symbols.initialise import bilinear_kernel
     kernel = mx.nd.array(bilinear_kernel(8)[np.newaxis, np.newaxis])
     cells = mx.nd.array(np.arange(6.0) + np.zeros((1, 1, 6, 1)))
     pixels = mx.nd.Deconvolution(cells, kernel, kernel=(8, 8), stride=(4, 4), num_filter=1, no_bias=True).asnumpy()

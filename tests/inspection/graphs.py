@@ -1,9 +1,9 @@
-"""Graphs for the tests of lib/inspection, made without MXNet: from the golden records, and small ones by hand."""
+"""Graphs for the tests of lib/dcn/inspection, made without MXNet: from the golden records, and small ones by hand."""
 import json
 from pathlib import Path
 from types import MappingProxyType
 
-from lib.formats.graph import VARIABLE, Graph, Node
+from dcn.formats.graph import VARIABLE, Graph, Node
 from tests.graphs.normal_form import read_golden
 
 GOLDEN = read_golden()

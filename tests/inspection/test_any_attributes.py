@@ -5,13 +5,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib.errors import UserError
-from lib.formats.graph import Graph
-from lib.inspection.compare_graphs import differences
-from lib.inspection.dot import dot
-from lib.inspection.network import describe
-from lib.inspection.page import page_data
-from lib.inspection.report import network_json, network_lines
+from dcn.errors import UserError
+from dcn.formats.graph import Graph
+from dcn.inspection.compare_graphs import differences
+from dcn.inspection.dot import dot
+from dcn.inspection.network import describe
+from dcn.inspection.page import page_data
+from dcn.inspection.report import network_json, network_lines
 from tests.inspection.graphs import VOC_DCN, golden
 
 GRAPH, INPUTS, _ = golden(VOC_DCN + 'train')

@@ -6,8 +6,8 @@ import subprocess
 
 import pytest
 
-from lib.inspection.network import describe
-from lib.inspection.page import write_page
+from dcn.inspection.network import describe
+from dcn.inspection.page import write_page
 from tests.inspection.graphs import VOC_DCN, golden
 
 BROWSER = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None)

@@ -2,13 +2,13 @@
 import numpy as np
 import pytest
 
-from lib.errors import UserError
-from lib.formats import params as params_file
-from lib.formats.symbol_json import write_symbol
-from lib.inspection.compare_graphs import differences, pair
-from lib.inspection.compare_tensors import change
-from lib.inspection.diff import main
-from lib.inspection.network import describe
+from dcn.errors import UserError
+from dcn.formats import params as params_file
+from dcn.formats.symbol_json import write_symbol
+from dcn.inspection.compare_graphs import differences, pair
+from dcn.inspection.compare_tensors import change
+from dcn.inspection.diff import main
+from dcn.inspection.network import describe
 from tests.inspection.graphs import GOLDEN, VOC_DCN, convolution, golden, make
 
 PLAIN = VOC_DCN.replace('_dcn', '')

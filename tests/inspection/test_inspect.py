@@ -8,12 +8,12 @@ import sys
 import numpy as np
 import pytest
 
-from lib.errors import UserError
-from lib.formats import params as params_file
-from lib.formats.symbol_json import write_symbol
-from lib.inspection.inspect import main
-from lib.inspection.network import describe
-from lib.inspection.page import page_data, write_page
+from dcn.errors import UserError
+from dcn.formats import params as params_file
+from dcn.formats.symbol_json import write_symbol
+from dcn.inspection.inspect import main
+from dcn.inspection.network import describe
+from dcn.inspection.page import page_data, write_page
 from tests.inspection.graphs import VOC_DCN, convolution, golden, make
 
 
@@ -60,7 +60,7 @@ def test_statistics_of_a_checkpoint(small, capsys):
     # more values than one block
     (np.arange(600000, dtype=np.float32), (0, 599999, 299999.5, 0, 0))])
 def test_statistics_by_hand(values, expected):
-    from lib.inspection.tensors import array_statistics
+    from dcn.inspection.tensors import array_statistics
     found = array_statistics('x', values)
     assert (found.low, found.high, found.mean, found.nan, found.infinite) == expected
 
@@ -97,7 +97,7 @@ def test_page_data_is_plain(small):
 @pytest.mark.skipif(shutil.which('node') is None, reason='needs node to read JavaScript')
 def test_the_scripts_are_javascript(repository):
     for name in ('page_layout.js', 'page.js'):
-        subprocess.run(['node', '--check', str(repository / 'lib' / 'inspection' / name)], check=True)
+        subprocess.run(['node', '--check', str(repository / 'lib' / 'dcn' / 'inspection' / name)], check=True)
 
 
 @pytest.mark.parametrize('arguments, words', [
@@ -131,7 +131,7 @@ def test_a_yaml_file_is_built_in_a_process_of_its_own(repository, capsys):
     ('resnet_v1_101_rfcn_dcn', 'resnet_v1_101_voc0712_rfcn_dcn_end2end_ohem'), ('rfcn_demo', 'rfcn_coco_demo'),
     ('rfcn.symbols.deform_conv_demo', 'deform_conv_demo')])
 def test_a_symbol_class_is_built_at_its_experiment_file(name, yaml, monkeypatch):
-    from lib.inspection import sources
+    from dcn.inspection import sources
     calls = []
     monkeypatch.setattr(sources, 'build', lambda *arguments: calls.append(arguments))
     sources.open_source(name)
@@ -141,6 +141,6 @@ def test_a_symbol_class_is_built_at_its_experiment_file(name, yaml, monkeypatch)
 
 
 def test_no_command_here_imports_mxnet(repository):
-    modules = 'lib.inspection.inspect, lib.inspection.diff, lib.inspection.doctor, lib.convert.command'
+    modules = 'dcn.inspection.inspect, dcn.inspection.diff, dcn.inspection.doctor, dcn.convert.command'
     code = f'import sys, {modules}; sys.exit("mxnet" in sys.modules)'
     subprocess.run([sys.executable, '-c', code], cwd=str(repository), check=True)

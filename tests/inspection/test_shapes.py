@@ -1,9 +1,9 @@
 """Shapes inferred without MXNet equal those that MXNet reported for the original's graphs."""
 import pytest
 
-from lib.errors import UserError
-from lib.inspection.attributes import parse
-from lib.inspection.shapes import free_inputs, infer_shapes
+from dcn.errors import UserError
+from dcn.inspection.attributes import parse
+from dcn.inspection.shapes import free_inputs, infer_shapes
 from tests.inspection.graphs import DESCRIPTIONS, GOLDEN, convolution, described, golden, make
 
 ESSENTIAL = ('data', 'im_info', 'gt_boxes', 'rois')

@@ -3,8 +3,8 @@ import cv2
 import numpy as np
 import pytest
 
-from lib.errors import UserError
-from lib.loader import image as module
+from dcn.errors import UserError
+from dcn.loader import image as module
 
 MEANS = (103.06, 115.9, 123.15)
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from easydict import EasyDict
 
-from lib.errors import UserError
-from lib.loader import TestLoader, TrainLoader
-from lib.loader.image import to_tensor
+from dcn.errors import UserError
+from dcn.loader import TestLoader, TrainLoader
+from dcn.loader.image import to_tensor
 
 MEANS = (103.06, 115.9, 123.15)
 # stored height and width; different sizes, landscape and portrait

@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from lib.loader.order import epoch_order
+from dcn.loader.order import epoch_order
 
 
 def sizes(landscape, portrait):

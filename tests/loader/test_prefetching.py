@@ -3,7 +3,7 @@ import threading
 
 import pytest
 
-from lib.loader import prefetch
+from dcn.loader import prefetch
 
 
 class Numbers:

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from easydict import EasyDict
 
-from lib.bbox import bbox_transform
-from lib.dataset.proposals import with_proposals
-from lib.dataset.roidb import append_flipped, make_record
-from lib.loader.roi_loader import (
+from dcn.bbox import bbox_transform
+from dcn.dataset.proposals import with_proposals
+from dcn.dataset.roidb import append_flipped, make_record
+from dcn.loader.roi_loader import (
     ROWS, RoiTestLoader, RoiTrainLoader, box_normalisation, measured_normalisation)
 from tests.boxes import iou
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lib.bbox import bbox_transform, generate_anchors
-from lib.loader.rpn_targets import RpnRule, assign_anchors
-from lib.rng import generator
+from dcn.bbox import bbox_transform, generate_anchors
+from dcn.loader.rpn_targets import RpnRule, assign_anchors
+from dcn.rng import generator
 from tests.boxes import iou
 
 # one 8 x 8 anchor for each cell of stride 8, exactly the cell

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from easydict import EasyDict
 
-from lib.dataset.label_map import plain_table
-from lib.dataset.problems import DataError
-from lib.loader.segmentation import SegmentationLoader, SegmentationTestLoader
+from dcn.dataset.label_map import plain_table
+from dcn.dataset.problems import DataError
+from dcn.loader.segmentation import SegmentationLoader, SegmentationTestLoader
 
 MEANS = (103.06, 115.9, 123.15)
 CLASSES = 3

@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from lib.loader.symmetry import COUNT, apply_symmetry
+from dcn.loader.symmetry import COUNT, apply_symmetry
 
 BOX = np.array([[2, 1, 4, 5]], dtype=np.uint16)
 

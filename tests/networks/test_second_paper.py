@@ -6,9 +6,9 @@ import re
 import numpy as np
 import pytest
 
-from lib.config import load_config, symbol_class
-from lib.formats import params as params_file
-from lib.inspection import doctor, inspect
+from dcn.config import load_config, symbol_class
+from dcn.formats import params as params_file
+from dcn.inspection import doctor, inspect
 from tests.deeplab import tiny as segmentation
 from tests.engine.families import EXPERIMENTS, FAMILIES, experiment
 from tests.engine.voc import write_voc

@@ -4,14 +4,14 @@ import math
 import numpy as np
 import pytest
 
-from lib.nms import SOFT_METHODS, backend, fallback, nms, soft_nms
+from dcn.nms import SOFT_METHODS, backend, fallback, nms, soft_nms
 
 BACKENDS = [fallback] if backend is fallback else [fallback, backend]
 
 
 @pytest.fixture(params=BACKENDS, ids=lambda module: module.__name__.split(".")[-1])
 def each_backend(request, monkeypatch):
-    monkeypatch.setattr("lib.nms.backend", request.param)
+    monkeypatch.setattr("dcn.nms.backend", request.param)
 
 
 def iou(a, b):

@@ -9,7 +9,7 @@ import functools
 
 import numpy as np
 
-from lib.rng import generator
+from dcn.rng import generator
 from tests.operators import cases
 
 NOT_NUMBERS = {'nan': np.nan, 'inf': np.inf, '-inf': -np.inf, '1e30': 1e30, '-1e30': -1e30}

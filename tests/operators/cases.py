@@ -8,7 +8,7 @@ import collections
 
 import numpy as np
 
-from lib.rng import generator
+from dcn.rng import generator
 
 OWN = ('DeformableConvolution', 'ModulatedDeformableConvolution', 'DeformablePSROIPooling', 'PSROIPooling',
        'ROIPooling')
@@ -236,8 +236,8 @@ def run(case, grad_req='write', grads=None, **more):
 # ---- the oracle on one case ----
 
 def oracle(case, dtype=np.float64, **more):
-    """Forward and backward of lib.operators.reference on the case: (output, {input: gradient})."""
-    from lib.operators import reference
+    """Forward and backward of dcn.operators.reference on the case: (output, {input: gradient})."""
+    from dcn.operators import reference
     forward, backward = {
         'DeformableConvolution': (reference.deformable_convolution, reference.deformable_convolution_backward),
         'ModulatedDeformableConvolution': (reference.deformable_convolution, reference.deformable_convolution_backward),

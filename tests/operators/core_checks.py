@@ -8,8 +8,8 @@ from unittest import mock
 
 import numpy as np
 
-from lib.operators import reference, structs
-from lib.rng import generator
+from dcn.operators import reference, structs
+from dcn.rng import generator
 from tests.operators import bad_inputs, cases, core_runner, cuda_checks, cuda_runner
 
 INT_MAX, INT_MIN = 2 ** 31 - 1, -2 ** 31

@@ -8,7 +8,7 @@ import mmap
 
 import numpy as np
 
-from lib.operators import structs
+from dcn.operators import structs
 from tests.operators import cuda_runner
 
 PROT_NONE = 0
@@ -20,7 +20,7 @@ class Refused(ValueError):
 
 
 class Core:
-    """libdcn.so under the names and arguments of lib.operators.cuda.Library; a stream or mathematics mean nothing
+    """libdcn.so under the names and arguments of dcn.operators.cuda.Library; a stream or mathematics mean nothing
     here."""
 
     def __init__(self, path):

@@ -19,8 +19,8 @@ from tests.operators import without_mxnet  # noqa: F401  (first: the next lines 
 
 import numpy as np
 
-from lib import gpu_libraries
-from lib.operators import cuda, structs
+from dcn import gpu_libraries
+from dcn.operators import cuda, structs
 from tests.operators import cases, cuda_checks
 from tests.operators.cuda_runner import HostMemory, Runner, convolution_shape, deformable_shape
 

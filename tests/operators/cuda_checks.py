@@ -6,10 +6,10 @@ import functools
 
 import numpy as np
 
-from lib.bbox import anchor_grid, bbox_pred, clip_boxes, generate_anchors
-from lib.operators import reference
-from lib.operators.cuda import CudaError
-from lib.rng import generator
+from dcn.bbox import anchor_grid, bbox_pred, clip_boxes, generate_anchors
+from dcn.operators import reference
+from dcn.operators.cuda import CudaError
+from dcn.rng import generator
 from tests.operators import cases
 from tests.operators.cuda_runner import BEFORE_ADD, assert_right, in_half
 

@@ -7,7 +7,7 @@ import ctypes
 
 import numpy as np
 
-from lib.operators import structs
+from dcn.operators import structs
 from tests.operators import cases
 from tests.operators.policy import assert_case_exact_enough, assert_exact_enough, convolution_roundings
 
@@ -59,7 +59,7 @@ class Guarded:
 
 
 class Runner:
-    """Runs cases with a lib.operators.cuda.Library on a memory such as HostMemory."""
+    """Runs cases with a dcn.operators.cuda.Library on a memory such as HostMemory."""
 
     def __init__(self, library, memory):
         self.library, self.memory = library, memory

@@ -5,12 +5,12 @@ stand_in_runtime.c stands in for CUDA and runs no kernel of MXNet.
 """
 import sys
 
-import lib.operators  # first: it finds the libraries that MXNet's GPU build needs
+import dcn.operators  # first: it finds the libraries that MXNet's GPU build needs
 
 import mxnet as mx
 import numpy as np
 
-from lib.operators import native
+from dcn.operators import native
 from tests.operators import cases, cuda_checks
 from tests.operators.cuda_runner import assert_right, in_half
 
@@ -67,7 +67,7 @@ def check_stock_goes_on():
 
 if __name__ == '__main__':
     native._bindings().serve_gpus(sys.argv[1])
-    assert lib.operators.status('gpu') == lib.operators.status()
+    assert dcn.operators.status('gpu') == dcn.operators.status()
     check_values()
     check_proposals()
     native._bindings().serve_gpus(None)

@@ -10,9 +10,9 @@ import time
 import numpy as np
 import pytest
 
-from lib.errors import UserError
-from lib.operators import bench, bench_libraries, bench_peers, bench_report
-from lib.operators.bench_cases import CASES, inputs
+from dcn.errors import UserError
+from dcn.operators import bench, bench_libraries, bench_peers, bench_report
+from dcn.operators.bench_cases import CASES, inputs
 
 SMALL = 'RoI pooling 7x7, 8 RoIs, 16 channels'
 

@@ -7,7 +7,7 @@ axis that is being tested.
 import numpy as np
 import pytest
 
-from lib.operators import reference
+from dcn.operators import reference
 from tests.operators import cases
 
 PIXELS = np.array([3., 5., -2., 7.])

@@ -3,7 +3,7 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-from lib.operators import native, reference
+from dcn.operators import native, reference
 from tests.operators import cases
 
 NAMES = pytest.mark.parametrize('name', cases.PROPOSALS)

@@ -11,9 +11,9 @@ import sys
 import numpy as np
 import pytest
 
-from lib import gpu_libraries
-from lib.operators import cuda, reference
-from lib.operators.proposal import Rule, propose
+from dcn import gpu_libraries
+from dcn.operators import cuda, reference
+from dcn.operators.proposal import Rule, propose
 from tests.operators import cases, cuda_check, cuda_checks
 from tests.operators.cuda_runner import HostMemory, Runner
 
@@ -150,7 +150,7 @@ def test_a_library_that_is_not_built_is_a_sentence(tmp_path, monkeypatch):
 def test_importing_the_operators_loads_no_gpu_library(repository):
     if gpu_libraries.gpu_build():
         pytest.skip('MXNet itself loads them')
-    program = ('import lib.operators, lib.operators.cuda; '
+    program = ('import dcn.operators, dcn.operators.cuda; '
                'print([line for line in open("/proc/self/maps") if "dcn_cuda" in line or "libcuda" in line])')
     process = subprocess.run([sys.executable, '-c', program], cwd=str(repository), stdout=subprocess.PIPE,
                              stderr=subprocess.PIPE, universal_newlines=True)

@@ -14,8 +14,8 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-from lib import gpu_libraries
-from lib.operators import cuda, native
+from dcn import gpu_libraries
+from dcn.operators import cuda, native
 from tests.operators import cases, cuda_checks, test_contrib_proposal
 from tests.operators.cuda_runner import BEFORE_ADD, assert_right, in_half
 from tests.test_gpu_libraries import driver_without_gpu

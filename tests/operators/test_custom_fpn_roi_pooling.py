@@ -3,8 +3,8 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-import lib.operators  # noqa: F401  (registers the operator)
-from lib.operators.fpn_roi_pooling import level_of_roi
+import dcn.operators  # noqa: F401  (registers the operator)
+from dcn.operators.fpn_roi_pooling import level_of_roi
 
 LEVELS, CHANNELS, SIZE = ('p2', 'p3', 'p4', 'p5'), 3, 3
 # (image, side in pixels) of square RoIs, of which eq. 1 of FPN puts two on each level

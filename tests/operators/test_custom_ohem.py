@@ -5,7 +5,7 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-import lib.operators  # noqa: F401  (registers the operator)
+import dcn.operators  # noqa: F401  (registers the operator)
 
 NAMES = ('cls_score', 'bbox_pred', 'labels', 'bbox_targets', 'bbox_weights')
 

@@ -5,9 +5,9 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-from lib.bbox import generate_anchors
-from lib.errors import UserError
-from lib.operators.proposal import Rule, propose
+from dcn.bbox import generate_anchors
+from dcn.errors import UserError
+from dcn.operators.proposal import Rule, propose
 from tests.boxes import iou
 
 STRIDE, SCALES, RATIOS = 16, (2, 4), (0.5, 1, 2)

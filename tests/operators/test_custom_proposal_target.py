@@ -5,10 +5,10 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-import lib.operators  # noqa: F401  (registers the operator)
-from lib.bbox import bbox_transform
-from lib.errors import UserError
-from lib.operators.proposal_target import ProposalTargetProp
+import dcn.operators  # noqa: F401  (registers the operator)
+from dcn.bbox import bbox_transform
+from dcn.errors import UserError
+from dcn.operators.proposal_target import ProposalTargetProp
 from tests.boxes import iou
 
 STDS = (0.1, 0.1, 0.2, 0.2)

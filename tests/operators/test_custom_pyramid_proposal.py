@@ -3,9 +3,9 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-import lib.operators  # noqa: F401  (registers the operator)
-from lib.bbox import bbox_pred, clip_boxes, generate_anchors, shifted_anchors
-from lib.operators.reference import nms
+import dcn.operators  # noqa: F401  (registers the operator)
+from dcn.bbox import bbox_pred, clip_boxes, generate_anchors, shifted_anchors
+from dcn.operators.reference import nms
 
 RATIOS, ANCHORS = (0.5, 1, 2), 3
 SETTINGS = dict(scales='(8,)', ratios=str(RATIOS), rpn_pre_nms_top_n=40, rpn_post_nms_top_n=15, threshold=0.7,

@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from lib.compiled import OPERATOR_CXX
-from lib.operators import native
+from dcn.compiled import OPERATOR_CXX
+from dcn.operators import native
 
 TIMEOUT = 300   # seconds; two of processor time are usual
 

@@ -6,8 +6,8 @@ import subprocess
 import numpy as np
 import pytest
 
-from lib.compiled import OPERATOR_CXX
-from lib.operators import native
+from dcn.compiled import OPERATOR_CXX
+from dcn.operators import native
 from tests.operators import cases, worker
 
 NARROWER = ('avx512', 'avx2', 'portable')

@@ -1,13 +1,13 @@
-"""lib.nms against the oracle that compares boxes one by one, and counts of boxes that cannot be."""
+"""dcn.nms against the oracle that compares boxes one by one, and counts of boxes that cannot be."""
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 
-from lib import nms
-from lib.operators import native, reference
-from lib.rng import generator
+from dcn import nms
+from dcn.operators import native, reference
+from dcn.rng import generator
 
 
 def _boxes(count, places):
@@ -44,7 +44,7 @@ def test_memory_that_runs_out_is_a_status(repository):
         pytest.skip('the core is not built')
     program = ('from tests.operators import without_mxnet\n'
                'import resource\n'
-               'from lib.compiled import OPERATOR_CXX\n'
+               'from dcn.compiled import OPERATOR_CXX\n'
                'from tests.operators.core_runner import Core\n'
                'core = Core(OPERATOR_CXX / "build" / "libdcn.so")\n'
                'resource.setrlimit(resource.RLIMIT_AS, (4 * 2 ** 30,) * 2)\n'

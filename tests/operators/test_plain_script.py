@@ -1,4 +1,4 @@
-"""Somebody's own MXNet script that adds ``import lib.operators``: the same numbers, and nothing on the screen that does
+"""Somebody's own MXNet script that adds ``import dcn.operators``: the same numbers, and nothing on the screen that does
 not concern him."""
 import json
 import os
@@ -44,7 +44,7 @@ def script(tmp_path, repository):
         path = tmp_path / 'mine.py'
         path.write_text(text)
         inherited = {name: value for name, value in os.environ.items() if name != 'OMP_NUM_THREADS'}
-        settings = dict(inherited, PYTHONPATH=str(repository), **environment)
+        settings = dict(inherited, PYTHONPATH=str(repository / 'lib'), **environment)
         process = subprocess.run([sys.executable, str(path)], cwd=str(tmp_path), env=settings, stdout=subprocess.PIPE,
                                  stderr=subprocess.PIPE, universal_newlines=True)
         assert process.returncode == 0, process.stderr
@@ -55,7 +55,7 @@ def script(tmp_path, repository):
 
 def test_the_same_numbers_and_no_words(script, need_own):
     need_own('DeformableConvolution', 'would be compared with itself')
-    plain, own = (script(first + SCRIPT, OMP_NUM_THREADS='1') for first in ('', 'import lib.operators\n'))
+    plain, own = (script(first + SCRIPT, OMP_NUM_THREADS='1') for first in ('', 'import dcn.operators\n'))
     assert own.stderr == plain.stderr == ''
     expected, found = json.loads(plain.stdout), json.loads(own.stdout)
     assert expected.keys() == found.keys()
@@ -65,7 +65,7 @@ def test_the_same_numbers_and_no_words(script, need_own):
 
 def test_a_warning_names_the_line_of_the_user(script):
     """MXNet comes first, so that it is too late to set the number of threads."""
-    process = script('import mxnet\nimport lib.operators\n')
+    process = script('import mxnet\nimport dcn.operators\n')
     place, _, sentence = process.stderr.partition(': RuntimeWarning: ')
     assert place.endswith('mine.py:2')
-    assert sentence.startswith('mxnet was imported before lib.operators and without OMP_NUM_THREADS')
+    assert sentence.startswith('mxnet was imported before dcn.operators and without OMP_NUM_THREADS')

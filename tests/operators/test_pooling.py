@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from lib.operators import native
+from dcn.operators import native
 from tests.operators import cases
 from tests.operators.policy import assert_case_exact_enough, assert_exact_enough, roundings_of_a_sum
 

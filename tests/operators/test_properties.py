@@ -9,8 +9,8 @@ import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lib.operators import reference
-from lib.rng import generator
+from dcn.operators import reference
+from dcn.rng import generator
 from tests.operators import cases
 
 QUICK = settings(max_examples=25, deadline=None, derandomize=True,

@@ -3,7 +3,7 @@ import os
 
 import pytest
 
-from lib.operators.quiet import without_noise
+from dcn.operators.quiet import without_noise
 
 
 def test_only_the_noise_is_kept_back(capfd):

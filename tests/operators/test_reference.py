@@ -3,8 +3,8 @@ in float64."""
 import numpy as np
 import pytest
 
-from lib.operators import native, reference
-from lib.rng import generator
+from dcn.operators import native, reference
+from dcn.rng import generator
 from tests.operators import cases
 
 IMAGE = np.arange(16.).reshape(1, 1, 4, 4)   # x(y, x) = 4 y + x, so that a bilinear sample inside is 4 y + x as well

@@ -3,9 +3,9 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-import lib.operators
-from lib.operators import native, reference
-from lib.operators.pooling import DeformableRoiPooling, RoiPooling
+import dcn.operators
+from dcn.operators import native, reference
+from dcn.operators.pooling import DeformableRoiPooling, RoiPooling
 
 # in pixels at a stride of 8: inside, beyond the border, of swapped corners, of one pixel, at halves that round away
 ROIS = np.array([[0, 3, 4, 100, 90], [1, -20, 5, 60, 400], [0, 30, 30, 20, 20], [1, 9, 9, 9, 9], [1, 4, 12, 44, 52]],
@@ -29,7 +29,7 @@ def pooled(data, rois, request='write', size=(7, 5), dtype='float32'):
     return out, grads['data'].asnumpy(), grads['rois'].asnumpy()
 
 
-needs_own = pytest.mark.skipif(lib.operators.status()['ROIPooling'] != 'own', reason='own operators are not built')
+needs_own = pytest.mark.skipif(dcn.operators.status()['ROIPooling'] != 'own', reason='own operators are not built')
 
 
 @needs_own

@@ -4,8 +4,8 @@ import os
 import numpy as np
 import pytest
 
-from lib.compiled import build_module
-from lib.operators import native, selftest
+from dcn.compiled import build_module
+from dcn.operators import native, selftest
 
 
 def test_own_operators_are_active_where_there_is_a_compiler(operators):

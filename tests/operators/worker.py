@@ -15,8 +15,8 @@ import threading
 
 import numpy as np
 
-import lib.operators
-from lib.operators import pooling
+import dcn.operators
+from dcn.operators import pooling
 from tests.operators import bad_inputs, cases
 
 TIMEOUT = 120   # seconds; a worker needs 3 to 10, and one that hangs needs for ever
@@ -123,11 +123,11 @@ def graphs():
 
 
 def print_graphs():
-    print(json.dumps({'status': lib.operators.status(), 'graphs': graphs()}))
+    print(json.dumps({'status': dcn.operators.status(), 'graphs': graphs()}))
 
 
 def print_instruction_set():
-    print(lib.operators.native.instruction_set())
+    print(dcn.operators.native.instruction_set())
 
 
 if __name__ == '__main__':

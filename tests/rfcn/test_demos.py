@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lib.errors import UserError
+from dcn.errors import UserError
 from rfcn import deform_conv_demo, deform_psroi_demo, demo
 from tests.rfcn.tiny import SMALL, write_checkpoint, write_photo
 
@@ -58,7 +58,7 @@ def test_deform_psroi_demo_draws_the_given_roi(inside):
     deform_psroi_demo.main(['a/photo.png', 'b/photo.png', *rois, '--out', 'parts', '--set', *SMALL])
     drawn, height = cv2.imread('parts/photo_1.png'), 420
     picture = drawn[-height:]
-    # the RoI's left edge at 10 / 80 of the width, half way up; BLUE of lib.visualize.canvas
+    # the RoI's left edge at 10 / 80 of the width, half way up; BLUE of dcn.visualize.canvas
     column = picture[:, round(525 * 10 / 80)]
     assert (np.abs(column.astype(int) - (225, 120, 30)).max(axis=1) < 12).sum() > height * 0.3
     deform_psroi_demo.main(['a/photo.png', '--out', 'middle', '--set', *SMALL])
@@ -82,7 +82,7 @@ def test_wrong_rois_are_told(inside, rois, sentence):
     (deform_psroi_demo.main, [], 'deform_psroi')])
 def test_missing_checkpoints_are_told_with_their_place(main, arguments, name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr('lib.detect.ROOT', str(tmp_path))
+    monkeypatch.setattr('dcn.detect.ROOT', str(tmp_path))
     told = rf"model/{name}-0000\.params is missing: it is the authors' released checkpoint; put the file there"
     with pytest.raises(UserError, match=told):
         main(arguments)

@@ -4,9 +4,9 @@ import os
 import cv2
 import numpy as np
 
-from lib.config import load_config, symbol_class
-from lib.formats import params as params_file
-from lib.rng import generator
+from dcn.config import load_config, symbol_class
+from dcn.formats import params as params_file
+from dcn.rng import generator
 
 # res5a to res5c exist, as the demos want; 16 channels everywhere, images of about 64 x 80
 SMALL = ['network.units=[1,1,1,3]', 'network.filters=[16,16,16,16]', 'network.rpn_filters=16',
@@ -16,7 +16,7 @@ SMALL = ['network.units=[1,1,1,3]', 'network.filters=[16,16,16,16]', 'network.rp
 
 def write_checkpoint(path, cfg_path, changes=(), small=SMALL, task=None):
     """A checkpoint of random weights that fits the test graph of the experiment; task: a class, by default EndToEnd."""
-    from lib.engine.detection import EndToEnd
+    from dcn.engine.detection import EndToEnd
     cfg = load_config(str(cfg_path), [*small, *changes])
     network, inputs = symbol_class(cfg)(), (task or EndToEnd)(cfg).test_inputs()
     network.get_symbol(cfg, is_train=False)

@@ -2,8 +2,8 @@
 import cv2
 import numpy as np
 
-from lib.visualize.boxes import draw_detections
-from lib.visualize.canvas import palette, save, sheet, shrink
+from dcn.visualize.boxes import draw_detections
+from dcn.visualize.canvas import palette, save, sheet, shrink
 
 NAMES = ('__background__', 'cat', 'dog')
 

@@ -2,12 +2,12 @@
 import mxnet as mx
 import numpy as np
 
-from lib.visualize import pages
-from lib.visualize.boxes import label_corner
-from lib.visualize.canvas import text_size, text_strip
-from lib.visualize.parts import draw_coloured_parts, middle_half, part_boxes
-from lib.visualize.probe import deformable_layers
-from lib.visualize.sampling import spread_cells
+from dcn.visualize import pages
+from dcn.visualize.boxes import label_corner
+from dcn.visualize.canvas import text_size, text_strip
+from dcn.visualize.parts import draw_coloured_parts, middle_half, part_boxes
+from dcn.visualize.probe import deformable_layers
+from dcn.visualize.sampling import spread_cells
 
 TRUTH = pages.Found(np.array([[0, 0, 9, 9], [20, 20, 39, 39]]), None, np.array([1, 2]))
 

@@ -2,11 +2,11 @@
 import numpy as np
 import pytest
 
-from lib.config import load_config
-from lib.engine import Detector
-from lib.errors import UserError
-from lib.loader.image import load_image, network_input
-from lib.visualize.probe import PartNetwork
+from dcn.config import load_config
+from dcn.engine import Detector
+from dcn.errors import UserError
+from dcn.loader.image import load_image, network_input
+from dcn.visualize.probe import PartNetwork
 from tests.rfcn.tiny import SMALL, write_checkpoint, write_photo
 
 PART_OFFSETS = 'rfcn_cls_offset_output'

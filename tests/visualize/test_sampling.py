@@ -1,9 +1,9 @@
 """Sampling points and part offsets, checked by hand; borders are where the original's picture was wrong."""
 import numpy as np
 
-from lib.visualize.canvas import BLUE, GREEN, RED
-from lib.visualize.parts import draw_parts, part_boxes
-from lib.visualize.sampling import draw_samples, sample_points, trace_samples
+from dcn.visualize.canvas import BLUE, GREEN, RED
+from dcn.visualize.parts import draw_parts, part_boxes
+from dcn.visualize.sampling import draw_samples, sample_points, trace_samples
 
 
 def test_eq2_zero_offsets_give_the_regular_dilated_grid():

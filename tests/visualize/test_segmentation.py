@@ -2,9 +2,9 @@
 import numpy as np
 import pytest
 
-from lib.visualize.canvas import PAPER
-from lib.visualize.legend import Entry, legend
-from lib.visualize.segmentation import draw_segmentation, share_text, shares
+from dcn.visualize.canvas import PAPER
+from dcn.visualize.legend import Entry, legend
+from dcn.visualize.segmentation import draw_segmentation, share_text, shares
 
 NAMES = ('background', 'road', 'sky')
 PALETTE = np.array([[0, 0, 0], [128, 64, 128], [0, 130, 255]], np.uint8)

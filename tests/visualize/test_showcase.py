@@ -1,8 +1,8 @@
 """Which boxes and cells the demo shows."""
 import numpy as np
 
-from lib.visualize import showcase
-from lib.visualize.pages import Found, cell_of
+from dcn.visualize import showcase
+from dcn.visualize.pages import Found, cell_of
 
 
 def test_objects_of_three_sizes_are_the_largest_the_median_and_the_smallest():

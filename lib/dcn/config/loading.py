@@ -1,0 +1,129 @@
+"""YAML file and overrides -> a fresh, checked EasyDict. There is no global configuration."""
+import copy
+import os
+
+import yaml
+from easydict import EasyDict
+
+from dcn.config.checks import check
+from dcn.config.families import FAMILIES, lookup, nearest
+from dcn.errors import UserError
+
+
+def load_config(path, overrides=()):
+    """The whole configuration of the experiment that the YAML file at ``path`` describes.
+
+    ``overrides``: 'KEY.SUB=VALUE' strings, VALUE in YAML, applied after the file. ``cfg.name`` is the file's name up
+    to its first dot.
+    """
+    given = _read(path)
+    for text in overrides:
+        _override(given, text)
+    if 'symbol' not in given:
+        raise UserError(f'{path}: the key "symbol" is missing; it names the network.')
+    family = FAMILIES[lookup(given['symbol'], path).family]
+    cfg = _merge(family.schema, given, path)
+    cfg.name = os.path.basename(path).split('.')[0]
+    check(cfg, family.rules, path)
+    return cfg
+
+
+def difference_from_default(cfg):
+    """{'TRAIN.lr': 0.0005, ...}: the keys whose values are not the family's defaults, in plain types."""
+    default = flat(_merge(FAMILIES[lookup(cfg.symbol).family].schema, {}, 'default'))
+    return {key: value for key, value in flat(cfg).items() if key not in default or default[key] != value}
+
+
+def output_folder(cfg, image_set):
+    """Where logs, checkpoints and results of ``image_set`` go: <output_path>/<name>/<sets joined by _>."""
+    return os.path.join(cfg.output_path, cfg.name, '_'.join(image_set.split('+')))
+
+
+def _read(path):
+    try:
+        with open(path, encoding='utf-8') as stream:
+            given = yaml.safe_load(stream)
+    except OSError as error:
+        raise UserError(f'{path}: cannot be read ({error.strerror}); give the path of a YAML file.') from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f'{path}: not a YAML file: {" ".join(str(error).split())}.') from None
+    if not isinstance(given, dict):
+        raise UserError(f'{path}: expected a YAML mapping of keys to values, found {_shown(given)}.')
+    return given
+
+
+def _override(given, text):
+    key, equals, value = text.partition('=')
+    if not (equals and key.strip()):
+        raise UserError(f'--set {text}: expected KEY=VALUE, such as TRAIN.lr=0.001.')
+    try:
+        value = yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise UserError(f'--set {text}: the value is not YAML.') from None
+    *sections, last = key.strip().split('.')
+    for section in sections:
+        if not isinstance(given.get(section), dict):
+            given[section] = {}
+        given = given[section]
+    # "TRAIN.lr=" means empty text
+    given[last] = '' if value is None and not text.partition('=')[2].strip() else value
+
+
+def _merge(schema, given, source, prefix=''):
+    """The defaults of ``schema`` with the values of ``given``, each checked against its kind."""
+    for key in given:
+        if key not in schema:
+            raise UserError(f'{source}: unknown key "{prefix}{key}"; the nearest known key is '
+                            f'"{_nearest_key(key, schema, prefix)}".')
+    merged = EasyDict()
+    for key, entry in schema.items():
+        if isinstance(entry, dict):
+            section = given.get(key, {})
+            if not isinstance(section, dict):
+                raise UserError(f'{source}: "{prefix}{key}" is a section of keys, found {_shown(section)}.')
+            merged[key] = _merge(entry, section, source, f'{prefix}{key}.')
+        else:
+            default, kind = entry
+            merged[key] = _convert(kind, copy.deepcopy(given.get(key, default)), f'{source}: "{prefix}{key}"')
+    return merged
+
+
+def _nearest_key(key, schema, prefix):
+    """The nearest known key of this level; failing that, of any level below; failing that, the least unlike."""
+    here = [prefix + known for known in schema]
+    return nearest(key, here) or nearest(key, _paths(schema, prefix)) or nearest(key, here, 0)
+
+
+def _paths(schema, prefix):
+    for key, entry in schema.items():
+        yield prefix + key
+        if isinstance(entry, dict):
+            yield from _paths(entry, f'{prefix}{key}.')
+
+
+def _convert(kind, value, where):
+    try:
+        return kind.convert(value)
+    except (ValueError, TypeError):
+        raise UserError(f'{where} must be {kind.expected}, found {_shown(value)}.') from None
+
+
+def _shown(value):
+    return 'nothing' if value is None else f'{value!r}'
+
+
+def flat(cfg, prefix=''):
+    """{'TRAIN.lr': 0.0005, ...}: all keys of a configuration, values in plain types (lists, numbers, texts)."""
+    found = {}
+    for key, value in cfg.items():
+        found.update(flat(value, f'{prefix}{key}.') if isinstance(value, dict) else {prefix + key: plain(value)})
+    return found
+
+
+def plain(value):
+    """EasyDicts, tuples and arrays as dicts and lists."""
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if hasattr(value, 'tolist'):
+        return value.tolist()
+    return [plain(item) for item in value] if isinstance(value, (list, tuple)) else value

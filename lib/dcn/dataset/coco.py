@@ -1,0 +1,189 @@
+"""COCO detection data: <dataset_path>/{annotations/instances_<set>.json, images/<set>/}, for COCO and for own classes.
+
+Annotations. A set is read from annotations/instances_<set>.json; where that file does not exist and the set's name
+holds 'test', from image_info_<set>.json, which lists images without ground truth (test-dev2015): testing then ends
+with a result file for the server.
+
+Images. The image with the id 9 of train2014 is images/train2014/COCO_train2014_000000000009.jpg; where that file does
+not exist, it is images/train2014/<file_name>, with the "file_name" of the annotation file (the sets of 2017, own data).
+minival2014 and valminusminival2014 use the images of val2014, test-dev2015 those of test2015.
+
+Classes. The file's categories in ascending order of their ids, or those that dataset.CLASSES names, in its order.
+Images come in ascending order of their ids (the original took the order of a hash table).
+"""
+import logging
+import os
+
+import numpy as np
+
+from dcn.dataset import coco_eval, coco_file
+from dcn.dataset.coco_checks import CocoChecks
+from dcn.dataset.imdb import IMDB
+from dcn.dataset.pascal_voc import listed_names
+from dcn.dataset.problems import DataError
+from dcn.dataset.roidb import make_record
+from dcn.dataset.voc_checks import class_fault
+from dcn.errors import UserError
+
+log = logging.getLogger(__name__)
+
+# the 80 categories of COCO's instances files, in the order of their ids
+COCO_CLASSES = tuple('''person,bicycle,car,motorcycle,airplane,bus,train,truck,boat,traffic light,fire hydrant,
+stop sign,parking meter,bench,bird,cat,dog,horse,sheep,cow,elephant,bear,zebra,giraffe,backpack,umbrella,
+handbag,tie,suitcase,frisbee,skis,snowboard,sports ball,kite,baseball bat,baseball glove,skateboard,
+surfboard,tennis racket,bottle,wine glass,cup,fork,knife,spoon,bowl,banana,apple,sandwich,orange,
+broccoli,carrot,hot dog,pizza,donut,cake,chair,couch,potted plant,bed,dining table,toilet,tv,
+laptop,mouse,remote,keyboard,cell phone,microwave,oven,toaster,sink,refrigerator,book,clock,vase,
+scissors,teddy bear,hair drier,toothbrush'''.replace('\n', '').split(','))
+
+FOLDERS = {'minival2014': 'val2014', 'valminusminival2014': 'val2014', 'test-dev2015': 'test2015'}
+"""Image set -> folder of its images, where the names differ."""
+
+
+class COCO(IMDB):
+    """One image set, for example 'train2014'; ``classes`` without background, those of the file if None.
+
+    ``table``: dcn.dataset.coco_file.Table; ``faults``: Problems of the annotation file that keep it from being used.
+    """
+    base = 'COCO'
+
+    @classmethod
+    def from_config(cls, dataset, image_set):
+        """``dataset``: the section of that name of a configuration."""
+        return cls(image_set, dataset.root_path, dataset.dataset_path, dataset.get('CLASSES'))
+
+    def __init__(self, image_set, root_path, dataset_path, classes=None):
+        self.annotation_path, self.has_truth = _annotation_file(dataset_path, image_set)
+        cache_path = os.path.join(root_path, 'cache', f'{self.base}_{image_set}_gt_roidb.npz')
+        self.table, self.faults = coco_file.read(self.annotation_path, cache_path)
+        names = self._class_names(classes)
+        super().__init__(self.base, image_set, ('__background__', *names), root_path)
+        category_of = dict(zip(self.table.category_names.tolist(), self.table.category_ids.tolist()))
+        self.category_ids = [category_of[name] for name in names]
+        self.image_ids = [str(image_id) for image_id in self.table.image_ids]
+        self.image_folder = os.path.join(dataset_path, 'images', FOLDERS.get(image_set, image_set))
+        self._file_names = dict(zip(self.image_ids, self.table.file_names.tolist()))
+
+    def image_path(self, image_id):
+        """Path of an image; where there is none, the path that its "file_name" asks for."""
+        path = os.path.join(self.image_folder, self._name_of_2014(image_id))
+        if os.path.isfile(path) or not self._file_names[image_id]:
+            return path
+        return os.path.join(self.image_folder, self._file_names[image_id])
+
+    def gt_roidb(self):
+        """Records of all images, without crowds and with cleaned boxes; an image without boxes has an empty record."""
+        self._check_faults()
+        table = self.table
+        owners, boxes, classes = self._objects()
+        cuts = np.searchsorted(owners, np.arange(1, self.num_images))
+        return [make_record(image_id, self._existing(image_id), height, width, *truth, self.num_classes)
+                for image_id, height, width, *truth in zip(self.image_ids, table.heights, table.widths,
+                                                           np.split(boxes, cuts), np.split(classes, cuts))]
+
+    def places(self):
+        """Where each image is listed (see dcn.dataset.checks)."""
+        return [(self.image_folder, image_id, self.annotation_path, None) for image_id in self.image_ids]
+
+    def checks(self):
+        """What `dcn validate` asks (dcn.dataset.checks)."""
+        return CocoChecks(self)
+
+    def evaluate_detections(self, all_boxes, result_path):
+        """COCO's figures, from pycocotools; see dcn.dataset.coco_eval.evaluate. Without ground truth: {}.
+
+        all_boxes[class][image]: (k, 5) float32 x1 y1 x2 y2 score in 0-based image pixels.
+        result_path: the result file is <result_path>/results/detections_<image set>_results.json (below the cache
+        folder if it is None).
+        """
+        self._check_faults()
+        self.check_detections(all_boxes)
+        path = os.path.join(result_path or self.cache_path, 'results', f'detections_{self.image_set}_results.json')
+        rows = coco_eval.detections(all_boxes, self.table.image_ids, self.category_ids)
+        if not self.has_truth:
+            log.info('%s has no ground truth to compare with; %d detections for the evaluation server are in %s',
+                     self.name, coco_eval.write_results(path, rows), path)
+            return {}
+        rows = list(rows)
+        coco_eval.write_results(path, rows)
+        scores = coco_eval.evaluate(self.table, self.category_ids, self.classes[1:], rows)
+        for line in coco_eval.summary(scores):
+            log.info(line)
+        return scores
+
+    def missing(self, image_id):
+        """The error for an image without a file."""
+        names = [name for name in (self._name_of_2014(image_id), self._file_names[image_id]) if name]
+        return DataError(os.path.join(self.image_folder, names[-1]), None,
+                         f'the image {image_id} of {self.annotation_path} is missing'
+                         + (f' (so is {names[0]})' if names[0] != names[-1] else ''),
+                         'restore it or take it out of "images"')
+
+    def _existing(self, image_id):
+        path = self.image_path(image_id)
+        if not os.path.isfile(path):
+            raise self.missing(image_id)
+        return path
+
+    def _name_of_2014(self, image_id):
+        return f'COCO_{os.path.basename(self.image_folder)}_{int(image_id):012d}.jpg'
+
+    def _class_names(self, classes):
+        """Names without background: the file's, or those of ``classes``, each of which the file must know."""
+        known = self.table.category_names.tolist()
+        if not classes:
+            if tuple(known) != COCO_CLASSES:
+                log.warning('%s has other classes than COCO; name them in dataset.CLASSES, so that detecting on photos '
+                            'knows them too: [%s]', self.annotation_path, ', '.join(known))
+            return known
+        names = listed_names(classes)
+        for name in names:
+            if name not in known:
+                what, todo = class_fault(name, known)
+                raise UserError(f'{self.annotation_path}: dataset.CLASSES asks for the {what}, which is none of the '
+                                f'categories; {todo}')
+        left_out = sorted(set(known) - set(names))
+        if left_out:
+            log.info('%s: dataset.CLASSES leaves out %s', self.annotation_path, ', '.join(left_out))
+        return names
+
+    def _objects(self):
+        """What is learned, image by image: index of the image (k,), boxes (k, 4) uint16, classes (k,) int32."""
+        table = self.table
+        class_of = {category: index for index, category in enumerate(self.category_ids, 1)}
+        classes = np.array([class_of.get(label, 0) for label in table.labels.tolist()], dtype=np.int32)
+        kept = np.isin(table.owners, table.image_ids) & (classes > 0) & ~table.crowd
+        owners = np.searchsorted(table.image_ids, table.owners[kept])
+        boxes, good = clean_boxes(table.boxes[kept], table.areas[kept], table.heights[owners], table.widths[owners])
+        order = np.argsort(owners[good], kind='stable')
+        return owners[good][order], boxes[good][order], classes[kept][good][order]
+
+    def _check_faults(self):
+        if self.faults:
+            first, rest = self.faults[0], len(self.faults) - 1
+            more = f' ({rest} more: run `dcn validate`)' if rest else ''
+            raise DataError(first.file, first.line, first.what, first.todo + more)
+
+
+def clean_boxes(boxes, areas, heights, widths):
+    """Corners of annotated boxes, as the original makes them: (n, 4) uint16 x1 y1 x2 y2, and which to keep (n,) bool.
+
+    boxes: (n, 4) x y width height as in the file; areas: (n,) as in the file; heights, widths: (n,) of the images.
+    x1 = max(0, x) and x2 = min(W - 1, x1 + max(0, width - 1)): what is cut off at the left border is not taken from
+    the width. A box is kept if its area is above 0 and the corners are in order; fractions are then cut off.
+    """
+    x, y, width, height = boxes.T
+    x1, y1 = np.maximum(0, x), np.maximum(0, y)
+    x2 = np.minimum(widths - 1, x1 + np.maximum(0, width - 1))
+    y2 = np.minimum(heights - 1, y1 + np.maximum(0, height - 1))
+    keep = (areas > 0) & (x2 >= x1) & (y2 >= y1)
+    return np.where(keep[:, None], np.stack([x1, y1, x2, y2], axis=1), 0).astype(np.uint16), keep
+
+
+def _annotation_file(dataset_path, image_set):
+    """(path, whether it has ground truth) of the annotation file of ``image_set``."""
+    instances, image_info = (os.path.join(dataset_path, 'annotations', f'{kind}_{image_set}.json')
+                             for kind in ('instances', 'image_info'))
+    if 'test' in image_set and not os.path.isfile(instances):
+        return image_info, False
+    return instances, True

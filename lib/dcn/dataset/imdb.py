@@ -1,0 +1,58 @@
+"""What every data set offers: names, image ids, ground-truth records, evaluation."""
+import os
+
+from dcn.dataset.roidb import append_flipped
+from dcn.errors import UserError
+
+
+class ImageSet:
+    """A named set of images.
+
+    name        '<base>_<image set>', for example 'voc_2007_test'; part of cache and result file names
+    classes     tuple of class names, the background first where there is one
+    image_ids   list of str, in the order of the image list
+    """
+
+    def __init__(self, base, image_set, classes, root_path):
+        self.name = f'{base}_{image_set}'
+        self.image_set = image_set
+        self.classes = tuple(classes)
+        self.root_path = root_path
+
+    @property
+    def num_classes(self):
+        """Number of classes, background included."""
+        return len(self.classes)
+
+    @property
+    def num_images(self):
+        return len(self.image_ids)
+
+    @property
+    def cache_path(self):
+        """Folder for caches; each cache carries the key of the files it was made from."""
+        return os.path.join(self.root_path, 'cache')
+
+
+class IMDB(ImageSet):
+    """Images with boxes. The class '__background__' comes first; ``all_boxes[class][i]`` belongs to ``image_ids[i]``"""
+
+    def gt_roidb(self):
+        """List of records (see dcn.dataset.roidb), one per image, in the order of ``image_ids``."""
+        raise NotImplementedError
+
+    def evaluate_detections(self, all_boxes, result_path):
+        """``all_boxes[class][image]``: (k, 5) float32 x1 y1 x2 y2 score, 0-based image pixels -> dict of figures."""
+        raise NotImplementedError
+
+    def check_detections(self, all_boxes):
+        """UserError unless ``all_boxes`` is for these classes and these images."""
+        classes, images = len(all_boxes), sorted({len(row) for row in all_boxes[1:]})
+        if (classes, images) != (self.num_classes, [self.num_images]):
+            raise UserError(f'{self.name}: detections are for {classes} classes and '
+                            f'{" or ".join(map(str, images))} images; expected '
+                            f'{self.num_classes} classes (background included) and {self.num_images} images')
+
+    def append_flipped(self, roidb):
+        """The records of ``roidb`` followed by their mirrored copies."""
+        return append_flipped(roidb)

@@ -1,0 +1,182 @@
+"""PASCAL VOC detection data: <dataset_path>/VOC<year>/{ImageSets/Main, JPEGImages, Annotations}."""
+import logging
+import os
+from collections import namedtuple
+
+import numpy as np
+
+from dcn.dataset import cache
+from dcn.dataset.annotation import parse_annotation
+from dcn.dataset.imdb import IMDB
+from dcn.dataset.problems import DataError
+from dcn.dataset.roidb import make_record
+from dcn.dataset.voc_checks import VocChecks, box_fault, class_fault
+from dcn.dataset.voc_eval import evaluate, write_detections
+from dcn.dataset.voc_folder import VocFolder, year_and_name
+from dcn.errors import UserError
+
+log = logging.getLogger(__name__)
+
+VOC_CLASSES = (
+    'aeroplane', 'bicycle', 'bird', 'boat', 'bottle', 'bus', 'car', 'cat', 'chair', 'cow', 'diningtable', 'dog',
+    'horse', 'motorbike', 'person', 'pottedplant', 'sheep', 'sofa', 'train', 'tvmonitor')
+
+Truth = namedtuple('Truth', 'height width boxes classes difficult')
+"""Ground truth of one image: boxes (n, 4) uint16 0-based, classes (n,) int32, difficult (n,) bool."""
+
+
+class PascalVOC(VocFolder, IMDB):
+    """One image set, ``image_set`` = 'YEAR_SET', for example '2007_trainval'.
+
+    ``classes`` without background; the 20 VOC classes if None. ``root_path`` holds the folder of caches.
+    ``use_07_metric``: 11-point AP, or the area; None means the original's rule, 11 points for years before 2010.
+    """
+    base = 'voc'
+
+    @classmethod
+    def from_config(cls, dataset, image_set):
+        """``dataset``: the section of that name of a configuration."""
+        return cls(image_set, dataset.root_path, dataset.dataset_path, dataset.get('CLASSES'),
+                   dataset.get('USE_07_METRIC'))
+
+    def __init__(self, image_set, root_path, dataset_path, classes=None, use_07_metric=None):
+        year, name = year_and_name(image_set)
+        names = ('__background__',) + listed_names(classes)
+        super().__init__(f'{self.base}_{year}', name, names, root_path)
+        self.year = year
+        self.use_07_metric = self._year_has_11_point_metric() if use_07_metric is None else use_07_metric
+        folder = os.path.join(dataset_path, 'VOC' + year)
+        self.open_folder(folder, os.path.join(folder, 'ImageSets', 'Main', name + '.txt'))
+        self._truth = None
+
+    def annotation_path(self, image_id):
+        return os.path.join(self.data_path, 'Annotations', image_id + '.xml')
+
+    def gt_roidb(self):
+        """Records of all images, difficult objects dropped, as for training in the original."""
+        return [self._record(*pair) for pair in zip(self.image_ids, self.truth())]
+
+    def checks(self):
+        """What `dcn validate` asks (dcn.dataset.checks)."""
+        return VocChecks(self)
+
+    def truth(self):
+        """List of Truth, one per image, difficult objects included; from the cache while no annotation has changed."""
+        if self._truth is None:
+            self._truth = self._read_truth()
+        return self._truth
+
+    def evaluate_detections(self, all_boxes, result_path):
+        """VOC AP at IoU 0.5 and 0.7, computed from the result files with their rounded numbers, as in the original.
+
+        all_boxes[class][image]: (k, 5) float32 x1 y1 x2 y2 score in 0-based image pixels.
+        result_path: result files go to <result_path>/results/VOC<year>/Main (to the cache folder if it is None).
+        Returns {'mAP@0.5', 'mAP@0.7': float, 'AP@0.5', 'AP@0.7': {class: float}, 'metric': '11-point' or 'area'}.
+        """
+        self.check_detections(all_boxes)
+        folder = os.path.join(result_path or self.cache_path, 'results', 'VOC' + self.year, 'Main')
+        paths = {name: os.path.join(folder, f'comp4_det_{self.image_set}_{name}.txt') for name in self.classes[1:]}
+        for index, name in enumerate(self.classes[1:], 1):
+            write_detections(paths[name], self.image_ids, all_boxes[index])
+        result = evaluate(paths, self.image_ids, self.truth(), self.classes, self.use_07_metric)
+        for line in summary(result):
+            log.info(line)
+        return result
+
+    def _year_has_11_point_metric(self):
+        return self.year == 'SDS' or (self.year.isdigit() and int(self.year) < 2010)
+
+    def check_detections(self, all_boxes):
+        super().check_detections(all_boxes)
+        if len(set(self.image_ids)) != self.num_images:
+            raise DataError(self.list_path, None, 'ids are listed twice, so detections cannot be told apart',
+                            'run `dcn validate` to see which')
+
+    def _record(self, image_id, truth):
+        path = self.existing_image(image_id)
+        easy = ~truth.difficult
+        return make_record(image_id, path, truth.height, truth.width, truth.boxes[easy], truth.classes[easy],
+                           self.num_classes)
+
+    def _read_truth(self):
+        contents = [self.annotation_bytes(image_id) for image_id in self.image_ids]
+        key = cache.ContentKey('voc truth 1', *self.classes, *self.image_ids, *contents).text()
+        path = os.path.join(self.cache_path, self.name + '_gt_roidb.npz')
+        stored = cache.load(path, key)
+        if stored is not None:
+            return _unpack(stored)
+        truth = [self._truth_of(*pair) for pair in zip(self.image_ids, contents)]
+        cache.store(path, key, _pack(truth))
+        return truth
+
+    def annotation_bytes(self, image_id):
+        """Content of the annotation of ``image_id``."""
+        path = self.annotation_path(image_id)
+        try:
+            with open(path, 'rb') as stream:
+                return stream.read()
+        except OSError as error:
+            raise self.missing(path, f'the annotation cannot be read ({error.strerror})', image_id) from None
+
+    def _truth_of(self, image_id, content):
+        annotation = parse_annotation(content, self.annotation_path(image_id))
+        objects = annotation.objects
+        return Truth(annotation.height, annotation.width,
+                     np.array([zero_based_box(o, annotation) for o in objects], dtype=np.uint16).reshape(-1, 4),
+                     np.array([self._class_index(o, annotation.path) for o in objects], dtype=np.int32),
+                     np.array([o.difficult for o in objects], dtype=bool))
+
+    def _class_index(self, item, path):
+        if item.name not in self.classes[1:]:
+            raise DataError(path, item.line, *class_fault(item.name, self.classes[1:]))
+        return self.classes.index(item.name)
+
+
+def zero_based_box(item, annotation):
+    """Corners of one annotated object, 0-based: the file's numbers minus 1, fractions cut off (uint16 in the original).
+
+    A coordinate 0 in the file, where the smallest is 1, would become -1 and as uint16 65535, and its mirror image one
+    pixel outside the picture; the original lets that happen. It is clipped to 0 here. So is, at the far border, the one
+    pixel by which a file leaves the image whose corners are exclusive.
+    """
+    fault = box_fault(item, annotation.width, annotation.height)
+    if fault:
+        raise DataError(annotation.path, item.box_line, *fault)
+    limits = (annotation.width, annotation.height) * 2
+    return [min(max(int(value - 1), 0), limit - 1) for value, limit in zip(item.box, limits)]
+
+
+def listed_names(names):
+    """Class names without background from a configuration's list (with or without it); None gives the 20 of VOC."""
+    names = tuple(str(name).strip().lower() for name in names) if names else VOC_CLASSES
+    names = names[1:] if names[0] == '__background__' else names
+    repeated = sorted({name for name in names if names.count(name) > 1 or name == '__background__'})
+    if repeated:
+        raise UserError(f'dataset.CLASSES must name every class once, but repeats {", ".join(repeated)}; correct it')
+    return names
+
+
+def summary(result):
+    """Lines that say the figures of ``evaluate_detections``, in the order of the original's log."""
+    lines = [f"VOC AP, {result['metric']} metric"]
+    for threshold in (0.5, 0.7):
+        lines += [f'AP@{threshold} for {name} = {ap:.4f}' for name, ap in result[f'AP@{threshold}'].items()]
+        lines.append(f"Mean AP@{threshold} = {result[f'mAP@{threshold}']:.4f}")
+    return lines
+
+
+def _pack(truth):
+    """List of Truth -> flat arrays for a .npz file."""
+    return {
+        'sizes': np.array([(t.height, t.width) for t in truth], dtype=np.int32).reshape(-1, 2),
+        'counts': np.array([len(t.boxes) for t in truth], dtype=np.int64),
+        'boxes': np.concatenate([t.boxes for t in truth]),
+        'classes': np.concatenate([t.classes for t in truth]),
+        'difficult': np.concatenate([t.difficult for t in truth]),
+    }
+
+
+def _unpack(arrays):
+    cuts = np.cumsum(arrays['counts'])[:-1]
+    columns = [np.split(arrays[name], cuts) for name in ('boxes', 'classes', 'difficult')]
+    return [Truth(int(h), int(w), *row) for (h, w), row in zip(arrays['sizes'], zip(*columns))]

@@ -1,0 +1,155 @@
+"""Boxes that may hold an object, read from files instead of made by the network: ``dataset.proposal``.
+
+rpn                 <folder>/<imdb.name>_rpn.npz, written by :func:`write_rpn` after a network's own RPN looked:
+                        imdb    name of the data set
+                        ids     (N,) str, one for each image
+                        counts  (N,) int, boxes of each image
+                        boxes   (sum of counts, 4) float32 x1 y1 x2 y2, 0-based image pixels, best first in each image
+                        scores  (sum of counts,) float32
+selective_search    <folder>/<imdb.name>.mat of MATLAB, 'boxes': one cell for each image, in the order of the image
+                    list, with rows y1 x1 y2 x2 that count from 1
+
+<folder> is dataset.proposal_path; where that is empty, rpn_data beside the checkpoints, or selective_search_data
+in dataset.root_path, as in the original.
+
+Records (dcn.dataset.roidb) gain ``proposals`` (n, 4) float32, in the pixels as stored: they are mirrored when they are
+used, like the image (:func:`placed_proposals`), so that mirrored copies share them. ``max_overlaps`` and
+``max_classes`` then tell of the n proposals and the g ground truths that join them in training, (n + g,).
+"""
+import os
+import zipfile
+import zlib
+
+import numpy as np
+import scipy.io
+
+from dcn.bbox.sampling import best_ground_truth
+from dcn.config import output_folder
+from dcn.dataset.factory import training_roidb
+from dcn.dataset.problems import DataError
+from dcn.dataset.roidb import flip_boxes
+from dcn.files import atomic_write
+
+MIN_SIDE = 2    # pixels, of a box of selective search
+
+
+def proposal_path(cfg, imdb):
+    """The file with the proposals of ``imdb``."""
+    dataset = cfg.dataset
+    folder = dataset.proposal_path
+    if dataset.proposal == 'rpn':
+        folder = folder or os.path.join(output_folder(cfg, dataset.image_set), 'rpn_data')
+        return os.path.join(folder, imdb.name + '_rpn.npz')
+    return os.path.join(folder or os.path.join(dataset.root_path, 'selective_search_data'), imdb.name + '.mat')
+
+
+def training_proposals(cfg):
+    """As dcn.dataset.training_roidb, with proposals."""
+    return training_roidb(cfg, lambda imdb: proposal_roidb(cfg, imdb))
+
+
+def proposal_roidb(cfg, imdb):
+    """The ground-truth records of ``imdb`` with their proposals."""
+    path, records = proposal_path(cfg, imdb), imdb.gt_roidb()
+    if not os.path.isfile(path):
+        raise DataError(path, None, f'the proposals of {imdb.name} are missing', _remedy(cfg))
+    boxes = (read_rpn if cfg.dataset.proposal == 'rpn' else read_selective_search)(path, imdb)
+    return [with_proposals(record, rows, path) for record, rows in zip(records, boxes)]
+
+
+def with_proposals(record, boxes, path):
+    """``record`` with the proposals ``boxes`` (n, 4) of the file ``path``; an image without any gets the whole image.
+
+    The original keeps the overlap with every class; the best one says the same and fits into memory.
+    """
+    height, width = record['height'], record['width']
+    if not len(boxes):
+        boxes = [[0, 0, width - 1, height - 1]]
+    boxes = np.asarray(boxes, dtype=np.float32)
+    fault = _fault(boxes, height, width)
+    if fault:
+        raise DataError(path, None, f'image {record["id"]}: {fault}', 'make the file from these very images')
+    best, overlaps = best_ground_truth(boxes, record['boxes'])
+    classes = record['gt_classes'][best] * (overlaps > 0) if len(record['boxes']) else best
+    return dict(record, proposals=boxes, max_classes=np.concatenate([classes, record['max_classes']]),
+                max_overlaps=np.concatenate([overlaps, record['max_overlaps']]).astype(np.float32))
+
+
+def placed_proposals(record):
+    """The proposals (n, 4) of a record as they lie in its image, which may be a mirrored copy."""
+    return flip_boxes(record['proposals'], record['width']) if record['flipped'] else record['proposals']
+
+
+def write_rpn(path, imdb, boxes, scores):
+    """boxes: for each of imdb.image_ids (n, 4) x1 y1 x2 y2 in image pixels; scores: (n,) likewise."""
+    arrays = {
+        'imdb': np.array(imdb.name), 'ids': np.array(imdb.image_ids), 'counts': np.array([len(b) for b in boxes]),
+        'boxes': np.concatenate(boxes).astype(np.float32), 'scores': np.concatenate(scores).astype(np.float32),
+    }
+    with atomic_write(path) as stream:
+        np.savez_compressed(stream, **arrays)
+
+
+def read_rpn(path, imdb):
+    """For each of imdb.image_ids its boxes (n, 4) float32."""
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            name, ids, counts, boxes = (stored[key] for key in ('imdb', 'ids', 'counts', 'boxes'))
+            found = dict(zip(ids.tolist(), np.split(boxes.reshape(-1, 4), np.cumsum(counts)[:-1])))
+    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile, zlib.error):
+        raise DataError(path, None, 'this is no file of RPN proposals', 'write it anew') from None
+    if str(name) != imdb.name or counts.sum() != len(boxes):
+        raise DataError(path, None, f'{len(boxes)} proposals of {name}, expected {counts.sum()} of {imdb.name}',
+                        'write it anew')
+    missing = [image_id for image_id in imdb.image_ids if image_id not in found]
+    if missing:
+        raise DataError(path, None, f'there are no proposals of image {missing[0]}, and of {len(missing) - 1} others',
+                        'write it anew for all images')
+    return [found[image_id] for image_id in imdb.image_ids]
+
+
+def read_selective_search(path, imdb):
+    """For each of imdb.image_ids its boxes (n, 4) float32, each once, without the smallest."""
+    try:
+        cells = scipy.io.loadmat(path)['boxes'].ravel()
+    except Exception:   # scipy's reader raises whatever it trips over
+        raise DataError(path, None, "this is no MATLAB file (up to version 7.2) with a cell array 'boxes'",
+                        'download it again, or save it with -v7') from None
+    if len(cells) != len(imdb.image_ids):
+        raise DataError(path, None, f'boxes of {len(cells)} images, but {imdb.name} has {len(imdb.image_ids)}',
+                        'take the file of this very image list')
+    return [_from_cell(cell, path, image_id) for cell, image_id in zip(cells, imdb.image_ids)]
+
+
+def _from_cell(cell, path, image_id):
+    if not isinstance(cell, np.ndarray) or cell.size and (cell.ndim != 2 or cell.shape[1] != 4):
+        found = getattr(cell, 'shape', type(cell).__name__)
+        raise DataError(path, None, f'image {image_id}: expected rows of 4 numbers, found {found}',
+                        'download the file again')
+    # signed, as the files hold unsigned numbers
+    boxes = cell.reshape(-1, 4)[:, (1, 0, 3, 2)].astype(np.float32) - 1
+    first = np.unique(np.round(boxes), axis=0, return_index=True)[1]
+    boxes = boxes[np.sort(first)]
+    width, height = (boxes[:, 2:] - boxes[:, :2]).T
+    # not symmetric, as in the original
+    return boxes[(width >= MIN_SIDE) & (height > MIN_SIDE)]
+
+
+def _fault(boxes, height, width):
+    """What is wrong with proposals, or None. One pixel outside passes: somebody counted from 1, or rounded."""
+    if not np.isfinite(boxes).all():
+        return 'a proposal has a coordinate that is no number'
+    x1, y1, x2, y2 = boxes.T
+    wrong = (x2 < x1) | (y2 < y1)
+    outside = (np.minimum(x1, y1) < -1) | (x2 > width) | (y2 > height)
+    for rows, what in ((wrong, 'is inverted'), (outside, f'leaves the image of {width} x {height} pixels')):
+        if rows.any():
+            return f'the proposal {" ".join(f"{value:g}" for value in boxes[rows][0])} (x1 y1 x2 y2) {what}'
+    return None
+
+
+def _remedy(cfg):
+    rpn = cfg.dataset.proposal == 'rpn'
+    return (f'{"write them with a trained RPN (dcn test --proposals)" if rpn else "put the file there"}, set '
+            'dataset.proposal_path, or let the network propose boxes itself: TRAIN.END2END=true to train, '
+            'TEST.HAS_RPN=true to test')

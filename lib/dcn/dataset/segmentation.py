@@ -1,0 +1,203 @@
+"""Data sets with a class for each pixel: the interface, the records, and the way from a configuration to both.
+
+A record is a dict:
+    id            str, name of the image in its list
+    image         path of the image file
+    height, width int, pixels
+    label         path of the label map, a PNG whose values stand for classes; None in a test set without ground truth
+    table         (256,) int16: value in that file -> class (see dcn.dataset.label_map)
+    flipped       bool; image and labels are mirrored when they are loaded (the original writes mirrored copies of all
+                  files into the data set's folders, PNG content under the name of a JPEG)
+"""
+import logging
+import os
+
+from dcn.dataset import seg_eval
+from dcn.dataset.factory import named_class, open_set, split_image_sets
+from dcn.dataset.imdb import ImageSet
+from dcn.dataset.label_map import image_shape, plain_table, read_values, resize_nearest, size_fault, to_classes
+from dcn.dataset.problems import DataError
+from dcn.dataset.seg_checks import SegmentationChecks
+from dcn.errors import UserError
+
+log = logging.getLogger(__name__)
+
+# imported when asked for: reading VOC needs nothing of what painting needs
+KINDS = {
+    'PascalVOC': ('dcn.dataset.voc_segmentation', 'VocSegmentation'),
+    'CityScape': ('dcn.dataset.cityscapes', 'Cityscapes'),
+    'shapes': ('dcn.dataset.shapes_segmentation', 'ShapesSegmentation'),
+    'shapes_cityscape': ('dcn.dataset.shapes_segmentation', 'ShapesCityscapes'),
+}
+
+
+def get_segmentation(cfg, image_set):
+    """The data set of ``cfg.dataset`` for one ``image_set`` ('2012_val_seg'); generates the shapes on first use."""
+    return open_set(KINDS, cfg.dataset, image_set)
+
+
+def training_segdb(cfg):
+    """Records of all sets in cfg.dataset.image_set, mirrored copies after each set if TRAIN.FLIP."""
+    segdb = []
+    for image_set in split_image_sets(cfg.dataset.image_set):
+        data = get_segmentation(cfg, image_set)
+        records = data.gt_segdb()
+        if not data.has_labels:
+            raise UserError(f'{data.name} has no label maps, so nothing can be learned from it; choose another '
+                            'dataset.image_set')
+        segdb += records
+        if cfg.TRAIN.FLIP:
+            segdb += [dict(record, flipped=not record['flipped']) for record in records]
+    return segdb
+
+
+def load_label(record):
+    """Classes of a record's pixels: (H, W) uint8, 255 where they do not count, mirrored if ``record['flipped']``."""
+    path = record['label']
+    classes = to_classes(read_values(path), record['table'], path)
+    shape = record['height'], record['width']
+    if classes.shape != shape:
+        raise DataError(path, None, *size_fault(classes.shape, record['image'], shape))
+    return classes[:, ::-1] if record['flipped'] else classes
+
+
+def class_names(dataset):
+    """Class names for the section ``dataset`` of a configuration, without its files: a tuple of NUM_CLASSES names."""
+    names = named_class(KINDS, dataset).known_classes(dataset)
+    if len(names) != dataset.NUM_CLASSES:
+        raise UserError(f'dataset.NUM_CLASSES is {dataset.NUM_CLASSES}, but {len(names)} class names are known for '
+                        f'{dataset.dataset}; set dataset.CLASSES to the names')
+    return names
+
+
+def palette(dataset):
+    """Colours of those classes: (NUM_CLASSES, 3) uint8 red green blue."""
+    return named_class(KINDS, dataset).colours(dataset.NUM_CLASSES)
+
+
+class SegmentationSet(ImageSet):
+    """Images with label maps; a kind of data set derives from it."""
+
+    @classmethod
+    def from_config(cls, dataset, image_set):
+        """``dataset``: the section of that name of a configuration."""
+        raise NotImplementedError
+
+    @classmethod
+    def known_classes(cls, dataset):
+        """Tuple of class names for the section ``dataset``: its CLASSES, or the data set's own."""
+        raise NotImplementedError
+
+    @classmethod
+    def colours(cls, num_classes):
+        """Colours of the classes in files and on pictures: (num_classes, 3) uint8 red green blue."""
+        raise NotImplementedError
+
+    def image_path(self, image_id):
+        raise NotImplementedError
+
+    def existing_image(self, image_id):
+        """``image_path``, or a DataError if there is no such file."""
+        raise NotImplementedError
+
+    def places(self):
+        """Where each image is listed (see dcn.dataset.checks)."""
+        raise NotImplementedError
+
+    def label_path(self, image_id):
+        """Where the label map is, or should be."""
+        raise NotImplementedError
+
+    def label_table(self, path):
+        """Value -> class for the label map at ``path`` (see dcn.dataset.label_map)."""
+        return plain_table(self.num_classes)
+
+    def missing_label(self, image_id):
+        """The DataError for an image without a label map."""
+        return DataError(self.label_path(image_id), None, f'the label map of {self.image_path(image_id)} is missing',
+                         'restore it or remove the image')
+
+    def write_result(self, folder, record, found):
+        """Write what the network ``found`` ((h, w) uint8) in a record's image below ``folder``."""
+        raise NotImplementedError
+
+    def compared(self, truth, found):
+        """Truth and prediction at the one size at which the original compares them."""
+        raise NotImplementedError
+
+    @property
+    def palette(self):
+        """(num_classes, 3) uint8, red green blue."""
+        return self.colours(self.num_classes)
+
+    @property
+    def has_labels(self):
+        """Whether there is ground truth. Only a set with 'test' in its name may do without, and then altogether."""
+        missing = [i for i in self.image_ids if not os.path.isfile(self.label_path(i))]
+        if missing and (len(missing) < self.num_images or 'test' not in self.image_set):
+            raise self.missing_label(missing[0])
+        return not missing
+
+    def gt_segdb(self):
+        """List of records, one per image, in the order of ``image_ids``."""
+        labelled = self.has_labels
+        return [self._record(image_id, labelled) for image_id in self.image_ids]
+
+    def checks(self):
+        """What `dcn validate` asks (dcn.dataset.checks)."""
+        return SegmentationChecks(self)
+
+    def evaluate_segmentations(self, segmentations, result_path):
+        """Write the result files and compare with the ground truth.
+
+        segmentations: iterable of (h, w) uint8 classes in the order of ``image_ids``, at the scale at which the network
+        saw the images; taken one by one, so that memory holds one image at a time.
+        result_path: files go to <result_path>/results (below the cache folder if it is None).
+        Returns the scores (see dcn.dataset.seg_eval.scores), or {} where there is no ground truth.
+        """
+        folder, records = result_path or self.cache_path, self.gt_segdb()
+        original, benchmark = seg_eval.no_pixels(self.num_classes), seg_eval.no_pixels(self.num_classes)
+        for record, found in in_step(records, segmentations, self.name):
+            check_segmentation(found, record, self.num_classes)
+            self.write_result(folder, record, found)
+            if record['label']:
+                truth = load_label(record)
+                original += seg_eval.confusion(*self.compared(truth, found), self.num_classes)
+                benchmark += seg_eval.confusion(truth, resize_nearest(found, truth.shape), self.num_classes)
+        if not any(record['label'] for record in records):
+            log.info('%s has no ground truth; the result files are in %s', self.name, folder)
+            return {}
+        scores = seg_eval.scores(original, benchmark, self.classes)
+        for line in seg_eval.summary(scores):
+            log.info(line)
+        return scores
+
+    def _record(self, image_id, labelled):
+        path, label = self.existing_image(image_id), self.label_path(image_id)
+        height, width = image_shape(path)
+        return {'id': image_id, 'image': path, 'height': height, 'width': width, 'label': label if labelled else None,
+                'table': self.label_table(label), 'flipped': False}
+
+
+def in_step(records, segmentations, name):
+    """Pairs of both; an error where one ends before the other."""
+    segmentations = iter(segmentations)
+    for index, record in enumerate(records):
+        found = next(segmentations, None)
+        if found is None:
+            raise UserError(f'{name}: {index} segmentations for {len(records)} images; expected one for each')
+        yield record, found
+    if next(segmentations, None) is not None:
+        raise UserError(f'{name}: more segmentations than the {len(records)} images; expected one for each')
+
+
+def check_segmentation(found, record, num_classes):
+    """Raise unless ``found`` is a map of classes for a record's image at some scale (sides rounded to whole pixels)."""
+    source = f'the segmentation of {record["id"]}'
+    if found.ndim != 2 or found.dtype != 'uint8':
+        raise UserError(f'{source} has shape {found.shape} and type {found.dtype}; expected (h, w) uint8')
+    if found.max(initial=0) >= num_classes:
+        raise UserError(f'{source} holds class {found.max()}; expected 0 to {num_classes - 1}')
+    (h, w), height, width = found.shape, record['height'], record['width']
+    if not found.size or abs(h / height - w / width) > 1 / height + 1 / width:
+        raise UserError(f'{source} has {w} x {h} pixels, the image {width} x {height}; expected the same proportions')

@@ -1,0 +1,88 @@
+"""PASCAL VOC segmentation: <dataset_path>/VOC<year>/{ImageSets, JPEGImages, SegmentationClass}.
+
+Image sets. '2012_train_seg' is the file ImageSets/Main/train_seg.txt, which the original asks its users to make; the
+official data has the same lists under other names, so that without it ImageSets/Segmentation/train.txt is taken.
+
+Folder. The original's YAML files say ./data/VOCdevkit2012/, its README says that VOC2012 lies in ./data/VOCdevkit: both
+work, the folder of the YAML first.
+
+Own data in this layout: dataset.CLASSES names the classes in the order of their values in the PNG files, the background
+(value 0) included; 255 is what does not count.
+"""
+import os
+
+from dcn.dataset.label_map import resize_nearest, voc_colours, write_palette_png
+from dcn.dataset.pascal_voc import VOC_CLASSES
+from dcn.dataset.problems import DataError
+from dcn.dataset.segmentation import SegmentationSet
+from dcn.dataset.voc_folder import VocFolder, year_and_name
+
+
+class VocSegmentation(VocFolder, SegmentationSet):
+    """One image set, ``image_set`` = 'YEAR_SET', for example '2012_train_seg'."""
+    base = 'voc'
+    own_classes = ('background',) + VOC_CLASSES
+
+    @classmethod
+    def from_config(cls, dataset, image_set):
+        return cls(image_set, dataset.root_path, dataset.dataset_path, cls.known_classes(dataset))
+
+    @classmethod
+    def known_classes(cls, dataset):
+        return tuple(str(name) for name in dataset.get('CLASSES') or cls.own_classes)
+
+    @classmethod
+    def colours(cls, num_classes):
+        return voc_colours(num_classes)
+
+    def __init__(self, image_set, root_path, dataset_path, classes=own_classes):
+        self.year, name = year_and_name(image_set)
+        super().__init__(f'{self.base}_{self.year}', name, classes, root_path)
+        folder = year_folder(dataset_path, self.year)
+        self.open_folder(folder, _list_path(folder, name))
+
+    def label_path(self, image_id):
+        return os.path.join(self.data_path, 'SegmentationClass', image_id + '.png')
+
+    def missing_label(self, image_id):
+        return self.missing(self.label_path(image_id), 'the label map is missing', image_id)
+
+    def write_result(self, folder, record, found):
+        """Two palette PNGs: <folder>/results/VOC<year>/Segmentation/<id>.png at the network's scale, as the original,
+        and below it comp6_<set>_cls/<id>.png at the image's size, which the benchmark's tool and server accept."""
+        folder = os.path.join(folder, 'results', 'VOC' + self.year, 'Segmentation')
+        name, colours = record['id'] + '.png', voc_colours(256)
+        write_palette_png(os.path.join(folder, name), found, colours)
+        official = os.path.join(folder, f'comp6_{official_name(self.image_set)}_cls', name)
+        write_palette_png(official, resize_nearest(found, (record['height'], record['width'])), colours)
+
+    def compared(self, truth, found):
+        return resize_nearest(truth, found.shape), found
+
+
+def official_name(name):
+    """'train_seg' -> 'train', the name of the list in ImageSets/Segmentation."""
+    return name[:-len('_seg')] if name.endswith('_seg') else name
+
+
+def year_folder(dataset_path, year):
+    """The folder VOC<year>, in ``dataset_path`` or beside it in VOCdevkit."""
+    folder = os.path.join(dataset_path, 'VOC' + year)
+    beside = os.path.join(os.path.dirname(os.path.normpath(dataset_path)), 'VOCdevkit', 'VOC' + year)
+    return beside if os.path.isdir(beside) and not os.path.isdir(folder) else folder
+
+
+def image_lists(folder, name):
+    """The two files that may list the images of a set, the original's first."""
+    return [os.path.join(folder, 'ImageSets', 'Main', name + '.txt'),
+            os.path.join(folder, 'ImageSets', 'Segmentation', official_name(name) + '.txt')]
+
+
+def _list_path(folder, name):
+    """The image list of a set, of the two that may hold it."""
+    candidates = image_lists(folder, name)
+    found = [path for path in candidates if os.path.isfile(path)]
+    if not found:
+        raise DataError(candidates[0], None, f'the image list is missing, and so is {candidates[1]}',
+                        'check dataset.dataset_path and the image set, or download the data')
+    return found[0]

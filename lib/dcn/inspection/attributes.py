@@ -1,0 +1,64 @@
+"""An operator's attributes, which files hold as text, as Python values."""
+import re
+
+from dcn.errors import UserError
+
+_NUMBER = re.compile(r'[-+]?(\d+\.?\d*([eE][-+]?\d+)?|\.\d+([eE][-+]?\d+)?)L?$')
+
+
+class Attributes:
+    """Typed access to a node's attributes; ``where`` begins the sentence of an error."""
+
+    def __init__(self, attrs, where):
+        self._attrs, self._where = attrs, where
+
+    def __contains__(self, key):
+        return key in self._attrs and self._attrs[key] not in ('None', '')
+
+    def text(self, key, default=''):
+        return str(self._attrs.get(key, default))
+
+    def truth(self, key, default=False):
+        return self.text(key, str(default)).lower() in ('true', '1')
+
+    def integer(self, key, default=None):
+        value = self._read(key, default)
+        return value if isinstance(value, (int, type(None))) else self._fail(key, 'a whole number')
+
+    def number(self, key, default=None):
+        value = self._read(key, default)
+        return value if isinstance(value, (int, float, type(None))) else self._fail(key, 'a number')
+
+    def tuple(self, key, default=()):
+        """A tuple of numbers; one number stands for a tuple of one."""
+        value = self._read(key, default)
+        return value if isinstance(value, tuple) else (value,)
+
+    def pair(self, key, default):
+        """Two numbers, height first; one number stands for both."""
+        values = self.tuple(key, (default, default))
+        values = values * 2 if len(values) == 1 else values or (default, default)
+        return values if len(values) == 2 else self._fail(key, 'two numbers')
+
+    def _read(self, key, default):
+        if key not in self:
+            return default
+        value = parse(self.text(key))
+        return self._fail(key, 'numbers') if value is None else value
+
+    def _fail(self, key, expected):
+        found = self.text(key)
+        raise UserError(f'{self._where}: attribute {key}: expected {expected}, found {found[:60]!r}; '
+                        'the file is damaged or was written by something else')
+
+
+def parse(text):
+    """'3', '0.5', '(3, 3)', '[3, 3]', '(8,)' as int, float or tuple of them; None for any other text."""
+    text = text.strip()
+    if text[:1] in ('(', '[') and text[-1:] in (')', ']'):
+        items = [parse(item) for item in text[1:-1].split(',') if item.strip()]
+        return None if any(not isinstance(item, (int, float)) for item in items) else tuple(items)
+    if not _NUMBER.match(text):
+        return None
+    text = text.rstrip('L')
+    return int(text) if text.lstrip('+-').isdigit() else float(text)

@@ -1,0 +1,67 @@
+"""Statistics of a checkpoint's arrays, read block by block out of the memory map."""
+from typing import NamedTuple, Optional, Tuple
+
+import numpy as np
+
+from dcn.formats import dtypes
+from dcn.formats.sparse import SparseArray
+
+_BLOCK = 1 << 18  # values at a time: they stay in the processor's cache
+
+
+class Statistics(NamedTuple):
+    """One array. ``low``, ``high``, ``mean``, ``std`` are those of its finite values; None where there are none."""
+
+    name: str
+    shape: Optional[Tuple[int, ...]]
+    dtype: Optional[str]
+    size: int
+    low: Optional[float] = None
+    high: Optional[float] = None
+    mean: Optional[float] = None
+    std: Optional[float] = None
+    nan: int = 0
+    infinite: int = 0
+    storage: str = 'dense'
+
+
+def statistics(entry):
+    """The Statistics of an Entry of a ParamsFile."""
+    if entry.storage == 'empty':
+        return Statistics(entry.name, None, None, 0, storage='empty')
+    array = entry.array()
+    size = int(np.prod(entry.shape, dtype=np.int64))
+    values = array.data if isinstance(array, SparseArray) else array
+    return Statistics(entry.name, entry.shape, entry.dtype, size, *_numbers(values), entry.storage)
+
+
+def array_statistics(name, array):
+    """The Statistics of an ndarray."""
+    return Statistics(name, array.shape, str(array.dtype), array.size, *_numbers(array))
+
+
+def _numbers(values):
+    """(low, high, mean, std, NaNs, infinities)"""
+    flat, count, nans, infinities = values.reshape(-1), 0, 0, 0
+    low, high, total, squares = np.inf, -np.inf, 0.0, 0.0
+    for start in range(0, flat.size, _BLOCK):
+        block = flat[start:start + _BLOCK]
+        block = dtypes.to_float32(block) if block.dtype == dtypes.BFLOAT16 else block
+        block = block.astype(np.float32) if block.dtype == np.float16 else block
+        smallest, largest = block.min(), block.max()
+        if not (np.isfinite(smallest) and np.isfinite(largest)):
+            nans += int(np.isnan(block).sum())
+            infinities += int(np.isinf(block).sum())
+            block = block[np.isfinite(block)]
+            if not block.size:
+                continue
+            smallest, largest = block.min(), block.max()
+        low, high = min(low, float(smallest)), max(high, float(largest))
+        total += float(block.sum(dtype=np.float64))
+        block = block if block.dtype.kind == 'f' else block.astype(np.float64)
+        squares += float(np.dot(block, block))
+        count += block.size
+    if not count:
+        return None, None, None, None, nans, infinities
+    mean = total / count
+    return low, high, mean, max(squares / count - mean * mean, 0.0) ** 0.5, nans, infinities

@@ -1,0 +1,67 @@
+"""What training batches of every kind share: their order, their size, access by index."""
+import collections
+import functools
+
+import numpy as np
+
+from dcn.errors import UserError
+from dcn.loader.order import epoch_order
+from dcn.rng import generator
+
+Batch = collections.namedtuple('Batch', 'inputs records')
+Batch.__doc__ = """``inputs``: a dict of name -> float32 array for each device; ``records``: the records behind each."""
+
+
+class BatchLoader:
+    """Batches of ``cfg.TRAIN.BATCH_IMAGES`` records on each of ``num_devices`` devices.
+
+    A subclass gives ``_device_inputs(records, epoch)``, the inputs of one device. Every draw is keyed by (seed, epoch,
+    image), so a batch is the same in any thread and after any restart.
+    """
+
+    def __init__(self, records, cfg, num_devices=1, seed=0):
+        self._records, self._cfg, self._seed = records, cfg, seed
+        self._devices, self._images = num_devices, cfg.TRAIN.BATCH_IMAGES
+        if len(records) < self.batch_size:
+            raise UserError(f'the training set has {len(records)} images after filtering, expected at least one batch '
+                            f'of {self.batch_size}; add images, or lower TRAIN.BATCH_IMAGES or the number of gpus')
+        self._order = functools.lru_cache(maxsize=2)(self._epoch_order)
+
+    def __len__(self):
+        """Batches in an epoch; images that do not fill one are left out."""
+        return len(self._records) // self.batch_size
+
+    @property
+    def batch_size(self):
+        """Images in a batch, over all devices."""
+        return self._devices * self._images
+
+    def batch(self, epoch, index):
+        """Batch ``index`` of ``epoch``."""
+        if not 0 <= index < len(self):
+            raise IndexError(f'batch {index}: expected 0 to {len(self) - 1}')
+        records = [self._records[i] for i in self._order(epoch)[index]]
+        records = [records[i:i + self._images] for i in range(0, len(records), self._images)]
+        return Batch([self._device_inputs(part, epoch) for part in records], records)
+
+    def _epoch_order(self, epoch):
+        # the original's segmentation knows no grouping
+        shuffle, grouping = self._cfg.TRAIN.SHUFFLE, self._cfg.TRAIN.get('ASPECT_GROUPING', False)
+        widths, heights = zip(*((record['width'], record['height']) for record in self._records))
+        return epoch_order(widths, heights, self.batch_size, self._seed, epoch, shuffle, grouping)
+
+    def _device_inputs(self, records, epoch):
+        raise NotImplementedError
+
+    def _rng(self, record, epoch):
+        """The generator of all draws for one image in one epoch."""
+        return generator(self._seed, epoch, record['id'], int(record['flipped']), 'sample')
+
+
+def padded(array, shape, value):
+    """``array`` in the leading corner of an array of ``shape`` filled with ``value``; itself where it fits already."""
+    if array.shape == tuple(shape):
+        return array
+    larger = np.full(shape, value, dtype=array.dtype)
+    larger[tuple(slice(0, n) for n in array.shape)] = array
+    return larger

@@ -1,0 +1,90 @@
+"""Images as the networks want them: read, mirror, resize, subtract the means. Boxes move along."""
+import os
+
+import cv2
+import numpy as np
+
+from dcn.errors import UserError
+
+# loaders run in threads of their own, and the machine's cores belong to the network
+cv2.setNumThreads(0)
+
+
+def load_image(record):
+    """The pixels of a record, (H, W, 3) uint8 BGR, mirrored if ``record['flipped']``.
+
+    The orientation in EXIF is ignored, as in the original: annotations are made on the pixels as stored.
+    """
+    path = record['image']
+    image = cv2.imread(path, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION) if os.path.isfile(path) else None
+    if image is None:
+        state = 'is not an image that can be read' if os.path.isfile(path) else 'is missing'
+        raise UserError(f'{path}: the image of record {record.get("id", "?")} {state}; '
+                        'restore it or take it out of the image list')
+    return image[:, ::-1] if record.get('flipped') else image
+
+
+def resize_scale(height, width, short, max_size):
+    """Factor that makes the short side ``short`` pixels, unless the long side would exceed ``max_size``.
+
+    The test rounds half to even: 400 x 667 at short 600 has a long side of 1000.5, which counts as 1000 and passes.
+    """
+    scale = short / min(height, width)
+    if np.round(scale * max(height, width)) > max_size:
+        scale = max_size / max(height, width)
+    return scale
+
+
+def resized_shape(height, width, scale):
+    """(height, width) of an image that :func:`resize` scaled, without padding; halves round to even, as OpenCV's do.
+
+    A side that would round to nothing keeps one pixel: an image 3000 times as long as it is wide is still an image.
+    """
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def resize(image, short, max_size, stride=0, interpolation=cv2.INTER_LINEAR, fill=0):
+    """``image`` (H, W, 3), or a label map (H, W), scaled by :func:`resize_scale`; returns the image and the scale.
+
+    With a positive ``stride`` the value ``fill`` is added at the bottom and right up to multiples of it.
+    """
+    height, width = image.shape[:2]
+    scale = resize_scale(height, width, short, max_size)
+    # OpenCV samples a little elsewhere where it is told the size, not the factors, so it is told as seldom as can be
+    size = None if min(height, width) * scale > 0.5 else resized_shape(height, width, scale)[::-1]
+    image = cv2.resize(np.ascontiguousarray(image), size, fx=scale, fy=scale, interpolation=interpolation)
+    if stride > 0:
+        # before the means are subtracted, so padding ends up at minus the mean (kept: released FPN weights saw that)
+        padding = [(0, -side % stride) for side in image.shape[:2]]
+        image = np.pad(image, padding + [(0, 0)] * (image.ndim - 2), constant_values=fill)
+    return image, scale
+
+
+def largest_size(scales, stride=0):
+    """(height, width) with padding that no image exceeds at ``scales`` [(short, longest), ...]; a longer side is the
+    width."""
+    return tuple(max(sides) + -max(sides) % max(1, stride) for sides in zip(*scales))
+
+
+def to_tensor(image, means):
+    """``image`` (H, W, 3) BGR minus ``means`` (blue, green, red) -> (1, 3, H, W) float32, planes red, green, blue."""
+    tensor = np.empty((1, 3) + image.shape[:2], dtype=np.float32)
+    for plane, channel in enumerate((2, 1, 0)):
+        np.subtract(image[:, :, channel], float(means[channel]), out=tensor[0, plane], casting='same_kind')
+    return tensor
+
+
+def scale_boxes(boxes, scale, height, width):
+    """``boxes`` (n, 4) in the resized image: whole pixels (half to even), inside its padded ``height`` x ``width``."""
+    scaled = np.round(np.asarray(boxes, dtype=np.float64) * scale)
+    return np.clip(scaled, 0, [width - 1, height - 1, width - 1, height - 1])
+
+
+def network_input(image, short, max_size, stride, means):
+    """What a network reads of one BGR ``image``, and the scale.
+
+    The inputs are {'data': (1, 3, H, W), 'im_info': (1, 3) [H, W, scale]}, both float32.
+    """
+    image, scale = resize(image, short, max_size, stride)
+    im_info = np.array([[image.shape[0], image.shape[1], scale]], dtype=np.float32)
+    return {'data': to_tensor(image, means), 'im_info': im_info}, scale

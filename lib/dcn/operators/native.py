@@ -1,0 +1,208 @@
+"""Loads the own operators (operator_cxx/build) and puts them under the stock MXNet names, or back.
+
+    activate()       import MXNet with the right environment and put own operators under the stock names
+    status()         {'DeformableConvolution': 'own' | 'stock', ...}; status('gpu'): what GPU contexts get
+    use('stock')     switch all operators at run time; a node keeps the implementation it was created or loaded with
+    using('stock')   the same for a ``with`` block
+    core()           ctypes handle of libdcn.so, the kernels behind a C interface; needs no MXNet
+
+    instruction_set()  'avx512_bf16', 'avx512', 'avx2' or 'portable': the code in libdcn.so that runs
+    use_bf16(True)   products of deformable convolutions in bfloat16, about twice as fast
+
+DCN_ISA=avx2 or DCN_ISA=portable in the environment asks for narrower vectors than the processor has.
+DCN_STOCK_OPERATORS=1 keeps the stock operators (``use('own')`` still works).
+
+With MXNet's GPU build, GPU contexts get the own operators where operator_cxx/build_cuda.py has built libdcn_cuda.so,
+and go on with the stock ones where it has not. DCN_TF32=1 lets tensor cores round what deformable convolutions in
+float32 multiply there.
+"""
+import contextlib
+import ctypes
+import functools
+import os
+import sys
+import warnings
+
+from dcn import gpu_libraries
+from dcn.compiled import OPERATOR_CXX, build_module, usable
+from dcn.operators import cuda
+
+OPERATORS = ('DeformableConvolution', 'ModulatedDeformableConvolution', 'DeformablePSROIPooling', 'PSROIPooling',
+             'ROIPooling', 'Proposal', 'MultiProposal')
+PREFIX = '_contrib_'
+
+
+def activate():
+    """Import MXNet and give the stock names to the own operators; on trouble one warning, and the stock ones remain."""
+    prepare_environment()
+    gpu_libraries.preload()
+    import mxnet  # noqa: F401  (the library below needs libmxnet in the process)
+    _check_instruction_set()
+    if _bindings() is not None and os.environ.get('DCN_STOCK_OPERATORS', '0') in ('', '0'):
+        use('own')
+
+
+def prepare_environment():
+    """What MXNet reads when it is loaded: all usable cores for operators, and no operator fusion."""
+    if 'OMP_NUM_THREADS' not in os.environ:
+        if 'mxnet' in sys.modules:
+            _warn('mxnet was imported before dcn.operators and without OMP_NUM_THREADS, so operators use half the '
+                  'cores; import dcn.operators first or set OMP_NUM_THREADS')
+        else:
+            os.environ['OMP_NUM_THREADS'] = str(len(os.sched_getaffinity(0)))
+    # Fused convolution + batch norm + relu would be returned under the convolution's name when internals are read.
+    os.environ.setdefault('MXNET_SUBGRAPH_BACKEND', 'NONE')
+
+
+def status(device='cpu'):
+    """{operator: 'own' or 'stock'} for nodes created from now on that run on a 'cpu' or 'gpu' context."""
+    found = dict.fromkeys(OPERATORS, 'stock')
+    if _bindings() is not None and (device == 'cpu' or _bindings().serves_gpus):
+        found.update(_bindings().status())
+    return found
+
+
+def use(which):
+    """Give all stock names to the 'own' or the 'stock' operators; nodes that exist keep theirs."""
+    if which not in ('own', 'stock'):
+        raise ValueError(f"which is 'own' or 'stock', found {which!r}")
+    if _bindings() is not None:
+        _bindings().use(which == 'own')
+    elif which == 'own':
+        raise RuntimeError(f"own operators are not loaded: {usable('libdcn_mxnet.so')[1]}")
+
+
+@contextlib.contextmanager
+def using(which):
+    """Inside the block, new nodes get the 'own' or the 'stock' operators."""
+    before = 'own' if 'own' in status().values() else 'stock'
+    use(which)
+    try:
+        yield
+    finally:
+        use(before)
+
+
+@functools.lru_cache(maxsize=None)
+def core():
+    """ctypes handle of libdcn.so, or None after one warning where it is not built or does not load."""
+    return _load('libdcn.so', ctypes.CDLL)
+
+
+def instruction_set():
+    """Name of the instruction set whose kernels run, or None where there are none."""
+    if core() is None:
+        return None
+    name = core().dcn_instruction_set
+    name.restype = ctypes.c_char_p
+    return name().decode()
+
+
+def bf16_known():
+    """Whether convolutions can multiply numbers rounded to bfloat16 here (AVX-512 BF16)."""
+    return instruction_set() == 'avx512_bf16'
+
+
+def use_bf16(on):
+    """Multiply in bfloat16 in the forward pass of float32 deformable convolutions from now on, or in float32 again.
+
+    Samples and weights are rounded to 8 bits of mantissa, sums stay float32: an output errs by about 0.24 % of its
+    root-mean-square value. DCN_BF16=1 in the environment is the same from the start. A RuntimeError where the processor
+    has no such products.
+    """
+    if on and not bf16_known():
+        raise RuntimeError(f'no bfloat16 products here: they need a processor with AVX-512 BF16 and own operators '
+                           f'built for it, found {instruction_set()}')
+    if core() is not None:
+        core().dcn_use_bf16(int(on))
+
+
+def _check_instruction_set():
+    asked = os.environ.get('DCN_ISA')
+    if asked and instruction_set() not in (asked, None):
+        _warn(f'DCN_ISA asks for {asked}, which this processor or this build does not have; {instruction_set()} is '
+              'used')
+
+
+class Bindings:
+    """The table of replacements inside libdcn_mxnet.so, and its way to libdcn_cuda.so."""
+
+    def __init__(self, path):
+        self.serves_gpus = False
+        self._library = ctypes.CDLL(path)  # RTLD_LOCAL: its symbols stay out of libmxnet's sight
+        self._library.dcn_mxnet_error.restype = ctypes.c_char_p
+        self._library.dcn_mxnet_name.restype = ctypes.c_char_p
+        self._check(self._library.dcn_mxnet_init())
+
+    def status(self):
+        return {self._name(row): 'own' if self._library.dcn_mxnet_is_own(row) else 'stock' for row in self._rows()}
+
+    def use(self, own):
+        for row in self._rows():
+            self._check(self._library.dcn_mxnet_use(row, int(own)))
+
+    def serve_gpus(self, path, everywhere=False):
+        """From now on nodes of GPU contexts use the library at ``path``; the stock operators if that is None, or does
+        not load (an OSError). ``everywhere``: CPU contexts too, for tests with emulated kernels."""
+        self.serves_gpus = False
+        self._check(self._library.dcn_mxnet_serve_gpus(path and str(path).encode(), int(everywhere)))
+        self.serves_gpus = path is not None
+
+    def _rows(self):
+        return range(self._library.dcn_mxnet_count())
+
+    def _name(self, row):
+        name = self._library.dcn_mxnet_name(row).decode()
+        return name[len(PREFIX):] if name.startswith(PREFIX) else name
+
+    def _check(self, failed):
+        if failed:
+            raise OSError(self._library.dcn_mxnet_error().decode())
+
+
+@functools.lru_cache(maxsize=None)
+def _bindings():
+    bindings = _load('libdcn_mxnet.so', Bindings)
+    if bindings is not None and gpu_libraries.gpu_build():
+        _serve_gpus(bindings)
+    return bindings
+
+
+def _serve_gpus(bindings):
+    path = cuda.BUILD / cuda.PRODUCT
+    if build_module('build_cuda.py').is_stale(path):
+        _warn(f'{cuda.PRODUCT} is older than its sources; run: python operator_cxx/build_cuda.py')
+    try:
+        bindings.serve_gpus(path if path.exists() else None)
+    except OSError as error:
+        _warn(f'{cuda.PRODUCT} does not load ({error}); run: python operator_cxx/build_cuda.py --force (GPUs get the '
+              'stock operators)')
+
+
+def _load(name, loader):
+    """The loaded library, or None after one warning."""
+    fits, sentence = usable(name)
+    if not fits:
+        return _warn(f'{sentence} (the stock operators are used)')
+    if sentence:
+        _warn(sentence)
+    try:
+        return loader(str(OPERATOR_CXX / 'build' / name))
+    except (OSError, AttributeError) as error:  # a missing symbol is either, depending on who misses it
+        return _warn(f'{name} does not load ({error}); run: python operator_cxx/build.py --force (the stock operators '
+                     'are used)')
+
+
+@functools.lru_cache(maxsize=None)
+def _warn(sentence):
+    """One warning per sentence and process, at the line that is not ours: the user's import, as a rule."""
+    frame, level = sys._getframe(), 1
+    while frame.f_back and (_is_import(frame) or frame.f_globals.get('__name__', '').startswith('dcn.')):
+        level += not _is_import(frame)
+        frame = frame.f_back
+    warnings.warn(sentence, RuntimeWarning, stacklevel=level)
+
+
+def _is_import(frame):
+    """Python's own machinery, which stacklevel passes over."""
+    return frame.f_code.co_filename.startswith('<frozen importlib')

@@ -1,1 +1,0 @@
-"""What the families' symbol classes share: a configuration taken apart into plain arguments of lib.symbols."""
