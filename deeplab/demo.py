@@ -6,8 +6,8 @@ checkpoint is read from model/, where the authors' released file belongs.
 import sys
 
 from dcn.cli import guarded
-from dcn.detect import photo_demo
-from dcn.segment import segment_photos
+from dcn.cli.detect import photo_demo
+from dcn.cli.segment import segment_photos
 
 CFG = 'experiments/deeplab/cfgs/deeplab_cityscapes_demo.yaml'
 main = photo_demo(__doc__, 'deeplab_only', CFG, deformable=('resnet_v1_101_deeplab_dcn', 'deeplab_dcn_cityscapes'),

@@ -6,7 +6,7 @@ belongs.
 import sys
 
 from dcn.cli import guarded
-from dcn.detect import photo_demo
+from dcn.cli.detect import photo_demo
 
 CFG = 'experiments/faster_rcnn/cfgs/resnet_v1_101_coco_trainval_rcnn_dcn_end2end.yaml'
 main = photo_demo(__doc__, 'rcnn_only', CFG, deformable=('resnet_v1_101_rcnn_dcn', 'rcnn_dcn_coco'),

@@ -2,7 +2,7 @@
 import sys
 
 from dcn.cli import guarded
-from dcn.engine.alternate import train_command
+from dcn.engine.training.alternate import train_command
 
 main = train_command(__doc__)
 

@@ -7,7 +7,7 @@ belongs. Photos are looked at in one size; the best published numbers take six, 
 import sys
 
 from dcn.cli import guarded
-from dcn.detect import photo_demo
+from dcn.cli.detect import photo_demo
 
 CFG = 'experiments/fpn/cfgs/resnet_v1_101_coco_trainval_fpn_dcn_end2end_ohem.single_scale.yaml'
 main = photo_demo(__doc__, 'fpn_only', CFG, deformable=('resnet_v1_101_fpn_dcn_rcnn', 'fpn_dcn_coco'),

@@ -2,7 +2,7 @@
 import sys
 
 from dcn.cli import guarded
-from dcn.engine.commands import train
+from dcn.cli.train_test import train
 
 main = train(__doc__)
 

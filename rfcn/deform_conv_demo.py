@@ -4,7 +4,7 @@ import os
 import sys
 
 from dcn.cli import guarded
-from dcn.detect import demo_config, in_model, photo_arguments, print_written, read_photos, stems
+from dcn.cli.detect import demo_config, in_model, photo_arguments, print_written, read_photos, stems
 from dcn.visualize.canvas import page, save, sheet, shrink
 from dcn.visualize.sampling import animate, draw_samples, spread_cells, trace_samples
 

@@ -9,7 +9,7 @@ import os
 import sys
 
 from dcn.cli import guarded
-from dcn.detect import demo_config, in_model, photo_arguments, print_written, read_photos, stems
+from dcn.cli.detect import demo_config, in_model, photo_arguments, print_written, read_photos, stems
 from dcn.errors import UserError
 from dcn.visualize.canvas import labelled, save
 from dcn.visualize.parts import class_offsets, draw_parts, middle_half, parse_roi
@@ -26,7 +26,7 @@ def main(argv=None):
     params, cfg = in_model('deform_psroi'), demo_config(CFG, args)
     photos, images = read_photos(args.photos)
     from dcn.engine import contexts
-    from dcn.visualize.probe import PartNetwork
+    from dcn.showcase.probe import PartNetwork
     names, rois = chosen_rois(args.roi, images, cfg)
     network, written = PartNetwork(cfg, params, contexts(cfg, args.gpus)[0]), []
     for stem, image, (roi, label) in zip(stems(photos), images, rois):

@@ -6,7 +6,7 @@ belongs.
 import sys
 
 from dcn.cli import guarded
-from dcn.detect import photo_demo
+from dcn.cli.detect import photo_demo
 
 CFG = 'experiments/rfcn/cfgs/rfcn_coco_demo.yaml'
 main = photo_demo(__doc__, 'rfcn_only', CFG, deformable=('resnet_v1_101_rfcn_dcn', 'rfcn_dcn_coco'),

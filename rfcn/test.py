@@ -2,7 +2,7 @@
 import sys
 
 from dcn.cli import guarded
-from dcn.engine.commands import test
+from dcn.cli.train_test import test
 
 main = test(__doc__)
 

@@ -2,7 +2,7 @@
 import sys
 
 from dcn.cli import guarded
-from dcn.engine.commands import train_and_test
+from dcn.cli.train_test import train_and_test
 
 main = train_and_test(__doc__)
 

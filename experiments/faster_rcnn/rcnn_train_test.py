@@ -2,8 +2,8 @@
 import sys
 
 from dcn.cli import guarded
-from dcn.engine.commands import train_and_test
-from dcn.engine.proposal_tasks import RoisOnly
+from dcn.cli.train_test import train_and_test
+from dcn.engine.tasks.proposals import RoisOnly
 
 main = train_and_test(__doc__, RoisOnly)
 

@@ -2,7 +2,7 @@
 import sys
 
 from dcn.cli import guarded
-from dcn.engine.alternate import train_and_test_command
+from dcn.engine.training.alternate import train_and_test_command
 
 main = train_and_test_command(__doc__)
 

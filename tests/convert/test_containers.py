@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dcn.convert import containers
-from dcn.convert.command import main
+from dcn.cli.convert import main
 from dcn.errors import UserError
 from dcn.formats import dtypes
 from dcn.formats import params as params_file

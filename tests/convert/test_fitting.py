@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from dcn.convert import fitting
-from dcn.convert.command import main
+from dcn.cli.convert import main
 from dcn.errors import UserError
 from dcn.formats import params as params_file
 from tests.graphs.conftest import SMALL, VOC, VOC_DCN, network  # noqa: F401  a fixture
@@ -116,7 +116,7 @@ def test_weights_for_testing_without_an_experiment_file(plain, tmp_path):
     path, _ = plain()
     target = str(tmp_path / 'out.params')
     main([path, target, '--test-weights'])
-    from dcn.inspection.doctor import examine
+    from dcn.inspection.checkpoint.doctor import examine
     assert any('weights for testing are there and right' in note
                for note in examine(params_file.open_params(target), target).notes)
     params_file.write(path, {'arg:unknown': np.ones(1)})

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from dcn.convert import containers, resnets
-from dcn.convert.command import main
+from dcn.cli.convert import main
 from dcn.errors import UserError
 from dcn.formats import params as params_file
 
@@ -159,7 +159,7 @@ def caffe_blobs(converted):
 
 def random_resnet(depth=50):
     """A Converted with random values and no framework."""
-    from dcn.inspection.known import UNITS, Backbone, caffe_blocks
+    from dcn.inspection.checkpoint.known import UNITS, Backbone, caffe_blocks
     args, auxs = Backbone(caffe_blocks(UNITS[depth], depth), (64, 128, 256, 512)).shapes()
     rng = np.random.default_rng(0)
     arrays = {f'{group}:{name}': rng.normal(size=shape).astype(np.float32) for group, shapes in
@@ -194,7 +194,7 @@ def test_the_command_writes_what_pretrained_wants(tmp_path, capsys):
     target = str(tmp_path / 'resnet_v1_50-0000.params')
     assert not main([str(tmp_path / 'caffe.npz'), target])
     assert 'ResNet-50 with the names of caffe' in capsys.readouterr().out
-    from dcn.inspection.doctor import examine
+    from dcn.inspection.checkpoint.doctor import examine
     report = examine(params_file.open_params(target), target)
     assert 'the backbone of these networks alone, ResNet-50' in report.facts[0]
     assert not any('missing' in problem or 'shape' in problem for problem in report.problems)

@@ -10,10 +10,10 @@ import pytest
 
 from deeplab import test as testing, train as training
 from dcn.config import load_config, symbol_class
-from dcn.engine.schedule import make_schedule
-from dcn.engine.tasks import task_of
-from dcn.engine.trainer import fixed_names
-from dcn.engine.training import TrainingRun
+from dcn.engine.training.schedule import make_schedule
+from dcn.engine.tasks.task import task_of
+from dcn.engine.training.step import fixed_names
+from dcn.engine.training.run import TrainingRun
 from dcn.errors import UserError
 from dcn.formats import params as params_file
 from tests.deeplab.tiny import SMALL, write_voc

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from dcn.config import load_config, symbol_class
-from dcn.engine.detector import Detector
-from dcn.engine.trainer import fixed_names
-from dcn.engine.training import pretrained
+from dcn.engine.inference.detector import Detector
+from dcn.engine.training.step import fixed_names
+from dcn.engine.training.run import pretrained
 from dcn.errors import UserError
 from dcn.formats import params as params_file
 from rfcn import test as testing, train_end2end
@@ -103,7 +103,7 @@ def test_detector_takes_paths_and_arrays(data, tmp_path):
                                            (np.zeros((0, 4, 3), np.uint8), r'found \(0, 4, 3\)'),
                                            (None, 'found NoneType')])
 def test_images_that_are_none(image, reason):
-    from dcn.engine.photos import bgr_image
+    from dcn.engine.inference.photos import bgr_image
     with pytest.raises(UserError, match=reason):
         bgr_image(image)
 

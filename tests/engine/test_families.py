@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from dcn.config import load_config
-from dcn.engine.tasks import task_of
-from dcn.engine.training import TrainingRun
+from dcn.engine.tasks.task import task_of
+from dcn.engine.training.run import TrainingRun
 from tests.engine.families import NETWORKS, experiment
 from tests.engine.voc import write_voc
 

@@ -5,8 +5,8 @@ import json
 
 import pytest
 
-from dcn.inspection.compare_graphs import differences
-from dcn.inspection.network import describe
+from dcn.inspection.graph.compare import differences
+from dcn.inspection.graph.network import describe
 from tests.graphs.make_golden import summary
 from tests.graphs.normal_form import from_description, from_symbol
 from tests.inspection.graphs import DESCRIPTIONS, GOLDEN, from_records

@@ -79,7 +79,7 @@ def test_modulated_pooling_predicts_moves_and_weights(network):
 @pytest.mark.parametrize('stem', [VOC_DCN, FASTER_DCN, FPN_DCN, DEEPLAB_DCN])
 def test_learning_rates_of_the_second_paper(stem, network):
     """As in the authors' example: a tenth for what predicts the taps of a convolution, the usual for RoI pooling."""
-    from dcn.engine.updater import multipliers
+    from dcn.engine.training.updater import multipliers
     wanted = CONVOLUTIONS if stem == DEEPLAB_DCN else MODULATED
     _, made = network(stem, [*small(stem), *wanted])
     groups = multipliers(made.sym, made.sym.list_arguments())

@@ -1,4 +1,4 @@
-"""Writes lib/dcn/inspection/networks.json from the JSON descriptions of the original's graphs:
+"""Writes lib/dcn/inspection/checkpoint/networks.json from the JSON descriptions of the original's graphs:
 
     python -m tests.inspection.make_networks FOLDER
 """
@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 
 from dcn.files import atomic_write
-from dcn.inspection import known, pooling
-from dcn.inspection.known import OFFSET, UNITS, Backbone, caffe_blocks
+from dcn.inspection.checkpoint import known
+from dcn.inspection.checkpoint import pooling
+from dcn.inspection.checkpoint.known import OFFSET, UNITS, Backbone, caffe_blocks
 
 RESNET_101 = Backbone(caffe_blocks(UNITS[101]), (64, 128, 256, 512))
 CLASSES = {'voc': 21, 'coco': 81, 'cityscapes': 19, 'deform': 21}

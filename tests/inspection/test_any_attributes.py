@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 
 from dcn.errors import UserError
 from dcn.formats.graph import Graph
-from dcn.inspection.compare_graphs import differences
-from dcn.inspection.dot import dot
-from dcn.inspection.network import describe
-from dcn.inspection.page import page_data
-from dcn.inspection.report import network_json, network_lines
+from dcn.inspection.graph.compare import differences
+from dcn.inspection.render.dot import dot
+from dcn.inspection.graph.network import describe
+from dcn.inspection.render.page import page_data
+from dcn.inspection.render.report import network_json, network_lines
 from tests.inspection.graphs import VOC_DCN, golden
 
 GRAPH, INPUTS, _ = golden(VOC_DCN + 'train')

@@ -6,8 +6,8 @@ import subprocess
 
 import pytest
 
-from dcn.inspection.network import describe
-from dcn.inspection.page import write_page
+from dcn.inspection.graph.network import describe
+from dcn.inspection.render.page import write_page
 from tests.inspection.graphs import VOC_DCN, golden
 
 BROWSER = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None)

@@ -5,10 +5,10 @@ import pytest
 from dcn.errors import UserError
 from dcn.formats import params as params_file
 from dcn.formats.symbol_json import write_symbol
-from dcn.inspection.compare_graphs import differences, pair
-from dcn.inspection.compare_tensors import change
-from dcn.inspection.diff import main
-from dcn.inspection.network import describe
+from dcn.inspection.graph.compare import differences, pair
+from dcn.inspection.checkpoint.compare import change
+from dcn.cli.diff import main
+from dcn.inspection.graph.network import describe
 from tests.inspection.graphs import GOLDEN, VOC_DCN, convolution, golden, make
 
 PLAIN = VOC_DCN.replace('_dcn', '')

@@ -4,11 +4,13 @@ import pytest
 
 from dcn.errors import UserError
 from dcn.formats import params as params_file
-from dcn.inspection import checks, known, pooling
-from dcn.inspection.advice import yaml_for
-from dcn.inspection.doctor import examine, main, report_lines
-from dcn.inspection.known import Backbone, caffe_blocks, tables
-from dcn.inspection.recognise import recognise
+from dcn.inspection.checkpoint import checks
+from dcn.inspection.checkpoint import known
+from dcn.inspection.checkpoint import pooling
+from dcn.inspection.checkpoint.advice import yaml_for
+from dcn.inspection.checkpoint.doctor import examine, main, report_lines
+from dcn.inspection.checkpoint.known import Backbone, caffe_blocks, tables
+from dcn.inspection.checkpoint.recognise import recognise
 from tests.inspection.graphs import DESCRIPTIONS, GOLDEN, described, golden
 from tests.inspection.make_networks import collect
 
@@ -23,7 +25,7 @@ def shapes_of(network):
 
 @pytest.mark.parametrize('name', [name for name in GOLDEN if name.endswith('test') and not name.startswith('alt')])
 def test_every_network_of_the_golden_file_is_recognised(name):
-    from dcn.inspection.network import describe
+    from dcn.inspection.graph.network import describe
     graph, inputs, _ = golden(name)
     wanted = shapes_of(describe(graph, name, inputs))
     found = recognise(wanted)
@@ -40,7 +42,7 @@ def test_every_network_of_the_golden_file_is_recognised(name):
 
 @pytest.mark.skipif(not DESCRIPTIONS.is_dir(), reason='the descriptions of the original graphs are not here')
 def test_every_network_of_every_family_is_recognised():
-    from dcn.inspection.network import describe
+    from dcn.inspection.graph.network import describe
     for path in sorted(DESCRIPTIONS.glob('[!a]*__test.json')):
         graph, description = described(path)
         inputs = {key: tuple(shape) for key, shape in description['input_shapes'].items()}

@@ -11,9 +11,9 @@ import pytest
 from dcn.errors import UserError
 from dcn.formats import params as params_file
 from dcn.formats.symbol_json import write_symbol
-from dcn.inspection.inspect import main
-from dcn.inspection.network import describe
-from dcn.inspection.page import page_data, write_page
+from dcn.cli.inspect import main
+from dcn.inspection.graph.network import describe
+from dcn.inspection.render.page import page_data, write_page
 from tests.inspection.graphs import VOC_DCN, convolution, golden, make
 
 
@@ -60,7 +60,7 @@ def test_statistics_of_a_checkpoint(small, capsys):
     # more values than one block
     (np.arange(600000, dtype=np.float32), (0, 599999, 299999.5, 0, 0))])
 def test_statistics_by_hand(values, expected):
-    from dcn.inspection.tensors import array_statistics
+    from dcn.inspection.checkpoint.tensors import array_statistics
     found = array_statistics('x', values)
     assert (found.low, found.high, found.mean, found.nan, found.infinite) == expected
 
@@ -97,7 +97,7 @@ def test_page_data_is_plain(small):
 @pytest.mark.skipif(shutil.which('node') is None, reason='needs node to read JavaScript')
 def test_the_scripts_are_javascript(repository):
     for name in ('page_layout.js', 'page.js'):
-        subprocess.run(['node', '--check', str(repository / 'lib' / 'dcn' / 'inspection' / name)], check=True)
+        subprocess.run(['node', '--check', str(repository / 'lib' / 'dcn' / 'inspection' / 'render' / name)], check=True)
 
 
 @pytest.mark.parametrize('arguments, words', [
@@ -141,6 +141,6 @@ def test_a_symbol_class_is_built_at_its_experiment_file(name, yaml, monkeypatch)
 
 
 def test_no_command_here_imports_mxnet(repository):
-    modules = 'dcn.inspection.inspect, dcn.inspection.diff, dcn.inspection.doctor, dcn.convert.command'
+    modules = 'dcn.cli.inspect, dcn.cli.diff, dcn.inspection.checkpoint.doctor, dcn.cli.convert'
     code = f'import sys, {modules}; sys.exit("mxnet" in sys.modules)'
     subprocess.run([sys.executable, '-c', code], cwd=str(repository), check=True)

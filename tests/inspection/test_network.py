@@ -3,9 +3,9 @@ from fractions import Fraction
 
 import pytest
 
-from dcn.inspection.counting import Field
-from dcn.inspection.network import describe
-from dcn.inspection.overview import rows
+from dcn.inspection.graph.counting import Field
+from dcn.inspection.graph.network import describe
+from dcn.inspection.graph.overview import rows
 from tests.graphs.test_totals import TABLE
 from tests.inspection.graphs import DESCRIPTIONS, GOLDEN, VOC_DCN, convolution, described, golden, make
 

@@ -3,7 +3,7 @@ import pytest
 
 from dcn.errors import UserError
 from dcn.inspection.attributes import parse
-from dcn.inspection.shapes import free_inputs, infer_shapes
+from dcn.inspection.shape_inference import free_inputs, infer_shapes
 from tests.inspection.graphs import DESCRIPTIONS, GOLDEN, convolution, described, golden, make
 
 ESSENTIAL = ('data', 'im_info', 'gt_boxes', 'rois')

@@ -8,7 +8,8 @@ import pytest
 
 from dcn.config import load_config, symbol_class
 from dcn.formats import params as params_file
-from dcn.inspection import doctor, inspect
+from dcn.inspection.checkpoint import doctor
+from dcn.cli import inspect
 from tests.deeplab import tiny as segmentation
 from tests.engine.families import EXPERIMENTS, FAMILIES, experiment
 from tests.engine.voc import write_voc

@@ -1,4 +1,4 @@
-"""The work of operator_cxx/cuda/check.py: build, values, compute-sanitizer, timing; a table, and JSON on demand.
+"""The work of tools/cuda_check.py: build, values, compute-sanitizer, timing; a table, and JSON on demand.
 
 --emulated runs the values on the emulated kernels instead, on any machine (slow); that is how this file is tested.
 """
@@ -27,7 +27,7 @@ from tests.operators.cuda_runner import HostMemory, Runner, convolution_shape, d
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = ('values', 'mxnet', 'sanitizer', 'timing')
 NO_GPU = ('Nothing was checked: no GPU to be seen ({}). On a machine with an NVIDIA GPU, its driver, nvcc and a '
-          'PyTorch that sees the GPU run: python operator_cxx/cuda/check.py')
+          'PyTorch that sees the GPU run: python tools/cuda_check.py')
 SANITIZED = ('1x1', 'res5 in small', 'asymmetric', 'parts per class', 'regions that', 'no numbers', 'suppression of 33',
              'proposals, one map', 'contrib proposals, two')   # names of the checks that compute-sanitizer watches
 TOOLS = ('memcheck', 'racecheck', 'initcheck')

@@ -1,6 +1,6 @@
 """What the GPU kernels must compute, as a table: name -> function of a cuda_runner.Runner that asserts it.
 
-The tests run it emulated on the CPU, operator_cxx/cuda/check.py on a GPU. Needs neither MXNet nor pytest.
+The tests run it emulated on the CPU, tools/cuda_check.py on a GPU. Needs neither MXNet nor pytest.
 """
 import functools
 

@@ -1,4 +1,4 @@
-"""Runs the GPU kernels on the cases of cases.py: on a GPU (operator_cxx/cuda/check.py) or emulated on the CPU.
+"""Runs the GPU kernels on the cases of cases.py: on a GPU (tools/cuda_check.py) or emulated on the CPU.
 
 Every array lies between two guards of NaN: a read past its end spoils the result, a write past it is reported. Results
 to be written, and the workspace, hold NaN before.

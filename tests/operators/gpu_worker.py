@@ -1,4 +1,4 @@
-"""Operators on GPU contexts of MXNet's GPU build: on a GPU (operator_cxx/cuda/check.py), or emulated, where
+"""Operators on GPU contexts of MXNet's GPU build: on a GPU (tools/cuda_check.py), or emulated, where
 stand_in_runtime.c stands in for CUDA and runs no kernel of MXNet.
 
     python -m tests.operators.gpu_worker LIBRARY    prints a line for each thing that is right

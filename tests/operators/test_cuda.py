@@ -1,7 +1,7 @@
 """The operators for GPUs without one: the kernels themselves, compiled for the CPU and run thread by thread
 (operator_cxx/cuda/emulator.h), against the float64 oracles; and that they compile for every target.
 
-What only a GPU can show is in operator_cxx/cuda/check.py.
+What only a GPU can show is in tools/cuda_check.py.
 """
 import json
 import os
@@ -160,7 +160,7 @@ def test_importing_the_operators_loads_no_gpu_library(repository):
 # ---- the script for machines with a GPU ----
 
 def _check_script(repository, *arguments):
-    return subprocess.run([sys.executable, str(repository / 'operator_cxx' / 'cuda' / 'check.py'), *arguments],
+    return subprocess.run([sys.executable, str(repository / 'tools' / 'cuda_check.py'), *arguments],
                           cwd=str(repository.parent), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                           universal_newlines=True)
 

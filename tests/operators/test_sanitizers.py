@@ -1,4 +1,4 @@
-"""operator_cxx/sanitize.py finds nothing in the core, and finds what is planted there; only where a sanitizer is not
+"""tools/sanitize.py finds nothing in the core, and finds what is planted there; only where a sanitizer is not
 installed does it say that it cannot be used."""
 import os
 import re
@@ -30,7 +30,7 @@ exec g++ "$@"
 
 def _sanitize(root, *arguments, **environment):
     """(exit status, what was said)."""
-    process = subprocess.run([sys.executable, str(root / 'operator_cxx' / 'sanitize.py'), *arguments],
+    process = subprocess.run([sys.executable, str(root / 'tools' / 'sanitize.py'), *arguments],
                              env=dict(os.environ, **environment), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                              universal_newlines=True)
     return process.returncode, process.stdout
@@ -48,7 +48,7 @@ def _copy(repository, folder):
     """The operators' sources below ``folder``, and links to what they are checked with."""
     shutil.copytree(str(repository / 'operator_cxx'), str(folder / 'operator_cxx'),
                     ignore=shutil.ignore_patterns('build'))
-    for package in ('lib', 'tests'):
+    for package in ('lib', 'tests', 'tools'):
         (folder / package).symlink_to(repository / package)
     return folder / 'operator_cxx'
 

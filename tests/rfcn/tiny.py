@@ -16,7 +16,7 @@ SMALL = ['network.units=[1,1,1,3]', 'network.filters=[16,16,16,16]', 'network.rp
 
 def write_checkpoint(path, cfg_path, changes=(), small=SMALL, task=None):
     """A checkpoint of random weights that fits the test graph of the experiment; task: a class, by default EndToEnd."""
-    from dcn.engine.detection import EndToEnd
+    from dcn.engine.tasks.detection import EndToEnd
     cfg = load_config(str(cfg_path), [*small, *changes])
     network, inputs = symbol_class(cfg)(), (task or EndToEnd)(cfg).test_inputs()
     network.get_symbol(cfg, is_train=False)

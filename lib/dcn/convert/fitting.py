@@ -3,7 +3,7 @@ from typing import Dict, List, NamedTuple
 
 import numpy as np
 
-from dcn.inspection.checks import BOX_LAYERS
+from dcn.inspection.checkpoint.checks import BOX_LAYERS
 from dcn.rng import generator
 
 _CONSTANTS = {'_gamma': 1, '_beta': 0, '_bias': 0, '_moving_mean': 0, '_moving_var': 1}

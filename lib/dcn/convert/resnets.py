@@ -9,7 +9,7 @@ from typing import Dict, List, NamedTuple
 import numpy as np
 
 from dcn.errors import UserError
-from dcn.inspection.known import UNITS, Backbone, caffe_blocks
+from dcn.inspection.checkpoint.known import UNITS, Backbone, caffe_blocks
 
 # of the images that Gluon's and torchvision's models were trained on, red first, for values from 0 to 1
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

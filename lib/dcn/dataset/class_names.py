@@ -1,7 +1,7 @@
 """Class names of a configuration's data set, without its files: what a detector needs to name what it finds."""
 from dcn.dataset.coco import COCO_CLASSES
 from dcn.dataset.pascal_voc import VOC_CLASSES, listed_names
-from dcn.dataset.shapes import SHAPES_CLASSES
+from dcn.dataset.shapes.detection import SHAPES_CLASSES
 from dcn.errors import UserError
 
 KNOWN = {'PascalVOC': VOC_CLASSES, 'coco': COCO_CLASSES, 'shapes': SHAPES_CLASSES, 'shapes_coco': SHAPES_CLASSES}

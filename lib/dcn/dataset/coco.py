@@ -16,7 +16,8 @@ import os
 
 import numpy as np
 
-from dcn.dataset import coco_eval, coco_file
+from dcn.dataset import coco_file
+from dcn.evaluation import coco as coco_eval
 from dcn.dataset.coco_checks import CocoChecks
 from dcn.dataset.imdb import IMDB
 from dcn.dataset.pascal_voc import listed_names
@@ -90,7 +91,7 @@ class COCO(IMDB):
         return CocoChecks(self)
 
     def evaluate_detections(self, all_boxes, result_path):
-        """COCO's figures, from pycocotools; see dcn.dataset.coco_eval.evaluate. Without ground truth: {}.
+        """COCO's figures, from pycocotools; see dcn.evaluation.coco.evaluate. Without ground truth: {}.
 
         all_boxes[class][image]: (k, 5) float32 x1 y1 x2 y2 score in 0-based image pixels.
         result_path: the result file is <result_path>/results/detections_<image set>_results.json (below the cache

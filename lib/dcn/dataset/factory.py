@@ -9,8 +9,8 @@ from dcn.errors import UserError
 KINDS = {
     'PascalVOC': ('dcn.dataset.pascal_voc', 'PascalVOC'),
     'coco': ('dcn.dataset.coco', 'COCO'),
-    'shapes': ('dcn.dataset.shapes', 'Shapes'),
-    'shapes_coco': ('dcn.dataset.shapes_coco', 'ShapesCOCO'),
+    'shapes': ('dcn.dataset.shapes.detection', 'Shapes'),
+    'shapes_coco': ('dcn.dataset.shapes.coco', 'ShapesCOCO'),
 }
 
 

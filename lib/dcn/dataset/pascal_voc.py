@@ -11,7 +11,7 @@ from dcn.dataset.imdb import IMDB
 from dcn.dataset.problems import DataError
 from dcn.dataset.roidb import make_record
 from dcn.dataset.voc_checks import VocChecks, box_fault, class_fault
-from dcn.dataset.voc_eval import evaluate, write_detections
+from dcn.evaluation.voc import evaluate, write_detections
 from dcn.dataset.voc_folder import VocFolder, year_and_name
 from dcn.errors import UserError
 

@@ -12,7 +12,7 @@ A record is a dict:
 import logging
 import os
 
-from dcn.dataset import seg_eval
+from dcn.evaluation import segmentation as seg_eval
 from dcn.dataset.factory import named_class, open_set, split_image_sets
 from dcn.dataset.imdb import ImageSet
 from dcn.dataset.label_map import image_shape, plain_table, read_values, resize_nearest, size_fault, to_classes
@@ -26,8 +26,8 @@ log = logging.getLogger(__name__)
 KINDS = {
     'PascalVOC': ('dcn.dataset.voc_segmentation', 'VocSegmentation'),
     'CityScape': ('dcn.dataset.cityscapes', 'Cityscapes'),
-    'shapes': ('dcn.dataset.shapes_segmentation', 'ShapesSegmentation'),
-    'shapes_cityscape': ('dcn.dataset.shapes_segmentation', 'ShapesCityscapes'),
+    'shapes': ('dcn.dataset.shapes.segmentation', 'ShapesSegmentation'),
+    'shapes_cityscape': ('dcn.dataset.shapes.segmentation', 'ShapesCityscapes'),
 }
 
 
@@ -153,7 +153,7 @@ class SegmentationSet(ImageSet):
         segmentations: iterable of (h, w) uint8 classes in the order of ``image_ids``, at the scale at which the network
         saw the images; taken one by one, so that memory holds one image at a time.
         result_path: files go to <result_path>/results (below the cache folder if it is None).
-        Returns the scores (see dcn.dataset.seg_eval.scores), or {} where there is no ground truth.
+        Returns the scores (see dcn.evaluation.segmentation.scores), or {} where there is no ground truth.
         """
         folder, records = result_path or self.cache_path, self.gt_segdb()
         original, benchmark = seg_eval.no_pixels(self.num_classes), seg_eval.no_pixels(self.num_classes)

@@ -1,0 +1,1 @@
+"""What times: operators beside their peers."""

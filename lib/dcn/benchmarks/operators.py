@@ -1,0 +1,248 @@
+"""``dcn bench ops``: how long operators take, own beside stock, dense convolutions and, with --peers, other libraries.
+
+Each peer works in a process of its own; a round asks every peer for one timing of a case, the rounds are interleaved,
+and the median over the rounds counts. Compare ratios: absolute times change with the machine and with what else it
+does.
+"""
+import argparse
+import contextlib
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from dcn.errors import UserError
+from dcn.files import atomic_write
+from dcn.benchmarks import libraries as bench_libraries
+from dcn.benchmarks import peers as bench_peers
+from dcn.benchmarks import report as bench_report
+from dcn.benchmarks.cases import CASES, directions, inputs
+from dcn.paths import OPERATOR_CXX, ROOT
+
+PEERS_FOLDER = OPERATOR_CXX / 'build' / 'peers'
+INSIDE = ('own', 'bf16', 'stock', 'dense', 'valid')   # peers within MXNet: dcn.benchmarks.worker
+LEAST_ROUNDS = 3
+LONGEST_REST = 0.5   # seconds that threads of a peer may go on spinning after its turn
+OUTSIDE_RULE = {'DeformableConvolution': {'boundary': 'v2'}}   # how other libraries treat borders
+
+
+class Peer:
+    """A process that times cases on demand."""
+
+    def __init__(self, name, folder):
+        self.name = name
+        environment = dict(os.environ, DCN_STOCK_OPERATORS=str(int(name == 'stock')))
+        if name in INSIDE:
+            command = [sys.executable, '-m', 'dcn.benchmarks.worker', name]
+        else:
+            command = [str(bench_peers.python_of(folder, name).absolute()), bench_libraries.__file__, name]
+            environment.update(bench_peers.settings(folder, name))
+        self._process = subprocess.Popen(command, cwd=str(ROOT), env=environment, stdin=subprocess.PIPE,
+                                         stdout=subprocess.PIPE, universal_newlines=True)
+
+    def ask(self, **question):
+        """The answer to one question, a dict."""
+        try:
+            self._process.stdin.write(json.dumps(question) + '\n')
+            self._process.stdin.flush()
+            answer = self._process.stdout.readline()
+        except BrokenPipeError:
+            answer = ''
+        if not answer:
+            raise UserError(f'the process that times {self.name} ended; its message stands above')
+        return json.loads(answer)
+
+    def settle(self):
+        """Waits until all threads sleep: those of a pool go on spinning for a while, at the next peer's cost."""
+        most = time.perf_counter() + LONGEST_REST
+        while time.perf_counter() < most and 'R' in self._states():
+            time.sleep(0.001)
+
+    def _states(self):
+        states = set()
+        for stat in Path(f'/proc/{self._process.pid}/task').glob('*/stat'):
+            with contextlib.suppress(OSError):   # the thread has ended
+                states.add(stat.read_text().rpartition(') ')[2][0])
+        return states
+
+    def close(self):
+        """Ends the process."""
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
+        self._process.wait()
+
+
+def has(peer, case, direction):
+    """Whether a peer within MXNet has the case; others say so themselves."""
+    if peer in ('dense', 'valid'):
+        return 'Convolution' in case.operator
+    if peer == 'bf16':
+        return 'Convolution' in case.operator and direction == 'forward'
+    if peer == 'stock':   # MXNet 1.9.1 has no modulated backward on CPUs, and no NMS with whole pixels
+        return case.operator != 'NMS' and (case.operator, direction) != ('ModulatedDeformableConvolution', 'backward')
+    return True
+
+
+def measure(names, workers, rounds, most_seconds, check):
+    """[{case, direction, seconds and least {peer: median, shortest}, rounds {peer: count}, missing {peer: why},
+    apart {peer: share}}]
+
+    most_seconds: a peer that a case has cost so much stops, after two rounds if one call takes so long, else after
+    three. check: compare results, too.
+    """
+    results = []
+    with tempfile.TemporaryDirectory() as scratch:
+        for name in names:
+            case, path = CASES[name], os.path.join(scratch, 'inputs.npz')
+            np.savez(path, **inputs(case))
+            for direction in directions(case):
+                print(f'timing {name} {direction}', file=sys.stderr, flush=True)
+                question = dict(case=name, direction=direction, operator=case.operator, attributes=case.attributes,
+                                file=path)
+                active = [worker for worker in workers if has(worker.name, case, direction)]
+                row = dict(case=name, direction=direction, **_interleaved(active, question, rounds, most_seconds))
+                if check:
+                    row['apart'] = _compare([worker for worker in workers if worker.name in row['seconds']],
+                                            question, scratch)
+                results.append(row)
+    return results
+
+
+def _interleaved(active, question, rounds, most_seconds):
+    samples, missing, spent = {worker.name: [] for worker in active}, {}, dict.fromkeys(active, 0.0)
+    for turn in range(rounds):
+        for worker in list(active):
+            start = time.perf_counter()
+            answer = worker.ask(**question)
+            worker.settle()
+            if turn:   # the first turn loads libraries and compiles
+                spent[worker] += time.perf_counter() - start
+            if 'seconds' in answer:
+                samples[worker.name].append(answer['seconds'])
+            else:
+                missing[worker.name] = answer['missing']
+            least = 2 if answer.get('seconds', 0) > most_seconds else LEAST_ROUNDS
+            if 'missing' in answer or (turn + 1 >= least and spent[worker] > most_seconds):
+                active.remove(worker)
+    timed = {peer: times for peer, times in samples.items() if times}
+    return dict(missing=missing, seconds={peer: statistics.median(times) for peer, times in timed.items()},
+                least={peer: min(times) for peer, times in timed.items()},
+                rounds={peer: len(times) for peer, times in timed.items()})
+
+
+def _compare(workers, question, scratch):
+    """{library: share of the results' values that are apart from the own ones}; see `share_apart`."""
+    rule = dict(question['attributes'], **OUTSIDE_RULE.get(question['operator'], {}))
+    found = {}
+    for worker in workers:
+        if worker.name != 'own' and worker.name in INSIDE:
+            continue
+        path = os.path.join(scratch, f'{worker.name}.npz')
+        attributes = rule if worker.name == 'own' else question['attributes']
+        if 'missing' in worker.ask(**dict(question, attributes=attributes, save=path)):
+            continue
+        with np.load(path) as file:
+            found[worker.name] = {name: file[name] for name in file.files}
+    own, apart = found.pop('own'), share_alone if question['operator'] == 'Proposal' else share_apart
+    return {peer: max(apart(own[name], values[name]) for name in values) for peer, values in found.items()}
+
+
+def share_alone(own, other):
+    """Share of own proposals (N, 5) that have none of the others' within a pixel: OpenVINO's boxes end a pixel later,
+    which decides differently on a few overlaps at the threshold, and moves all rows after them."""
+    return float(np.mean(np.abs(own[:, None] - other).max(axis=2).min(axis=1) > 1.01))
+
+
+def share_apart(own, other):
+    """Share of values that differ by more than a thousandth of the largest own one; 1 where shapes differ."""
+    if own.shape != other.shape:
+        return 1.0
+    return float(np.mean(np.abs(own - other) > 1e-3 * np.abs(own).max(initial=0)))
+
+
+def measure_memory(names, peers):
+    """{case: {peer: bytes}}; each in a process that does nothing else."""
+    found = {}
+    for name in names:
+        print(f'memory of {name}', file=sys.stderr, flush=True)
+        found[name] = {}
+        for peer in ('own', 'stock'):
+            if peer in peers and all(has(peer, CASES[name], direction) for direction in directions(CASES[name])):
+                environment = dict(os.environ, DCN_STOCK_OPERATORS=str(int(peer == 'stock')))
+                answer = subprocess.run(
+                    [sys.executable, '-m', 'dcn.benchmarks.worker', peer, '--memory', name], check=True,
+                    cwd=str(ROOT), env=environment, stdout=subprocess.PIPE, universal_newlines=True).stdout
+                found[name][peer] = json.loads(answer)['bytes']
+    return found
+
+
+def available(asked, folder):
+    """Names of the peers to time; a UserError where an environment is missing."""
+    from dcn.operators import native
+    peers = [peer for peer in INSIDE if peer != 'bf16' or native.bf16_known()]
+    if not asked:
+        return peers
+    made = [name for name in bench_peers.PACKAGES if bench_peers.python_of(folder, name).exists()]
+    if not made:
+        raise UserError(f'no peers below {folder}; make them with: python lib/dcn/benchmarks/peers.py --make {folder}')
+    return peers + made
+
+
+def parsed(argv):
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog='dcn bench', description='Time our operators beside the stock ones, the dense convolution of the same '
+        'shape and other libraries: minutes for all cases. Run it on an idle machine; OMP_NUM_THREADS sets the number '
+        'of threads.')
+    parser.add_argument('what', nargs='?', choices=('ops',), default='ops', metavar='ops',
+                        help='operators (the only choice)')
+    parser.add_argument('--rounds', type=int, default=15, metavar='N',
+                        help='timings per case and peer (default %(default)s)')
+    parser.add_argument('--seconds', type=float, default=1.5, metavar='S',
+                        help='a peer that has cost so much for a case stops early, after two or three rounds '
+                        '(default %(default)s)')
+    parser.add_argument('--only', default='', metavar='TEXT', help='only cases whose name has TEXT in it')
+    parser.add_argument('--peers', nargs='?', const=str(PEERS_FOLDER), metavar='DIR',
+                        help='also time the libraries whose environments are below DIR (default %(const)s)')
+    parser.add_argument('--check', action='store_true', help="also compare the libraries' results with the own ones")
+    parser.add_argument('--memory', action='store_true', help='also measure the peak memory of a call')
+    parser.add_argument('--json', metavar='FILE', help='write medians in seconds, machine and versions as JSON')
+    return parser.parse_args(argv)
+
+
+def main(argv=None):
+    """The command."""
+    args = parsed(argv)
+    names = [name for name in CASES if args.only in name]
+    if not names:
+        raise UserError('\n  '.join([f'--only {args.only}: no case has that in its name; the cases are:', *CASES]))
+    if args.rounds < 1:
+        raise UserError(f'--rounds is 1 or more, found {args.rounds}')
+    if args.check and args.peers is None:
+        raise UserError('--check compares the results of other libraries: it needs --peers')
+    os.environ.setdefault('OMP_NUM_THREADS', str(len(os.sched_getaffinity(0))))
+    peers = [peer for peer in available(args.peers is not None, args.peers)
+             if any(has(peer, CASES[name], direction) for name in names for direction in directions(CASES[name]))]
+    with contextlib.ExitStack() as stack:
+        workers = [Peer(name, args.peers) for name in peers]
+        for worker in workers:
+            stack.callback(worker.close)
+        versions = {name: worker.ask(versions=[pin.split('==')[0] for pin in bench_peers.PACKAGES.get(name, [])])
+                    for name, worker in zip(peers, workers)}
+        times = measure(names, workers, args.rounds, args.seconds, args.check)
+    report = dict(machine=bench_report.machine(), versions=bench_report.with_own(versions), asked=args.rounds,
+                  times=times, memory=measure_memory(names, peers) if args.memory else {})
+    print(bench_report.table(report, peers))
+    if args.json:
+        with atomic_write(args.json, 'w') as stream:
+            json.dump(report, stream, indent=1)
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,61 @@
+"""The command ``dcn``: one table of commands; each one's module is imported only when it is called."""
+import importlib
+import sys
+
+from dcn.errors import UserError
+
+# name -> (module, its main function, one line for --help)
+COMMANDS = {
+    'demo': ('dcn.cli.demo', 'main', 'test a family\'s small networks, plain beside deformable, and write pictures'),
+    'detect': ('dcn.cli.detect', 'main', 'detect objects on photos with any checkpoint'),
+    'segment': ('dcn.cli.segment', 'main', 'find the class of each pixel of photos with any checkpoint'),
+    'train': ('dcn.cli.train_test', 'dcn_train', 'train the network of a YAML file'),
+    'test': ('dcn.cli.train_test', 'dcn_test', 'test a trained network with its data set\'s own metric'),
+    'validate': ('dcn.dataset.validate', 'main', 'check a data set before training: each problem with file and line'),
+    'inspect': ('dcn.cli.inspect', 'main', 'a network or checkpoint as table, JSON, Graphviz or web page'),
+    'diff': ('dcn.cli.diff', 'main', 'what differs between two graphs or two checkpoints'),
+    'doctor': ('dcn.inspection.checkpoint.doctor', 'main', 'which network a checkpoint is of, what is wrong with it, what to do'),
+    'paper': ('dcn.cli.paper', 'main', 'the published results: commands, data, and published beside measured'),
+    'convert': ('dcn.cli.convert', 'main', 'weights from Gluon, torchvision, Caffe; to and from safetensors, npz'),
+    'bench': ('dcn.benchmarks.operators', 'main', 'time the own operators against the stock ones'),
+}
+
+
+def usage():
+    rows = '\n'.join(f'  {name:10s} {line}' for name, (_, _, line) in COMMANDS.items())
+    return f'usage: dcn COMMAND [options]\n\n{rows}\n\n\'dcn COMMAND --help\' tells more about each.'
+
+
+def guarded(main, argv=None):
+    """Run an entry point: a user's mistake ends in its one sentence and status 2, an interrupt in status 130."""
+    try:
+        return main(argv) or 0
+    except UserError as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print('interrupted', file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 141
+    except OSError as error:
+        if error.strerror is None:
+            raise   # not the system's word on a file or folder
+        place = '' if error.filename is None else f'{error.filename}: '
+        print(f'error: {place}{error.strerror}; give a path that can be read or written here, or change this one',
+              file=sys.stderr)
+        return 2
+
+
+def main(argv=None):
+    argv = sys.argv[1:] if argv is None else list(argv)
+    if not argv or argv[0] in ('-h', '--help'):
+        print(usage())
+        return 0
+    if argv[0] not in COMMANDS:
+        print(f'error: unknown command \'{argv[0]}\'\n\n{usage()}', file=sys.stderr)
+        return 2
+    module, function, _ = COMMANDS[argv[0]]
+    sys.argv = [f'dcn {argv[0]}', *argv[1:]]     # for usage lines and the log
+    return guarded(lambda rest: getattr(importlib.import_module(module), function)(rest), argv[1:])

@@ -1,0 +1,138 @@
+"""``dcn demo``: the small networks that come with the project, a family's plain one beside its deformable one: their
+scores on the test images of the data set shapes, and pictures."""
+import argparse
+import collections
+import os
+import time
+
+from dcn.cli.detect import in_project, more_arguments, print_written, shipped
+from dcn.errors import UserError
+
+Network = collections.namedtuple('Network', 'title cfg prefix iterations')
+Network.__doc__ = """A column of the table: its title, its YAML file, the prefix of its shipped checkpoint, and the
+iterations that --train gives it; None: as many as the file says."""
+
+
+def _pair(title, folder, plain, deformable, ending, iterations=None):
+    return tuple(Network(name, f'experiments/{folder}/cfgs/{stem}{ending}.yaml', f'experiments/{folder}/shapes/{stem}',
+                         iterations) for name, stem in ((title, plain), (f'Deformable {title}', deformable)))
+
+
+# 4000 iterations: under 15 minutes on two cores for the slower network
+NETWORKS = {
+    'rfcn': _pair('R-FCN', 'rfcn', 'shapes_rfcn', 'shapes_rfcn_dcn', '_end2end_ohem', 4000),
+    'faster_rcnn': _pair('Faster R-CNN', 'faster_rcnn', 'shapes_rcnn', 'shapes_rcnn_dcn', '_end2end'),
+    'fpn': _pair('FPN', 'fpn', 'shapes_fpn', 'shapes_fpn_dcn', '_end2end_ohem'),
+    'deeplab': _pair('DeepLab', 'deeplab', 'shapes_deeplab', 'shapes_deeplab_dcn', ''),
+}
+
+Trial = collections.namedtuple('Trial', 'network cfg params scores seconds')
+Trial.__doc__ = """A tested network: params (arg_params, aux_params), the evaluator's scores, seconds for all images."""
+
+
+def main(argv=None):
+    args = parser().parse_args(argv)
+    for family in NETWORKS if args.family == 'all' else [args.family]:
+        show(family, args)
+
+
+def parser():
+    result = argparse.ArgumentParser(
+        prog='dcn demo', description='Test two small networks of a family, which come with the project, on generated '
+        'images, plain beside deformable, and write pictures of what they find and where they look.')
+    result.add_argument('--family', choices=[*NETWORKS, 'all'], default='rfcn',
+                        help='networks: %(choices)s (default %(default)s)')
+    result.add_argument(
+        '--train', action='store_true', help='first train both (at most 15 minutes each on two cores; an interrupted '
+        'training goes on where it stopped), then show those')
+    more_arguments(result, 'output/demo')
+    return result
+
+
+def show(family, args):
+    """Print the table of a family and write its pictures to <out>/<family>."""
+    networks = NETWORKS[family]
+    cfgs = [configuration(network, args) for network in networks]
+    if args.train:
+        files = [trained(cfg, args.gpus) for cfg in cfgs]
+    else:
+        files = [shipped(network.prefix + '-0000.params') for network in networks]
+        without_training_images(cfgs, args.out)
+    trials = [trial(*each, args.gpus) for each in zip(networks, cfgs, files)]
+    print('\n' + table(trials))
+    from dcn.showcase.pictures import pictures
+    print_written(pictures(trials, os.path.join(args.out, family)))
+
+
+def configuration(network, args):
+    from dcn.config import load_config
+    training = [f'TRAIN.iterations={network.iterations}'] if args.train and network.iterations else []
+    return load_config(in_project(network.cfg), [f'output_path={args.out}', *training, *args.overrides])
+
+
+def trained(cfg, gpus):
+    """Train, or go on with an interrupted training; the path of the last checkpoint."""
+    from dcn.checkpoint import latest_state, params_path
+    from dcn.engine import train
+    from dcn.engine.training.run import checkpoint_prefix
+    prefix = checkpoint_prefix(cfg)
+    started = latest_state(prefix) is not None
+    print(f'{"going on with" if started else "training"} {cfg.name}; checkpoints: {prefix}-*.params')
+    if not train(cfg, gpus, resume=started):
+        raise UserError('training was interrupted; the same command goes on from its last checkpoint')
+    return params_path(prefix, latest_state(prefix))
+
+
+def without_training_images(cfgs, out):
+    """Where the data set is not generated yet, generate its test images alone, the same ones, below ``out``: a few
+    seconds instead of a minute."""
+    from dcn.dataset.shapes.detection import generate
+    if os.path.isdir(cfgs[0].dataset.dataset_path):
+        return
+    for cfg in cfgs:
+        cfg.dataset.root_path = cfg.dataset.dataset_path = os.path.join(out, 'data')
+    print('generating the test images', flush=True)
+    generate(cfgs[0].dataset.dataset_path, train=1)
+
+
+def trial(network, cfg, path, gpus=None):
+    """Test a network as ``dcn test`` does; result files go below its output_path."""
+    from dcn.checkpoint import read_params
+    from dcn.engine import Predictor, contexts, task_of
+    from dcn.engine.inference.predictor import checked_symbol
+    from dcn.engine.tasks.task import Options
+    task = task_of(cfg, is_train=False)
+    images, devices = task.test_set(), contexts(cfg, gpus)
+    print(f'testing {network.title} on {images.num_images} images ({os.path.relpath(path)})', flush=True)
+    params = read_params(path, process=True)
+    symbol = checked_symbol(cfg, *params, task=task)
+    predictors = [Predictor(symbol, context, *params) for context in devices]
+    os.makedirs(task.test_folder, exist_ok=True)
+    start = time.time()
+    scores = task.evaluate(images, predictors, params, task.test_folder, Options(ignore_cache=True))
+    return Trial(network, cfg, params, scores, time.time() - start)
+
+
+def table(trials):
+    """Scores in points, network by network in columns: the means, then each class."""
+    rows = [('', [trial.network.title for trial in trials] + ['difference'])]
+    scores = {key: [trial.scores[key] for trial in trials] for key in trials[0].scores}
+    rows += [(key, _points(values)) for key, values in scores.items() if not isinstance(values[0], (dict, str))]
+    for key, values in scores.items():
+        if isinstance(values[0], dict):
+            label = key.replace(' per class', '')
+            rows += [(f'  {label} {name}', _points([value[name] for value in values])) for name in values[0]]
+    rows.append(('seconds, evaluation included', [f'{trial.seconds:.1f}' for trial in trials]))
+    rows.append(('parameters in thousands', [f'{_size(trial.params) / 1e3:.0f}' for trial in trials]))
+    return '\n'.join(f'{name:28s}' + ''.join(f'{value:>25s}' for value in values) for name, values in rows) + '\n'
+
+
+def _points(values):
+    """Fractions as points, and how much the last is above the first; a dash where there is no score."""
+    points = [None if value is None or value != value else 100 * value for value in values]
+    texts = ['-' if point is None else f'{point:.1f}' for point in points]
+    return texts + ['' if None in points else f'{points[-1] - points[0]:+.1f}']
+
+
+def _size(params):
+    return sum(array.size for group in params for name, array in group.items() if not name.endswith('_test'))

@@ -1,0 +1,1 @@
+"""A trained network on images: photo in, boxes or classes out."""

@@ -1,0 +1,33 @@
+"""Photo in, a class for each of its pixels out."""
+from dcn.dataset.segmentation import class_names, palette
+from dcn.engine.inference.photos import PhotoNetwork, bgr_image
+from dcn.engine.tasks.segmentation import Segmentation, best_classes, without_padding
+from dcn.loader.image import resized_shape
+from dcn.loader.segmentation import graph_inputs
+
+
+class Segmenter(PhotoNetwork):
+    """A trained segmentation network for single photos.
+
+    cfg: configuration (dcn.config.load_config)
+    params: path of a ``.params`` file, or (arg_params, aux_params)
+    ctx: mx context, the CPU by default
+    layers: names of inner outputs ('res5a_branch2b_offset_output') that :meth:`outputs` gives too
+
+    ``class_names[k]`` is the name and ``palette[k]``, uint8 red green blue, the colour of class k.
+    """
+
+    def __init__(self, cfg, params, ctx=None, layers=()):
+        super().__init__(Segmentation(cfg), params, ctx, layers)
+        self.class_names, self.palette = class_names(cfg.dataset), palette(cfg.dataset)
+
+    def segment(self, image):
+        """Classes (H, W) uint8 of ``image``: a path or an array (H, W, 3) uint8 BGR; gray (H, W) and BGRA are taken as
+        well."""
+        image = bgr_image(image)
+        outputs, scale, _ = self.outputs(image)
+        return best_classes(without_padding(outputs, resized_shape(*image.shape[:2], scale)), image.shape[:2])
+
+    def _inputs(self, image):
+        inputs, scale = super()._inputs(image)
+        return graph_inputs(inputs), scale

@@ -1,0 +1,1 @@
+"""Devices, executors, the folder of a run, progress."""

@@ -1,0 +1,93 @@
+"""Executors of one graph on one device, one for each set of input shapes, over the same parameters."""
+import collections
+import ctypes
+
+import mxnet as mx
+import numpy as np
+
+from dcn.engine.runtime.pack import Layout, Pack
+from dcn.operators.quiet import without_noise
+
+
+# input values (numbers, not bytes) of all executors that a CPU context keeps: 1.3 million pixels of images. oneDNN
+# gives every executor memory of its own beside what it shares, for ResNet-101 two (testing) to four GB (training) for
+# a million pixels
+CPU_VALUES = 4_000_000
+
+
+class DeviceExecutors:
+    """All executors of ``symbol`` on ``context``; they share parameters, gradients, auxiliary states and work memory.
+
+    arg_params, aux_params: {name: mx.nd.NDArray}, copied to the device. trainable: Layout of the parameters that get a
+    gradient (they lie in the Packs ``trained`` and ``grads``); everything else has none. At most ``limit`` executors
+    are kept, on a CPU fewer large ones; the least recently used goes first. The largest one of all stays.
+    """
+
+    def __init__(self, symbol, context, arg_params, aux_params, trainable=Layout([]), limit=64):
+        self.symbol, self.context, self.limit = symbol, context, limit
+        self.trained, self.grads = Pack(trainable, context), Pack(trainable, context)
+        self.params = {}
+        for name in symbol.list_arguments():
+            if name in self.trained.views:
+                self.params[name] = arg_params[name].copyto(self.trained.views[name])
+            elif name in arg_params:
+                self.params[name] = arg_params[name].copyto(context)
+        self.aux = {name: aux_params[name].copyto(context) for name in symbol.list_auxiliary_states()}
+        self.inputs = [name for name in symbol.list_arguments() if name not in self.params]
+        self._cache = collections.OrderedDict()
+        self._largest, self._largest_size = None, 0
+        self._on_cpu = context.device_type == 'cpu'
+
+    def run(self, inputs, is_train):
+        """Forward (and backward when training) on ``inputs`` {name: numpy array}; returns the executor at once.
+
+        Its outputs live in memory that the device's executors may share: read them before the next run.
+        """
+        executor = self.executor({name: inputs[name].shape for name in self.inputs})
+        arrays = executor.arg_dict
+        for name in self.inputs:
+            arrays[name][:] = np.asarray(inputs[name], np.float32)
+        executor.forward(is_train=is_train)
+        if is_train:
+            executor.backward()
+        return executor
+
+    def executor(self, shapes):
+        """The executor for inputs of ``shapes`` {name: shape}, from the cache or bound now."""
+        key = tuple(sorted(shapes.items()))
+        if key not in self._cache:
+            while self._cache and self._full(_values(shapes)):
+                self._cache.popitem(last=False)
+            if self._on_cpu:
+                _trim()
+            self._cache[key] = self._bind(shapes)
+        self._cache.move_to_end(key)
+        return self._cache[key]
+
+    def _full(self, values):
+        """Whether an executor has to go before one with so many input values comes."""
+        kept = sum(_values(dict(key)) for key in self._cache)
+        return len(self._cache) >= self.limit or self._on_cpu and kept + values > CPU_VALUES
+
+    def _bind(self, shapes):
+        args = dict(self.params, **{name: mx.nd.zeros(shape, self.context) for name, shape in shapes.items()})
+        grads = self.grads.views
+        requests = {name: 'write' if name in grads else 'null' for name in args}
+        with without_noise():
+            executor = self.symbol.bind(self.context, args, args_grad=grads, grad_req=requests, aux_states=self.aux,
+                                        shared_exec=self._largest)
+        if _values(shapes) > self._largest_size:
+            # later, smaller ones live in the memory of the largest
+            self._largest, self._largest_size = executor, _values(shapes)
+        return executor
+
+
+def _trim():
+    """Give freed memory back to the system: without it, glibc keeps the holes that executors leave."""
+    trim = getattr(ctypes.CDLL(None), 'malloc_trim', None)
+    if trim is not None:
+        trim(0)
+
+
+def _values(shapes):
+    return sum(int(np.prod(shape)) for shape in shapes.values())

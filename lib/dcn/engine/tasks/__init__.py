@@ -1,0 +1,1 @@
+"""What an experiment asks to be learned and measured."""

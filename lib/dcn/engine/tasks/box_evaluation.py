@@ -1,0 +1,62 @@
+"""Testing a detector on a data set."""
+import logging
+import os
+
+import cv2
+import numpy as np
+
+from dcn.engine.inference.postprocessing import cache_key, im_detect, load_detections, over_scales, save_detections, select
+from dcn.engine.inference.predictor import each_image
+from dcn.engine.tasks.task import PICTURES
+from dcn.loader.image import load_image
+from dcn.visualize.boxes import draw_detections
+
+LOG = logging.getLogger(__name__)
+
+
+def pred_eval(predictors, loader, roidb, imdb, cfg, result_path, params, thresh=1e-3, ignore_cache=False, vis=False,
+              order=None):
+    """Detect on every image of ``loader``, write the result files of ``imdb``; returns a dict of its scores.
+
+    predictors: one for each device; roidb: the loader's records; params: (arg_params, aux_params), part of the key of
+    the stored detections; order: the order in which to visit the images, or None.
+    """
+    os.makedirs(result_path, exist_ok=True)
+    path = os.path.join(result_path, f'{imdb.name}_detections.npz')
+    key = cache_key(*params, cfg, roidb, thresh)
+    all_boxes = None if ignore_cache else load_detections(path, key)
+    if all_boxes is None:
+        all_boxes = detect_all(predictors, loader, imdb.num_classes, cfg, thresh, order)
+        save_detections(path, all_boxes, key)
+    else:
+        LOG.info(f'detections of these very parameters, settings and images taken from {path} (--ignore_cache detects '
+                 'anew)')
+    if vis:
+        draw_all(all_boxes, roidb, imdb.classes, os.path.join(result_path, 'vis'))
+    return imdb.evaluate_detections(all_boxes, result_path)
+
+
+def detect_all(predictors, loader, num_classes, cfg, thresh, order=None):
+    """all_boxes[class][image] (k, 5) float32; what is found at the loader's scales is suppressed together."""
+    scales, found = len(loader.scales), []
+    images = len(loader) // scales
+    views = [image * scales + scale for image in (range(images) if order is None else order) for scale in range(scales)]
+    all_boxes = [[None] * images for _ in range(num_classes)]
+    for view, inputs, scale, outputs in each_image(predictors, loader, views):
+        image, found = view // scales, found + [im_detect(outputs, inputs, scale)]
+        if len(found) == scales:
+            for j, dets in enumerate(select(*over_scales(found), thresh, cfg.TEST, cfg.CLASS_AGNOSTIC)):
+                all_boxes[j][image] = dets
+            found = []
+    return all_boxes
+
+
+def draw_all(all_boxes, roidb, classes, folder, threshold=0.3, limit=PICTURES):
+    """Write <folder>/<id>.jpg with the detections above ``threshold`` of the first ``limit`` images."""
+    os.makedirs(folder, exist_ok=True)
+    for i, record in enumerate(roidb[:limit]):
+        rows = np.concatenate([images[i] for images in all_boxes])
+        labels = np.concatenate([np.full(len(images[i]), j) for j, images in enumerate(all_boxes)])
+        drawn = draw_detections(load_image(record), rows[:, :4], rows[:, 4], labels, classes, threshold)
+        cv2.imwrite(os.path.join(folder, f'{record["id"]}.jpg'), drawn)
+    LOG.info(f'pictures: {folder}')

@@ -1,0 +1,110 @@
+"""Detection with an RPN of the network's own: trained and tested end to end."""
+import os
+
+import mxnet as mx
+
+from dcn import checkpoint
+from dcn.config.families import symbol_class
+from dcn.dataset import get_imdb, training_roidb
+from dcn.engine.training.metrics import DetectionMetrics
+from dcn.engine.tasks.task import Task
+from dcn.engine.tasks.box_evaluation import pred_eval
+from dcn.errors import UserError
+from dcn.loader import TestLoader, TrainLoader
+from dcn.loader.image import largest_size
+from dcn.loader.loaders import testing_scales
+from dcn.rng import generator
+
+
+class EndToEnd(Task):
+    """Proposals, classes and boxes in one network."""
+
+    needs_rpn = True    # in training by TRAIN.END2END, in testing by TEST.HAS_RPN
+
+    def check_trainable(self):
+        super().check_trainable()
+        self._require_rpn('TRAIN.END2END', self.cfg.TRAIN.END2END)
+
+    def check_testable(self):
+        super().check_testable()
+        self._require_rpn('TEST.HAS_RPN', self.cfg.TEST.HAS_RPN)
+
+    def records(self):
+        return training_roidb(self.cfg)
+
+    def train_loader(self, records, symbol, num_devices):
+        return TrainLoader(records, self.cfg, self._feature_shapes(symbol), num_devices, self.cfg.TRAIN.seed)
+
+    def metrics(self):
+        return DetectionMetrics(symbol_class(self.cfg).foreground_metrics)
+
+    def largest_inputs(self, symbol):
+        return largest_inputs(self.cfg, self._feature_shapes(symbol))
+
+    def test_weights(self, arg_params):
+        return box_test_weights(self.cfg, arg_params, self.cfg.TRAIN.BBOX_MEANS, self.cfg.TRAIN.BBOX_STDS)
+
+    def test_inputs(self):
+        # the largest, as the memory of all sizes is made for it
+        size = largest_size(testing_scales(self.cfg), self.cfg.network.IMAGE_STRIDE)
+        return {'data': (1, 3, *size), 'im_info': (1, 3)}
+
+    def test_set(self):
+        return get_imdb(self.cfg, self.cfg.dataset.test_image_set)
+
+    def evaluate(self, imdb, predictors, params, folder, options):
+        roidb = self.test_records(imdb)
+        order = generator(self.cfg.TRAIN.seed, 'test order').permutation(len(roidb)) if options.shuffle else None
+        return pred_eval(predictors, self.test_loader(roidb), roidb, imdb, self.cfg, os.path.abspath(folder),
+                         params, options.thresh, options.ignore_cache, options.vis, order)
+
+    def test_records(self, imdb):
+        """The records of the images to test."""
+        return imdb.gt_roidb()
+
+    def test_loader(self, records):
+        return TestLoader(records, self.cfg)
+
+    def _feature_shapes(self, symbol):
+        return feature_shapes_of(symbol, symbol_class(self.cfg).rpn_scores)
+
+    def _require_rpn(self, key, value):
+        """Refuse what needs other inputs than images."""
+        if self.needs_rpn and not value:
+            raise UserError(f'{self.cfg.name}: {key} is false, which means boxes from a file; there are none here. '
+                            f'With --set {key}=true the network makes its own proposals.')
+
+
+def feature_shapes_of(symbol, layers):
+    """A function (h, w) -> [(height, width), ...] of the RPN's maps for such images, by shape inference on the graph.
+
+    layers: those that give the scores, one for each map.
+    """
+    internals = symbol.get_internals()
+    scores = mx.sym.Group([internals[layer + '_output'] for layer in layers])
+
+    def feature_shapes(height, width):
+        return [shape[2:] for shape in scores.infer_shape(data=(1, 3, height, width))[1]]
+
+    return feature_shapes
+
+
+def largest_inputs(cfg, feature_shapes, objects=100):
+    """{input name: shape} that no batch exceeds, with the original's 100 objects: the memory that all batches share."""
+    images, anchors, (height, width) = cfg.TRAIN.BATCH_IMAGES, cfg.network.NUM_ANCHORS, largest_image(cfg)
+    maps = feature_shapes(height, width)
+    cells = sum(h * w for h, w in maps)
+    boxes = (images, 4 * anchors, *(maps[0] if len(maps) == 1 else (cells,)))
+    return {'data': (images, 3, height, width), 'im_info': (images, 3), 'gt_boxes': (images, objects, 5),
+            'label': (images, anchors * cells), 'bbox_target': boxes, 'bbox_weight': boxes}
+
+
+def largest_image(cfg):
+    """Height and width that no training image exceeds, the longer side as width."""
+    return largest_size(cfg.SCALES, cfg.network.IMAGE_STRIDE)
+
+
+def box_test_weights(cfg, arg_params, means, stds):
+    """The *_test twins of the layer that predicts boxes; means, stds: (4,), or (K, 4) by regression class."""
+    classes = 2 if cfg.CLASS_AGNOSTIC else cfg.dataset.NUM_CLASSES
+    return checkpoint.box_test_weights(arg_params, symbol_class(cfg).box_layer, means, stds, classes)

@@ -1,0 +1,125 @@
+"""Segmentation: a class for each pixel."""
+import json
+import logging
+import os
+
+import cv2
+import numpy as np
+
+from dcn.config.loading import plain
+from dcn.dataset.label_map import resize_nearest
+from dcn.evaluation.segmentation import summary
+from dcn.dataset.segmentation import get_segmentation, training_segdb
+from dcn.engine.inference.postprocessing import cache_key
+from dcn.engine.training.metrics import SegmentationMetrics
+from dcn.engine.inference.predictor import each_image
+from dcn.engine.tasks.task import PICTURES, Task
+from dcn.files import atomic_write
+from dcn.loader.image import largest_size, load_image, resized_shape
+from dcn.loader.segmentation import SegmentationLoader, SegmentationTestLoader
+from dcn.visualize.canvas import save
+from dcn.visualize.segmentation import draw_segmentation
+
+LOG = logging.getLogger(__name__)
+
+
+class Segmentation(Task):
+    """Images and their label maps; measured as the mean intersection over union of the classes."""
+
+    kind = 'segmentation'
+
+    def records(self):
+        return training_segdb(self.cfg)
+
+    def train_loader(self, records, symbol, num_devices):
+        return SegmentationLoader(records, self.cfg, num_devices, self.cfg.TRAIN.seed)
+
+    def metrics(self):
+        return SegmentationMetrics()
+
+    def largest_inputs(self, symbol):
+        train = self.cfg.TRAIN
+        # the original takes the size of the crop even where nothing is cropped
+        height, width = (train.CROP_HEIGHT, train.CROP_WIDTH) if train.ENABLE_CROP else self._largest_size()
+        return {name: (train.BATCH_IMAGES, planes, height, width) for name, planes in (('data', 3), ('label', 1))}
+
+    def test_inputs(self):
+        height, width = self._largest_size()
+        return {'data': (1, 3, height, width), 'softmax_label': (1, height * width)}
+
+    def _largest_size(self):
+        return largest_size(self.cfg.SCALES, self.cfg.network.IMAGE_STRIDE)
+
+    def test_set(self):
+        return get_segmentation(self.cfg, self.cfg.dataset.test_image_set)
+
+    def evaluate(self, imdb, predictors, params, folder, options):
+        """The scores of ``imdb``; classes are found at the network's scale, in the order of the list, as they are
+        compared one by one."""
+        records, path = imdb.gt_segdb(), os.path.join(folder, f'{imdb.name}_segmentations.json')
+        labels = [{'image': record['label']} for record in records if record['label']]
+        key = cache_key(*params, self.cfg, records + labels, None)
+        scores = None if options.ignore_cache or options.vis else _load(path, key)
+        if scores is not None:
+            LOG.info(f'scores of these very parameters, settings and images taken from {path} (--ignore_cache computes '
+                     'them anew)')
+            for line in summary(scores) if scores else ():
+                LOG.info(line)
+            return scores
+        if options.shuffle:
+            LOG.info('--shuffle changes nothing here: images are visited in the order of their list')
+        found = self._class_maps(records, predictors)
+        if options.vis:
+            found = _drawn(found, records, imdb, os.path.join(folder, 'vis'))
+        scores = plain(imdb.evaluate_segmentations(found, os.path.abspath(folder)))
+        with atomic_write(path, 'w') as stream:
+            json.dump({'key': key, 'scores': scores}, stream, indent=2)
+        return scores
+
+    def _class_maps(self, records, predictors):
+        """Yield the classes (h, w) uint8 of each image at the network's scale."""
+        for index, _, scale, outputs in each_image(predictors, SegmentationTestLoader(records, self.cfg)):
+            size = resized_shape(records[index]['height'], records[index]['width'], scale)
+            yield best_classes(without_padding(outputs, size), size)
+
+
+def without_padding(outputs, size):
+    """The probabilities (C, h, w) among a test graph's outputs for one image; ``size`` (h, w): before it was padded."""
+    height, width = size
+    return outputs['softmax_output'][0, :, :height, :width]
+
+
+def best_classes(probability, size):
+    """The most probable class (H, W) uint8 at the pixels of an image of ``size`` from ``probability`` (C, h, w).
+
+    Probabilities, not classes, are interpolated: borders then run smoothly between the network's pixels, and agree
+    better with the truth. One class after the other, so that a large photo needs the memory of a few of its planes.
+    """
+    height, width = size
+    classes, best = np.zeros((height, width), np.uint8), np.full((height, width), -1, np.float32)
+    for label, plane in enumerate(probability):
+        plane = cv2.resize(plane, (width, height), interpolation=cv2.INTER_LINEAR)
+        better = plane > best
+        classes[better] = label
+        np.maximum(best, plane, out=best)
+    return classes
+
+
+def _load(path, key):
+    """The stored scores if the file exists and was made from the same ``key``, else None."""
+    try:
+        with open(path, encoding='utf-8') as stream:
+            stored = json.load(stream)
+        return stored['scores'] if stored['key'] == key else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None     # a damaged cache is no cache
+
+
+def _drawn(found, records, imdb, folder):
+    """Pass the class maps on, and write <folder>/<id>.png with the first of them over their images."""
+    for number, (labels, record) in enumerate(zip(found, records)):     # in this order, so that the last one is told
+        if number < PICTURES:
+            image = load_image(record)
+            picture = draw_segmentation(image, resize_nearest(labels, image.shape[:2]), imdb.classes, imdb.palette)
+            save(os.path.join(folder, f'{record["id"]}.png'), picture)
+        yield labels

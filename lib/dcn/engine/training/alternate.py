@@ -1,0 +1,199 @@
+"""Alternate training: RPN and detector take turns and end up on shared convolutions (Ren et al., NIPS 2015, 3.2).
+
+    rpn1    region proposals, from the ImageNet model; then its proposals of training and test sets go to files
+    rcnn1   detection on them, from the ImageNet model too
+    rpn2    region proposals from rcnn1, whose shared layers stay as they are; then its proposals go to files
+    rcnn2   detection on these from rcnn1, shared layers as they are
+    final   the parameters of both, for testing as one network
+
+Checkpoints <folder>/<stage>-NNNN.params and final-0000.params lie where training end to end has its own, proposals in
+<folder>/<rpn stage>_data/. What is finished stands in alternate.json and is not repeated with --resume.
+"""
+import collections
+import copy
+import json
+import os
+
+from dcn import checkpoint
+from dcn.config import output_folder, symbol_class
+from dcn.config.checks import DETECTION, check
+from dcn.config.families import kind_of
+from dcn.dataset.factory import split_image_sets
+from dcn.cli.arguments import parse, test_arguments, train_arguments
+from dcn.engine.tasks.proposals import RoisOnly, RpnOnly, write_proposals
+from dcn.engine.training.settings import check_settings, run_settings
+from dcn.engine.tasks.evaluate import evaluate
+from dcn.engine.training.run import checkpoint_prefix, train
+from dcn.errors import UserError
+from dcn.files import atomic_write
+from dcn.symbols.network import input_names
+
+Stage = collections.namedtuple('Stage', 'name key images task start proposals')
+Stage.__doc__ = """key, images: of its settings in TRAIN.ALTERNATE; start: the stage whose parameters it begins with and
+whose shared layers stay as they are, or None; proposals: the stage that made them, or None."""
+
+# the keys are the original's, which knew R-FCN alone
+STAGES = (
+    Stage('rpn1', 'rpn1', 'RPN_BATCH_IMAGES', RpnOnly, None, None),
+    Stage('rcnn1', 'rfcn1', 'RCNN_BATCH_IMAGES', RoisOnly, None, 'rpn1'),
+    Stage('rpn2', 'rpn2', 'RPN_BATCH_IMAGES', RpnOnly, 'rcnn1', None),
+    Stage('rcnn2', 'rfcn2', 'RCNN_BATCH_IMAGES', RoisOnly, 'rcnn1', 'rpn2'),
+)
+FINAL = 'final'
+
+HELP = '''
+
+Four stages: rpn1, rcnn1, rpn2, rcnn2. TRAIN.ALTERNATE gives rpn1_lr, rpn1_lr_step and rpn1_epoch, likewise rfcn1_*,
+rpn2_* and rfcn2_* (in every family), RPN_BATCH_IMAGES and RCNN_BATCH_IMAGES; where one is 0 or empty, TRAIN's lr,
+lr_step, end_epoch and BATCH_IMAGES hold for that stage. Everything else is as TRAIN says, in each stage.
+--resume goes on in the stage that was interrupted. The result, final-0000.params, is tested with
+--set TRAIN.model_prefix=final TEST.test_epoch=0 TEST.HAS_RPN=true'''
+
+
+def train_command(description):
+    """A main function: alternate training of the network of --cfg."""
+    def main(argv=None):
+        args, cfg = parse(argv, description + HELP, train_arguments)
+        _train(cfg, args)
+    return main
+
+
+def train_and_test_command(description):
+    """A main function: alternate training of the network of --cfg to its end, then testing."""
+    def main(argv=None):
+        args, cfg = parse(argv, description + HELP, train_arguments, test_arguments)
+        if _train(cfg, args):
+            evaluate(final_config(cfg), args.gpus, args.thresh, args.ignore_cache, args.vis, args.shuffle)
+        else:
+            print('not tested: alternate training has not reached its end yet')
+    return main
+
+
+def _train(cfg, args):
+    return train_alternate(cfg, args.gpus, args.frequent, args.max_iterations, args.checkpoint_every, args.resume)
+
+
+def train_alternate(cfg, gpus=None, frequent=None, max_iterations=None, checkpoint_every=None, resume=False):
+    """All stages. True when final-0000.params is written, False when it stopped with a checkpoint to go on from."""
+    check_alternate(cfg)
+    folder, left = output_folder(cfg, cfg.dataset.image_set), max_iterations
+    progress = Progress(os.path.join(folder, 'alternate.json'), run_settings(cfg))
+    if resume:
+        progress.load()
+    else:
+        progress.start([os.path.join(folder, stage.name) for stage in STAGES])
+    for stage in STAGES:
+        stage_cfg = stage_config(cfg, stage)
+        prefix = checkpoint_prefix(stage_cfg)
+        if stage.name not in progress.finished:
+            before, stored = _updates(prefix), checkpoint.latest_state(prefix) is not None
+            print(f'alternate training, stage {stage.name}')
+            if not train(stage_cfg, gpus, frequent, left, checkpoint_every, stored, stage.task(stage_cfg)):
+                return False
+            progress.finish(stage.name)
+            if left is not None:
+                left -= _updates(prefix) - before
+                if left <= 0 and stage != STAGES[-1]:
+                    print(f'stopped after stage {stage.name}; the same command with --resume goes on from here')
+                    return False
+        if stage.task is RpnOnly and f'{stage.name} proposals' not in progress.finished:
+            for image_set in split_image_sets(cfg.dataset.image_set) + [cfg.dataset.test_image_set]:
+                write_proposals(stage_config(cfg, stage, image_set), gpus)
+            progress.finish(f'{stage.name} proposals')
+    _write_final(folder)
+    return True
+
+
+def check_alternate(cfg):
+    """Raise UserError where RPN and detector could not be trained in turns, or would not share what they should."""
+    if kind_of(cfg) != 'detection':
+        raise UserError(f'{cfg.name}: {cfg.symbol} is a network for {kind_of(cfg)}; alternate training is for '
+                        'detectors.')
+    network, fixed = symbol_class(cfg)(), cfg.network.FIXED_PARAMS_SHARED
+    rpn, rcnn = (symbol.list_arguments() for symbol in (network.get_symbol_rpn(cfg), network.get_symbol_rcnn(cfg)))
+    shared = [name for name in rpn if name in rcnn and name not in input_names(rpn)]
+    free = [name for name in shared if not any(part in name for part in fixed)]
+    if free:
+        raise UserError(
+            f'{cfg.name}: network.FIXED_PARAMS_SHARED leaves {len(free)} parameters to train that RPN and detector '
+            f'share, such as {free[0]} and {free[-1]}; add parts of their names, for R-FCN and Faster R-CNN [conv1, '
+            'bn_conv1, res2, bn2, res3, bn3, res4, bn4, gamma, beta], or train end to end.')
+
+
+def stage_config(cfg, stage, test_image_set=None):
+    """The configuration of one stage: that of the experiment with what TRAIN.ALTERNATE says of the stage.
+
+    test_image_set: the one for which its newest checkpoint is to propose boxes.
+    """
+    cfg, given = copy.deepcopy(cfg), cfg.TRAIN.ALTERNATE
+    train, folder = cfg.TRAIN, output_folder(cfg, cfg.dataset.image_set)
+    train.lr = given[stage.key + '_lr'] or train.lr
+    train.lr_step = given[stage.key + '_lr_step'] or train.lr_step
+    train.end_epoch = given[stage.key + '_epoch'] or train.end_epoch
+    train.BATCH_IMAGES = given[stage.images] or train.BATCH_IMAGES
+    train.model_prefix, train.begin_epoch, train.RESUME, train.END2END = stage.name, 0, False, False
+    if test_image_set:
+        cfg.dataset.test_image_set = test_image_set
+        cfg.TEST.test_epoch = checkpoint.latest_state(checkpoint_prefix(cfg))
+    cfg.dataset.proposal = 'rpn'
+    cfg.dataset.proposal_path = os.path.join(folder, f'{stage.proposals or stage.name}_data')
+    if stage.start:
+        start = os.path.join(folder, stage.start)
+        cfg.network.pretrained, cfg.network.pretrained_epoch = start, checkpoint.latest_state(start) or 0
+        cfg.network.FIXED_PARAMS = cfg.network.FIXED_PARAMS_SHARED
+        # running statistics of shared layers would drift apart, which FIXED_PARAMS cannot prevent
+        cfg.network.train_bn = False
+    check(cfg, DETECTION, f'{cfg.name}, stage {stage.name}')
+    return cfg
+
+
+def final_config(cfg):
+    """The configuration with which final-0000.params is tested."""
+    cfg = copy.deepcopy(cfg)
+    cfg.TRAIN.model_prefix, cfg.TEST.test_epoch, cfg.TEST.HAS_RPN = FINAL, 0, True
+    return cfg
+
+
+def _write_final(folder):
+    parts = [os.path.join(folder, name) for name in ('rpn2', 'rcnn2')]
+    paths = [checkpoint.params_path(prefix, checkpoint.latest_state(prefix)) for prefix in parts]
+    final = checkpoint.params_path(os.path.join(folder, FINAL), 0)
+    checkpoint.combine_model(*paths, final)
+    print(f'alternate training is finished: {final}')
+
+
+def _updates(prefix):
+    """Updates done by the stage with these checkpoints."""
+    newest = checkpoint.latest_state(prefix)
+    return 0 if newest is None else checkpoint.position(prefix, newest)['update']
+
+
+class Progress:
+    """What is finished, in the file ``path``; ``settings``: of the run, which resuming compares."""
+
+    def __init__(self, path, settings):
+        self.path, self.settings, self.finished = path, settings, []
+
+    def start(self, prefixes):
+        """Begin anew: training states of an earlier run must not be taken up."""
+        for prefix in prefixes:
+            checkpoint.remove_later_states(prefix, -1)
+        self._write()
+
+    def load(self):
+        try:
+            with open(self.path, encoding='utf-8') as stream:
+                stored = json.load(stream)
+        except (OSError, ValueError):
+            raise UserError(f'--resume: there is no {self.path} of an earlier run to go on with; start without '
+                            '--resume.') from None
+        check_settings(stored['settings'], self.settings, self.path)
+        self.finished = stored['finished']
+
+    def finish(self, name):
+        self.finished.append(name)
+        self._write()
+
+    def _write(self):
+        with atomic_write(self.path, 'w') as stream:
+            json.dump({'settings': self.settings, 'finished': self.finished}, stream, indent=1)

@@ -1,0 +1,141 @@
+"""Training a network from its configuration: data, first parameters, the loop, checkpoints."""
+import logging
+import os
+
+from dcn import checkpoint
+from dcn.config import output_folder, symbol_class
+from dcn.engine.runtime.devices import check_operators, contexts
+from dcn.engine.training.loop import fit
+from dcn.engine.runtime.progress import Speedometer
+from dcn.engine.runtime.run_folder import logging_to
+from dcn.engine.training.schedule import make_schedule
+from dcn.engine.training.settings import check_settings, run_settings
+from dcn.engine.tasks.task import task_of
+from dcn.engine.training.step import Trainer
+from dcn.errors import UserError
+from dcn.loader import prefetch
+
+LOG = logging.getLogger(__name__)
+
+
+def checkpoint_prefix(cfg):
+    """Where training on cfg.dataset.image_set puts its checkpoints, and where testing looks for them."""
+    return os.path.join(output_folder(cfg, cfg.dataset.image_set), cfg.TRAIN.model_prefix)
+
+
+def train(cfg, gpus=None, frequent=None, max_iterations=None, checkpoint_every=None, resume=False, task=None):
+    """Train. True when the whole schedule is done, False when it stopped with a checkpoint to go on from.
+
+    task: by default what the configuration says.
+    """
+    with logging_to(output_folder(cfg, cfg.dataset.image_set), cfg):
+        run = TrainingRun(task or task_of(cfg), gpus, resume)
+        return run.fit(frequent or cfg.default.frequent, max_iterations, checkpoint_every)
+
+
+def pretrained(cfg):
+    """(arg_params, aux_params) of the backbone that cfg.network.pretrained names; empty where it names none."""
+    network = cfg.network
+    if not network.pretrained:
+        return {}, {}
+    path = checkpoint.params_path(network.pretrained, network.pretrained_epoch)
+    if not os.path.isfile(path):
+        raise UserError(f'network.pretrained: the ImageNet model {path} is missing; put it there, or train from '
+                        "scratch with --set network.pretrained=''.")
+    return checkpoint.load_param(network.pretrained, network.pretrained_epoch)
+
+
+class TrainingRun:
+    """Everything that one training run needs, made from its configuration."""
+
+    def __init__(self, task, gpus=None, resume=False):
+        task.check_trainable()
+        cfg = task.cfg
+        self.task, self.cfg, self.prefix = task, cfg, checkpoint_prefix(cfg)
+        self.network = symbol_class(cfg)()
+        devices = contexts(cfg, gpus, training=True, mean_gradients=self.network.mean_gradients)
+        check_operators(cfg, devices[0])
+        self.symbol = task.symbol(self.network, is_train=True)
+        records = task.records()
+        self.loader = task.train_loader(records, self.symbol, len(devices))
+        mirrored = ' with mirrored copies' if cfg.TRAIN.FLIP else ''
+        LOG.info(f'{len(records)} training images{mirrored}, {len(self.loader)} batches of {self.loader.batch_size} an '
+                 f'epoch, on {", ".join(map(str, devices))}')
+        self.metrics = task.metrics()
+        stored = self._stored_epoch(resume)
+        self.trainer = self._trainer(devices, stored)
+        # the next batch, and the epoch at which the schedule began
+        self.epoch, self.batch, self.origin = cfg.TRAIN.begin_epoch, 0, cfg.TRAIN.begin_epoch
+        if stored is not None:
+            self._restore(stored)
+        epochs_end = (cfg.TRAIN.end_epoch - self.origin) * len(self.loader)
+        self.end_update = min(cfg.TRAIN.iterations or epochs_end, epochs_end)
+        self.schedule = make_schedule(cfg.TRAIN, len(records), self.loader.batch_size, self.end_update, self.origin)
+
+    def fit(self, frequent, max_iterations=None, checkpoint_every=None):
+        speedometer = Speedometer(self.loader.batch_size, frequent)
+        finished = fit(self.trainer, self.loader, prefetch, self.schedule, self.metrics, self._save,
+                       self.cfg.TRAIN.end_epoch, self.end_update, self.epoch, self.batch, speedometer, max_iterations,
+                       checkpoint_every)
+        if not finished:
+            LOG.info(f'stopped after update {self.trainer.updater.count} of {self.end_update}; the same command with '
+                     '--resume goes on from here')
+        return finished
+
+    def _stored_epoch(self, resume):
+        """The checkpoint to go on from: the newest with --resume, begin_epoch's with TRAIN.RESUME, else none."""
+        if not resume:
+            return self.cfg.TRAIN.begin_epoch if self.cfg.TRAIN.RESUME else None
+        newest = checkpoint.latest_state(self.prefix)
+        if newest is None:
+            raise UserError(f'--resume: there is no {self.prefix}-*.state to go on from, or none that fits its '
+                            '.params; start without --resume.')
+        return newest
+
+    def _trainer(self, devices, stored):
+        train, network = self.cfg.TRAIN, self.network
+        arguments, inputs = self.symbol.list_arguments(), self.loader.batch(0, 0).inputs[0]
+        shapes = {name: array.shape for name, array in inputs.items() if name in arguments}
+        network.infer_shape(shapes)
+        if stored is None:
+            arg_params, aux_params = pretrained(self.cfg)
+            network.init_weight(self.cfg, arg_params, aux_params)
+        else:
+            arg_params, aux_params = checkpoint.load_param(self.prefix, stored)
+        network.check_parameter_shapes(arg_params, aux_params, shapes)
+        arg_params = {name: arg_params[name] for name in network.arg_shape_dict if name not in shapes}
+        trainer = Trainer(self.symbol, devices, arg_params, aux_params, self.task.fixed_params,
+                          offset_lr_mult=train.offset_lr_mult, kind=train.optimizer,
+                          momentum=train.momentum, wd=train.wd, clip_norm=train.clip_gradient,
+                          rescale=1.0 / self.loader.batch_size if network.mean_gradients else 1.0)
+        trainer.reserve(self.task.largest_inputs(self.symbol))
+        return trainer
+
+    def _restore(self, stored):
+        """Take up optimizer state, update count and position; for parameters alone the count follows from the epoch."""
+        updater, path = self.trainer.updater, checkpoint.state_path(self.prefix, stored)
+        if not os.path.isfile(path):
+            self.epoch, self.origin, updater.count = stored, 0, stored * len(self.loader)
+            LOG.warning(f'{path} does not exist (pickled .states files of MXNet are not read): going on at epoch '
+                        f'{stored} with momentum zero')
+            return
+        arrays, metrics, settings, counters = checkpoint.load_state(self.prefix, stored)
+        check_settings(settings, run_settings(self.cfg), path)
+        if counters['batches'] != len(self.loader):
+            raise UserError(f'{path}: written at {counters["batches"]} batches an epoch, now there are '
+                            f'{len(self.loader)}; resume with the same data, TRAIN.BATCH_IMAGES and number of devices.')
+        updater.load_state(arrays, counters['update'])
+        self.metrics.load_state(metrics)
+        self.epoch, self.batch, self.origin = counters['epoch'], counters['batch'], counters['origin']
+        LOG.info(f'going on at epoch {self.epoch}, batch {self.batch}, after {updater.count} updates'
+                 + (': nothing is left to train' if self.epoch >= self.cfg.TRAIN.end_epoch else ''))
+
+    def _save(self, number, epoch, batch):
+        arg_params, aux_params = self.trainer.params()
+        updater, extras = self.trainer.updater, self.task.test_weights(arg_params)
+        counters = dict(update=updater.count, epoch=epoch, batch=batch, batches=len(self.loader), origin=self.origin)
+        state = checkpoint.training_state(updater.state(), self.metrics.state(), run_settings(self.cfg), **counters)
+        path = checkpoint.save_checkpoint(self.prefix, number, self.symbol, arg_params, aux_params, extras, state)
+        LOG.info(f'Saved checkpoint to "{path}"')
+        # only now: a run that ends before its first checkpoint costs nothing
+        checkpoint.remove_later_states(self.prefix, number)

@@ -1,0 +1,1 @@
+"""The metrics: PASCAL VOC, COCO, semantic segmentation, recall of proposals."""

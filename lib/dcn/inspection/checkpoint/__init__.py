@@ -1,0 +1,1 @@
+"""Checkpoints: tensors, which network they are of, what is wrong with them, differences."""

@@ -1,0 +1,146 @@
+"""Which network a checkpoint is of, from the names and shapes of its tensors alone."""
+import re
+from typing import Dict, List, NamedTuple, Optional
+
+from dcn.inspection.checkpoint import known
+from dcn.inspection.checkpoint import pooling
+from dcn.inspection.checkpoint.known import OFFSET, Backbone, Table
+
+
+class Finding(NamedTuple):
+    """What was recognised. ``modulated``: its convolutions; ``pooling``: kind of RoI pooling; ``wanted``: {name: shape}
+    of all parameters that the network has at these sizes."""
+
+    table: Table
+    backbone: Backbone
+    sizes: Dict[str, Optional[int]]
+    deformable: List[str]
+    groups: Optional[int]
+    modulated: bool
+    pooling: str
+    wanted: Dict[str, tuple]
+
+
+def bare(shapes):
+    """{'arg:conv1_weight': shape} without prefixes and without weights for testing."""
+    return {re.sub('^(arg|aux):', '', name): shape for name, shape in shapes.items() if '_test' not in name}
+
+
+def recognise(shapes):
+    """The Finding for ``shapes`` ({bare name: shape}), or None where it is no network of the original."""
+    backbone = known.backbone_of(shapes)
+    if backbone is None or len(backbone.blocks) < 4:
+        return None
+    args, auxs = backbone.shapes()
+    rest = {name for name in shapes if name not in args and name not in auxs and not OFFSET.match(name)
+            and not pooling.LAYER.match(name)}
+    moving = any(OFFSET.match(name) for name in shapes), pooling.kind(shapes) != 'integer'
+    fits = [(len(rest ^ set(table.shapes)) + 4 * (bool(table.deformable) != moving[0])
+             + 3 * ((table.pooling != 'integer') != moving[1]), number, table)
+            for number, table in enumerate(known.tables()) if rest & set(table.shapes)]
+    if not fits:
+        return None
+    same = [table for misfit, _, table in sorted(fits, key=lambda fit: fit[:2]) if misfit == min(fits)[0]]
+    groups, modulated = _groups(shapes, backbone)
+    table = _closest(same, shapes, groups, backbone)
+    return _finding(table, backbone, shapes, groups, modulated)
+
+
+def _closest(tables, shapes, groups, backbone):
+    """Among tables of equal names: the one of these groups, then the one that is used for training."""
+    bins = _sizes(tables[0], backbone, shapes)['P2']
+    return min(tables, key=lambda table: (bool(groups) and table.groups != groups, 'demo' in table.symbol
+                                          and not (bins == 9 and 'psroi' in table.symbol)))
+
+
+def _groups(shapes, backbone):
+    """(deformable groups or None, whether masks are predicted too)
+
+    A group has 18 numbers, y and x of 9 taps, or 27 with the masks. 108 are 6 groups or 4 with masks: groups divide the
+    layer's channels, and where both do, they are a power of two.
+    """
+    for name, shape in shapes.items():
+        if OFFSET.match(name) and shape:
+            width = _widths(backbone).get(OFFSET.match(name).group(1)) or 1
+            choices = [(shape[0] // numbers, numbers == 27) for numbers in (18, 27) if shape[0] % numbers == 0]
+            return min(choices, key=lambda choice: (width % choice[0] != 0, choice[0] & (choice[0] - 1) != 0),
+                       default=(None, False))
+    return None, False
+
+
+def _widths(backbone):
+    """{block: middle width}"""
+    return {name: mid for names, mid in zip(backbone.blocks, backbone.filters) for name in names}
+
+
+def _finding(table, backbone, shapes, groups, modulated):
+    sizes = _sizes(table, backbone, shapes)
+    args, auxs = backbone.shapes()
+    found = [OFFSET.match(name).group(1) for name in shapes if OFFSET.match(name)]
+    deformable = sorted(set(found)) or list(table.deformable)
+    groups = groups or table.groups
+    kind = pooling.kind(shapes)
+    wanted = {**args, **auxs, **table.evaluate(sizes), **pooling.layers(table.family, kind, sizes)}
+    widths = _widths(backbone)
+    for block in deformable:
+        channels = groups * (27 if modulated else 18)
+        wanted[f'{block}_branch2b_offset_weight'] = (channels, widths.get(block), 3, 3)
+        wanted[f'{block}_branch2b_offset_bias'] = (channels,)
+    return Finding(table, backbone, sizes, deformable, groups, modulated, kind, wanted)
+
+
+def _sizes(table, backbone, shapes):
+    """{letter: size} as the checkpoint's shapes say; None where they do not."""
+    sizes = {**dict.fromkeys(('A', 'C', 'K', 'P2', 'R', 'H', 'W')), **_votes(table, shapes)}
+    sizes.update({f'F{i}': width for i, width in enumerate(backbone.filters, 1)})
+    if table.family == 'rfcn':
+        sizes.update(_position_sensitive(shapes))
+    elif sizes['W']:
+        sizes['P2'] = (shapes.get('fc_new_1_weight') or (0, 0))[-1] // sizes['W'] or None
+    return sizes
+
+
+def _votes(table, shapes):
+    """{letter: size that most of the tensors tell}; only terms of one letter tell one."""
+    votes = {}
+    for name, terms in table.shapes.items():
+        shape = shapes.get(name) or ()
+        for term, size in zip(terms, shape if len(shape) == len(terms) else ()):
+            letters = re.findall(r'[A-Z]\d?', str(term))
+            if len(letters) == 1:
+                votes.setdefault(letters[0], []).append(size // known.value(term, {letters[0]: 1}))
+    return {letter: max(sorted(set(found)), key=found.count) for letter, found in votes.items()}
+
+
+def _position_sensitive(shapes):
+    """C, K and P2: rfcn_cls has P2 * C rows, rfcn_bbox 4 * P2 * K, and P2 is the square of 7 or so."""
+    scores, boxes = ((shapes.get(name) or (None,))[0] for name in ('rfcn_cls_weight', 'rfcn_bbox_weight'))
+    bins = pooling.numbers_and_bins(shapes.get('rfcn_bbox_offset_t_weight'))[1]
+    bins = bins or next((p * p for p in (7, 3, 5, 9, 4, 6, 8, 2) if boxes == 8 * p * p), None)
+    if bins is None and scores and boxes == 4 * scores:
+        bins = next((p * p for p in (7, 3, 5) if scores % (p * p) == 0), None)
+    if not bins:
+        return {'P2': 49, 'C': scores // 49 if scores and scores % 49 == 0 else None, 'K': 2}
+    return {'P2': bins, 'C': scores // bins if scores else None, 'K': boxes // (4 * bins) if boxes else None}
+
+
+_STRANGERS = (
+    (r'counter:|metric:', 'a training state of this project (PREFIX-NNNN.state); the parameters are in the .params '
+                          'file beside it', None),
+    (r'(features|output)\.\d', 'a Gluon network saved by save_parameters (numbered layers)', 'gluon'),
+    (r'.*resnetv1[a-z]?\d*_', 'a Gluon ResNet, or a network around one, with its full names', 'gluon'),
+    (r'.*(resnetv2|densenet|vgg|mobilenet|squeezenet|alexnet|inception)\d*_', 'a Gluon network of another kind', None),
+    (r'layer\d\.\d+\.conv\d\.weight', 'a ResNet with torchvision\'s names', 'torchvision'),
+    (r'stage\d_unit\d+_(conv|bn)\d|bn_data_', 'MXNet\'s own example ResNet (pre-activation, version 2), whose layers '
+                                              'stand in another order than here; no conversion is possible', None),
+    (r'conv\d_\d_(weight|bias)|fc[67]_weight', 'a VGG network', None),
+)
+
+
+def stranger(shapes):
+    """(what a foreign checkpoint is, converter or None) by its names, or None."""
+    for pattern, words, converter in _STRANGERS:
+        hits = sum(re.match(pattern, name) is not None for name in shapes)
+        if hits and hits * 8 >= min(len(shapes), 40):
+            return words, converter
+    return None

@@ -1,0 +1,1 @@
+"""Graphs: layers, totals, receptive fields, differences."""

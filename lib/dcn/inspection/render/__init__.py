@@ -1,0 +1,1 @@
+"""Reports for a terminal, JSON, Graphviz and web pages."""

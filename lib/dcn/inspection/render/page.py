@@ -1,0 +1,75 @@
+"""The page of ``dcn inspect --html``: one file with style, script and data inside, so that it works offline."""
+import html
+import json
+import os
+
+from dcn.files import atomic_write
+from dcn.inspection.graph.grouping import TITLES
+from dcn.inspection.graph.overview import describe_layer
+from dcn.text import field_text, shape_text
+
+_FOLDER = os.path.dirname(os.path.abspath(__file__))
+# groups that are open at first: the network at a glance, residual blocks folded
+_OPEN = ('backbone', 'proposals', 'head', 'pyramid', 'targets')
+
+
+def write_page(path, network, statistics=None):
+    """Write the page of a Network; ``statistics``: {parameter: Statistics} of a checkpoint's tensors."""
+    fields = {
+        '@TITLE@': html.escape(os.path.basename(network.label)),
+        '@STYLE@': _read('page.css'),
+        '@DATA@': _embedded(page_data(network, statistics or {})),
+        '@SCRIPT@': _read('page_layout.js') + '\n' + _read('page.js'),
+    }
+    text = _read('page.html')
+    for mark, value in fields.items():
+        before, _, after = text.partition(mark)
+        text = before + value + after
+    with atomic_write(path) as stream:
+        stream.write(text.encode('utf-8'))
+
+
+def page_data(network, statistics):
+    """What the page's script reads, as plain values."""
+    title = os.path.splitext(os.path.basename(network.label.split(' (as in')[0]))[0]
+    shown = ', '.join(f'{name} {shape_text(shape)}' for name, shape in network.inputs.items())
+    return {
+        'title': title, 'subtitle': shown, 'totals': network.totals, 'notes': network.notes, 'titles': TITLES,
+        'open': _OPEN, 'nodes': _inputs(network) + [_node(network, layer, statistics) for layer in network.layers],
+    }
+
+
+def _inputs(network):
+    blank = {'op': '', 'text': '', 'path': [], 'in': [], 'params': 0, 'macs': 0, 'sees': '', 'stride': '', 'attrs': {},
+             'part': 'input', 'deformable': False, 'parameters': [], 'input': True}
+    return [dict(blank, id=str(i), name=node.name, shapes=[network.inputs[node.name]])
+            for i, node in enumerate(network.graph.nodes) if node.is_variable and node.name in network.inputs]
+
+
+def _node(network, layer, statistics):
+    nodes, sees = network.graph.nodes, field_text(layer.field)
+    sources = [source for source, _ in nodes[layer.index].inputs
+               if not nodes[source].is_variable or nodes[source].name in network.inputs]
+    return {
+        'id': str(layer.index), 'name': layer.name, 'op': layer.op, 'text': describe_layer(layer), 'path': layer.path,
+        'in': [str(source) for source in sources], 'shapes': layer.shapes, 'params': layer.params, 'macs': layer.macs,
+        'sees': sees[0], 'stride': sees[1], 'attrs': layer.attrs, 'part': layer.part, 'deformable': layer.deformable,
+        'parameters': [_parameter(p, statistics) for p in layer.parameters],
+    }
+
+
+def _parameter(p, statistics):
+    found = statistics.get(p.name)
+    return {'name': p.name, 'shape': p.shape, 'lr_mult': p.lr_mult, 'owned': p.owned,
+            'statistics': found and {'low': found.low, 'high': found.high, 'mean': found.mean, 'std': found.std,
+                                     'nan': found.nan, 'infinite': found.infinite}}
+
+
+def _embedded(value):
+    """JSON that cannot end its <script> element."""
+    return json.dumps(value, separators=(',', ':')).replace('<', '\\u003c')
+
+
+def _read(name):
+    with open(os.path.join(_FOLDER, name), encoding='utf-8') as stream:
+        return stream.read()

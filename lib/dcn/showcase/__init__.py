@@ -1,0 +1,1 @@
+"""Runs networks to make pictures and pages of what they do."""

@@ -1,0 +1,110 @@
+"""The loop: positions, checkpoints, interrupts and resuming, on a tiny network."""
+import os
+import signal
+
+import mxnet as mx
+import numpy as np
+import pytest
+
+from dcn.engine.training.loop import fit
+from dcn.engine.training.metrics import DetectionMetrics
+from dcn.engine.training.schedule import StepSchedule
+from dcn.engine.training.step import Trainer
+from tests.engine import tiny
+
+NET = tiny.symbol(batch_norm=True)
+BATCHES, EPOCHS = 3, 2
+
+
+class Run:
+    """A trainer with its metrics; ``saved`` collects what save() was called with and the state at that moment."""
+    def __init__(self, optimizer='sgd', devices=1):
+        self.trainer = Trainer(NET, [mx.cpu(i) for i in range(devices)], *tiny.parameters(NET), kind=optimizer)
+        self.loader = tiny.Loader(BATCHES, devices)
+        self.metrics, self.saved = DetectionMetrics(), []
+
+    def save(self, *position):
+        self.saved.append((position, self.state()))
+
+    def state(self):
+        arrays = {name: array.asnumpy() for group in self.trainer.params() for name, array in group.items()}
+        return dict(arrays, **self.trainer.updater.state()), self.metrics.state(), self.trainer.updater.count
+
+    def restore(self, state):
+        arrays, metrics, count = state
+        for device in self.trainer.devices:
+            for group in (device.params, device.aux):
+                for name, array in group.items():
+                    array[:] = arrays[name]
+        self.trainer.updater.load_state(arrays, count)
+        self.metrics.load_state(metrics)
+        return self
+
+    def fit(self, epoch=0, first=0, batches=tiny.batches, end_update=100, **options):
+        # the drop after update 3 and the warm-up show whether the count is restored
+        schedule = StepSchedule(0.1, [3], 0.5, warmup_step=2, warmup_lr=0.01)
+        return fit(self.trainer, self.loader, batches, schedule, self.metrics, self.save, EPOCHS, end_update, epoch,
+                   first, **options)
+
+
+def assert_same(left, right):
+    assert left[2] == right[2]
+    for one, other in zip(left[:2], right[:2]):
+        assert set(one) == set(other)
+        for name in one:
+            np.testing.assert_array_equal(one[name], other[name], err_msg=name)
+
+
+def test_checkpoints_at_epoch_ends():
+    run = Run()
+    assert run.fit()
+    assert [position for position, _ in run.saved] == [(1, 1, 0), (2, 2, 0)]
+    assert run.trainer.updater.count == BATCHES * EPOCHS
+
+
+def test_checkpoints_in_between_carry_the_number_of_the_epoch_in_progress():
+    run = Run()
+    run.fit(checkpoint_every=2)
+    assert [position for position, _ in run.saved] == [(1, 0, 2), (1, 1, 0), (2, 1, 1), (2, 2, 0)]
+
+
+@pytest.mark.parametrize('optimizer', ['sgd', 'adam'])
+@pytest.mark.parametrize('stop', [2, 3, 4])
+def test_resuming_is_bit_for_bit_the_same(optimizer, stop):
+    """Stops before, at and after the end of the first epoch; 4 updates in all, then to the end."""
+    straight = Run(optimizer)
+    straight.fit()
+    first = Run(optimizer)
+    assert not first.fit(max_iterations=stop)
+    (_, epoch, batch), state = first.saved[-1]
+    second = Run(optimizer).restore(state)
+    assert second.fit(epoch, batch)
+    assert_same(second.state(), straight.state())
+
+
+def test_end_update_stops_within_an_epoch():
+    run = Run()
+    assert run.fit(end_update=4)
+    assert run.saved[-1][0] == (2, 1, 1)
+
+
+def test_interrupt_finishes_the_iteration_and_saves():
+    run = Run()
+
+    def batches(loader, epoch, start):
+        for index, batch in enumerate(tiny.batches(loader, epoch, start)):
+            if index == 1:
+                os.kill(os.getpid(), signal.SIGINT)
+            yield batch
+
+    before = signal.getsignal(signal.SIGINT)
+    assert not run.fit(batches=batches)
+    assert run.trainer.updater.count == 2 and run.saved[-1][0] == (1, 0, 2)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_metrics_start_anew_each_epoch():
+    run = Run()
+    run.fit()
+    counted = run.metrics.state()['RPNAcc'][1]
+    assert counted == BATCHES * 36

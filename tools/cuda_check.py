@@ -1,0 +1,27 @@
+#!/usr/bin/env python3
+"""All checks and benchmarks of the operators on a GPU, in a few minutes:
+
+    python tools/cuda_check.py [--json FILE] [--skip sanitizer timing ...]
+
+Needs an NVIDIA GPU, nvcc, Python, NumPy and PyTorch (torchvision, where it is installed, is timed beside). It builds
+the kernels for this GPU, compares values and gradients with the float64 oracles on arrays between NaNs, runs
+compute-sanitizer, and times the operators beside the dense convolution. Where MXNet's GPU build is installed and the
+GPU is one that it can use, MXNet's operators run on it too. The work is in tests/operators/cuda_check.py, which uses
+the cases and oracles of the tests.
+"""
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def main():
+    paths = [str(ROOT), str(ROOT / 'lib')] + [path for path in [os.environ.get('PYTHONPATH')] if path]
+    command = [sys.executable, '-m', 'tests.operators.cuda_check', *sys.argv[1:]]
+    return subprocess.run(command, env=dict(os.environ, PYTHONPATH=os.pathsep.join(paths))).returncode
+
+
+if __name__ == '__main__':
+    sys.exit(main())
