@@ -3,6 +3,7 @@
 Two pictures of each photo are written to --out: the classes, and the photo under their colours with a legend. The
 checkpoint is read from model/, where the authors' released file belongs.
 """
+
 import sys
 
 from dcn.cli import guarded
@@ -10,8 +11,14 @@ from dcn.cli.detect import photo_demo
 from dcn.cli.segment import segment_photos
 
 CFG = 'experiments/deeplab/cfgs/deeplab_cityscapes_demo.yaml'
-main = photo_demo(__doc__, 'deeplab_only', CFG, deformable=('resnet_v1_101_deeplab_dcn', 'deeplab_dcn_cityscapes'),
-                  plain=('resnet_v1_101_deeplab', 'deeplab_cityscapes'), show=segment_photos)
+main = photo_demo(
+    __doc__,
+    'deeplab_only',
+    CFG,
+    deformable=('resnet_v1_101_deeplab_dcn', 'deeplab_dcn_cityscapes'),
+    plain=('resnet_v1_101_deeplab', 'deeplab_cityscapes'),
+    show=segment_photos,
+)
 
 if __name__ == '__main__':
     sys.exit(guarded(main))

@@ -1,4 +1,5 @@
 """Test a trained DeepLab network: python deeplab/test.py --cfg experiments/deeplab/cfgs/<file>.yaml"""
+
 import sys
 
 from dcn.cli import guarded

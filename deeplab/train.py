@@ -1,4 +1,5 @@
 """Train DeepLab: python deeplab/train.py --cfg experiments/deeplab/cfgs/<file>.yaml"""
+
 import sys
 
 from dcn.cli import guarded

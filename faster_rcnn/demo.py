@@ -3,14 +3,20 @@
 Each photo is written with its boxes to --out. The checkpoint is read from model/, where the authors' released file
 belongs.
 """
+
 import sys
 
 from dcn.cli import guarded
 from dcn.cli.detect import photo_demo
 
 CFG = 'experiments/faster_rcnn/cfgs/resnet_v1_101_coco_trainval_rcnn_dcn_end2end.yaml'
-main = photo_demo(__doc__, 'rcnn_only', CFG, deformable=('resnet_v1_101_rcnn_dcn', 'rcnn_dcn_coco'),
-                  plain=('resnet_v1_101_rcnn', 'rcnn_coco'))
+main = photo_demo(
+    __doc__,
+    'rcnn_only',
+    CFG,
+    deformable=('resnet_v1_101_rcnn_dcn', 'rcnn_dcn_coco'),
+    plain=('resnet_v1_101_rcnn', 'rcnn_coco'),
+)
 
 if __name__ == '__main__':
     sys.exit(guarded(main))

@@ -1,4 +1,5 @@
 """Test a trained Faster R-CNN network: python faster_rcnn/test.py --cfg experiments/faster_rcnn/cfgs/<file>.yaml"""
+
 import sys
 
 from dcn.cli import guarded

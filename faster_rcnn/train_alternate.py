@@ -1,4 +1,5 @@
 """Train Faster R-CNN in alternation: python faster_rcnn/train_alternate.py --cfg <a file of cfgs>"""
+
 import sys
 
 from dcn.cli import guarded

@@ -1,4 +1,5 @@
 """Train Faster R-CNN end to end: python faster_rcnn/train_end2end.py --cfg experiments/faster_rcnn/cfgs/<file>.yaml"""
+
 import sys
 
 from dcn.cli import guarded

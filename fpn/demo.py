@@ -4,14 +4,20 @@ Each photo is written with its boxes to --out. The checkpoint is read from model
 belongs. Photos are looked at in one size; the best published numbers take six, and soft-NMS:
 --soft-nms --test-scales 480,800 576,900 688,1100 800,1200 1200,1600 1400,2000
 """
+
 import sys
 
 from dcn.cli import guarded
 from dcn.cli.detect import photo_demo
 
 CFG = 'experiments/fpn/cfgs/resnet_v1_101_coco_trainval_fpn_dcn_end2end_ohem.single_scale.yaml'
-main = photo_demo(__doc__, 'fpn_only', CFG, deformable=('resnet_v1_101_fpn_dcn_rcnn', 'fpn_dcn_coco'),
-                  plain=('resnet_v1_101_fpn_rcnn', 'fpn_coco'))
+main = photo_demo(
+    __doc__,
+    'fpn_only',
+    CFG,
+    deformable=('resnet_v1_101_fpn_dcn_rcnn', 'fpn_dcn_coco'),
+    plain=('resnet_v1_101_fpn_rcnn', 'fpn_coco'),
+)
 
 if __name__ == '__main__':
     sys.exit(guarded(main))

@@ -1,4 +1,5 @@
 """Test a trained FPN network: python fpn/test.py --cfg experiments/fpn/cfgs/<file>.yaml"""
+
 import sys
 
 from dcn.cli import guarded

@@ -1,4 +1,5 @@
 """Train FPN end to end: python fpn/train_end2end.py --cfg experiments/fpn/cfgs/<file>.yaml"""
+
 import sys
 
 from dcn.cli import guarded

@@ -4,12 +4,13 @@
     build/libdcn.so            the core: cpu/*.cc behind a plain C interface, loads without MXNet; on x86 for several
                                instruction sets, of which the processor's is chosen when it runs
     build/libdcn_mxnet.so      the bindings: mxnet/*.cc, links libdcn.so; built where MXNet is installed for this Python
-    lib/dcn/nms/_native*.so        the Cython doors: lib/dcn/nms/*.pyx, links libdcn.so; built where Cython and Python.h are
+    lib/dcn/nms/_native*.so        the Cython doors: lib/dcn/nms/*.pyx, links libdcn.so; needs Cython, Python.h
 
 Every product is keyed by its sources, flags, compiler and kind of processor, so a second run does nothing. A source
 may ask for extra flags in a line of its own: ``// flags: -ffp-contract=off`` (C++) or ``# flags: ...`` (Cython).
 Without a compiler nothing is built and the exit status is 0: the stock operators remain.
 """
+
 import argparse
 import concurrent.futures
 import contextlib
@@ -31,7 +32,7 @@ HERE = Path(__file__).resolve().parent
 BUILD = HERE / 'build'
 MANIFEST = BUILD / 'manifest.json'
 NMS = HERE.parent / 'lib' / 'dcn' / 'nms'
-CUDA_INTERFACE = HERE / 'cuda' / 'dcn_cuda.h'   # which the bindings include
+CUDA_INTERFACE = HERE / 'cuda' / 'dcn_cuda.h'  # which the bindings include
 CORE, BINDINGS = 'libdcn.so', 'libdcn_mxnet.so'
 JOBS = 2  # bindings need about 0.7 GB each while they compile
 
@@ -48,15 +49,28 @@ DISPATCH = 'dispatch.cc'  # chooses among them, hence compiled once
 # headers are full of warnings (-w). Symbols shared with libmxnet are kept apart by hiding what is inline, and by
 # -fno-gnu-unique where the compiler knows it.
 BINDING_FLAGS = [
-    '-O2', '-w', '-fvisibility-inlines-hidden', '-D_GLIBCXX_USE_CXX11_ABI=0', '-DMXNET_USE_CUDA=0',
-    '-DMXNET_USE_MKLDNN=0', '-DMSHADOW_USE_CUDA=0', '-DMSHADOW_USE_CBLAS=0', '-DMSHADOW_USE_MKL=0',
-    '-DMSHADOW_USE_F16C=0', '-DMSHADOW_USE_SSE=0', '-DDMLC_LOG_STACK_TRACE=0',
+    '-O2',
+    '-w',
+    '-fvisibility-inlines-hidden',
+    '-D_GLIBCXX_USE_CXX11_ABI=0',
+    '-DMXNET_USE_CUDA=0',
+    '-DMXNET_USE_MKLDNN=0',
+    '-DMSHADOW_USE_CUDA=0',
+    '-DMSHADOW_USE_CBLAS=0',
+    '-DMSHADOW_USE_MKL=0',
+    '-DMSHADOW_USE_F16C=0',
+    '-DMSHADOW_USE_SSE=0',
+    '-DDMLC_LOG_STACK_TRACE=0',
 ]
 
-NO_COMPILER = ('No C++ compiler was found (CXX, g++, c++, clang++), so the stock MXNet operators and NumPy are used; '
-               'to build the own ones install a compiler (Debian/Ubuntu: apt-get install g++) and run this again.')
-NO_CYTHON = ('Cython or Python.h is missing, so NumPy is used for non-maximum suppression and overlaps; to change that '
-             'install them (pip install cython; Debian/Ubuntu: apt-get install python3-dev) and run this again.')
+NO_COMPILER = (
+    'No C++ compiler was found (CXX, g++, c++, clang++), so the stock MXNet operators and NumPy are used; '
+    'to build the own ones install a compiler (Debian/Ubuntu: apt-get install g++) and run this again.'
+)
+NO_CYTHON = (
+    'Cython or Python.h is missing, so NumPy is used for non-maximum suppression and overlaps; to change that '
+    'install them (pip install cython; Debian/Ubuntu: apt-get install python3-dev) and run this again.'
+)
 
 
 class BuildError(Exception):
@@ -80,8 +94,11 @@ class Toolchain:
         with tempfile.TemporaryDirectory() as folder:
             source = Path(folder, 'probe.cc')
             source.write_text('int main() { return 0; }\n')
-            probe = subprocess.run(self.command + [*flags, '-Werror', str(source), '-o', str(Path(folder, 'probe'))],
-                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            probe = subprocess.run(
+                self.command + [*flags, '-Werror', str(source), '-o', str(Path(folder, 'probe'))],
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
         return list(flags) if probe.returncode == 0 else []
 
     def run(self, arguments, purpose):
@@ -92,7 +109,7 @@ def run(command, purpose, verbose=False):
     """Run a command; its output, or a BuildError that says what it was for."""
     if verbose:
         print(' '.join(shlex.quote(part) for part in command), flush=True)
-    result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True)
+    result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if result.returncode:
         raise BuildError(f'{purpose} failed ({command[0]}, status {result.returncode}):\n{result.stdout.strip()}')
     if result.stdout.strip() and verbose:
@@ -135,7 +152,7 @@ def wanted_flags(source):
     for line in source.read_text().splitlines():
         for mark in ('// flags:', '# flags:'):
             if line.startswith(mark):
-                return shlex.split(line[len(mark):])
+                return shlex.split(line[len(mark) :])
     return []
 
 
@@ -197,8 +214,9 @@ class Builder:
         target = BUILD / 'objects' / f'{stem}-{digest(self.base, flags, source, *headers)}.o'
         if self.force or not target.exists():
             temporary = target.with_suffix('.tmp.o')
-            self.tools.run(flags + ['-c', str(source), '-o', str(temporary)],
-                           f'compiling {source.relative_to(HERE.parent)}')
+            self.tools.run(
+                flags + ['-c', str(source), '-o', str(temporary)], f'compiling {source.relative_to(HERE.parent)}'
+            )
             os.replace(str(temporary), str(target))
         for old in target.parent.glob(f'{stem}-????????????????.o'):
             if old != target:
@@ -243,9 +261,20 @@ class Builder:
         flags = BINDING_FLAGS + self.tools.local + includes
         objects = self.compile_all('mxnet', [(source, flags, '') for source in sorted((HERE / 'mxnet').glob('*.cc'))])
         self.manifest['mxnet'] = mxnet_identity(mxnet)
-        return self.link(BUILD / BINDINGS, objects, [
-            f'-L{mxnet}', '-lmxnet', f'-L{BUILD}', '-ldcn', '-ldl', '-Wl,-rpath,$ORIGIN', f'-Wl,-rpath-link,{mxnet}',
-            '-Wl,-Bsymbolic'])
+        return self.link(
+            BUILD / BINDINGS,
+            objects,
+            [
+                f'-L{mxnet}',
+                '-lmxnet',
+                f'-L{BUILD}',
+                '-ldcn',
+                '-ldl',
+                '-Wl,-rpath,$ORIGIN',
+                f'-Wl,-rpath-link,{mxnet}',
+                '-Wl,-Bsymbolic',
+            ],
+        )
 
     def cython(self, source):
         """Extension module beside its .pyx, for the running Python."""
@@ -258,12 +287,15 @@ class Builder:
         product = source.with_name(source.stem + sysconfig.get_config_var('EXT_SUFFIX'))
         if self.manifest.get(key_name) == key and product.exists():
             return False
-        run([sys.executable, '-m', 'cython', '--cplus', '-3', str(source), '-o', str(generated)],
-            f'translating {source.name}')
+        run(
+            [sys.executable, '-m', 'cython', '--cplus', '-3', str(source), '-o', str(generated)],
+            f'translating {source.name}',
+        )
         temporary = product.with_name('.' + product.name)
         where = '-Wl,-rpath,$ORIGIN/' + os.path.relpath(str(BUILD), str(NMS))
-        self.tools.run(flags + [str(generated), f'-L{BUILD}', '-ldcn', where, '-o', str(temporary)],
-                       f'compiling {source.name}')
+        self.tools.run(
+            flags + [str(generated), f'-L{BUILD}', '-ldcn', where, '-o', str(temporary)], f'compiling {source.name}'
+        )
         os.replace(str(temporary), str(product))
         self.manifest[key_name] = key
         return True
@@ -294,8 +326,10 @@ def build(force=False, verbose=False):
     if mxnet:
         said.append(report(BINDINGS, builder.bindings(mxnet)))
     else:
-        said.append(f'MXNet is not installed for {sys.executable}, so its operators were not built; install '
-                    'mxnet==1.9.1 and run this again.')
+        said.append(
+            f'MXNet is not installed for {sys.executable}, so its operators were not built; install '
+            'mxnet==1.9.1 and run this again.'
+        )
     if cython_available():
         said += [report(source.stem + ' (Cython)', builder.cython(source)) for source in sorted(NMS.glob('*.pyx'))]
     else:

@@ -10,6 +10,7 @@ Newer GPUs than the newest architecture compile its PTX when the library is firs
 sources, flags and compiler, so a second run does nothing. NVCC names another compiler than the one on the PATH or below
 /usr/local/cuda. A source may ask for flags of nvcc in a line of its own: ``// flags: -fmad=false``.
 """
+
 import argparse
 import importlib.util
 import os
@@ -33,14 +34,23 @@ core = _core_build()
 BUILD, BuildError = core.BUILD, core.BuildError
 
 PRODUCT, EMULATED = 'libdcn_cuda.so', 'libdcn_cuda_emulated.so'
-CHECKED = 'libdcn_cuda_check.so'   # for one GPU; what cuda/check.py builds, to leave PRODUCT alone
-ARCHITECTURES = (60, 70, 75, 80, 86, 89, 90)   # those that nvcc knows are built: CUDA 13 begins at 75
+CHECKED = 'libdcn_cuda_check.so'  # for one GPU; what cuda/check.py builds, to leave PRODUCT alone
+ARCHITECTURES = (60, 70, 75, 80, 86, 89, 90)  # those that nvcc knows are built: CUDA 13 begins at 75
 NVCC_FLAGS = ['-std=c++17', '-O3', '-Xcompiler', '-fPIC,-fvisibility=hidden,-Wall,-Wno-unknown-pragmas']
-EMULATOR_FLAGS = ['-std=c++17', '-O2', '-fPIC', '-fvisibility=hidden', '-Wall', '-Wno-unknown-pragmas',
-                  '-ffp-contract=off']
-NO_NVCC = ('No CUDA compiler was found (NVCC, nvcc on the PATH, /usr/local/cuda/bin/nvcc), so the operators for GPUs '
-           'were not built; install the CUDA toolkit 11.2 or newer, or set NVCC, and run this again. The CPU needs '
-           'none of this.')
+EMULATOR_FLAGS = [
+    '-std=c++17',
+    '-O2',
+    '-fPIC',
+    '-fvisibility=hidden',
+    '-Wall',
+    '-Wno-unknown-pragmas',
+    '-ffp-contract=off',
+]
+NO_NVCC = (
+    'No CUDA compiler was found (NVCC, nvcc on the PATH, /usr/local/cuda/bin/nvcc), so the operators for GPUs '
+    'were not built; install the CUDA toolkit 11.2 or newer, or set NVCC, and run this again. The CPU needs '
+    'none of this.'
+)
 
 
 def find_nvcc():
@@ -122,9 +132,12 @@ def build(architectures=None, force=False, name=PRODUCT):
     named = ', '.join(map(str, wanted))
     if not force and up_to_date(product, key):
         return f'{name} ({named}): up to date'
-    produce(product, key,
-            lambda source, target: [nvcc, *flags, *core.wanted_flags(source), '-c', str(source), '-o', target],
-            lambda objects, target: [nvcc, '-shared', '-cudart', 'static', *objects, '-o', target])
+    produce(
+        product,
+        key,
+        lambda source, target: [nvcc, *flags, *core.wanted_flags(source), '-c', str(source), '-o', target],
+        lambda objects, target: [nvcc, '-shared', '-cudart', 'static', *objects, '-o', target],
+    )
     return f'{name} ({named}): built'
 
 
@@ -136,24 +149,35 @@ def build_emulated(force=False, extra=()):
     flags = EMULATOR_FLAGS + list(extra)
     product, key = BUILD / EMULATED, key_of(*command, *flags)
     if force or not up_to_date(product, key):
-        produce(product, key,
-                lambda source, target: [*command, *flags, '-x', 'c++', '-c', str(source), '-o', target],
-                lambda objects, target: [*command, *extra, '-shared', *objects, '-o', target])
+        produce(
+            product,
+            key,
+            lambda source, target: [*command, *flags, '-x', 'c++', '-c', str(source), '-o', target],
+            lambda objects, target: [*command, *extra, '-shared', *objects, '-o', target],
+        )
     return product
 
 
 def main(argv=None):
     parser = argparse.ArgumentParser(description='Build the operators for GPUs (libdcn_cuda.so); needs nvcc.')
-    parser.add_argument('--arch', type=int, nargs='+', metavar='N',
-                        help='compute capabilities without the point, such as 75 90; default: all that nvcc knows of '
-                        + ', '.join(map(str, ARCHITECTURES)))
+    parser.add_argument(
+        '--arch',
+        type=int,
+        nargs='+',
+        metavar='N',
+        help='compute capabilities without the point, such as 75 90; default: all that nvcc knows of '
+        + ', '.join(map(str, ARCHITECTURES)),
+    )
     parser.add_argument('--emulate', action='store_true', help='build the kernels for the CPU instead, for tests')
     parser.add_argument('--force', action='store_true', help='build again')
     arguments = parser.parse_args(argv)
     try:
         with core.build_lock('lock-cuda'):
-            print(f'{build_emulated(arguments.force).name}: built' if arguments.emulate
-                  else build(arguments.arch, arguments.force))
+            print(
+                f'{build_emulated(arguments.force).name}: built'
+                if arguments.emulate
+                else build(arguments.arch, arguments.force)
+            )
     except BuildError as error:
         print(error, file=sys.stderr)
         return 1

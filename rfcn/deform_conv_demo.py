@@ -1,4 +1,5 @@
 """Where the three deformable convolutions of res5 sample, on photos: twelve cells, or with --animate a frame each."""
+
 import argparse
 import os
 import sys
@@ -10,15 +11,18 @@ from dcn.visualize.sampling import animate, draw_samples, spread_cells, trace_sa
 
 CFG = 'experiments/rfcn/cfgs/deform_conv_demo.yaml'
 LAYERS = ('res5c', 'res5b', 'res5a')  # from the last back to the first: the way a response is traced
-CAPTION = ('Red: the points that three 3x3 deformable convolutions in a row read, up to 9 x 9 x 9 of them, for the '
-           'response at the green cell. A point outside the image reads nothing.')
+CAPTION = (
+    'Red: the points that three 3x3 deformable convolutions in a row read, up to 9 x 9 x 9 of them, for the '
+    'response at the green cell. A point outside the image reads nothing.'
+)
 
 
 def picture(image, offsets):
     """A sheet of cells, each with its points: offsets are a list of (18, H, W), last layer first."""
     size = offsets[0].shape[1:]
-    rows = [[draw_samples(image, trace_samples(offsets, cell), cell, size) for cell in row]
-            for row in spread_cells(size)]
+    rows = [
+        [draw_samples(image, trace_samples(offsets, cell), cell, size) for cell in row] for row in spread_cells(size)
+    ]
     return page('Sampling points of deformable convolution', CAPTION, [sheet(rows)], margin=10)
 
 
@@ -30,6 +34,7 @@ def main(argv=None):
     params, cfg = in_model('deform_conv'), demo_config(CFG, args)
     photos, images = read_photos(args.photos)
     from dcn.engine import Detector, contexts
+
     detector, written = Detector(cfg, params, contexts(cfg, args.gpus)[0]), []
     for stem, image in zip(stems(photos), images):
         outputs = detector.outputs(image)[0]

@@ -4,6 +4,7 @@ Give --roi X1,Y1,X2,Y2[,CLASS] for each photo, in their order: pixels, and a VOC
 without --roi it is the middle half of each photo. Without CLASS the offsets are those of the class that the network
 scores best on the RoI.
 """
+
 import argparse
 import os
 import sys
@@ -20,13 +21,19 @@ CFG = 'experiments/rfcn/cfgs/deform_psroi_demo.yaml'
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     photo_arguments(parser, 'output/deform_psroi_demo')
-    parser.add_argument('--roi', action='append', default=[], metavar='X1,Y1,X2,Y2[,CLASS]',
-                        help='the RoI of the next photo (repeat it for each)')
+    parser.add_argument(
+        '--roi',
+        action='append',
+        default=[],
+        metavar='X1,Y1,X2,Y2[,CLASS]',
+        help='the RoI of the next photo (repeat it for each)',
+    )
     args = parser.parse_args(argv)
     params, cfg = in_model('deform_psroi'), demo_config(CFG, args)
     photos, images = read_photos(args.photos)
     from dcn.engine import contexts
     from dcn.showcase.probe import PartNetwork
+
     names, rois = chosen_rois(args.roi, images, cfg)
     network, written = PartNetwork(cfg, params, contexts(cfg, args.gpus)[0]), []
     for stem, image, (roi, label) in zip(stems(photos), images, rois):
@@ -41,6 +48,7 @@ def main(argv=None):
 def chosen_rois(texts, images, cfg):
     """Class names, and for each image its RoI (4,) with the class's number or None."""
     from dcn.dataset.class_names import class_names
+
     names = class_names(cfg.dataset)
     if not texts:
         return names, [(middle_half(image), None) for image in images]

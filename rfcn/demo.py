@@ -3,14 +3,20 @@
 Each photo is written with its boxes to --out. The checkpoint is read from model/, where the authors' released file
 belongs.
 """
+
 import sys
 
 from dcn.cli import guarded
 from dcn.cli.detect import photo_demo
 
 CFG = 'experiments/rfcn/cfgs/rfcn_coco_demo.yaml'
-main = photo_demo(__doc__, 'rfcn_only', CFG, deformable=('resnet_v1_101_rfcn_dcn', 'rfcn_dcn_coco'),
-                  plain=('resnet_v1_101_rfcn', 'rfcn_coco'))
+main = photo_demo(
+    __doc__,
+    'rfcn_only',
+    CFG,
+    deformable=('resnet_v1_101_rfcn_dcn', 'rfcn_dcn_coco'),
+    plain=('resnet_v1_101_rfcn', 'rfcn_coco'),
+)
 
 if __name__ == '__main__':
     sys.exit(guarded(main))

@@ -1,4 +1,5 @@
 """Test a trained R-FCN network: python rfcn/test.py --cfg experiments/rfcn/cfgs/<file>.yaml"""
+
 import sys
 
 from dcn.cli import guarded

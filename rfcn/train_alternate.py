@@ -1,4 +1,5 @@
 """Train R-FCN in alternation: python rfcn/train_alternate.py --cfg <a file of experiments/rfcn/cfgs>"""
+
 import sys
 
 from dcn.cli import guarded

@@ -1,4 +1,5 @@
 """Train R-FCN end to end: python rfcn/train_end2end.py --cfg experiments/rfcn/cfgs/<file>.yaml"""
+
 import sys
 
 from dcn.cli import guarded

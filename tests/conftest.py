@@ -1,4 +1,5 @@
 """What all tests share: the environment that MXNet reads at import time, the option --full, the operators on demand."""
+
 import os
 from pathlib import Path
 
@@ -30,6 +31,7 @@ def pytest_collection_modifyitems(config, items):
 def operators():
     """The package dcn.operators, with its operators active in MXNet. Tests that do without it run without MXNet."""
     import dcn.operators
+
     return dcn.operators
 
 

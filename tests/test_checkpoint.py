@@ -1,13 +1,15 @@
 """Checkpoints: *_test weights, names that replace their twins, training state, and files that are refused."""
+
 import pickle
 
-import mxnet as mx
 import numpy as np
 import pytest
 
 from dcn import checkpoint
 from dcn.errors import UserError
 from dcn.formats import params as params_file
+
+import mxnet as mx
 
 STDS, MEANS = (0.1, 0.1, 0.2, 0.2), (0.0, 0.5, 0.0, 0.25)
 COUNTERS = dict(update=7, epoch=1, batch=2, batches=5, origin=0)
@@ -16,7 +18,7 @@ STATE = checkpoint.training_state({}, {}, {}, **COUNTERS)
 
 def layer(name, rows):
     """Weights of ones with a bias of twos: what comes out is the standard deviation and 2 x deviation + mean."""
-    return {f'{name}_weight': mx.nd.ones((rows, 3, 1, 1)), f'{name}_bias': mx.nd.full((rows, ), 2)}
+    return {f'{name}_weight': mx.nd.ones((rows, 3, 1, 1)), f'{name}_bias': mx.nd.full((rows,), 2)}
 
 
 @pytest.mark.parametrize('k', [3, 5, 7])
@@ -50,7 +52,10 @@ def test_combined_models_hold_both_and_the_second_counts(tmp_path):
     checkpoint.combine_model(*paths)
     args, aux = checkpoint.read_params(paths[2])
     assert {name: array.asnumpy().tolist() for name, array in {**args, **aux}.items()} == {
-        'a': [1, 1], 'b': [2, 2, 2], 'c': [2]}
+        'a': [1, 1],
+        'b': [2, 2, 2],
+        'c': [2],
+    }
 
 
 def test_rows_that_do_not_fit_the_classes():
@@ -94,8 +99,9 @@ def test_mxnet_reads_what_is_written(tmp_path):
 
 def test_missing_checkpoint_names_path_command_and_what_exists(tmp_path):
     save(str(tmp_path / 'net'), epoch=3)
-    with pytest.raises(UserError,
-                       match=r'net-0007\.params: no such checkpoint; "dcn train .*there are net-0003\.params'):
+    with pytest.raises(
+        UserError, match=r'net-0007\.params: no such checkpoint; "dcn train .*there are net-0003\.params'
+    ):
         checkpoint.load_param(str(tmp_path / 'net'), 7)
 
 
@@ -108,9 +114,15 @@ def test_names_without_kind_are_no_checkpoint(tmp_path):
 def test_training_state_round_trip(tmp_path):
     prefix = str(tmp_path / 'net')
     momentum = np.arange(3, dtype=np.float32)
-    save(prefix,
-         state=checkpoint.training_state({'momentum:rfcn_bbox_bias': momentum}, {'RPNAcc': np.array([1.5, 3])},
-                                         {'TRAIN.lr': 0.1, 'SCALES': [[600, 1000]]}, **COUNTERS))
+    save(
+        prefix,
+        state=checkpoint.training_state(
+            {'momentum:rfcn_bbox_bias': momentum},
+            {'RPNAcc': np.array([1.5, 3])},
+            {'TRAIN.lr': 0.1, 'SCALES': [[600, 1000]]},
+            **COUNTERS,
+        ),
+    )
     arrays, metrics, settings, counters = checkpoint.load_state(prefix, 1)
     np.testing.assert_array_equal(arrays['momentum:rfcn_bbox_bias'], momentum)
     assert settings == {'TRAIN.lr': 0.1, 'SCALES': [[600, 1000]]} and list(arrays) == ['momentum:rfcn_bbox_bias']
@@ -143,7 +155,7 @@ def test_a_kill_at_any_moment_leaves_a_checkpoint_to_go_on_from(moved, tmp_path,
 
     later = checkpoint.training_state({}, {}, {}, **dict(COUNTERS, update=8))
     monkeypatch.setattr(checkpoint.os, 'replace', killed)
-    monkeypatch.setattr('tests.test_checkpoint.STDS', (1, 2, 3, 4))     # other parameters than the first
+    monkeypatch.setattr('tests.test_checkpoint.STDS', (1, 2, 3, 4))  # other parameters than the first
     try:
         save(prefix, state=later)
     except KeyboardInterrupt:

@@ -1,4 +1,5 @@
 """Compiled code for another processor is not loaded."""
+
 import pytest
 
 from dcn import compiled
@@ -26,4 +27,5 @@ def test_what_this_machine_built_is_used():
         pytest.skip('the Cython module is not built')
     from dcn import nms
     from dcn.bbox import overlaps
+
     assert nms.backend is overlaps._native is module

@@ -1,5 +1,6 @@
 """MXNet's GPU build and its CUDA libraries. Where that build is installed it is imported for real, without a GPU: the
 driver is a stand-in that knows of none."""
+
 import ctypes
 import os
 import shutil
@@ -13,11 +14,13 @@ from dcn.errors import UserError
 
 # What libmxnet.so of mxnet-cu112 1.9.1 asks of the driver when it is loaded, and the CUDA runtime when it is used. Each
 # answers CUDA_ERROR_NO_DEVICE.
-DRIVER_FUNCTIONS = ('cuInit cuDriverGetVersion cuDeviceGetCount cuDeviceGet cuDevicePrimaryCtxRetain cuGetErrorString '
-                    'cuGraphKernelNodeGetParams cuGraphNodeGetType cuLaunchKernel cuModuleGetFunction cuModuleLoadData '
-                    'cuModuleLoadDataEx cuModuleUnload').split()
+DRIVER_FUNCTIONS = (
+    'cuInit cuDriverGetVersion cuDeviceGetCount cuDeviceGet cuDevicePrimaryCtxRetain cuGetErrorString '
+    'cuGraphKernelNodeGetParams cuGraphNodeGetType cuLaunchKernel cuModuleGetFunction cuModuleLoadData '
+    'cuModuleLoadDataEx cuModuleUnload'
+).split()
 
-SMALL_NETWORK = '''
+SMALL_NETWORK = """
 import dcn.operators
 import mxnet as mx
 import numpy as np
@@ -34,7 +37,7 @@ executor.backward()
 assert np.allclose(executor.outputs[0].asnumpy(), 1 / 3)            # equal weights, equal scores
 assert np.allclose(executor.grad_dict['fc_bias'].asnumpy(), [2 / 3, -4 / 3, 2 / 3])   # both images are of class 1
 print('ran')
-'''
+"""
 
 
 def test_gpu_build_is_imported_and_computes_without_a_toolkit_or_a_gpu(repository, tmp_path):
@@ -43,8 +46,13 @@ def test_gpu_build_is_imported_and_computes_without_a_toolkit_or_a_gpu(repositor
     if not shutil.which('gcc'):
         pytest.skip('gcc, which makes the stand-in for the driver, is not installed')
     environment = dict(os.environ, LD_LIBRARY_PATH=str(driver_without_gpu(tmp_path)))
-    process = subprocess.run([sys.executable, '-c', SMALL_NETWORK], cwd=str(repository), env=environment,
-                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
+    process = subprocess.run(
+        [sys.executable, '-c', SMALL_NETWORK],
+        cwd=str(repository),
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
     assert process.stdout == 'ran\n', process.stderr
 
 
@@ -52,17 +60,29 @@ def driver_without_gpu(folder):
     """The folder, with a libcuda.so.1 in it."""
     source = folder / 'driver.c'
     source.write_text('\n'.join(f'int {name}(void) {{ return 100; }}' for name in DRIVER_FUNCTIONS) + '\n')
-    subprocess.run(['gcc', '-shared', '-fPIC', f'-Wl,-soname,{gpu_libraries.DRIVER}', str(source), '-o',
-                    str(folder / gpu_libraries.DRIVER)], check=True)
+    subprocess.run(
+        [
+            'gcc',
+            '-shared',
+            '-fPIC',
+            f'-Wl,-soname,{gpu_libraries.DRIVER}',
+            str(source),
+            '-o',
+            str(folder / gpu_libraries.DRIVER),
+        ],
+        check=True,
+    )
     return folder
 
 
 # ---- on any machine, with a stand-in for the loader ----
 
+
 @pytest.fixture
 def loader(monkeypatch, tmp_path):
     """The GPU build is installed, MXNet is not loaded yet, and packages lie in tmp_path; loader.absent: names that do
     not load; loader.loaded: what was loaded."""
+
     class Loader:
         def __init__(self):
             self.absent, self.loaded = set(), []
@@ -71,6 +91,7 @@ def loader(monkeypatch, tmp_path):
             if os.path.basename(name) in self.absent:
                 raise OSError(f'{name}: cannot open shared object file')
             self.loaded.append(name)
+
     found = Loader()
     monkeypatch.delitem(sys.modules, 'mxnet', raising=False)
     monkeypatch.setattr(gpu_libraries, 'gpu_build', lambda: True)
@@ -101,7 +122,7 @@ def test_a_missing_library_is_named(loader):
 
 
 def test_nothing_is_loaded_for_the_cpu_build_or_after_mxnet(loader, monkeypatch):
-    monkeypatch.setitem(sys.modules, 'mxnet', ctypes)   # any module
+    monkeypatch.setitem(sys.modules, 'mxnet', ctypes)  # any module
     gpu_libraries.preload()
     monkeypatch.delitem(sys.modules, 'mxnet')
     monkeypatch.setattr(gpu_libraries, 'gpu_build', lambda: False)

@@ -1,5 +1,6 @@
 """setup.sh: which build of MXNet it takes on which machine. Nothing is installed: nvidia-smi and Python are
 stand-ins."""
+
 import shutil
 import subprocess
 
@@ -16,16 +17,21 @@ def machine(tmp_path, repository):
         shutil.copy(str(repository / name), str(tmp_path / name))
     tools = tmp_path / 'tools'
     tools.mkdir()
-    for tool in ('bash', 'cat', 'cksum', 'dirname', 'head', 'rm', 'sh'):   # and no other, above all no real nvidia-smi
+    for tool in ('bash', 'cat', 'cksum', 'dirname', 'head', 'rm', 'sh'):  # and no other, above all no real nvidia-smi
         (tools / tool).symlink_to(shutil.which(tool))
     script(tmp_path / '.venv' / 'bin' / 'python', f'echo "$@" >> {tmp_path}/python')
 
     def run(answer, words):
         if answer is not None:
             script(tools / 'nvidia-smi', answer)
-        return subprocess.run(['bash', '-c', f'source ./setup.sh; {words}'], cwd=str(tmp_path),
-                              env={'PATH': str(tools)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                              universal_newlines=True)
+        return subprocess.run(
+            ['bash', '-c', f'source ./setup.sh; {words}'],
+            cwd=str(tmp_path),
+            env={'PATH': str(tools)},
+            capture_output=True,
+            text=True,
+        )
+
     return run
 
 
@@ -56,13 +62,15 @@ def test_without_a_gpu_the_cpu_is_taken_without_a_word(machine, answer):
 
 def test_an_answer_that_tells_nothing_is_passed_on(machine):
     """Old drivers do not know the question."""
-    process = machine("echo 'Field \"compute_cap\" is not a valid field to query.'; exit 2", 'detect_device')
+    process = machine('echo \'Field "compute_cap" is not a valid field to query.\'; exit 2', 'detect_device')
     assert (process.returncode, process.stdout) == (0, 'cpu\n')
     assert 'not a valid field' in process.stderr and './setup.sh --gpu' in process.stderr
 
 
-@pytest.mark.parametrize('device, requirements, other', [('cpu', 'requirements.txt', 'mxnet-cu112'),
-                                                         ('gpu', 'requirements-gpu.txt', 'mxnet')])
+@pytest.mark.parametrize(
+    'device, requirements, other',
+    [('cpu', 'requirements.txt', 'mxnet-cu112'), ('gpu', 'requirements-gpu.txt', 'mxnet')],
+)
 def test_one_build_of_mxnet_takes_the_place_of_the_other(machine, tmp_path, device, requirements, other):
     """The two share a folder: the one that is not wanted goes first. A second call finds all in place."""
     process = machine(None, f'install_packages {device}; install_packages {device}')

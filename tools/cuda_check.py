@@ -9,6 +9,7 @@ compute-sanitizer, and times the operators beside the dense convolution. Where M
 GPU is one that it can use, MXNet's operators run on it too. The work is in tests/operators/cuda_check.py, which uses
 the cases and oracles of the tests.
 """
+
 import os
 import subprocess
 import sys

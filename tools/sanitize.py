@@ -12,6 +12,7 @@ that silence means something. Exit status 0: nothing found; 1: a finding, whose 
 does not compile or is not found though it is planted; 2: wrong arguments, or the sanitizers cannot be used here. Needs
 NumPy and g++ with OpenMP and its sanitizer libraries (Debian/Ubuntu: apt-get install g++), not MXNet.
 """
+
 import argparse
 import collections
 import importlib.util
@@ -30,7 +31,7 @@ INSTRUCTION_SETS = ('avx512_bf16', 'avx512', 'avx2', 'portable')
 # -O1 keeps the reports readable and leaves what is written in the source in place.
 CORE_FLAGS = ['-O1', '-fno-math-errno', '-fno-trapping-math', '-ffp-contract=fast']
 WORKER = ['-m', 'tests.operators.core_worker']
-TIMEOUT = 900   # seconds for one instruction set; a minute is usual
+TIMEOUT = 900  # seconds for one instruction set; a minute is usual
 
 # flags: of the compiler; libraries: which must be loaded before any other; environment; parts: run only the checks with
 # one of these in their name, or all; planted: calls of faults on purpose, and what the report must say
@@ -41,17 +42,24 @@ SANITIZERS = {
         flags=['-fsanitize=address,undefined,float-cast-overflow', '-fno-sanitize-recover=all'],
         # the C++ library too: else AddressSanitizer does not find what throws exceptions
         libraries=['libasan.so', 'libubsan.so', 'libstdc++.so'],
-        environment={'ASAN_OPTIONS': 'detect_leaks=0:redzone=512:max_redzone=2048:detect_stack_use_after_return=1',
-                     'UBSAN_OPTIONS': 'print_stacktrace=1', 'PYTHONMALLOC': 'malloc'},
+        environment={
+            'ASAN_OPTIONS': 'detect_leaks=0:redzone=512:max_redzone=2048:detect_stack_use_after_return=1',
+            'UBSAN_OPTIONS': 'print_stacktrace=1',
+            'PYTHONMALLOC': 'malloc',
+        },
         parts=[],
-        planted={'planted_read(numpy.zeros(5, numpy.float32).ctypes, 5)': 'AddressSanitizer: heap-buffer-overflow',
-                 'planted_overflow(2 ** 31 - 1)': 'signed integer overflow'}),
+        planted={
+            'planted_read(numpy.zeros(5, numpy.float32).ctypes, 5)': 'AddressSanitizer: heap-buffer-overflow',
+            'planted_overflow(2 ** 31 - 1)': 'signed integer overflow',
+        },
+    ),
     'thread': Sanitizer(
         flags=['-fsanitize=thread'],
         libraries=['libtsan.so', 'libstdc++.so'],
         environment={'TSAN_OPTIONS': 'halt_on_error=1'},
-        parts=['Python threads', 'more positions than one block', 'res5 in small', 'FPN'],   # some that threads share
-        planted={'planted_race()': 'ThreadSanitizer: data race'}),
+        parts=['Python threads', 'more positions than one block', 'res5 in small', 'FPN'],  # some that threads share
+        planted={'planted_race()': 'ThreadSanitizer: data race'},
+    ),
 }
 
 
@@ -106,13 +114,17 @@ class Run:
         if not tools.supported('-shared', '-fPIC'):
             if not self.build.Toolchain(command, self.verbose).supported('-shared', '-fPIC'):
                 raise Broken(f'{compiler[0]} does not compile a program that does nothing')
-            raise Unusable(f'{" ".join(compiler)} has no {" ".join(self.sanitizer.flags)}; use g++ with its sanitizer '
-                           'libraries')
+            raise Unusable(
+                f'{" ".join(compiler)} has no {" ".join(self.sanitizer.flags)}; use g++ with its sanitizer libraries'
+            )
         if not tools.openmp:
-            raise Broken(f'{compiler[0]} has no OpenMP (-fopenmp), without which the core has no threads to check; '
-                         'install its libgomp')
-        tools.instruction_sets = {key: flags for key, flags in tools.instruction_sets.items()
-                                  if key in instruction_sets}
+            raise Broken(
+                f'{compiler[0]} has no OpenMP (-fopenmp), without which the core has no threads to check; '
+                'install its libgomp'
+            )
+        tools.instruction_sets = {
+            key: flags for key, flags in tools.instruction_sets.items() if key in instruction_sets
+        }
         return tools
 
     def _core(self):
@@ -122,8 +134,10 @@ class Run:
     def _library(self, source, flags):
         """A shared library of one source of sanitizers/."""
         product = self.folder / f'lib{source.stem}.so'
-        self.tools.run(['-std=c++17', '-O1', '-fPIC', '-shared', *flags, str(source), '-o', str(product), '-lpthread'],
-                       f'compiling {source.name}')
+        self.tools.run(
+            ['-std=c++17', '-O1', '-fPIC', '-shared', *flags, str(source), '-o', str(product), '-lpthread'],
+            f'compiling {source.name}',
+        )
         return product
 
     def _of_compiler(self, library):
@@ -144,8 +158,9 @@ class Run:
         used = set(re.findall(rb'GOMP_[a-z]\w+', self.core.read_bytes()))
         missing = {name.decode() for name in used} - set(re.findall(r'GOMP_[a-z]\w+', THREADS.read_text()))
         if missing:
-            raise Broken(f'the core uses {", ".join(sorted(missing))} of OpenMP, which {THREADS.name} lacks: write it '
-                         'there')
+            raise Broken(
+                f'the core uses {", ".join(sorted(missing))} of OpenMP, which {THREADS.name} lacks: write it there'
+            )
 
     def python(self, arguments, **environment):
         """(exit status, what was printed) of a Python process that the sanitizer watches."""
@@ -153,8 +168,15 @@ class Run:
         settings.update(environment, LD_PRELOAD=' '.join(self.preload))
         if self.verbose:
             print('LD_PRELOAD=' + settings['LD_PRELOAD'], sys.executable, *arguments, flush=True)
-        process = subprocess.run([sys.executable, *arguments], cwd=str(ROOT), env=settings, timeout=TIMEOUT,
-                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True)
+        process = subprocess.run(
+            [sys.executable, *arguments],
+            cwd=str(ROOT),
+            env=settings,
+            timeout=TIMEOUT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
         return process.returncode, process.stdout
 
     def prove(self):

@@ -1,11 +1,12 @@
 """The graph that both DeepLab networks are variants of."""
-import mxnet as mx
 
 from dcn.networks.resnet import ResNetNetwork
 from dcn.symbols.losses import softmax_loss
 from dcn.symbols.segmentation_head import segmentation_head
 
-IGNORED = 255       # label of the pixels that do not count
+import mxnet as mx
+
+IGNORED = 255  # label of the pixels that do not count
 
 
 class DeepLab(ResNetNetwork):
@@ -16,10 +17,10 @@ class DeepLab(ResNetNetwork):
 
     new_layers = ('fc6', 'score', 'upsampling')
     deformable_groups = 1
-    offset_dilated = False      # the original predicts offsets from an undilated window
+    offset_dilated = False  # the original predicts offsets from an undilated window
     offset_lr = (1.0, 2.0)
 
-    init_weights = ResNetNetwork.init_weight    # the original's name here
+    init_weights = ResNetNetwork.init_weight  # the original's name here
 
     def _train_outputs(self, cfg):
         return [pixel_losses(self._scores(cfg), mx.sym.Variable('label'), cfg.TRAIN.BATCH_IMAGES)]
@@ -30,8 +31,9 @@ class DeepLab(ResNetNetwork):
     def _scores(self, cfg):
         data = mx.sym.Variable('data')
         stages, _ = self._backbone(cfg, data)
-        return segmentation_head(stages['res5'], data, cfg.dataset.NUM_CLASSES, cfg.network.head_filters,
-                                 self._feature_strides(cfg)[-1])
+        return segmentation_head(
+            stages['res5'], data, cfg.dataset.NUM_CLASSES, cfg.network.head_filters, self._feature_strides(cfg)[-1]
+        )
 
 
 def pixel_losses(scores, label, images):

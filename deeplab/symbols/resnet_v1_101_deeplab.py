@@ -1,4 +1,5 @@
 """DeepLab on ResNet-101."""
+
 from deeplab.symbols.base import DeepLab
 
 

@@ -1,4 +1,5 @@
 """Deformable DeepLab on ResNet-101."""
+
 from deeplab.symbols.base import DeepLab
 
 

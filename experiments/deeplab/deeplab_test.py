@@ -1,4 +1,5 @@
 """Test a trained DeepLab network: python experiments/deeplab/deeplab_test.py --cfg <file of cfgs>"""
+
 import sys
 
 from dcn.cli import guarded

@@ -1,4 +1,5 @@
 """Train DeepLab, then test it: python experiments/deeplab/deeplab_train_test.py --cfg <file of cfgs>"""
+
 import sys
 
 from dcn.cli import guarded

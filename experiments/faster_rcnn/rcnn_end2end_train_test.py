@@ -1,4 +1,5 @@
-"""Train Faster R-CNN end to end, then test it: python experiments/faster_rcnn/rcnn_end2end_train_test.py --cfg <file>"""
+"""Train Faster R-CNN end to end, then test it: python experiments/faster_rcnn/rcnn_end2end_train_test.py --cfg FILE"""
+
 import sys
 
 from dcn.cli import guarded

@@ -1,4 +1,5 @@
 """Test a trained Faster R-CNN network: python experiments/faster_rcnn/rcnn_test.py --cfg <file of cfgs>"""
+
 import sys
 
 from dcn.cli import guarded

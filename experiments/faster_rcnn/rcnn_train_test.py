@@ -1,4 +1,5 @@
 """Train Faster R-CNN on proposals from files, then test it: rcnn_train_test.py --cfg <a file of cfgs>"""
+
 import sys
 
 from dcn.cli import guarded

@@ -1,4 +1,5 @@
 """Train FPN end to end, then test it: python experiments/fpn/fpn_end2end_train_test.py --cfg <file of cfgs>"""
+
 import sys
 
 from dcn.cli import guarded

@@ -1,4 +1,5 @@
 """Test a trained FPN network: python experiments/fpn/fpn_test.py --cfg <file of cfgs>"""
+
 import sys
 
 from dcn.cli import guarded

@@ -1,4 +1,5 @@
 """Train R-FCN in alternation, then test it: rfcn_alternate_train_test.py --cfg <a file of cfgs>"""
+
 import sys
 
 from dcn.cli import guarded

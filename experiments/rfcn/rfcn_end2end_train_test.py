@@ -1,4 +1,5 @@
 """Train R-FCN end to end, then test it: python experiments/rfcn/rfcn_end2end_train_test.py --cfg <file of cfgs>"""
+
 import sys
 
 from dcn.cli import guarded

@@ -1,4 +1,5 @@
 """Test a trained R-FCN network: python experiments/rfcn/rfcn_test.py --cfg <file of cfgs>"""
+
 import sys
 
 from dcn.cli import guarded

@@ -1,4 +1,5 @@
 """Train R-FCN on proposals from files, then test it: rfcn_train_test.py --cfg <a file of cfgs>"""
+
 import sys
 
 from dcn.cli import guarded

@@ -1,4 +1,5 @@
 """The graph that both Faster R-CNN networks are variants of."""
+
 from dcn.networks.detector import TwoStageDetector, reg_classes
 from dcn.symbols.box_head import box_head, conv_new_1, roi_pooling
 from dcn.symbols.resnet import Spelling
@@ -13,6 +14,13 @@ class FasterRCNN(TwoStageDetector):
     def _head(self, cfg, stages, rois):
         network = cfg.network
         features = conv_new_1(stages['res5'], network.roi_filters, 'conv_new_1_relu')
-        pooled = roi_pooling(features, rois, self._roi_pooling(cfg), self._choice(cfg, 'pooled_size'),
-                             1.0 / network.RCNN_FEAT_STRIDE, network.roi_filters, network.head_filters)
+        pooled = roi_pooling(
+            features,
+            rois,
+            self._roi_pooling(cfg),
+            self._choice(cfg, 'pooled_size'),
+            1.0 / network.RCNN_FEAT_STRIDE,
+            network.roi_filters,
+            network.head_filters,
+        )
         return (*box_head(pooled, cfg.dataset.NUM_CLASSES, reg_classes(cfg), network.head_filters), None)

@@ -1,4 +1,5 @@
 """Faster R-CNN on ResNet-101."""
+
 from faster_rcnn.symbols.base import FasterRCNN
 
 

@@ -1,4 +1,5 @@
 """Deformable Faster R-CNN on ResNet-101."""
+
 from faster_rcnn.symbols.base import FasterRCNN
 
 

@@ -1,5 +1,4 @@
 """The graph that both FPN networks are variants of."""
-import mxnet as mx
 
 from dcn.errors import UserError
 from dcn.networks.detector import TwoStageDetector, proposal_settings, reg_classes
@@ -8,7 +7,9 @@ from dcn.symbols.pyramid import pyramid, pyramid_roi_pooling
 from dcn.symbols.resnet import Spelling
 from dcn.symbols.rpn import pyramid_concatenation, pyramid_proposals, pyramid_rpn_head, rpn_losses
 
-DEFAULTS = {'pooled_size': 7, 'roi_filters': 256, 'roi_size': 224}      # of the operator fpn_roi_pooling
+import mxnet as mx
+
+DEFAULTS = {'pooled_size': 7, 'roi_filters': 256, 'roi_size': 224}  # of the operator fpn_roi_pooling
 
 
 class FPN(TwoStageDetector):
@@ -26,8 +27,10 @@ class FPN(TwoStageDetector):
     mean_gradients = True
     # the undilated res5 states its dilation
     spelling = Spelling(
-        plain={'res5': {'dilate': (1, 1)}}, offset={'res5': {'dilate': (1, 1), 'stride': None}},
-        deformable={'res5': {'dilate': (1, 1)}, 'res5b': {'stride': None}, 'res5c': {'stride': None}})
+        plain={'res5': {'dilate': (1, 1)}},
+        offset={'res5': {'dilate': (1, 1), 'stride': None}},
+        deformable={'res5': {'dilate': (1, 1)}, 'res5b': {'stride': None}, 'res5c': {'stride': None}},
+    )
 
     def _features(self, cfg):
         stages, offsets = super()._features(cfg)
@@ -50,17 +53,31 @@ class FPN(TwoStageDetector):
 
     def _proposals(self, cfg, phase, rpn, name, **extra):
         names, outputs = rpn
-        return pyramid_proposals(outputs, names, mx.sym.Variable('im_info'), proposal_settings(cfg, phase),
-                                 cfg.network.NUM_ANCHORS, **extra)
+        return pyramid_proposals(
+            outputs, names, mx.sym.Variable('im_info'), proposal_settings(cfg, phase), cfg.network.NUM_ANCHORS, **extra
+        )
 
     def _head(self, cfg, stages, rois):
-        pooled = pyramid_roi_pooling(stages, rois, self._feature_strides(cfg), self._roi_pooling(cfg),
-                                     cfg.network.head_filters, **self._pooling_settings(cfg))
+        pooled = pyramid_roi_pooling(
+            stages,
+            rois,
+            self._feature_strides(cfg),
+            self._roi_pooling(cfg),
+            cfg.network.head_filters,
+            **self._pooling_settings(cfg),
+        )
         return (*box_head(pooled, cfg.dataset.NUM_CLASSES, reg_classes(cfg), cfg.network.head_filters), None)
 
     def _pooling_settings(self, cfg):
         """Attributes of fpn_roi_pooling; the original's graphs leave its defaults out."""
-        names = {'pooled_size': ('pooled_height', 'pooled_width'), 'roi_filters': ('output_dim',),
-                 'roi_size': ('canonical_size',)}
-        return {name: self._choice(cfg, key) for key, default in DEFAULTS.items() for name in names[key]
-                if self._choice(cfg, key) != default}
+        names = {
+            'pooled_size': ('pooled_height', 'pooled_width'),
+            'roi_filters': ('output_dim',),
+            'roi_size': ('canonical_size',),
+        }
+        return {
+            name: self._choice(cfg, key)
+            for key, default in DEFAULTS.items()
+            for name in names[key]
+            if self._choice(cfg, key) != default
+        }

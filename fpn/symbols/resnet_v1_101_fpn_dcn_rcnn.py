@@ -1,4 +1,5 @@
 """Deformable FPN on ResNet-101."""
+
 from fpn.symbols.base import FPN
 
 

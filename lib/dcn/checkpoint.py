@@ -6,6 +6,7 @@
                           never a pickle
 <either>.next             what is being written; both take their places together, see save_checkpoint
 """
+
 import glob
 import json
 import logging
@@ -13,13 +14,14 @@ import os
 import re
 import zlib
 
-import dcn.operators  # noqa: F401, I001  (first: it sets what MXNet reads when it is loaded)
-import mxnet as mx
 import numpy as np
 
+import dcn.operators  # noqa: F401  (first: it sets what MXNet reads when it is loaded)
 from dcn.errors import UserError
 from dcn.files import atomic_write
 from dcn.formats import params as params_file
+
+import mxnet as mx
 
 LOG = logging.getLogger(__name__)
 
@@ -43,8 +45,10 @@ def load_param(prefix, epoch, process=False):
     """
     path = params_path(prefix, epoch)
     if not os.path.isfile(path):
-        raise UserError(f'{path}: no such checkpoint; "dcn train --cfg <the YAML file>" makes it, or set '
-                        f'TEST.test_epoch (now {epoch}) to one that exists ({_existing(prefix)}).')
+        raise UserError(
+            f'{path}: no such checkpoint; "dcn train --cfg <the YAML file>" makes it, or set '
+            f'TEST.test_epoch (now {epoch}) to one that exists ({_existing(prefix)}).'
+        )
     return read_params(path, process)
 
 
@@ -62,8 +66,9 @@ def split_params(arrays, process=False):
     for key, array in arrays.items():
         kind, _, name = key.partition(':')
         if kind not in groups:
-            raise UserError(f"parameter '{key}': expected a name that begins with arg: or aux:; this is no checkpoint "
-                            'of a network.')
+            raise UserError(
+                f"parameter '{key}': expected a name that begins with arg: or aux:; this is no checkpoint of a network."
+            )
         groups[kind][name] = array
     args = groups['arg']
     if process:
@@ -73,8 +78,10 @@ def split_params(arrays, process=False):
 
 def _ndarrays(arrays):
     """Half precision saves room in a file; graphs compute in single."""
-    return {name: mx.nd.array(array, dtype=np.float32 if array.dtype == np.float16 else array.dtype)
-            for name, array in arrays.items()}
+    return {
+        name: mx.nd.array(array, dtype=np.float32 if array.dtype == np.float16 else array.dtype)
+        for name, array in arrays.items()
+    }
 
 
 def _existing(prefix):
@@ -92,8 +99,10 @@ def box_test_weights(arg_params, layer, means, stds, classes):
     cells, rest = divmod(len(bias), 4 * classes)
     if rest:
         raise UserError(f'{layer}_bias: expected a multiple of 4 x {classes} rows, found {len(bias)}.')
-    std, mean = (np.repeat(np.broadcast_to(np.asarray(values, np.float32), (classes, 4)).ravel(), cells)
-                 for values in (stds, means))
+    std, mean = (
+        np.repeat(np.broadcast_to(np.asarray(values, np.float32), (classes, 4)).ravel(), cells)
+        for values in (stds, means)
+    )
     scaled = weight * std.reshape((-1,) + (1,) * (weight.ndim - 1))
     return {f'{layer}_weight_test': mx.nd.array(scaled), f'{layer}_bias_test': mx.nd.array(bias * std + mean)}
 
@@ -145,13 +154,15 @@ def load_state(prefix, epoch):
     """
     path = fitting_state(prefix, epoch)
     if path is None:
-        raise UserError(f'{state_path(prefix, epoch)}: it does not belong to {params_path(prefix, epoch)} (the check '
-                        'sums differ); --resume goes on from an earlier epoch, or remove it to begin with momentum '
-                        'zero.')
+        raise UserError(
+            f'{state_path(prefix, epoch)}: it does not belong to {params_path(prefix, epoch)} (the check '
+            'sums differ); --resume goes on from an earlier epoch, or remove it to begin with momentum '
+            'zero.'
+        )
     arrays = params_file.read(path)
     del arrays['params:crc32']
     settings = json.loads(arrays.pop('settings:json', np.frombuffer(b'{}', np.uint8)).tobytes().decode())
-    metrics = {name[len('metric:'):]: arrays.pop(name) for name in list(arrays) if name.startswith('metric:')}
+    metrics = {name[len('metric:') :]: arrays.pop(name) for name in list(arrays) if name.startswith('metric:')}
     counters = {name: int(arrays.pop(f'counter:{name}')[0]) for name in _COUNTERS}
     return arrays, metrics, settings, counters
 
@@ -182,8 +193,10 @@ def fitting_state(prefix, epoch):
 def refuse_pickle(path):
     """MXNet's own optimizer states are pickles, which could run anything; they are refused by name."""
     if _is_pickle(path):
-        raise UserError(f'{path}: this is a pickled optimizer state of MXNet, which is not read; move it away to '
-                        'go on with momentum zero.')
+        raise UserError(
+            f'{path}: this is a pickled optimizer state of MXNet, which is not read; move it away to '
+            'go on with momentum zero.'
+        )
 
 
 def _is_pickle(path):

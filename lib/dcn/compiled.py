@@ -1,4 +1,5 @@
 """What operator_cxx/build.py has built, and whether this processor may run it."""
+
 import functools
 import importlib.util
 

@@ -1,4 +1,5 @@
 """Files appear whole or not at all."""
+
 import contextlib
 import os
 import tempfile

@@ -4,6 +4,7 @@ mxnet-cu112 links ten libraries of CUDA 11 and looks for them in the system's fo
 put them into site-packages/nvidia, where the dynamic loader does not look; a library that is loaded already is not
 looked for. So this loads them first. On the CPU build it does nothing.
 """
+
 import ctypes
 import importlib.metadata
 import importlib.util
@@ -12,12 +13,20 @@ from pathlib import Path
 
 from dcn.errors import UserError
 
-DRIVER = 'libcuda.so.1'   # comes with the NVIDIA driver, not from PyPI
+DRIVER = 'libcuda.so.1'  # comes with the NVIDIA driver, not from PyPI
 # (folder below nvidia/, library); each stands behind those that it needs.
-LIBRARIES = (('cuda_runtime', 'libcudart.so.11.0'), ('cublas', 'libcublasLt.so.11'), ('cublas', 'libcublas.so.11'),
-             ('cufft', 'libcufft.so.10'), ('curand', 'libcurand.so.10'), ('cusolver', 'libcusolver.so.11'),
-             ('cuda_nvrtc', 'libnvrtc.so.11.2'), ('nvtx', 'libnvToolsExt.so.1'), ('nccl', 'libnccl.so.2'),
-             ('cudnn', 'libcudnn.so.8'))
+LIBRARIES = (
+    ('cuda_runtime', 'libcudart.so.11.0'),
+    ('cublas', 'libcublasLt.so.11'),
+    ('cublas', 'libcublas.so.11'),
+    ('cufft', 'libcufft.so.10'),
+    ('curand', 'libcurand.so.10'),
+    ('cusolver', 'libcusolver.so.11'),
+    ('cuda_nvrtc', 'libnvrtc.so.11.2'),
+    ('nvtx', 'libnvToolsExt.so.1'),
+    ('nccl', 'libnccl.so.2'),
+    ('cudnn', 'libcudnn.so.8'),
+)
 
 
 def preload():
@@ -27,8 +36,10 @@ def preload():
     try:
         ctypes.CDLL(DRIVER)
     except OSError:
-        raise UserError(f'the GPU build of MXNet (mxnet-cu112) is installed, but the NVIDIA driver ({DRIVER}) is not; '
-                        'install the driver, or run ./setup.sh --cpu for the CPU build') from None
+        raise UserError(
+            f'the GPU build of MXNet (mxnet-cu112) is installed, but the NVIDIA driver ({DRIVER}) is not; '
+            'install the driver, or run ./setup.sh --cpu for the CPU build'
+        ) from None
     for folder, name in LIBRARIES:
         _load(folder, name)
 
@@ -49,8 +60,10 @@ def _load(folder, name):
     try:
         ctypes.CDLL(found[0] if found else name)
     except OSError as error:
-        raise UserError(f'the GPU build of MXNet (mxnet-cu112) needs {name} of CUDA 11, which does not load ({error}); '
-                        'run ./setup.sh, or pip install -r requirements-gpu.txt') from None
+        raise UserError(
+            f'the GPU build of MXNet (mxnet-cu112) needs {name} of CUDA 11, which does not load ({error}); '
+            'run ./setup.sh, or pip install -r requirements-gpu.txt'
+        ) from None
 
 
 def _package_folders():

@@ -1,4 +1,5 @@
 """Where the project's own files lie; the only place that knows how the folders are laid out."""
+
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -1,4 +1,5 @@
 """Random numbers without global state: every draw has a key, so threads, prefetching and resuming change nothing."""
+
 import zlib
 
 import numpy as np
@@ -6,7 +7,7 @@ import numpy as np
 
 def generator(seed, *key):
     """A NumPy Generator that depends on ``seed`` (int) and ``key`` alone: ints or strings (epoch, id, purpose)."""
-    words = [k & 0xffffffff if isinstance(k, (int, np.integer)) else zlib.crc32(str(k).encode()) for k in (seed,) + key]
+    words = [k & 0xFFFFFFFF if isinstance(k, (int, np.integer)) else zlib.crc32(str(k).encode()) for k in (seed,) + key]
     return np.random.default_rng(words)
 
 

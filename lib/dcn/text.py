@@ -7,8 +7,10 @@ def table(head, rows, right=()):
     widths = [max(len(str(row[k])) for row in cells) for k in range(len(head))]
     lines = []
     for row in cells:
-        texts = [str(cell).rjust(width) if k in right else str(cell).ljust(width)
-                 for k, (cell, width) in enumerate(zip(row, widths))]
+        texts = [
+            str(cell).rjust(width) if k in right else str(cell).ljust(width)
+            for k, (cell, width) in enumerate(zip(row, widths))
+        ]
         lines.append('  '.join(texts).rstrip())
     return lines[:1] + ['-' * max(len(line) for line in lines)] + lines[1:]
 
@@ -42,5 +44,7 @@ def field_text(field):
         return '', ''
     if field.size is None:
         return {'region': 'its RoI', 'image': 'the image'}[field.size_word], ''
-    return tuple(' x '.join(f'{float(v):g}' for v in (pair[:1] if pair[0] == pair[1] else pair))
-                 for pair in (field.size, field.stride))
+    return tuple(
+        ' x '.join(f'{float(v):g}' for v in (pair[:1] if pair[0] == pair[1] else pair))
+        for pair in (field.size, field.stride)
+    )

@@ -1,4 +1,5 @@
 """R-FCN whose sampling points can be drawn."""
+
 from rfcn.symbols.base import RFCN
 
 
@@ -7,7 +8,7 @@ class deform_conv_demo(RFCN):
 
     deformable = ('res5',)
     deformable_groups = 1
-    offset_dilated = False      # the original's demo predicts offsets from an undilated window
+    offset_dilated = False  # the original's demo predicts offsets from an undilated window
 
     def _shown(self, conv_offsets, part_offset):
         return list(conv_offsets.values())

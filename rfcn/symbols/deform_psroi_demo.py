@@ -1,4 +1,5 @@
 """R-FCN whose parts can be drawn."""
+
 from rfcn.symbols.base import RFCN
 
 

@@ -1,4 +1,5 @@
 """Deformable R-FCN on ResNet-101."""
+
 from rfcn.symbols.base import RFCN
 
 

@@ -1,4 +1,5 @@
 """R-FCN as the original's demo had it: the plain network but for one attribute."""
+
 from dcn.symbols.resnet import Spelling
 from rfcn.symbols.base import RFCN
 

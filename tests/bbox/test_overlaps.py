@@ -1,4 +1,5 @@
 """Box overlaps against a double loop and values that can be checked by hand."""
+
 import numpy as np
 import pytest
 
@@ -6,12 +7,12 @@ from dcn.bbox import overlaps
 from dcn.bbox.overlaps import bbox_overlaps
 
 
-@pytest.fixture(params=["numpy", "compiled"], autouse=True)
+@pytest.fixture(params=['numpy', 'compiled'], autouse=True)
 def each_backend(request, monkeypatch):
-    if request.param == "numpy":
-        monkeypatch.setattr(overlaps, "_native", None)
+    if request.param == 'numpy':
+        monkeypatch.setattr(overlaps, '_native', None)
     elif overlaps._native is None:
-        pytest.skip("nothing compiled here")
+        pytest.skip('nothing compiled here')
 
 
 def oracle(boxes, query):
@@ -32,7 +33,7 @@ def random_boxes(rng, count):
     return np.concatenate([corner, corner + rng.uniform(0, 40, (count, 2))], axis=1)
 
 
-@pytest.mark.parametrize("n, k", [(1, 1), (3, 20), (40, 1), (33, 17)])
+@pytest.mark.parametrize('n, k', [(1, 1), (3, 20), (40, 1), (33, 17)])
 def test_equals_double_loop(n, k):
     rng = np.random.default_rng([n, k])
     boxes, query = random_boxes(rng, n), random_boxes(rng, k)
@@ -58,7 +59,7 @@ def test_no_boxes_on_either_side():
     assert bbox_overlaps(boxes, np.zeros((0, 4))).shape == (2, 0)
 
 
-@pytest.mark.parametrize("column", range(4))
+@pytest.mark.parametrize('column', range(4))
 def test_nan_and_inverted_boxes_overlap_nothing(column):
     good = np.array([[0.0, 0, 9, 9]])
     bad = good.copy()
@@ -68,5 +69,5 @@ def test_nan_and_inverted_boxes_overlap_nothing(column):
 
 
 def test_wrong_shape_is_named():
-    with pytest.raises(ValueError, match=r"query: expected shape \(N, 4\)"):
+    with pytest.raises(ValueError, match=r'query: expected shape \(N, 4\)'):
         bbox_overlaps(np.zeros((2, 4)), np.zeros((2, 3)))

@@ -1,4 +1,5 @@
 """Regression targets and back."""
+
 import numpy as np
 import pytest
 

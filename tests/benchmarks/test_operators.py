@@ -1,4 +1,5 @@
 """dcn bench ops: the table, the JSON and its sentences; no times are judged."""
+
 import contextlib
 import io
 import json
@@ -10,12 +11,12 @@ import time
 import numpy as np
 import pytest
 
-from dcn.errors import UserError
-from dcn.benchmarks import operators as bench
 from dcn.benchmarks import libraries as bench_libraries
+from dcn.benchmarks import operators as bench
 from dcn.benchmarks import peers as bench_peers
 from dcn.benchmarks import report as bench_report
 from dcn.benchmarks.cases import CASES, inputs
+from dcn.errors import UserError
 
 SMALL = 'RoI pooling 7x7, 8 RoIs, 16 channels'
 
@@ -39,8 +40,8 @@ def test_the_table_has_a_line_for_each_pass(report):
     lines = [line.split() for line in report[0].splitlines() if line.startswith(SMALL)]
     passes = [line[len(SMALL.split())] for line in lines[:2]]
     assert passes == ['forward', 'backward']
-    for line, row in zip(lines, report[1]['times']):   # own milliseconds, stock's multiple, a dash for the failed peer
-        own, multiple, dash = line[len(SMALL.split()) + 1:]
+    for line, row in zip(lines, report[1]['times']):  # own milliseconds, stock's multiple, a dash for the failed peer
+        own, multiple, dash = line[len(SMALL.split()) + 1 :]
         assert float(own) == pytest.approx(row['seconds']['own'] * 1e3, abs=1e-3)
         assert float(multiple) == pytest.approx(row['seconds']['stock'] / row['seconds']['own'], abs=0.01, rel=0.01)
         assert dash == '-'
@@ -64,8 +65,13 @@ def test_memory_of_a_call(repository):
 
 
 def test_unsteady_times_are_pointed_out():
-    row = dict(case=SMALL, direction='forward', seconds={'own': 1.0, 'stock': 1.6}, least={'own': 0.9, 'stock': 1.0},
-               missing={})
+    row = dict(
+        case=SMALL,
+        direction='forward',
+        seconds={'own': 1.0, 'stock': 1.6},
+        least={'own': 0.9, 'stock': 1.0},
+        missing={},
+    )
     notes = bench_report._notes(dict(times=[row]))
     assert len(notes) == 2 and notes[1].startswith('unsteady') and notes[1].endswith(f'{SMALL} forward: stock')
 
@@ -90,19 +96,20 @@ def test_a_round_is_at_least_one():
         bench.main(['ops', '--rounds', '0'])
 
 
-@pytest.mark.parametrize('name', [name for name, case in CASES.items()
-                                  if all(np.prod(shape) < 1e5 for shape in case.inputs.values())])
+@pytest.mark.parametrize(
+    'name', [name for name, case in CASES.items() if all(np.prod(shape) < 1e5 for shape in case.inputs.values())]
+)
 def test_inputs_have_the_shapes_of_the_case(name):
     case = CASES[name]
     arrays = inputs(case)
     assert {key: array.shape for key, array in arrays.items()} == case.inputs
-    if 'rois' in arrays:   # inside the image, corners in order
+    if 'rois' in arrays:  # inside the image, corners in order
         height, width = (16 * side for side in case.inputs['data'][2:])
         first, last = arrays['rois'][:, 1:3], arrays['rois'][:, 3:]
         assert (first >= 0).all() and (first < last).all() and (last <= [width - 1, height - 1]).all()
 
 
-@pytest.mark.parametrize('seconds, rounds', [(0.005, bench.LEAST_ROUNDS), (1.0, 2)])   # of one call; most is 0.01
+@pytest.mark.parametrize('seconds, rounds', [(0.005, bench.LEAST_ROUNDS), (1.0, 2)])  # of one call; most is 0.01
 def test_a_slow_peer_stops_early(seconds, rounds):
     class Slow:
         name = 'slow'
@@ -113,12 +120,17 @@ def test_a_slow_peer_stops_early(seconds, rounds):
 
         def settle(self):
             pass
+
     found = bench._interleaved([Slow()], {}, rounds=9, most_seconds=0.01)
-    assert found == {'missing': {}, 'seconds': {'slow': seconds}, 'least': {'slow': seconds},
-                     'rounds': {'slow': rounds}}
+    assert found == {
+        'missing': {},
+        'seconds': {'slow': seconds},
+        'least': {'slow': seconds},
+        'rounds': {'slow': rounds},
+    }
 
 
-@pytest.mark.parametrize('seconds, times', [(0.0015, 1 + 14), (0.025, 2), (0.35, 1)])   # of a call, made so often
+@pytest.mark.parametrize('seconds, times', [(0.0015, 1 + 14), (0.025, 2), (0.35, 1)])  # of a call, made so often
 def test_short_calls_are_repeated_and_waited_for(seconds, times):
     log, begun = [], []
 
@@ -130,22 +142,29 @@ def test_short_calls_are_repeated_and_waited_for(seconds, times):
     def run():
         log.append('run')
         begun.append(1)
+
     assert bench_libraries.timed(bench_libraries.Call(run, None, wait)) >= seconds
     assert log.count('run') >= times and log[:2] == ['run', 'wait'] and log[-1] == 'wait'
 
 
-@pytest.mark.parametrize('other, share', [
-    ([1, 2, 3, 4], 0), ([1, 2, 3, 4.003], 0),   # within a thousandth of the largest
-    ([1, 2.005, 3, 4], 0.25), ([1, 2, 3], 1)])
+@pytest.mark.parametrize(
+    'other, share',
+    [
+        ([1, 2, 3, 4], 0),
+        ([1, 2, 3, 4.003], 0),  # within a thousandth of the largest
+        ([1, 2.005, 3, 4], 0.25),
+        ([1, 2, 3], 1),
+    ],
+)
 def test_share_of_values_apart(other, share):
     assert bench.share_apart(np.float32([1, 2, 3, 4]), np.float32(other)) == share
 
 
 def test_share_of_proposals_without_a_counterpart():
     own = np.float32([[0, 10, 20, 30, 40], [0, 1, 2, 3, 4]])
-    other = np.float32([[0, 1, 2, 4, 5], [0, 10, 20, 33, 40]])   # in another order, the first one three pixels wider
+    other = np.float32([[0, 1, 2, 4, 5], [0, 10, 20, 33, 40]])  # in another order, the first one three pixels wider
     assert bench.share_alone(own, other) == 0.5
 
 
 def test_boxes_for_libraries_without_whole_pixels_have_the_same_area():
-    assert bench_libraries.corners_outside(np.float32([[2, 3, 4, 3, 0.5]])).tolist() == [[2, 3, 5, 4]]   # 3 x 1
+    assert bench_libraries.corners_outside(np.float32([[2, 3, 4, 3, 0.5]])).tolist() == [[2, 3, 5, 4]]  # 3 x 1

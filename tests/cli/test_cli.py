@@ -1,4 +1,5 @@
 """The command dcn: help that lists every command, one sentence and status 2 for a user's mistakes."""
+
 import os
 import subprocess
 import sys
@@ -46,6 +47,7 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(place, tmp_path, capsys
 def test_errors_that_are_not_of_files_keep_their_traceback():
     def broken(argv):
         raise OSError('libdcn.so: undefined symbol')
+
     with pytest.raises(OSError):
         cli.guarded(broken)
 
@@ -61,6 +63,7 @@ def test_the_log_begins_with_the_command(tmp_path, monkeypatch, capsys):
 def test_interrupt_ends_with_status_130(capsys):
     def interrupted(argv):
         raise KeyboardInterrupt
+
     assert cli.guarded(interrupted) == 130
 
 
@@ -68,6 +71,11 @@ def test_interrupt_ends_with_status_130(capsys):
 def test_own_modules_load_mxnet_with_all_cores(module):
     """MXNet reads OMP_NUM_THREADS when it is loaded, so dcn.operators has to come first wherever one starts."""
     environment = {name: value for name, value in os.environ.items() if name != 'OMP_NUM_THREADS'}
-    done = subprocess.run([sys.executable, '-W', 'error::RuntimeWarning', '-c', f'import {module}'], env=environment,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    done = subprocess.run(
+        [sys.executable, '-W', 'error::RuntimeWarning', '-c', f'import {module}'],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
     assert done.returncode == 0, done.stdout

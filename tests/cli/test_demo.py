@@ -1,5 +1,6 @@
 """``dcn demo`` on a handful of generated images and small networks with random weights: the table, the result files,
 the pictures, for every family."""
+
 import os
 
 import cv2
@@ -14,11 +15,20 @@ from dcn.engine.tasks.detection import EndToEnd
 from dcn.engine.tasks.segmentation import Segmentation
 from tests.rfcn.tiny import SMALL, write_checkpoint
 
-BACKBONE = ['network.units=[1,1,1,2]', 'network.filters=[16,16,16,16]', 'network.head_filters=16', 'SCALES=[64,64]',
-            'gpus=']
+BACKBONE = [
+    'network.units=[1,1,1,2]',
+    'network.filters=[16,16,16,16]',
+    'network.head_filters=16',
+    'SCALES=[64,64]',
+    'gpus=',
+]
 DETECTOR = [*SMALL, *BACKBONE, 'TRAIN.RPN_POST_NMS_TOP_N=20', 'TRAIN.BATCH_ROIS_OHEM=8']
-CHANGES = {'rfcn': DETECTOR, 'faster_rcnn': [*DETECTOR, 'network.pooled_size=3'],
-           'fpn': [*DETECTOR, 'network.pooled_size=3'], 'deeplab': BACKBONE}
+CHANGES = {
+    'rfcn': DETECTOR,
+    'faster_rcnn': [*DETECTOR, 'network.pooled_size=3'],
+    'fpn': [*DETECTOR, 'network.pooled_size=3'],
+    'deeplab': BACKBONE,
+}
 
 
 @pytest.fixture(scope='module')
@@ -39,11 +49,16 @@ def shipped(place, monkeypatch):
     """{family: --set values} with the small checkpoints in the place of the shipped ones."""
     for family, networks in demo.NETWORKS.items():
         # an absolute prefix stays as it is
-        monkeypatch.setitem(demo.NETWORKS, family, [
-            network._replace(prefix=str(place / os.path.basename(network.prefix))) for network in networks])
+        monkeypatch.setitem(
+            demo.NETWORKS,
+            family,
+            [network._replace(prefix=str(place / os.path.basename(network.prefix))) for network in networks],
+        )
     monkeypatch.chdir(place)
-    return {family: [*changes, f'dataset.root_path={place}', f'dataset.dataset_path={place}/shapes']
-            for family, changes in CHANGES.items()}
+    return {
+        family: [*changes, f'dataset.root_path={place}', f'dataset.dataset_path={place}/shapes']
+        for family, changes in CHANGES.items()
+    }
 
 
 def rows(printed):
@@ -57,7 +72,8 @@ SHOWN = {
     'rfcn': (('detections', 'sampling_points', 'part_offsets'), 'mAP@0.5', 'AP@0.5', SHAPES_CLASSES),
     'faster_rcnn': (('detections', 'sampling_points', 'part_offsets'), 'mAP@0.7', 'AP@0.7', SHAPES_CLASSES),
     'fpn': (('detections', 'sampling_points', 'part_offsets'), 'AP', 'AP', SHAPES_CLASSES),
-    'deeplab': (('segmentations', 'sampling_points'), 'mIoU', 'IoU', ('background', *SHAPES_CLASSES))}
+    'deeplab': (('segmentations', 'sampling_points'), 'mIoU', 'IoU', ('background', *SHAPES_CLASSES)),
+}
 
 
 @pytest.mark.parametrize('family', SHOWN)
@@ -96,8 +112,10 @@ def test_train_first_and_go_on_after_an_interruption(shipped, capsys, monkeypatc
 
     def interrupted(cfg, gpus):
         from dcn.engine import train
+
         train(cfg, gpus, max_iterations=1)
         return stop(cfg, gpus)
+
     monkeypatch.setattr(demo, 'trained', interrupted)
     assert cli.main(arguments) == 0
     printed = capsys.readouterr().out

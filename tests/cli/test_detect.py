@@ -1,4 +1,5 @@
 """``dcn detect``: any checkpoint on any photo, and a sentence for each mistake."""
+
 import cv2
 import pytest
 
@@ -37,7 +38,7 @@ def test_without_params_the_shapes_network_says_what_it_knows(photo, params, mon
     monkeypatch.setattr(detect, 'SHIPPED', detect.SHIPPED._replace(params=params))
     assert cli.main(['detect', photo, '--set', *SMALL]) == 0
     printed = capsys.readouterr().out
-    assert 'knows only the generated data set\'s shapes: caterpillar, fish, octopus, snake, starfish.' in printed
+    assert "knows only the generated data set's shapes: caterpillar, fish, octopus, snake, starfish." in printed
     assert 'rfcn_dcn_coco-0000.params, put it into model/' in printed
 
 
@@ -70,7 +71,7 @@ def test_wrong_checkpoints_are_told(photo, params, repository, monkeypatch):
     with pytest.raises(UserError, match='holds offsets .*res5a_branch2b_offset_weight.*_end2end_ohem has none there'):
         detect.main([photo, '--cfg', plain, '--params', params, '--set', *SMALL])
     monkeypatch.setattr(detect, 'ROOT', str(repository / 'tests'))
-    with pytest.raises(UserError, match="shipped-0000.params is missing: it comes with the project; restore it with"):
+    with pytest.raises(UserError, match='shipped-0000.params is missing: it comes with the project; restore it with'):
         detect.shipped('experiments/shipped-0000.params')
 
 

@@ -1,4 +1,5 @@
 """``dcn paper``: every experiment file exists and loads, commands run as printed, measured stands beside published."""
+
 import json
 import os
 import shlex
@@ -33,14 +34,24 @@ def test_files_are_those_of_the_authors(repository):
     assert len(used) == 15
     demos = {'deform_conv_demo', 'deform_psroi_demo', 'rfcn_coco_demo', 'deeplab_cityscapes_demo'}
     without_row = {'resnet_v1_101_voc0712_rcnn_end2end'}
-    files = {str(path.relative_to(repository)) for path in repository.glob('experiments/*/cfgs/*.yaml')
-             if not path.name.startswith('shapes') and path.stem not in demos | without_row}
+    files = {
+        str(path.relative_to(repository))
+        for path in repository.glob('experiments/*/cfgs/*.yaml')
+        if not path.name.startswith('shapes') and path.stem not in demos | without_row
+    }
     assert used == files
 
 
-@pytest.mark.parametrize('name, numbers', [
-    ('rfcn-dcn-voc', 'mAP@0.5 82.3, mAP@0.7 67.8'), ('fpn-dcn-coco-scales', 'AP 44.4'), ('deeplab-voc', 'mIoU 70.7'),
-    ('table3-both', 'mAP@0.5 82.6, mAP@0.7 68.5'), ('table5-averages-dcn', 'AP 37.5')])
+@pytest.mark.parametrize(
+    'name, numbers',
+    [
+        ('rfcn-dcn-voc', 'mAP@0.5 82.3, mAP@0.7 67.8'),
+        ('fpn-dcn-coco-scales', 'AP 44.4'),
+        ('deeplab-voc', 'mIoU 70.7'),
+        ('table3-both', 'mAP@0.5 82.6, mAP@0.7 68.5'),
+        ('table5-averages-dcn', 'AP 37.5'),
+    ],
+)
 def test_one_row(capsys, name, numbers):
     text = printed(capsys, name)
     assert numbers in text
@@ -59,15 +70,17 @@ def test_printed_commands_are_understood(capsys, repository):
     lines = [line for line in printed(capsys, 'table1-6').splitlines() if 'dcn train' in line]
     assert len(lines) == 4
     words = shlex.split(lines[-1])
-    cfg = load_config(str(repository / words[words.index('--cfg') + 1]), words[words.index('--set') + 1:])
+    cfg = load_config(str(repository / words[words.index('--cfg') + 1]), words[words.index('--set') + 1 :])
     assert cfg.network.deformable == ['res4b20', 'res4b21', 'res4b22', 'res5']
     assert cfg.network.roi_pooling == 'integer'
 
 
 def test_needed_paths(repository):
     cells = {row.id: cell for row, cell in EXPERIMENTS}
-    found = {name: paper.needed(load_config(str(repository / cells[name].file)))
-             for name in ('rfcn-voc', 'rfcn-coco', 'deeplab-cityscapes', 'deeplab-voc')}
+    found = {
+        name: paper.needed(load_config(str(repository / cells[name].file)))
+        for name in ('rfcn-voc', 'rfcn-coco', 'deeplab-cityscapes', 'deeplab-voc')
+    }
     assert './data/VOCdevkit/VOC2012/Annotations' in found['rfcn-voc']
     assert './data/coco/annotations/image_info_test-dev2015.json' in found['rfcn-coco']
     assert './data/cityscapes/gtFine/train' in found['deeplab-cityscapes']
@@ -78,10 +91,18 @@ def test_needed_paths(repository):
 def test_published_beside_measured(tmp_path, capsys, repository):
     folder = tmp_path / 'resnet_v1_101_voc0712_rfcn_end2end_ohem' / '2007_test'
     os.makedirs(folder)
-    run = {'cfg': folder.parent.name, 'symbol': 'resnet_v1_101_rfcn', 'checkpoint': 'somewhere-0007.params',
-           'images': 4952, 'difference': difference_from_default(load_config(str(
-               repository / 'experiments/rfcn/cfgs/resnet_v1_101_voc0712_rfcn_end2end_ohem.yaml'), ['TEST.NMS=0.5'])),
-           'scores': {'mAP@0.5': 0.7874}}
+    run = {
+        'cfg': folder.parent.name,
+        'symbol': 'resnet_v1_101_rfcn',
+        'checkpoint': 'somewhere-0007.params',
+        'images': 4952,
+        'difference': difference_from_default(
+            load_config(
+                str(repository / 'experiments/rfcn/cfgs/resnet_v1_101_voc0712_rfcn_end2end_ohem.yaml'), ['TEST.NMS=0.5']
+            )
+        ),
+        'scores': {'mAP@0.5': 0.7874},
+    }
     (folder / 'scores.json').write_text(json.dumps(run))
     text = printed(capsys, 'rfcn-voc', '--output', str(tmp_path))
     assert 'somewhere-0007.params on 4952 images' in text and paper.NOT_RUN not in text

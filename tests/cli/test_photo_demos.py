@@ -1,4 +1,5 @@
 """The demos of Faster R-CNN and FPN, on small networks with random weights in model/; R-FCN's are in tests/rfcn."""
+
 import importlib
 import subprocess
 import sys
@@ -13,7 +14,8 @@ CHANGES = [*SMALL, 'network.roi_filters=16', 'TEST_SCALES=[[64,96]]']
 # family -> its flag; (symbol, checkpoint) of the deformable and of the plain network
 DEMOS = {
     'faster_rcnn': ('--rcnn_only', ('resnet_v1_101_rcnn_dcn', 'rcnn_dcn_coco'), ('resnet_v1_101_rcnn', 'rcnn_coco')),
-    'fpn': ('--fpn_only', ('resnet_v1_101_fpn_dcn_rcnn', 'fpn_dcn_coco'), ('resnet_v1_101_fpn_rcnn', 'fpn_coco'))}
+    'fpn': ('--fpn_only', ('resnet_v1_101_fpn_dcn_rcnn', 'fpn_dcn_coco'), ('resnet_v1_101_fpn_rcnn', 'fpn_coco')),
+}
 
 
 @pytest.fixture(scope='module')
@@ -43,6 +45,7 @@ def test_detector_joins_scales(place, repository):
     """Random weights, 20 RoIs a scale: after soft-NMS, which drops none, two scales give twice the boxes of one."""
     from dcn.config import load_config
     from dcn.engine import Detector
+
     counts = []
     for scales in ('[64,96]', '[64,96],[96,128]'):
         changes = [*CHANGES, 'TEST.USE_SOFTNMS=true', 'TEST.max_per_image=0', f'TEST_SCALES=[{scales}]']
@@ -64,6 +67,11 @@ def test_missing_checkpoint_is_told(family, tmp_path, monkeypatch):
 
 
 def test_demos_run_by_path(repository):
-    done = subprocess.run([sys.executable, 'fpn/demo.py', '--help'], cwd=repository, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, text=True)
+    done = subprocess.run(
+        [sys.executable, 'fpn/demo.py', '--help'],
+        cwd=repository,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
     assert done.returncode == 0 and '--fpn_only' in done.stdout and 'belongs.' in done.stdout

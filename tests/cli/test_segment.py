@@ -1,14 +1,15 @@
 """``dcn segment``: any checkpoint on any photo; and DeepLab's demo, on small networks with random weights in model/."""
+
 import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
-from deeplab import demo
 from dcn import cli
 from dcn.cli import segment
 from dcn.engine.tasks.segmentation import Segmentation
 from dcn.errors import UserError
+from deeplab import demo
 from tests.deeplab.tiny import CLASSES, SMALL, scene
 from tests.rfcn.tiny import write_checkpoint
 
@@ -51,8 +52,9 @@ def test_any_checkpoint_on_a_photo(inside, repository, capsys):
     assert labels.mode == 'P' and labels.size == (96, 64)
     assert labels.getpalette()[:9] == [0, 0, 0, 128, 0, 0, 0, 128, 0]
     counts = np.bincount(np.array(labels).ravel(), minlength=3) / (64 * 96)
-    assert printed_shares(printed) == {name: pytest.approx(100 * share, abs=0.051)
-                                       for name, share in zip(CLASSES, counts) if share}
+    assert printed_shares(printed) == {
+        name: pytest.approx(100 * share, abs=0.051) for name, share in zip(CLASSES, counts) if share
+    }
     # the photo enlarged to a short side of 420, in a white margin, above the legend
     height, width = cv2.imread('found/overlay_photo.png').shape[:2]
     assert 630 < width < 670 and height > 450
@@ -66,15 +68,17 @@ def test_without_params_the_shapes_network_says_what_it_knows(inside, monkeypatc
     assert 'deeplab_dcn_cityscapes-0000.params, put it into model/ and add: --cfg experiments/deeplab/cfgs/' in printed
 
 
-@pytest.mark.parametrize('flags, offsets', [([], 1), (['--deeplab_only'], 0)])    # of res5, one block when small
+@pytest.mark.parametrize('flags, offsets', [([], 1), (['--deeplab_only'], 0)])  # of res5, one block when small
 def test_demo_takes_the_deformable_network_or_the_plain_one(flags, offsets, inside, monkeypatch):
     import dcn.engine
+
     used = []
     original = dcn.engine.Segmenter
 
     def watched(*args):
         used.append(original(*args))
         return used[-1]
+
     monkeypatch.setattr(dcn.engine, 'Segmenter', watched)
     demo.main(['photo.png', *flags, '--out', 'demo', '--set', *SMALL])
     assert sum('offset_weight' in name for name in used[0].symbol.list_arguments()) == offsets
@@ -95,7 +99,14 @@ def test_wrong_checkpoints_are_told(inside, repository):
     with pytest.raises(UserError, match='--params needs --cfg: .*deeplab_resnet_v1_101_cityscapes_segmentation_dcn'):
         segment.main(['photo.png', '--params', 'net-0000.params'])
     with pytest.raises(UserError, match='is a network for detection, not for segmentation'):
-        segment.main(['photo.png', '--cfg', str(repository / 'experiments/rfcn/cfgs/rfcn_coco_demo.yaml'), '--params',
-                      'net-0000.params'])
+        segment.main(
+            [
+                'photo.png',
+                '--cfg',
+                str(repository / 'experiments/rfcn/cfgs/rfcn_coco_demo.yaml'),
+                '--params',
+                'net-0000.params',
+            ]
+        )
     with pytest.raises(UserError, match=r'net-0002\.params: no such checkpoint; give one with --params, or train it'):
         segment.main(['photo.png', '--cfg', str(repository / CFG), '--set', *CHANGES])

@@ -1,4 +1,5 @@
 """safetensors and .npz: round trips, foreign and broken files."""
+
 import json
 import struct
 import zipfile
@@ -6,14 +7,18 @@ import zipfile
 import numpy as np
 import pytest
 
-from dcn.convert import containers
 from dcn.cli.convert import main
+from dcn.convert import containers
 from dcn.errors import UserError
 from dcn.formats import dtypes
 from dcn.formats import params as params_file
 
-ARRAYS = {'arg:a': np.arange(6, dtype=np.float32).reshape(2, 3), 'aux:b': np.array([1, -2], np.int64),
-          'c/d': np.zeros((0, 3), np.float16), 'e': np.array([True, False])}
+ARRAYS = {
+    'arg:a': np.arange(6, dtype=np.float32).reshape(2, 3),
+    'aux:b': np.array([1, -2], np.int64),
+    'c/d': np.zeros((0, 3), np.float16),
+    'e': np.array([True, False]),
+}
 
 
 @pytest.mark.parametrize('ending', containers.ENDINGS)
@@ -36,7 +41,7 @@ def test_there_and_back_through_the_command(tmp_path):
 
 
 def test_bfloat16(tmp_path):
-    values = np.array([(0x3f80,), (0xc000,)], dtypes.BFLOAT16)         # 1 and -2
+    values = np.array([(0x3F80,), (0xC000,)], dtypes.BFLOAT16)  # 1 and -2
     containers.write(str(tmp_path / 'x.safetensors'), {'a': values})
     assert containers.read(str(tmp_path / 'x.safetensors'))['a'].dtype == dtypes.BFLOAT16
     containers.write(str(tmp_path / 'x.npz'), {'a': values})
@@ -55,17 +60,32 @@ def safetensors(header, data=b''):
     return struct.pack('<Q', len(text)) + text + data
 
 
-@pytest.mark.parametrize('content, words', [
-    (struct.pack('<Q', 1 << 20) + b'{}' + bytes(40), 'expected at most 42 bytes, found a length of 1048576'),
-    (safetensors(b'{"a": [}' + b' ' * 9), 'expected JSON'),
-    (safetensors({'a': {'dtype': 'F32', 'shape': [2], 'data_offsets': [0, 4]}}, bytes(8)), 'expected 8 bytes within'),
-    (safetensors({'a': {'dtype': 'F32', 'shape': [2], 'data_offsets': [0, 8]}}, bytes(4)), 'expected 8 bytes within'),
-    (safetensors({'a': {'dtype': 'F32', 'shape': [-2], 'data_offsets': [0, 8]}}, bytes(8)), 'expected dtype, shape'),
-    (safetensors({'a': {'dtype': 'F31', 'shape': [2], 'data_offsets': [0, 8]}}, bytes(8)), 'expected dtype, shape'),
-    (safetensors({'a': {'dtype': 'F32', 'shape': [True], 'data_offsets': [0, 4]}}, bytes(8)), 'expected dtype, shape'),
-    (safetensors({'a': {'dtype': 'F32', 'shape': [1 << 40, 1 << 40], 'data_offsets': [0, 4]}}, bytes(8)), 'within'),
-    (safetensors({'a': 'text, long enough'}), 'expected dtype, shape'),
-])
+@pytest.mark.parametrize(
+    'content, words',
+    [
+        (struct.pack('<Q', 1 << 20) + b'{}' + bytes(40), 'expected at most 42 bytes, found a length of 1048576'),
+        (safetensors(b'{"a": [}' + b' ' * 9), 'expected JSON'),
+        (
+            safetensors({'a': {'dtype': 'F32', 'shape': [2], 'data_offsets': [0, 4]}}, bytes(8)),
+            'expected 8 bytes within',
+        ),
+        (
+            safetensors({'a': {'dtype': 'F32', 'shape': [2], 'data_offsets': [0, 8]}}, bytes(4)),
+            'expected 8 bytes within',
+        ),
+        (
+            safetensors({'a': {'dtype': 'F32', 'shape': [-2], 'data_offsets': [0, 8]}}, bytes(8)),
+            'expected dtype, shape',
+        ),
+        (safetensors({'a': {'dtype': 'F31', 'shape': [2], 'data_offsets': [0, 8]}}, bytes(8)), 'expected dtype, shape'),
+        (
+            safetensors({'a': {'dtype': 'F32', 'shape': [True], 'data_offsets': [0, 4]}}, bytes(8)),
+            'expected dtype, shape',
+        ),
+        (safetensors({'a': {'dtype': 'F32', 'shape': [1 << 40, 1 << 40], 'data_offsets': [0, 4]}}, bytes(8)), 'within'),
+        (safetensors({'a': 'text, long enough'}), 'expected dtype, shape'),
+    ],
+)
 def test_broken_safetensors(content, words, tmp_path):
     (tmp_path / 'x.safetensors').write_bytes(content)
     with pytest.raises(UserError) as error:
@@ -83,12 +103,15 @@ def npy(header, data=b''):
     return b'\x93NUMPY\x01\x00' + struct.pack('<H', len(header)) + header + data
 
 
-@pytest.mark.parametrize('members, words', [
-    ({'a__npy': b'nothing'}, 'expected an array'),
-    ({'a__npy': npy(b"{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000000,)}", b'1234')}, 'bytes of'),
-    ({'a__npy': npy(b"{'descr': '|O', 'fortran_order': False, 'shape': (1,)}", bytes(8))}, 'pickled objects'),
-    ({'archive/data__pkl': b'x'}, 'a PyTorch file, a pickle'),
-])
+@pytest.mark.parametrize(
+    'members, words',
+    [
+        ({'a__npy': b'nothing'}, 'expected an array'),
+        ({'a__npy': npy(b"{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000000,)}", b'1234')}, 'bytes of'),
+        ({'a__npy': npy(b"{'descr': '|O', 'fortran_order': False, 'shape': (1,)}", bytes(8))}, 'pickled objects'),
+        ({'archive/data__pkl': b'x'}, 'a PyTorch file, a pickle'),
+    ],
+)
 def test_broken_npz(members, words, tmp_path):
     npz(str(tmp_path / 'x.npz'), **members)
     with pytest.raises(UserError) as error:
@@ -126,8 +149,11 @@ def test_damaged_bytes_end_in_a_sentence(ending, tmp_path):
     sound, path = sample(ending, tmp_path), tmp_path / ('x' + ending)
     step = max(1, len(sound) // 150)
     damaged = [sound[:i] for i in range(0, len(sound), step)]
-    damaged += [sound[:i] + bytes([sound[i] ^ flip]) + sound[i + 1:] for i in range(0, len(sound), step)
-                for flip in (0xff, 0x01, 0x10)]
+    damaged += [
+        sound[:i] + bytes([sound[i] ^ flip]) + sound[i + 1 :]
+        for i in range(0, len(sound), step)
+        for flip in (0xFF, 0x01, 0x10)
+    ]
     for content in damaged:
         path.write_bytes(content)
         try:

@@ -1,9 +1,10 @@
 """A plain checkpoint starts a deformable network with equal outputs; other class counts keep what fits."""
+
 import numpy as np
 import pytest
 
-from dcn.convert import fitting
 from dcn.cli.convert import main
+from dcn.convert import fitting
 from dcn.errors import UserError
 from dcn.formats import params as params_file
 from tests.graphs.conftest import SMALL, VOC, VOC_DCN, network  # noqa: F401  a fixture
@@ -11,18 +12,31 @@ from tests.graphs.runs import pictured
 
 
 def test_what_fits_is_kept():
-    given = {'arg:conv1_weight': np.ones((2, 3, 7, 7), np.float32), 'arg:rfcn_cls_weight': np.ones((49, 4, 1, 1)),
-             'arg:rfcn_bbox_weight': np.ones((8, 1)), 'arg:rfcn_bbox_weight_test': np.ones((8, 1)),
-             'arg:fc1000_bias': np.ones(3), 'aux:bn_conv1_moving_var': np.full(2, 3.0)}
-    wanted = {'conv1_weight': (2, 3, 7, 7), 'rfcn_cls_weight': (98, 4, 1, 1), 'rfcn_bbox_weight': (8, 1),
-              'bn_conv1_moving_var': (2,), 'bn_conv1_moving_mean': (2,), 'res5a_branch2b_offset_weight': (18, 4, 3, 3)}
+    given = {
+        'arg:conv1_weight': np.ones((2, 3, 7, 7), np.float32),
+        'arg:rfcn_cls_weight': np.ones((49, 4, 1, 1)),
+        'arg:rfcn_bbox_weight': np.ones((8, 1)),
+        'arg:rfcn_bbox_weight_test': np.ones((8, 1)),
+        'arg:fc1000_bias': np.ones(3),
+        'aux:bn_conv1_moving_var': np.full(2, 3.0),
+    }
+    wanted = {
+        'conv1_weight': (2, 3, 7, 7),
+        'rfcn_cls_weight': (98, 4, 1, 1),
+        'rfcn_bbox_weight': (8, 1),
+        'bn_conv1_moving_var': (2,),
+        'bn_conv1_moving_mean': (2,),
+        'res5a_branch2b_offset_weight': (18, 4, 3, 3),
+    }
     found = fitting.fit(given, wanted, {'bn_conv1_moving_var', 'bn_conv1_moving_mean'})
     assert found.arrays['arg:conv1_weight'] is given['arg:conv1_weight']
     assert found.arrays['aux:bn_conv1_moving_var'].tolist() == [3, 3]
     assert not found.arrays['arg:res5a_branch2b_offset_weight'].any()
     assert found.offsets == ['res5a_branch2b_offset_weight']
-    assert found.fresh == {'rfcn_cls_weight': 'shape (49, 4, 1, 1) -> (98, 4, 1, 1)',
-                           'bn_conv1_moving_mean': 'not in the checkpoint'}
+    assert found.fresh == {
+        'rfcn_cls_weight': 'shape (49, 4, 1, 1) -> (98, 4, 1, 1)',
+        'bn_conv1_moving_mean': 'not in the checkpoint',
+    }
     assert 0.005 < found.arrays['arg:rfcn_cls_weight'].std() < 0.015
     assert 'arg:rfcn_bbox_weight_test' in found.arrays and found.dropped == ['fc1000_bias']
 
@@ -41,8 +55,13 @@ def test_the_bilinear_filter_of_more_classes():
 
 def test_first_values_are_those_of_training(operators):
     from dcn.symbols.initialise import initial_value
-    for name, shape in (('rfcn_cls_weight', (8, 4, 1, 1)), ('rfcn_cls_bias', (8,)), ('bn_conv1_gamma', (3,)),
-                        ('res5a_branch2b_offset_weight', (18, 2, 3, 3))):
+
+    for name, shape in (
+        ('rfcn_cls_weight', (8, 4, 1, 1)),
+        ('rfcn_cls_bias', (8,)),
+        ('bn_conv1_gamma', (3,)),
+        ('res5a_branch2b_offset_weight', (18, 2, 3, 3)),
+    ):
         assert np.array_equal(fitting.first_value(name, shape, 7), initial_value(name, shape, 7, ('rfcn_cls',)))
 
 
@@ -58,31 +77,43 @@ def plain(network, tmp_path):
         args, auxs = {}, {}
         made.init_weight(cfg, args, auxs)
         rng = np.random.default_rng(3)
-        for name in args:       # scores and boxes that differ from place to place
+        for name in args:  # scores and boxes that differ from place to place
             if name.startswith(('rfcn', 'rpn', 'conv_new')) and name.endswith('_weight'):
                 args[name] = mx.nd.array(rng.normal(0, 0.3, args[name].shape))
-        arrays = {**{f'arg:{name}': value.asnumpy() for name, value in args.items()},
-                  **{f'aux:{name}': value.asnumpy() for name, value in auxs.items()}}
+        arrays = {
+            **{f'arg:{name}': value.asnumpy() for name, value in args.items()},
+            **{f'aux:{name}': value.asnumpy() for name, value in auxs.items()},
+        }
         params_file.write(str(tmp_path / 'plain-0000.params'), arrays)
         return str(tmp_path / 'plain-0000.params'), outputs(made, arrays)
+
     return make
 
 
 def outputs(made, arrays):
     """{output: array} of a network on the test picture."""
     import mxnet as mx
+
     inputs = pictured(64, 96)
     made.infer_shape({name: value.shape for name, value in inputs.items()})
     values = {key.split(':', 1)[1]: mx.nd.array(array) for key, array in arrays.items()}
     values.update({name: mx.nd.array(value) for name, value in inputs.items()})
-    executor = made.sym.bind(mx.cpu(), {name: values[name] for name in made.sym.list_arguments()},
-                             aux_states={name: values[name] for name in made.sym.list_auxiliary_states()})
+    executor = made.sym.bind(
+        mx.cpu(),
+        {name: values[name] for name in made.sym.list_arguments()},
+        aux_states={name: values[name] for name in made.sym.list_auxiliary_states()},
+    )
     return dict(zip(made.sym.list_outputs(), (value.asnumpy() for value in executor.forward())))
 
 
-@pytest.mark.parametrize('stem, pooling', [
-    # deformable convolutions alone; with deformable pooling, which without offsets averages bilinear samples
-    ('deform_conv_demo', 'integer'), (VOC_DCN, 'bilinear')])
+@pytest.mark.parametrize(
+    'stem, pooling',
+    [
+        # deformable convolutions alone; with deformable pooling, which without offsets averages bilinear samples
+        ('deform_conv_demo', 'integer'),
+        (VOC_DCN, 'bilinear'),
+    ],
+)
 def test_a_deformable_network_starts_as_the_plain_one(stem, pooling, plain, network, repository, tmp_path, capsys):
     path, expected = plain([f'network.roi_pooling={pooling}'])
     target = str(tmp_path / 'start-0000.params')
@@ -117,8 +148,11 @@ def test_weights_for_testing_without_an_experiment_file(plain, tmp_path):
     target = str(tmp_path / 'out.params')
     main([path, target, '--test-weights'])
     from dcn.inspection.checkpoint.doctor import examine
-    assert any('weights for testing are there and right' in note
-               for note in examine(params_file.open_params(target), target).notes)
+
+    assert any(
+        'weights for testing are there and right' in note
+        for note in examine(params_file.open_params(target), target).notes
+    )
     params_file.write(path, {'arg:unknown': np.ones(1)})
     with pytest.raises(UserError, match='--test-weights: expected a detection network'):
         main([path, target, '--test-weights'])

@@ -1,11 +1,12 @@
 """Foreign ResNets computed in their own framework and, converted, by the builder of these networks: equal outputs."""
+
 import json
 
 import numpy as np
 import pytest
 
-from dcn.convert import containers, resnets
 from dcn.cli.convert import main
+from dcn.convert import containers, resnets
 from dcn.errors import UserError
 from dcn.formats import params as params_file
 
@@ -17,6 +18,7 @@ STDS = 255 * np.array(resnets.STD, np.float32).reshape(1, 3, 1, 1)
 def frameworks(operators):
     """(mxnet, gluoncv.model_zoo.get_model)"""
     import mxnet
+
     zoo = pytest.importorskip('gluoncv.model_zoo')
     return mxnet, zoo.get_model
 
@@ -26,7 +28,7 @@ def source(frameworks, name, seed=0):
     mx, get_model = frameworks
     net = get_model(name, pretrained=False)
     net.initialize(mx.init.Zero())
-    net(mx.nd.zeros((1, 3, 32, 32)))        # shapes are known after the first image
+    net(mx.nd.zeros((1, 3, 32, 32)))  # shapes are known after the first image
     rng = np.random.default_rng(seed)
     for key, parameter in net._collect_params_with_prefix().items():
         shape = parameter.shape
@@ -44,6 +46,7 @@ def features(frameworks, converted, image, changes):
     """res5 of the builder's network on ``image``; ``changes``: {node: {attribute: value}}."""
     mx, _ = frameworks
     from dcn.symbols.resnet import plan, resnet
+
     with mx.name.NameManager():
         outputs, _ = resnet(mx.sym.Variable('data'), plan(converted.depth, strides=(1, 2, 2, 2)))
     graph = json.loads(outputs['res5'].tojson())
@@ -52,19 +55,25 @@ def features(frameworks, converted, image, changes):
     symbol = mx.sym.load_json(json.dumps(graph))
     arrays = {key.split(':')[1]: mx.nd.array(value) for key, value in converted.arrays.items()}
     arrays['data'] = mx.nd.array(image)
-    executor = symbol.bind(mx.cpu(), {name: arrays[name] for name in symbol.list_arguments()},
-                           aux_states={name: arrays[name] for name in symbol.list_auxiliary_states()})
+    executor = symbol.bind(
+        mx.cpu(),
+        {name: arrays[name] for name in symbol.list_arguments()},
+        aux_states={name: arrays[name] for name in symbol.list_auxiliary_states()},
+    )
     return executor.forward()[0].asnumpy()
 
 
 def image(seed=1, side=64):
     """RGB values less the means, as the networks here get them."""
-    return (np.random.default_rng(seed).uniform(0, 255, (1, 3, side, side)).astype(np.float32) - MEANS)
+    return np.random.default_rng(seed).uniform(0, 255, (1, 3, side, side)).astype(np.float32) - MEANS
 
 
 AS_GLUON = {'pool1': {'pad': '(1, 1)', 'pooling_convention': 'valid'}}
-STRIDE_ON_3X3 = {f'res{stage}a_branch2{branch}': {'stride': stride} for stage in (3, 4, 5)
-                 for branch, stride in (('a', '(1, 1)'), ('b', '(2, 2)'))}
+STRIDE_ON_3X3 = {
+    f'res{stage}a_branch2{branch}': {'stride': stride}
+    for stage in (3, 4, 5)
+    for branch, stride in (('a', '(1, 1)'), ('b', '(2, 2)'))
+}
 
 
 def assert_equal(found, expected):
@@ -72,8 +81,14 @@ def assert_equal(found, expected):
     np.testing.assert_allclose(found, expected, rtol=0, atol=2e-4 * np.abs(expected).max())
 
 
-@pytest.mark.parametrize('name, saved', [('resnet50_v1', 'save_parameters'), ('resnet101_v1', 'export'),
-                                         pytest.param('resnet152_v1', 'save_parameters', marks=pytest.mark.full)])
+@pytest.mark.parametrize(
+    'name, saved',
+    [
+        ('resnet50_v1', 'save_parameters'),
+        ('resnet101_v1', 'export'),
+        pytest.param('resnet152_v1', 'save_parameters', marks=pytest.mark.full),
+    ],
+)
 def test_gluon_version_1(name, saved, frameworks, tmp_path):
     mx, _ = frameworks
     net, data = source(frameworks, name), image()
@@ -103,7 +118,7 @@ def test_biases_are_folded_exactly(frameworks, tmp_path):
     without = {name: 0 * array if name.endswith('body.0.bias') else array for name, array in arrays.items()}
     one, two = (resnets.convert(which, 'gluon') for which in (arrays, without))
     first, second = (features(frameworks, which, data, AS_GLUON) for which in (one, two))
-    assert np.abs(first - second).max() > 0.01 * np.abs(first).max()       # they matter
+    assert np.abs(first - second).max() > 0.01 * np.abs(first).max()  # they matter
 
 
 def test_the_pooling_windows_lie_where_the_note_says(frameworks, tmp_path):
@@ -130,7 +145,7 @@ def test_the_stride_on_the_3x3_is_told(naming, frameworks, tmp_path):
     net, data = source(frameworks, 'resnet50_v1b'), image()
     net.save_parameters(str(tmp_path / 'net'))
     arrays = containers.read(str(tmp_path / 'net'))
-    if naming == 'torchvision':        # the same layers under torchvision's names
+    if naming == 'torchvision':  # the same layers under torchvision's names
         arrays = {name.replace('gamma', 'weight').replace('beta', 'bias'): array for name, array in arrays.items()}
         arrays['bn1.num_batches_tracked'] = np.array([5], np.int64)
     assert resnets.kind_of(arrays) == naming
@@ -148,8 +163,13 @@ def caffe_blobs(converted):
     for name, array in converted.arrays.items():
         layer, what = resnets._place(name.split(':')[1]) if 'fc1000' not in name else ('fc1000', name[-6:])
         norm = layer[3:] if layer.startswith('res') else '_' + layer
-        place = {'weight': f'{layer}/0', 'gamma': f'scale{norm}/0', 'beta': f'scale{norm}/1',
-                 'moving_mean': f'bn{norm}/0', 'moving_var': f'bn{norm}/1'}.get(what, 'fc1000/1')
+        place = {
+            'weight': f'{layer}/0',
+            'gamma': f'scale{norm}/0',
+            'beta': f'scale{norm}/1',
+            'moving_mean': f'bn{norm}/0',
+            'moving_var': f'bn{norm}/1',
+        }.get(what, 'fc1000/1')
         blobs[place] = 2 * array if what.startswith('moving') else array
         if what == 'moving_mean':
             blobs[f'bn{norm}/2'] = np.array([2], np.float32)
@@ -160,10 +180,14 @@ def caffe_blobs(converted):
 def random_resnet(depth=50):
     """A Converted with random values and no framework."""
     from dcn.inspection.checkpoint.known import UNITS, Backbone, caffe_blocks
+
     args, auxs = Backbone(caffe_blocks(UNITS[depth], depth), (64, 128, 256, 512)).shapes()
     rng = np.random.default_rng(0)
-    arrays = {f'{group}:{name}': rng.normal(size=shape).astype(np.float32) for group, shapes in
-              (('arg', args), ('aux', auxs)) for name, shape in shapes.items()}
+    arrays = {
+        f'{group}:{name}': rng.normal(size=shape).astype(np.float32)
+        for group, shapes in (('arg', args), ('aux', auxs))
+        for name, shape in shapes.items()
+    }
     return resnets.Converted(arrays, [], depth)
 
 
@@ -176,12 +200,18 @@ def test_caffe_blobs():
     assert all(np.array_equal(found.arrays[name], array) for name, array in expected.arrays.items())
 
 
-@pytest.mark.parametrize('change, words', [
-    ({'conv1/0': None}, 'conv1_weight: expected a tensor for it'),
-    ({'bn3a_branch1/1': None}, 'bn3a_branch1_moving_var: expected a tensor for it'),
-    ({'res2a_branch2b/0': np.zeros((64, 2, 3, 3))}, 'res2a_branch2b_weight: expected shape (64, 64, 3, 3)'),
-    ({'res5c_branch2a/0': None, 'res5c_branch2b/0': None, 'res5c_branch2c/0': None, 'bn5c_branch2a/0': None},
-     'res5c_branch2a_weight: expected a tensor for it')])
+@pytest.mark.parametrize(
+    'change, words',
+    [
+        ({'conv1/0': None}, 'conv1_weight: expected a tensor for it'),
+        ({'bn3a_branch1/1': None}, 'bn3a_branch1_moving_var: expected a tensor for it'),
+        ({'res2a_branch2b/0': np.zeros((64, 2, 3, 3))}, 'res2a_branch2b_weight: expected shape (64, 64, 3, 3)'),
+        (
+            {'res5c_branch2a/0': None, 'res5c_branch2b/0': None, 'res5c_branch2c/0': None, 'bn5c_branch2a/0': None},
+            'res5c_branch2a_weight: expected a tensor for it',
+        ),
+    ],
+)
 def test_incomplete_sources(change, words):
     blobs = {**caffe_blobs(random_resnet()), **change}
     with pytest.raises(UserError) as error:
@@ -195,6 +225,7 @@ def test_the_command_writes_what_pretrained_wants(tmp_path, capsys):
     assert not main([str(tmp_path / 'caffe.npz'), target])
     assert 'ResNet-50 with the names of caffe' in capsys.readouterr().out
     from dcn.inspection.checkpoint.doctor import examine
+
     report = examine(params_file.open_params(target), target)
     assert 'the backbone of these networks alone, ResNet-50' in report.facts[0]
     assert not any('missing' in problem or 'shape' in problem for problem in report.problems)

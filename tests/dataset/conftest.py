@@ -1,4 +1,5 @@
 """Small trees in the layouts of VOC and COCO that each test writes and breaks for itself."""
+
 import json
 
 import cv2
@@ -28,9 +29,13 @@ class VocTree:
         width, height = size or (self.width, self.height)
         lines = ['<annotation>', f'<size><width>{width}</width><height>{height}</height><depth>3</depth></size>']
         for name, x1, y1, x2, y2, *difficult in objects:
-            lines += ['<object>', f'<name>{name}</name>', f'<difficult>{int(any(difficult))}</difficult>',
-                      f'<bndbox><xmin>{x1}</xmin><ymin>{y1}</ymin><xmax>{x2}</xmax><ymax>{y2}</ymax></bndbox>',
-                      '</object>']
+            lines += [
+                '<object>',
+                f'<name>{name}</name>',
+                f'<difficult>{int(any(difficult))}</difficult>',
+                f'<bndbox><xmin>{x1}</xmin><ymin>{y1}</ymin><xmax>{x2}</xmax><ymax>{y2}</ymax></bndbox>',
+                '</object>',
+            ]
         self.xml_path(image_id).write_text('\n'.join(lines + ['</annotation>']))
 
     def add(self, image_id, *objects):
@@ -50,9 +55,15 @@ class VocTree:
         return self.folder / 'ImageSets' / 'Main' / f'{name}.txt'
 
     def cfg(self, image_set='2007_trainval', test_image_set='2007_test', classes=CLASSES, flip=True):
-        dataset = dict(dataset='PascalVOC', image_set=image_set, test_image_set=test_image_set,
-                       root_path=str(self.root), dataset_path=str(self.root), NUM_CLASSES=len(classes) + 1,
-                       CLASSES=list(classes))
+        dataset = dict(
+            dataset='PascalVOC',
+            image_set=image_set,
+            test_image_set=test_image_set,
+            root_path=str(self.root),
+            dataset_path=str(self.root),
+            NUM_CLASSES=len(classes) + 1,
+            CLASSES=list(classes),
+        )
         train = dict(FLIP=flip, FG_THRESH=0.5, BG_THRESH_HI=0.5, BG_THRESH_LO=0.0)
         return EasyDict(symbol='resnet_v1_101_rfcn', dataset=dataset, TRAIN=train)
 
@@ -83,8 +94,14 @@ class CocoTree:
         name = file_name or f'COCO_{folder}_{image_id:012d}.jpg'
         content['images'].append({'id': image_id, 'width': size[0], 'height': size[1], 'file_name': name})
         for category, x, y, w, h, *more in annotations:
-            row = {'id': len(content['annotations']) + 1, 'image_id': image_id, 'category_id': category,
-                   'bbox': [x, y, w, h], 'area': w * h, 'iscrowd': 0}
+            row = {
+                'id': len(content['annotations']) + 1,
+                'image_id': image_id,
+                'category_id': category,
+                'bbox': [x, y, w, h],
+                'area': w * h,
+                'iscrowd': 0,
+            }
             content['annotations'].append(dict(row, **(more[0] if more else {})))
         path = self.folder / 'images' / folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -103,8 +120,15 @@ class CocoTree:
         return self
 
     def cfg(self, image_set='train2014', test_image_set='val2014', classes=None):
-        dataset = dict(dataset='coco', image_set=image_set, test_image_set=test_image_set, root_path=str(self.root),
-                       dataset_path=str(self.folder), NUM_CLASSES=len(classes or self.categories) + 1, CLASSES=classes)
+        dataset = dict(
+            dataset='coco',
+            image_set=image_set,
+            test_image_set=test_image_set,
+            root_path=str(self.root),
+            dataset_path=str(self.folder),
+            NUM_CLASSES=len(classes or self.categories) + 1,
+            CLASSES=classes,
+        )
         train = dict(FLIP=True, FG_THRESH=0.5, BG_THRESH_HI=0.5, BG_THRESH_LO=0.0)
         return EasyDict(symbol='resnet_v1_101_rfcn', dataset=dataset, TRAIN=train)
 

@@ -1,4 +1,5 @@
 """Small segmentation sets in the layouts of VOC and Cityscapes that each test writes and breaks for itself."""
+
 import cv2
 import numpy as np
 from easydict import EasyDict
@@ -18,8 +19,15 @@ def enlarged(labels=LABELS, factor=20):
 
 
 def configuration(root, dataset, image_set, test_image_set, classes, count):
-    section = dict(dataset=dataset, image_set=image_set, test_image_set=test_image_set, root_path=str(root),
-                   dataset_path=str(root), NUM_CLASSES=count, CLASSES=classes)
+    section = dict(
+        dataset=dataset,
+        image_set=image_set,
+        test_image_set=test_image_set,
+        root_path=str(root),
+        dataset_path=str(root),
+        NUM_CLASSES=count,
+        CLASSES=classes,
+    )
     return EasyDict(symbol='resnet_v1_101_deeplab', dataset=section, TRAIN=dict(FLIP=True))
 
 
@@ -117,7 +125,8 @@ def broken_label(path, kind):
 
 
 BROKEN = {
-    'torn': 'the label map cannot be decoded', 'gone': 'the label map is missing',
+    'torn': 'the label map cannot be decoded',
+    'gone': 'the label map is missing',
     'picture': 'picture of mode RGB, whose colours are no classes',
     'size': 'the label map has 60 x 39 pixels, but .*t.jpg has 60 x 40; make both the same size',
     'values': 'holds the values 3, 9; legal are 0 to 2, 255',

@@ -1,4 +1,5 @@
 """A cache answers for the very files it was made from, and for no others."""
+
 import numpy as np
 import pytest
 
@@ -57,7 +58,7 @@ def test_torn_cache_is_no_cache(tmp_path, damage):
     assert cache.load(path, 'k')['x'].tolist() == [0, 1, 2]
     assert cache.load(path, 'other') is None
     content = (tmp_path / 'c.npz').read_bytes()
-    (tmp_path / 'c.npz').write_bytes(content[:len(content) // 2] if damage is None else damage)
+    (tmp_path / 'c.npz').write_bytes(content[: len(content) // 2] if damage is None else damage)
     assert cache.load(path, 'k') is None
 
 
@@ -68,7 +69,7 @@ def test_pieces_of_a_key_do_not_run_together():
 def test_a_file_counts_by_its_content(tmp_path):
     first, second = tmp_path / 'a', tmp_path / 'b'
     for path in (first, second):
-        path.write_bytes(b'x' * (1 << 20) + b'y')       # more than a block
+        path.write_bytes(b'x' * (1 << 20) + b'y')  # more than a block
     keys = [cache.ContentKey('k') for _ in range(3)]
     keys[0].add_file(first)
     keys[1].add_file(second)

@@ -1,7 +1,7 @@
 """Cityscapes: found on the disk, label ids mapped to train ids, results in both forms."""
+
 import numpy as np
 import pytest
-from tests.dataset.seg_trees import CityTree, enlarged, read_png
 
 from dcn.dataset import segmentation
 from dcn.dataset.cityscapes import CITYSCAPES_CLASSES, LABELS, id_table
@@ -9,6 +9,7 @@ from dcn.dataset.label_map import write_grey_png
 from dcn.dataset.problems import DataError
 from dcn.dataset.segmentation import load_label, training_segdb
 from dcn.errors import UserError
+from tests.dataset.seg_trees import CityTree, enlarged, read_png
 
 # road, sidewalk, ego vehicle; caravan (no train id), bicycle, license plate (-1)
 IDS = [[7, 8, 1], [29, 33, 255]]

@@ -1,4 +1,5 @@
 """Names of a configuration's classes: those that training gives them."""
+
 import pytest
 from easydict import EasyDict
 

@@ -1,4 +1,5 @@
 """COCO sets on their real layout: what a record holds, box cleaning case by case, names, caches, faults."""
+
 import contextlib
 import io
 import json
@@ -24,22 +25,25 @@ def test_records(coco):
     assert empty['boxes'].shape == (0, 4) and empty['gt_overlaps'].shape == (0, 3)
 
 
-@pytest.mark.parametrize('box, area, expected', [
-    ((10, 12, 20, 6), 120, (10, 12, 29, 17)),
-    ((0, 0, 60, 40), 2400, (0, 0, 59, 39)),         # the whole image
-    ((50.7, 30.2, 20, 20), 400, (50, 30, 59, 39)),  # over the right and lower border
-    ((-5, -3, 20, 10), 200, (0, 0, 19, 9)),         # over the left one: the width stays, as in the original
-    ((10.9, 10.9, 2.2, 1.9), 4, (10, 10, 12, 11)),  # corners 12.1 and 11.8 are cut, not rounded
-    ((10, 10, 0.4, 0.4), .1, (10, 10, 10, 10)),     # thinner than a pixel: one pixel
-    ((10, 10, 0, 7), 5, (10, 10, 10, 16)),          # zero width, but an area: one pixel wide
-    ((10, 10, -4, 7), 5, (10, 10, 10, 16)),         # a negative width counts as zero
-    ((10, 10, 5, 7), 0, None),                      # no area
-    ((10, 10, 5, 7), -1, None),
-    ((60, 10, 5, 7), 35, None),                     # begins one pixel outside
-    ((59.5, 10, 5, 7), 35, None),                   # begins behind the last pixel's corner
-    ((10, 70, 5, 7), 35, None),
-    ((-30, 10, 20, 7), 140, (0, 10, 19, 16)),       # wholly outside on the left: the original keeps it
-])
+@pytest.mark.parametrize(
+    'box, area, expected',
+    [
+        ((10, 12, 20, 6), 120, (10, 12, 29, 17)),
+        ((0, 0, 60, 40), 2400, (0, 0, 59, 39)),  # the whole image
+        ((50.7, 30.2, 20, 20), 400, (50, 30, 59, 39)),  # over the right and lower border
+        ((-5, -3, 20, 10), 200, (0, 0, 19, 9)),  # over the left one: the width stays, as in the original
+        ((10.9, 10.9, 2.2, 1.9), 4, (10, 10, 12, 11)),  # corners 12.1 and 11.8 are cut, not rounded
+        ((10, 10, 0.4, 0.4), 0.1, (10, 10, 10, 10)),  # thinner than a pixel: one pixel
+        ((10, 10, 0, 7), 5, (10, 10, 10, 16)),  # zero width, but an area: one pixel wide
+        ((10, 10, -4, 7), 5, (10, 10, 10, 16)),  # a negative width counts as zero
+        ((10, 10, 5, 7), 0, None),  # no area
+        ((10, 10, 5, 7), -1, None),
+        ((60, 10, 5, 7), 35, None),  # begins one pixel outside
+        ((59.5, 10, 5, 7), 35, None),  # begins behind the last pixel's corner
+        ((10, 70, 5, 7), 35, None),
+        ((-30, 10, 20, 7), 140, (0, 10, 19, 16)),  # wholly outside on the left: the original keeps it
+    ],
+)
 def test_box_cleaning(box, area, expected):
     boxes, keep = clean_boxes(np.array([box], np.float64), np.array([area]), np.array([40]), np.array([60]))
     assert boxes.dtype == np.uint16
@@ -56,9 +60,15 @@ def test_against_pycocotools_and_the_rule_written_plainly(coco):
     """Thirty images of random boxes, in and out of the image, some crowds, annotations in random order."""
     rng = np.random.default_rng(1)
     for image_id in rng.permutation(30) + 100:
-        rows = [(int(rng.choice([1, 3])), *np.round(rng.uniform(-15, 65, 2), 2).tolist(),
-                 *np.round(rng.uniform(0, 40, 2), 2).tolist(), {'iscrowd': int(rng.random() < 0.2)})
-                for _ in range(rng.integers(5))]
+        rows = [
+            (
+                int(rng.choice([1, 3])),
+                *np.round(rng.uniform(-15, 65, 2), 2).tolist(),
+                *np.round(rng.uniform(0, 40, 2), 2).tolist(),
+                {'iscrowd': int(rng.random() < 0.2)},
+            )
+            for _ in range(rng.integers(5))
+        ]
         coco.add('train2014', int(image_id), *rows, size=(int(rng.integers(30, 70)), int(rng.integers(30, 70))))
     rng.shuffle(coco.sets['train2014']['annotations'])
     coco.write()
@@ -84,8 +94,8 @@ def test_against_pycocotools_and_the_rule_written_plainly(coco):
 def test_flipping_twice_gives_the_boxes_back(coco):
     coco.add('train2014', 5, (1, 41.5, 7.5, 30, 9.2), (3, -4, 2, 9.9, 9))
     records = coco.write().imdb().gt_roidb()
-    once = append_flipped(records)[len(records):]
-    twice = append_flipped(once)[len(once):]
+    once = append_flipped(records)[len(records) :]
+    twice = append_flipped(once)[len(once) :]
     # a box at the right border comes to the left one: 60 - 59 - 1 = 0
     assert once[1]['boxes'].tolist() == [[0, 7, 18, 15], [51, 2, 59, 10]]
     for first, second in zip(records, twice):
@@ -94,13 +104,24 @@ def test_flipping_twice_gives_the_boxes_back(coco):
 
 def test_training_roidb_joins_sets_and_drops_empty_images(coco):
     roidb = training_roidb(coco.cfg(image_set='train2014+val2014'))
-    assert [(record['id'], record['flipped']) for record in roidb] == [('9', False), ('9', True), ('7', False),
-                                                                       ('7', True)]
+    assert [(record['id'], record['flipped']) for record in roidb] == [
+        ('9', False),
+        ('9', True),
+        ('7', False),
+        ('7', True),
+    ]
 
 
-@pytest.mark.parametrize('image_set, folder', [
-    ('minival2014', 'val2014'), ('valminusminival2014', 'val2014'), ('test-dev2015', 'test2015'),
-    ('test2015', 'test2015'), ('train2014', 'train2014')])
+@pytest.mark.parametrize(
+    'image_set, folder',
+    [
+        ('minival2014', 'val2014'),
+        ('valminusminival2014', 'val2014'),
+        ('test-dev2015', 'test2015'),
+        ('test2015', 'test2015'),
+        ('train2014', 'train2014'),
+    ],
+)
 def test_folders_of_the_original_sets(coco, image_set, folder):
     coco.sets.clear()
     coco.add(image_set, 12, folder=folder)
@@ -125,8 +146,11 @@ def test_missing_image(coco):
     coco.add('val2017', 12, file_name='x.jpg')
     coco.write()
     (coco.folder / 'images' / 'val2017' / 'x.jpg').unlink()
-    with pytest.raises(DataError, match=r'val2017/x.jpg: the image 12 of .*instances_val2017.json is missing '
-                                        r'\(so is COCO_val2017_000000000012.jpg\); restore it'):
+    with pytest.raises(
+        DataError,
+        match=r'val2017/x.jpg: the image 12 of .*instances_val2017.json is missing '
+        r'\(so is COCO_val2017_000000000012.jpg\); restore it',
+    ):
         coco.imdb('val2017').gt_roidb()
 
 
@@ -158,10 +182,13 @@ def test_own_classes_without_names_in_the_configuration(caplog, coco):
     assert 'name them in dataset.CLASSES' in caplog.text and '[cat, dog]' in caplog.text
 
 
-@pytest.mark.parametrize('classes, labels, boxes', [
-    (['dog', 'cat'], [1, 2], [[5, 6, 14, 25], [0, 0, 59, 39]]),
-    (['__background__', 'Dog'], [1], [[5, 6, 14, 25]]),
-])
+@pytest.mark.parametrize(
+    'classes, labels, boxes',
+    [
+        (['dog', 'cat'], [1, 2], [[5, 6, 14, 25], [0, 0, 59, 39]]),
+        (['__background__', 'Dog'], [1], [[5, 6, 14, 25]]),
+    ],
+)
 def test_listed_classes_choose_and_order(coco, classes, labels, boxes):
     cfg = coco.cfg(classes=classes)
     cfg.dataset.NUM_CLASSES = len(labels) + 1
@@ -170,8 +197,11 @@ def test_listed_classes_choose_and_order(coco, classes, labels, boxes):
 
 
 def test_unknown_listed_class(coco):
-    with pytest.raises(UserError, match=r"train2014.json: dataset.CLASSES asks for the unknown class 'dogs', which is "
-                                        r"none of the categories; did you mean 'dog'\?"):
+    with pytest.raises(
+        UserError,
+        match=r"train2014.json: dataset.CLASSES asks for the unknown class 'dogs', which is "
+        r"none of the categories; did you mean 'dog'\?",
+    ):
         coco.imdb(classes=['cat', 'dogs'])
 
 
@@ -216,18 +246,21 @@ def test_second_reading_comes_from_the_cache(coco, monkeypatch):
     assert coco.imdb().gt_roidb()[1]['boxes'][0].tolist() == [5, 8, 14, 27]
 
 
-@pytest.mark.parametrize('section, row, value, message', [
-    ('annotations', 1, {'bbox': [1, 2, 3]}, r'annotation 2: "bbox" is \[1, 2, 3\]; write four numbers'),
-    ('annotations', 1, {'bbox': [1, 2, 3, 'x']}, r'annotation 2: "bbox" is \[1, 2, 3, "x"\]; write four numbers'),
-    ('annotations', 1, {'bbox': [1, 2, 3, float('nan')]}, r'annotation 2: "bbox" is \[1, 2, 3, NaN\]'),
-    ('annotations', 1, {'bbox': None}, r'annotation 2: "bbox" is null'),
-    ('annotations', 1, {'category_id': 2}, r'annotation 2 \(image 9\): "category_id" is 2, which is none'),
-    ('annotations', 1, {'image_id': '9'}, r'annotation 2: "image_id" is "9"; write a whole number'),
-    ('annotations', 0, {'area': 'big'}, r'annotation 1: "area" is "big"'),
-    ('images', 0, {'width': 0}, r'image 9: "width" is 0; write a positive number of pixels'),
-    ('images', 0, {'id': 'x9'}, r'image "x9": "id" is "x9"; write a whole number'),
-    ('images', 0, {'id': 4}, r'the image id 4 is given more than once'),
-])
+@pytest.mark.parametrize(
+    'section, row, value, message',
+    [
+        ('annotations', 1, {'bbox': [1, 2, 3]}, r'annotation 2: "bbox" is \[1, 2, 3\]; write four numbers'),
+        ('annotations', 1, {'bbox': [1, 2, 3, 'x']}, r'annotation 2: "bbox" is \[1, 2, 3, "x"\]; write four numbers'),
+        ('annotations', 1, {'bbox': [1, 2, 3, float('nan')]}, r'annotation 2: "bbox" is \[1, 2, 3, NaN\]'),
+        ('annotations', 1, {'bbox': None}, r'annotation 2: "bbox" is null'),
+        ('annotations', 1, {'category_id': 2}, r'annotation 2 \(image 9\): "category_id" is 2, which is none'),
+        ('annotations', 1, {'image_id': '9'}, r'annotation 2: "image_id" is "9"; write a whole number'),
+        ('annotations', 0, {'area': 'big'}, r'annotation 1: "area" is "big"'),
+        ('images', 0, {'width': 0}, r'image 9: "width" is 0; write a positive number of pixels'),
+        ('images', 0, {'id': 'x9'}, r'image "x9": "id" is "x9"; write a whole number'),
+        ('images', 0, {'id': 4}, r'the image id 4 is given more than once'),
+    ],
+)
 def test_faulty_rows(coco, section, row, value, message):
     """The set opens, so that validate can look further; reading its boxes does not."""
     coco.sets['train2014'][section][row].update(value)
@@ -245,18 +278,23 @@ def test_missing_key_and_number_of_further_faults(coco):
     assert str(coco.imdb().faults[1]).endswith('annotations[1]: "id" is missing; write a whole number')
 
 
-@pytest.mark.parametrize('text, message', [
-    ('', r'json:1: no JSON \(Expecting value'),
-    ('{\n"images": [1,\n', r'json:3: no JSON'),
-    ('[]', 'there is no list "images"'),
-    ('{"images": [], "categories": [1]}', 'there is no list "images"'),
-    ('{"images": [{}], "categories": {}}', 'there is no list "categories"'),
-    ('{"images": [{}], "categories": [{"id": 1}]}', 'category 1: "name" is missing'),
-    ('{"images": [{}], "categories": [{"id": 1, "name": "a"}, {"id": 2, "name": " A"}]}',
-     'the category name a is given more than once'),
-    ('{"images": [{}], "categories": [{"id": 1, "name": "a"}], "annotations": 3}', '"annotations" is no list'),
-    ('\udcff', 'no JSON'),
-])
+@pytest.mark.parametrize(
+    'text, message',
+    [
+        ('', r'json:1: no JSON \(Expecting value'),
+        ('{\n"images": [1,\n', r'json:3: no JSON'),
+        ('[]', 'there is no list "images"'),
+        ('{"images": [], "categories": [1]}', 'there is no list "images"'),
+        ('{"images": [{}], "categories": {}}', 'there is no list "categories"'),
+        ('{"images": [{}], "categories": [{"id": 1}]}', 'category 1: "name" is missing'),
+        (
+            '{"images": [{}], "categories": [{"id": 1, "name": "a"}, {"id": 2, "name": " A"}]}',
+            'the category name a is given more than once',
+        ),
+        ('{"images": [{}], "categories": [{"id": 1, "name": "a"}], "annotations": 3}', '"annotations" is no list'),
+        ('\udcff', 'no JSON'),
+    ],
+)
 def test_files_that_are_none(coco, text, message):
     coco.path('train2014').write_bytes(text.encode('utf-8', 'surrogateescape'))
     with pytest.raises(DataError, match=message):

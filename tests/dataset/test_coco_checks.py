@@ -1,4 +1,5 @@
 """`dcn validate` on COCO data: each planted fault is found, with its file and annotation, and nothing else is."""
+
 import os
 
 import cv2
@@ -27,23 +28,28 @@ def rows(tree, section='annotations'):
 
 
 def test_good_data_has_no_problems(coco):
-    coco.add('train2014', 5, (1, 20.004, 3, 40, 37.004, {'iscrowd': 1}))    # rounding to hundredths is no fault
+    coco.add('train2014', 5, (1, 20.004, 3, 40, 37.004, {'iscrowd': 1}))  # rounding to hundredths is no fault
     assert found(coco) == []
 
 
-@pytest.mark.parametrize('box, what', [
-    ([3, 5, 0, 20], 'has no width or no height'),
-    ([3, 5, 10, -2], 'has no width or no height'),
-    ([3, 5, 58, 20], 'leaves the image of 60 x 40 pixels'),
-    ([3, -1, 8, 20], 'leaves the image of 60 x 40 pixels'),
-    ([60, 5, 8, 20], 'is outside the image of 60 x 40 pixels'),
-    ([3, -30, 8, 20], 'is outside the image of 60 x 40 pixels'),
-])
+@pytest.mark.parametrize(
+    'box, what',
+    [
+        ([3, 5, 0, 20], 'has no width or no height'),
+        ([3, 5, 10, -2], 'has no width or no height'),
+        ([3, 5, 58, 20], 'leaves the image of 60 x 40 pixels'),
+        ([3, -1, 8, 20], 'leaves the image of 60 x 40 pixels'),
+        ([60, 5, 8, 20], 'is outside the image of 60 x 40 pixels'),
+        ([3, -30, 8, 20], 'is outside the image of 60 x 40 pixels'),
+    ],
+)
 def test_broken_box(coco, box, what):
     rows(coco)[1]['bbox'] = box
     numbers = ' '.join(str(value) for value in box)
-    assert one(coco) == ('instances_train2014.json',
-                         f'annotation 2 (image 9): the box {numbers} (x y width height) {what}')
+    assert one(coco) == (
+        'instances_train2014.json',
+        f'annotation 2 (image 9): the box {numbers} (x y width height) {what}',
+    )
 
 
 def test_area_of_nothing(coco):
@@ -58,15 +64,20 @@ def test_faulty_rows_and_boxes_of_the_others(coco):
     assert found(coco) == [
         ('instances_train2014.json', 'annotation 2: "bbox" is [1, 2]'),
         ('instances_train2014.json', 'annotation 1 (image 9): "category_id" is 2, which is none of "categories"'),
-        ('instances_train2014.json', 'annotation 3 (image 5): the box 3 3 0 5 (x y width height) has no width or no '
-                                     'height')]
+        (
+            'instances_train2014.json',
+            'annotation 3 (image 5): the box 3 3 0 5 (x y width height) has no width or no height',
+        ),
+    ]
 
 
 def test_repeated_ids(coco):
     rows(coco)[1]['id'] = 1
     rows(coco, 'images').append(dict(rows(coco, 'images')[0]))
-    assert found(coco) == [('instances_train2014.json', 'the image id 9 is given more than once'),
-                           ('instances_train2014.json', 'the annotation id 1 is given more than once')]
+    assert found(coco) == [
+        ('instances_train2014.json', 'the image id 9 is given more than once'),
+        ('instances_train2014.json', 'the annotation id 1 is given more than once'),
+    ]
 
 
 def test_annotation_of_no_image(coco):
@@ -91,8 +102,10 @@ def test_torn_image(coco):
 
 def test_size_in_the_file_differs_from_the_image(coco):
     cv2.imwrite(str(coco.image_path('train2014', 9)), np.zeros((60, 40, 3), np.uint8))
-    assert one(coco) == ('instances_train2014.json',
-                         'image 9 is 60 x 40, but COCO_train2014_000000000009.jpg has 40 x 60 pixels')
+    assert one(coco) == (
+        'instances_train2014.json',
+        'image 9 is 60 x 40, but COCO_train2014_000000000009.jpg has 40 x 60 pixels',
+    )
 
 
 def test_training_image_in_the_test_set(coco):
@@ -140,5 +153,7 @@ def test_command(coco, capsys):
     coco.write()
     assert main(arguments) == 1
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == (f"{coco.path('train2014')}: annotation 2 (image 9): the box 0 0 60 0 (x y width height) has no "
-                        'width or no height; correct it or remove the annotation')
+    assert lines[0] == (
+        f'{coco.path("train2014")}: annotation 2 (image 9): the box 0 0 60 0 (x y width height) has no '
+        'width or no height; correct it or remove the annotation'
+    )

@@ -1,4 +1,5 @@
 """Layout and rules of VOC data as the original reads it (0-based uint16 boxes, difficult dropped); faults by name."""
+
 import numpy as np
 import pytest
 
@@ -58,7 +59,13 @@ def test_training_set_is_flipped_per_set_joined_and_filtered(tree):
     roidb = training_roidb(tree.cfg('2007_trainval+2007_more'))
     # 'c' holds nothing but a difficult object, so there is nothing to learn from it
     assert [(r['id'], r['flipped']) for r in roidb] == [
-        ('a', False), ('b', False), ('a', True), ('b', True), ('b', False), ('b', True)]
+        ('a', False),
+        ('b', False),
+        ('a', True),
+        ('b', True),
+        ('b', False),
+        ('b', True),
+    ]
     # width 60: x1' = 60 - 29 - 1, x2' = 60 - 10 - 1
     assert roidb[1]['boxes'].tolist() == [[10, 5, 29, 24]] and roidb[3]['boxes'].tolist() == [[30, 5, 49, 24]]
     assert roidb[3]['boxes'].dtype == np.uint16
@@ -75,13 +82,16 @@ def test_nothing_to_learn_is_an_error(tree):
         training_roidb(tree.cfg())
 
 
-@pytest.mark.parametrize('box, fault', [
-    ((30, 5, 10, 20), 'is inverted'),
-    ((3, 25, 10, 20), 'is inverted'),
-    ((3, 5, 62, 20), 'leaves the image of 60 x 40'),
-    ((3, 5, 10, 42), 'leaves the image of 60 x 40'),
-    ((-1, 5, 10, 20), 'leaves the image of 60 x 40'),
-])
+@pytest.mark.parametrize(
+    'box, fault',
+    [
+        ((30, 5, 10, 20), 'is inverted'),
+        ((3, 25, 10, 20), 'is inverted'),
+        ((3, 5, 62, 20), 'leaves the image of 60 x 40'),
+        ((3, 5, 10, 42), 'leaves the image of 60 x 40'),
+        ((-1, 5, 10, 20), 'leaves the image of 60 x 40'),
+    ],
+)
 def test_impossible_box_is_named_with_file_and_line(tree, box, fault):
     tree.annotation('b', ('cat', 1, 1, 5, 5), ('dog',) + box)
     # <bndbox> of the second object: 2 lines of head, 5 of the first object, then <object>, <name>, <difficult>
@@ -89,31 +99,41 @@ def test_impossible_box_is_named_with_file_and_line(tree, box, fault):
         training_roidb(tree.cfg())
 
 
-@pytest.mark.parametrize('old, new, message', [
-    ('<name>dog', '<name>dgo', r"b.xml:3: unknown class 'dgo'; did you mean 'dog'"),
-    ('<name>dog', '<name>zebra', r"b.xml:3: unknown class 'zebra'; expected one of cat, dog"),
-    ('<xmin>11', '<xmin>eleven', r"b.xml:6: <xmin> is 'eleven', expected a number"),
-    ('<xmin>11', '<xmin>nan', r"b.xml:6: <xmin> is 'nan', expected a number"),
-    ('<xmin>11</xmin>', '', r'b.xml:6: <bndbox> has no <xmin>'),
-    ('<name>dog</name>', '', r'b.xml:3: <object> has no <name>'),
-    ('<name>dog</name>', '<name/>', r'b.xml:4: <name> is empty'),
-    ('<width>60', '<width>0', r'b.xml:2: <size> is 0 x 40'),
-    ('<size>', '<siz>', r'b.xml:2: the annotation is no well-formed XML'),
-    ('</annotation>', '', r'b.xml:8: the annotation is no well-formed XML'),
-    ('<annotation>', '<?xml version="1.0" encoding="gbk"?><annotation>', r'b.xml:1: the annotation cannot be decoded'),
-    ('<difficult>0', '<difficult>no', r"b.xml:5: <difficult> is 'no', expected a number"),
-])
+@pytest.mark.parametrize(
+    'old, new, message',
+    [
+        ('<name>dog', '<name>dgo', r"b.xml:3: unknown class 'dgo'; did you mean 'dog'"),
+        ('<name>dog', '<name>zebra', r"b.xml:3: unknown class 'zebra'; expected one of cat, dog"),
+        ('<xmin>11', '<xmin>eleven', r"b.xml:6: <xmin> is 'eleven', expected a number"),
+        ('<xmin>11', '<xmin>nan', r"b.xml:6: <xmin> is 'nan', expected a number"),
+        ('<xmin>11</xmin>', '', r'b.xml:6: <bndbox> has no <xmin>'),
+        ('<name>dog</name>', '', r'b.xml:3: <object> has no <name>'),
+        ('<name>dog</name>', '<name/>', r'b.xml:4: <name> is empty'),
+        ('<width>60', '<width>0', r'b.xml:2: <size> is 0 x 40'),
+        ('<size>', '<siz>', r'b.xml:2: the annotation is no well-formed XML'),
+        ('</annotation>', '', r'b.xml:8: the annotation is no well-formed XML'),
+        (
+            '<annotation>',
+            '<?xml version="1.0" encoding="gbk"?><annotation>',
+            r'b.xml:1: the annotation cannot be decoded',
+        ),
+        ('<difficult>0', '<difficult>no', r"b.xml:5: <difficult> is 'no', expected a number"),
+    ],
+)
 def test_broken_annotation_is_named_with_file_and_line(tree, old, new, message):
     tree.xml_path('b').write_text(tree.xml_path('b').read_text().replace(old, new))
     with pytest.raises(UserError, match=message):
         training_roidb(tree.cfg())
 
 
-@pytest.mark.parametrize('path, message', [
-    ('VOC2007/ImageSets/Main/trainval.txt', 'trainval.txt: the image list cannot be read'),
-    ('VOC2007/Annotations/b.xml', 'b.xml: the annotation cannot be read .*trainval.txt:2;'),
-    ('VOC2007/JPEGImages/b.jpg', 'b.jpg: the image is missing, listed at .*trainval.txt:2;'),
-])
+@pytest.mark.parametrize(
+    'path, message',
+    [
+        ('VOC2007/ImageSets/Main/trainval.txt', 'trainval.txt: the image list cannot be read'),
+        ('VOC2007/Annotations/b.xml', 'b.xml: the annotation cannot be read .*trainval.txt:2;'),
+        ('VOC2007/JPEGImages/b.jpg', 'b.jpg: the image is missing, listed at .*trainval.txt:2;'),
+    ],
+)
 def test_missing_file_is_named_with_the_line_that_asks_for_it(tree, path, message):
     (tree.root / path).unlink()
     with pytest.raises(UserError, match=message):
@@ -129,11 +149,17 @@ def test_empty_list_and_blank_lines(tree):
         get_imdb(tree.cfg(), '2007_trainval')
 
 
-@pytest.mark.parametrize('change, message', [
-    (dict(dataset='PascalVoc'), "dataset.dataset is 'PascalVoc', expected one of PascalVOC, coco, shapes, shapes_coco"),
-    (dict(NUM_CLASSES=21), 'NUM_CLASSES is 21, but voc_2007_test has 3'),
-    (dict(CLASSES=['cat', 'dog', 'Cat']), 'repeats cat'),
-])
+@pytest.mark.parametrize(
+    'change, message',
+    [
+        (
+            dict(dataset='PascalVoc'),
+            "dataset.dataset is 'PascalVoc', expected one of PascalVOC, coco, shapes, shapes_coco",
+        ),
+        (dict(NUM_CLASSES=21), 'NUM_CLASSES is 21, but voc_2007_test has 3'),
+        (dict(CLASSES=['cat', 'dog', 'Cat']), 'repeats cat'),
+    ],
+)
 def test_configuration_faults(tree, change, message):
     cfg = tree.cfg()
     cfg.dataset.update(change)

@@ -1,4 +1,5 @@
 """Proposals from files in their real layouts: reading, overlaps, mirrored copies, and what is wrong with a file."""
+
 import os
 
 import numpy as np
@@ -8,7 +9,14 @@ import scipy.io
 from dcn.dataset import get_imdb
 from dcn.dataset.problems import DataError
 from dcn.dataset.proposals import (
-    placed_proposals, proposal_path, proposal_roidb, read_rpn, read_selective_search, training_proposals, write_rpn)
+    placed_proposals,
+    proposal_path,
+    proposal_roidb,
+    read_rpn,
+    read_selective_search,
+    training_proposals,
+    write_rpn,
+)
 
 # images of 60 x 40; 'a' holds one easy object, 0-based 0 0 19 29, 'b' one at 10 5 29 24 (tests/dataset/conftest.py)
 BOXES = {'a': [[0, 0, 19, 29], [0, 0, 19, 14], [30.5, 10, 59, 39]], 'b': [[40, 30, 59, 39]]}
@@ -107,9 +115,15 @@ def test_proposal_path_names_the_folder(tree):
         assert proposal_path(cfg, get_imdb(cfg, '2007_test')) == '/some/where/' + name
 
 
-@pytest.mark.parametrize('box, fault', [
-    ([30, 0, 20, 10], 'is inverted'), ([0, 0, 61, 10], 'leaves the image of 60 x 40 pixels'),
-    ([0, -2, 5, 10], 'leaves the image'), ([0, float('nan'), 5, 10], 'is no number')])
+@pytest.mark.parametrize(
+    'box, fault',
+    [
+        ([30, 0, 20, 10], 'is inverted'),
+        ([0, 0, 61, 10], 'leaves the image of 60 x 40 pixels'),
+        ([0, -2, 5, 10], 'leaves the image'),
+        ([0, float('nan'), 5, 10], 'is no number'),
+    ],
+)
 def test_faulty_boxes_name_file_and_image(box, fault, tree):
     cfg = config(tree, 'rpn')
     imdb = get_imdb(cfg, '2007_trainval')
@@ -156,5 +170,5 @@ def test_faulty_selective_search_files(tree):
         read_selective_search(path, imdb)
     with open(path, 'wb') as stream:
         stream.write(b'no MATLAB file at all')
-    with pytest.raises(DataError, match="no MATLAB file"):
+    with pytest.raises(DataError, match='no MATLAB file'):
         read_selective_search(path, imdb)

@@ -1,14 +1,15 @@
 """Segmentation sets: records, labels, results and scores in the layout of PASCAL VOC; faults of the data."""
+
 import numpy as np
 import pytest
 from PIL import Image
-from tests.dataset.seg_trees import BROKEN, LABELS, NAMES, broken_label, enlarged, read_png, small_voc_tree
 
 from dcn.dataset import segmentation
 from dcn.dataset.label_map import voc_colours, write_grey_png
 from dcn.dataset.problems import DataError
 from dcn.dataset.segmentation import get_segmentation, load_label, training_segdb
 from dcn.errors import UserError
+from tests.dataset.seg_trees import BROKEN, LABELS, NAMES, broken_label, enlarged, read_png, small_voc_tree
 
 
 @pytest.fixture
@@ -19,11 +20,16 @@ def tree(tmp_path):
 def test_records(tree):
     data = get_segmentation(tree.cfg(), '2012_train_seg')
     assert (data.name, data.classes, data.num_classes, data.image_ids) == ('voc_2012_train_seg', NAMES, 3, ['a', 'b'])
-    record, = (dict(r) for r in data.gt_segdb() if r['id'] == 'b')
+    (record,) = (dict(r) for r in data.gt_segdb() if r['id'] == 'b')
     assert (record['table'][[0, 1, 2, 3, 254, 255]] == [0, 1, 2, -1, -1, 255]).all()
     assert {k: v for k, v in record.items() if k != 'table'} == {
-        'id': 'b', 'image': str(tree.image_path('b')), 'label': str(tree.label_path('b')), 'height': 40, 'width': 60,
-        'flipped': False}
+        'id': 'b',
+        'image': str(tree.image_path('b')),
+        'label': str(tree.label_path('b')),
+        'height': 40,
+        'width': 60,
+        'flipped': False,
+    }
 
 
 def test_labels_are_palette_indices(tree):
@@ -34,12 +40,18 @@ def test_labels_are_palette_indices(tree):
 def test_training_records_are_mirrored_in_memory(tree):
     cfg = tree.cfg()
     cfg.dataset.image_set = '2012_train_seg+2012_val_seg'
-    before = {path for path in tree.root.rglob('*')}
+    before = set(tree.root.rglob('*'))
     records = training_segdb(cfg)
     assert [(r['id'], r['flipped']) for r in records] == [
-        ('a', False), ('b', False), ('a', True), ('b', True), ('t', False), ('t', True)]
+        ('a', False),
+        ('b', False),
+        ('a', True),
+        ('b', True),
+        ('t', False),
+        ('t', True),
+    ]
     assert (load_label(records[2]) == enlarged()[:, ::-1]).all()
-    assert {path for path in tree.root.rglob('*')} == before
+    assert set(tree.root.rglob('*')) == before
     cfg.TRAIN.FLIP = False
     assert [r['id'] for r in training_segdb(cfg)] == ['a', 'b', 't']
 
@@ -76,10 +88,13 @@ def test_own_classes_and_colours(tree):
     assert voc_colours(256)[255].tolist() == [224, 224, 192]
 
 
-@pytest.mark.parametrize('changes, message', [
-    (dict(NUM_CLASSES=21), 'NUM_CLASSES is 21, but voc_2012_val_seg has 3 classes with background'),
-    (dict(dataset='coco'), "dataset.dataset is 'coco', expected one of PascalVOC, CityScape, shapes"),
-])
+@pytest.mark.parametrize(
+    'changes, message',
+    [
+        (dict(NUM_CLASSES=21), 'NUM_CLASSES is 21, but voc_2012_val_seg has 3 classes with background'),
+        (dict(dataset='coco'), "dataset.dataset is 'coco', expected one of PascalVOC, CityScape, shapes"),
+    ],
+)
 def test_faults_of_the_configuration(tree, changes, message):
     with pytest.raises(UserError, match=message):
         tree.data('2012_val_seg', **changes)
@@ -111,7 +126,7 @@ def test_scales_of_the_two_rules(tree):
     tree.write_image(tree.image_path('t'), (2, 3))
     write_grey_png(tree.label_path('t'), LABELS)
     found = enlarged(np.where(LABELS == 255, 0, LABELS), 2)
-    found[1, 1] = 1                                         # lower right of the four pixels of background
+    found[1, 1] = 1  # lower right of the four pixels of background
     scores = tree.data('2012_val_seg').evaluate_segmentations([found], str(tree.root / 'out'))
     assert scores['IoU'] == {'background': 3 / 4, 'cat': pytest.approx(8 / 9), 'dog': 1}
     assert scores['mIoU benchmark'] == 1
@@ -126,7 +141,8 @@ def test_result_files(tree):
         mode, values, colours = read_png(folder / name)
         assert mode == 'P' and (values == expected).all() and (colours == voc_colours(256)).all()
     assert sorted(str(p.relative_to(out)) for p in out.rglob('*.png')) == [
-        f'results/VOC2012/Segmentation/{name}' for name in ('comp6_val_cls/t.png', 't.png')]
+        f'results/VOC2012/Segmentation/{name}' for name in ('comp6_val_cls/t.png', 't.png')
+    ]
 
 
 def test_segmentations_are_taken_one_by_one(tree):
@@ -142,14 +158,17 @@ def test_segmentations_are_taken_one_by_one(tree):
     assert scores['mIoU'] == 1
 
 
-@pytest.mark.parametrize('found, message', [
-    ([], '0 segmentations for 1 images'),
-    ([enlarged(LABELS % 255)] * 2, 'more segmentations than the 1 images'),
-    ([enlarged(LABELS % 255)[:, :-5]], 'of t has 55 x 40 pixels, the image 60 x 40; expected the same proportions'),
-    ([enlarged(LABELS)], 'of t holds class 255; expected 0 to 2'),
-    ([enlarged(LABELS % 255).astype(np.int64)], r'shape \(40, 60\) and type int64; expected \(h, w\) uint8'),
-    ([np.zeros((0, 0), np.uint8)], 'of t has 0 x 0 pixels'),
-])
+@pytest.mark.parametrize(
+    'found, message',
+    [
+        ([], '0 segmentations for 1 images'),
+        ([enlarged(LABELS % 255)] * 2, 'more segmentations than the 1 images'),
+        ([enlarged(LABELS % 255)[:, :-5]], 'of t has 55 x 40 pixels, the image 60 x 40; expected the same proportions'),
+        ([enlarged(LABELS)], 'of t holds class 255; expected 0 to 2'),
+        ([enlarged(LABELS % 255).astype(np.int64)], r'shape \(40, 60\) and type int64; expected \(h, w\) uint8'),
+        ([np.zeros((0, 0), np.uint8)], 'of t has 0 x 0 pixels'),
+    ],
+)
 def test_segmentations_that_cannot_be_right(tree, found, message):
     with pytest.raises(UserError, match=message):
         tree.data('2012_val_seg').evaluate_segmentations(found, str(tree.root / 'out'))
@@ -190,7 +209,7 @@ def test_missing_image(tree):
 
 @pytest.mark.parametrize('kind', sorted(BROKEN))
 def test_broken_label_map_is_one_sentence(tree, kind):
-    record, = tree.data('2012_val_seg').gt_segdb()
+    (record,) = tree.data('2012_val_seg').gt_segdb()
     broken_label(tree.label_path('t'), kind)
     with pytest.raises(DataError, match=f't.png: .*{BROKEN[kind]}'):
         load_label(record)
@@ -205,5 +224,5 @@ def test_unreadable_image(tree):
 def test_black_and_white_label_map(tree):
     """What paint programs write for two classes: one bit a pixel."""
     Image.fromarray(enlarged(np.array([[0, 1, 1], [0, 0, 0]], np.uint8)).astype(bool)).save(tree.label_path('t'))
-    record, = tree.data('2012_val_seg').gt_segdb()
+    (record,) = tree.data('2012_val_seg').gt_segdb()
     assert np.unique(load_label(record)).tolist() == [0, 1]

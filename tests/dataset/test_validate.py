@@ -1,4 +1,5 @@
 """Each planted fault is found, with its file and its line, and nothing else is."""
+
 import os
 
 import pytest
@@ -24,13 +25,16 @@ def test_good_data_has_no_problems(tree):
     assert found(tree) == []
 
 
-@pytest.mark.parametrize('box, what', [
-    ((30, 5, 10, 20), 'is inverted'),
-    ((3, 5, 62, 20), 'leaves the image of 60 x 40 pixels'),
-    ((3, 5, 3, 20), 'has zero width or height'),
-    ((0, 5, 9, 20), 'leaves the image by one pixel'),
-    ((3, 5, 9, 41), 'leaves the image by one pixel'),
-])
+@pytest.mark.parametrize(
+    'box, what',
+    [
+        ((30, 5, 10, 20), 'is inverted'),
+        ((3, 5, 62, 20), 'leaves the image of 60 x 40 pixels'),
+        ((3, 5, 3, 20), 'has zero width or height'),
+        ((0, 5, 9, 20), 'leaves the image by one pixel'),
+        ((3, 5, 9, 41), 'leaves the image by one pixel'),
+    ],
+)
 def test_broken_box(tree, box, what):
     tree.annotation('b', ('cat', 1, 1, 5, 5), ('dog',) + box)
     file, line, message = one(tree)
@@ -96,7 +100,9 @@ def test_empty_and_missing_sets(tree):
     tree.listing('trainval')
     tree.list_path('test').unlink()
     assert [(file, what.partition(' (')[0]) for file, _, what in found(tree)] == [
-        ('trainval.txt', 'the image list is empty'), ('test.txt', 'the image list cannot be read')]
+        ('trainval.txt', 'the image list is empty'),
+        ('test.txt', 'the image list cannot be read'),
+    ]
 
 
 def test_fault_of_the_configuration_is_a_row(tree):

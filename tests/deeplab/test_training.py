@@ -1,4 +1,5 @@
 """DeepLab on small networks and a small generated VOC folder: train, stop, resume, test; devices, learning rates."""
+
 import glob
 import json
 import os
@@ -8,21 +9,24 @@ import runpy
 import numpy as np
 import pytest
 
-from deeplab import test as testing, train as training
 from dcn.config import load_config, symbol_class
-from dcn.engine.training.schedule import make_schedule
 from dcn.engine.tasks.task import task_of
-from dcn.engine.training.step import fixed_names
 from dcn.engine.training.run import TrainingRun
+from dcn.engine.training.schedule import make_schedule
+from dcn.engine.training.step import fixed_names
 from dcn.errors import UserError
 from dcn.formats import params as params_file
+from deeplab import test as testing
+from deeplab import train as training
 from tests.deeplab.tiny import SMALL, write_voc
 
 EXPERIMENTS = os.path.join(os.path.dirname(__file__), '..', '..', 'experiments')
 CFGS = os.path.join(EXPERIMENTS, 'deeplab', 'cfgs')
 VOC, VOC_DCN, CITY, CITY_DCN = (
     os.path.join(CFGS, f'deeplab_resnet_v1_101_{data}_segmentation_{kind}.yaml')
-    for data in ('voc12', 'cityscapes') for kind in ('base', 'dcn'))
+    for data in ('voc12', 'cityscapes')
+    for kind in ('base', 'dcn')
+)
 
 
 @pytest.fixture(scope='module')
@@ -39,17 +43,23 @@ def folder_of(out, cfg, image_set='2012_train_seg'):
     return os.path.join(str(out), os.path.basename(cfg).split('.')[0], image_set)
 
 
-@pytest.mark.parametrize('cfg, first, rest, number', [
-    (VOC_DCN, 2, 2, 1),     # within an epoch
-    (VOC, 5, 2, 2)])        # across its end, momentum included
+@pytest.mark.parametrize(
+    'cfg, first, rest, number',
+    [
+        (VOC_DCN, 2, 2, 1),  # within an epoch
+        (VOC, 5, 2, 2),
+    ],
+)  # across its end, momentum included
 def test_two_and_two_iterations_equal_four(cfg, first, rest, number, data, tmp_path):
     straight, stopped = str(tmp_path / 'straight'), str(tmp_path / 'stopped')
     training.main(command(cfg, data, straight) + ['--max-iterations', str(first + rest)])
     training.main(command(cfg, data, stopped) + ['--max-iterations', str(first)])
     training.main(command(cfg, data, stopped) + ['--max-iterations', str(rest), '--resume'])
     for kind in ('params', 'state'):
-        one, other = (params_file.read(os.path.join(folder_of(out, cfg), f'net-{number:04d}.{kind}'))
-                      for out in (straight, stopped))
+        one, other = (
+            params_file.read(os.path.join(folder_of(out, cfg), f'net-{number:04d}.{kind}'))
+            for out in (straight, stopped)
+        )
         assert list(one) == list(other)
         for name in one:
             np.testing.assert_array_equal(one[name], other[name], err_msg=name)
@@ -57,8 +67,14 @@ def test_two_and_two_iterations_equal_four(cfg, first, rest, number, data, tmp_p
 
 def test_learns_and_is_measured(data, tmp_path, capsys):
     """Two kinds of rectangles on noise: after 48 updates better than any answer that does not look at the image."""
-    changes = ['network.strides=[1,2,1,1]', 'TRAIN.optimizer=adam', 'TRAIN.lr=0.01', 'TRAIN.end_epoch=8',
-               'TRAIN.lr_step=6', 'TEST.test_epoch=8']
+    changes = [
+        'network.strides=[1,2,1,1]',
+        'TRAIN.optimizer=adam',
+        'TRAIN.lr=0.01',
+        'TRAIN.end_epoch=8',
+        'TRAIN.lr_step=6',
+        'TEST.test_epoch=8',
+    ]
     training.main(command(VOC_DCN, data, tmp_path, *changes))
     losses = [float(value) for value in re.findall(r'Epoch\[\d\] Train-FCNLogLoss=([\d.]+)', capsys.readouterr().out)]
     assert len(losses) == 8 and losses[-1] < 0.3 * losses[0]
@@ -73,20 +89,20 @@ def test_learns_and_is_measured(data, tmp_path, capsys):
     assert written['images'] == 2 and set(scores['IoU']) == {'background', 'red', 'green'}
     # all background scores 0.25
     assert 0.6 < scores['mIoU'] == pytest.approx(np.mean(list(scores['IoU'].values())))
-    assert f"Mean IoU = {scores['mIoU']:.4f} as the original computed it" in log
+    assert f'Mean IoU = {scores["mIoU"]:.4f} as the original computed it' in log
     assert len(glob.glob(os.path.join(folder, 'results', 'VOC2012', 'Segmentation', '*.png'))) == 2
     assert len(os.listdir(os.path.join(folder, 'vis'))) == 2
     # the second time nothing is computed; the flag, or another label map, computes anew
     testing.main(arguments)
     log = capsys.readouterr().out
-    assert 'testing 2/2' not in log and f"Mean IoU = {scores['mIoU']:.4f}" in log
+    assert 'testing 2/2' not in log and f'Mean IoU = {scores["mIoU"]:.4f}' in log
     label = glob.glob(os.path.join(data[2].partition('=')[2], 'VOC2012', 'SegmentationClass', 'val_seg0.png'))[0]
     os.utime(label, (1, 1))
     testing.main(arguments)
     assert 'testing 2/2' in capsys.readouterr().out
     testing.main([*arguments, '--ignore_cache', '--gpus', 'cpu0,cpu1'])
     log = capsys.readouterr().out
-    assert 'testing 2/2' in log and f"Mean IoU = {scores['mIoU']:.4f}" in log
+    assert 'testing 2/2' in log and f'Mean IoU = {scores["mIoU"]:.4f}' in log
 
 
 def run_of(cfg, data, folder, gpus, images):
@@ -141,13 +157,15 @@ def test_the_schedule_of_cityscapes():
 
 
 def test_the_driver_scripts_train_and_test(data, tmp_path, capsys):
-    scripts = [runpy.run_path(os.path.join(EXPERIMENTS, 'deeplab', f'{name}.py'))['main']
-               for name in ('deeplab_train_test', 'deeplab_test')]
+    scripts = [
+        runpy.run_path(os.path.join(EXPERIMENTS, 'deeplab', f'{name}.py'))['main']
+        for name in ('deeplab_train_test', 'deeplab_test')
+    ]
     arguments = command(VOC, data, tmp_path, 'TRAIN.end_epoch=1', 'TRAIN.lr_step=', 'TEST.test_epoch=1')
     scripts[0]([*arguments, '--frequent', '1'])
     log = capsys.readouterr().out
     assert 'Epoch[0] Batch [5]\tSpeed: ' in log and 'net-0001.params' in log
-    score, = re.findall(r'Mean IoU = ([\d.]+)', log)
+    (score,) = re.findall(r'Mean IoU = ([\d.]+)', log)
     scripts[1]([*arguments, '--ignore_cache'])
     assert f'Mean IoU = {score} ' in capsys.readouterr().out
 

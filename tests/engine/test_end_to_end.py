@@ -1,4 +1,5 @@
 """The commands on a small network and a small generated VOC folder: train, stop, resume, test."""
+
 import os
 import runpy
 
@@ -7,22 +8,38 @@ import pytest
 
 from dcn.config import load_config, symbol_class
 from dcn.engine.inference.detector import Detector
-from dcn.engine.training.step import fixed_names
 from dcn.engine.training.run import pretrained
+from dcn.engine.training.step import fixed_names
 from dcn.errors import UserError
 from dcn.formats import params as params_file
-from rfcn import test as testing, train_end2end
+from rfcn import test as testing
+from rfcn import train_end2end
 from tests.engine.voc import write_voc
 
 CFGS = os.path.join(os.path.dirname(__file__), '..', '..', 'experiments', 'rfcn', 'cfgs')
 PLAIN, DEFORMABLE = (os.path.join(CFGS, f'shapes_rfcn{kind}_end2end_ohem.yaml') for kind in ('', '_dcn'))
 # one block a stage, 16 channels, 96 x 128 images; whatever else these tests count on is fixed here too
 SMALL = [
-    'network.units=[1,1,1,1]', 'network.filters=[16,16,16,16]', 'network.rpn_filters=16', 'network.head_filters=16',
-    'network.pooled_size=3', 'SCALES=[96,128]', 'TRAIN.RPN_BATCH_SIZE=64', 'TRAIN.RPN_POST_NMS_TOP_N=32',
-    'TRAIN.BATCH_ROIS_OHEM=16', 'TRAIN.end_epoch=2', 'TRAIN.warmup_step=2', 'TRAIN.warmup_lr=0.0001',
-    'TRAIN.model_prefix=net', 'TEST.RPN_POST_NMS_TOP_N=32', 'TRAIN.BATCH_IMAGES=2', 'TRAIN.FLIP=true',
-    'TRAIN.AUGMENT=false', 'TRAIN.optimizer=adam', 'TRAIN.lr_schedule=cosine', 'TRAIN.lr=0.0015',
+    'network.units=[1,1,1,1]',
+    'network.filters=[16,16,16,16]',
+    'network.rpn_filters=16',
+    'network.head_filters=16',
+    'network.pooled_size=3',
+    'SCALES=[96,128]',
+    'TRAIN.RPN_BATCH_SIZE=64',
+    'TRAIN.RPN_POST_NMS_TOP_N=32',
+    'TRAIN.BATCH_ROIS_OHEM=16',
+    'TRAIN.end_epoch=2',
+    'TRAIN.warmup_step=2',
+    'TRAIN.warmup_lr=0.0001',
+    'TRAIN.model_prefix=net',
+    'TEST.RPN_POST_NMS_TOP_N=32',
+    'TRAIN.BATCH_IMAGES=2',
+    'TRAIN.FLIP=true',
+    'TRAIN.AUGMENT=false',
+    'TRAIN.optimizer=adam',
+    'TRAIN.lr_schedule=cosine',
+    'TRAIN.lr=0.0015',
 ]
 
 
@@ -45,9 +62,15 @@ def files(out, cfg, number):
     'cfg, changes, first, rest, number',
     [
         (DEFORMABLE, [], 2, 2, 1),  # within an epoch, adam, cosine
-        (PLAIN, ['TRAIN.optimizer=sgd', 'TRAIN.lr_schedule=step', 'TRAIN.lr_step=0.5', 'TRAIN.lr=0.01'
-                 ], 5, 2, 2),  # across its end, sgd with a drop
-    ])
+        (
+            PLAIN,
+            ['TRAIN.optimizer=sgd', 'TRAIN.lr_schedule=step', 'TRAIN.lr_step=0.5', 'TRAIN.lr=0.01'],
+            5,
+            2,
+            2,
+        ),  # across its end, sgd with a drop
+    ],
+)
 def test_two_and_two_iterations_equal_four(cfg, changes, first, rest, number, data, tmp_path):
     straight, stopped = str(tmp_path / 'straight'), str(tmp_path / 'stopped')
     train_end2end.main(command(cfg, data, straight, *changes) + ['--max-iterations', str(first + rest)])
@@ -65,15 +88,18 @@ def test_train_then_test_writes_results_and_keeps_detections(data, tmp_path, cap
     log = capsys.readouterr().out
     assert 'Epoch[0] Batch [2]\tSpeed: ' in log and 'Epoch[1] Train-RCNNL1Loss=' in log and 'net-0002.params' in log
     beside_log = os.listdir(os.path.join(out, 'shapes_rfcn_end2end_ohem', '2007_train'))
-    assert all(any(name.endswith(ending) for name in beside_log)
-               for ending in ('.log', '.config.yaml', '.difference.yaml'))
+    assert all(
+        any(name.endswith(ending) for name in beside_log) for ending in ('.log', '.config.yaml', '.difference.yaml')
+    )
     arguments = command(PLAIN, data, out, 'TEST.test_epoch=2')
     testing.main(arguments + ['--vis', '--thresh', '0.01'])
     log = capsys.readouterr().out
     assert 'testing 2/2 data ' in log and 'Mean AP@0.5 = ' in log and 'Mean AP@0.7 = ' in log
     folder = os.path.join(out, 'shapes_rfcn_end2end_ohem', '2007_test')
-    assert os.listdir(os.path.join(folder, 'results', 'VOC2007', 'Main')) and len(
-        os.listdir(os.path.join(folder, 'vis'))) == 2
+    assert (
+        os.listdir(os.path.join(folder, 'results', 'VOC2007', 'Main'))
+        and len(os.listdir(os.path.join(folder, 'vis'))) == 2
+    )
     # the second time nothing is detected; another threshold, or the flag, detects anew
     for flags, anew in (([], False), (['--ignore_cache'], True)):
         testing.main(arguments + ['--thresh', '0.01'] + flags)
@@ -97,13 +123,20 @@ def test_detector_takes_paths_and_arrays(data, tmp_path):
         np.testing.assert_array_equal(detector.detect(same).boxes, found.boxes)
 
 
-@pytest.mark.parametrize('image, reason', [('nowhere.jpg', 'no such file'), (__file__, 'cannot read it as an image'),
-                                           (np.zeros((4, 4, 3)), 'found float64 array'),
-                                           (np.zeros((4, 4, 2), np.uint8), r'found \(4, 4, 2\)'),
-                                           (np.zeros((0, 4, 3), np.uint8), r'found \(0, 4, 3\)'),
-                                           (None, 'found NoneType')])
+@pytest.mark.parametrize(
+    'image, reason',
+    [
+        ('nowhere.jpg', 'no such file'),
+        (__file__, 'cannot read it as an image'),
+        (np.zeros((4, 4, 3)), 'found float64 array'),
+        (np.zeros((4, 4, 2), np.uint8), r'found \(4, 4, 2\)'),
+        (np.zeros((0, 4, 3), np.uint8), r'found \(0, 4, 3\)'),
+        (None, 'found NoneType'),
+    ],
+)
 def test_images_that_are_none(image, reason):
     from dcn.engine.inference.photos import bgr_image
+
     with pytest.raises(UserError, match=reason):
         bgr_image(image)
 
@@ -119,8 +152,9 @@ def test_voc_experiments_freeze_219_names():
 
 
 def test_missing_pretrained_model_is_one_sentence():
-    cfg = load_config(os.path.join(CFGS, 'resnet_v1_101_voc0712_rfcn_end2end_ohem.yaml'),
-                      ['network.pretrained=./nowhere/resnet'])
+    cfg = load_config(
+        os.path.join(CFGS, 'resnet_v1_101_voc0712_rfcn_end2end_ohem.yaml'), ['network.pretrained=./nowhere/resnet']
+    )
     with pytest.raises(UserError, match=r"resnet-0000\.params is missing; .* with --set network\.pretrained=''"):
         pretrained(cfg)
 
@@ -151,9 +185,11 @@ def test_resume_takes_up_the_newest_run(data, tmp_path, capsys):
 def test_changed_settings_are_refused_or_told(data, tmp_path, capsys):
     train_end2end.main(command(PLAIN, data, str(tmp_path)) + ['--max-iterations', '1'])
     again = ['--max-iterations', '1', '--resume']
-    for change, told in (('TRAIN.seed=5', 'TRAIN.seed = 0, now it is 5'),
-                         ('TRAIN.SHUFFLE=false', 'TRAIN.SHUFFLE = True, now it is False'),
-                         ('SCALES=[64,96]', r'SCALES = \[\[96, 128\]\], now it is \[\[64, 96\]\]')):
+    for change, told in (
+        ('TRAIN.seed=5', 'TRAIN.seed = 0, now it is 5'),
+        ('TRAIN.SHUFFLE=false', 'TRAIN.SHUFFLE = True, now it is False'),
+        ('SCALES=[64,96]', r'SCALES = \[\[96, 128\]\], now it is \[\[64, 96\]\]'),
+    ):
         with pytest.raises(UserError, match=told):
             train_end2end.main(command(PLAIN, data, str(tmp_path), change) + again)
     capsys.readouterr()
@@ -167,7 +203,8 @@ def test_original_checkpoint_without_state_goes_on_with_momentum_zero(data, tmp_
     train_end2end.main(command(PLAIN, data, out) + ['--max-iterations', '6'])
     os.remove(os.path.join(out, 'shapes_rfcn_end2end_ohem', '2007_train', 'net-0001.state'))
     train_end2end.main(
-        command(PLAIN, data, out, 'TRAIN.RESUME=true', 'TRAIN.begin_epoch=1') + ['--max-iterations', '1'])
+        command(PLAIN, data, out, 'TRAIN.RESUME=true', 'TRAIN.begin_epoch=1') + ['--max-iterations', '1']
+    )
     assert 'going on at epoch 1 with momentum zero' in capsys.readouterr().out
     assert int(files(out, PLAIN, 2)[1]['counter:update'][0]) == 7
 

@@ -1,4 +1,5 @@
 """Every detection family, plain and deformable, at the size of tests: gradients, metrics, training, testing."""
+
 import importlib
 import json
 import os
@@ -86,10 +87,15 @@ def test_metrics_are_those_of_the_original(family, data, tmp_path):
         assert values['Proposal FG Fraction'] == (label > 0).sum() / (label >= 0).sum()
 
 
-@pytest.mark.parametrize('family, flags', [
-    ('faster_rcnn', ['--test-scales', '64,96', '96,128', '--soft-nms', 'linear']), ('faster_rcnn', []),
-    ('fpn', []),                    # as its file says: soft-NMS, several scales
-    ('rfcn', ['--soft-nms'])])
+@pytest.mark.parametrize(
+    'family, flags',
+    [
+        ('faster_rcnn', ['--test-scales', '64,96', '96,128', '--soft-nms', 'linear']),
+        ('faster_rcnn', []),
+        ('fpn', []),  # as its file says: soft-NMS, several scales
+        ('rfcn', ['--soft-nms']),
+    ],
+)
 def test_scripts_train_and_test(family, flags, data, tmp_path, capsys):
     path, small = experiment(family, 1)
     train, test = (importlib.import_module(f'{family}.{name}').main for name in ('train_end2end', 'test'))

@@ -1,8 +1,10 @@
 """A tiny detector-shaped training problem: five outputs in the detection graphs' order, computed from a 6 x 6 image."""
-import mxnet as mx
+
 import numpy as np
 
 from dcn.rng import generator
+
+import mxnet as mx
 
 CLASSES, ROIS = 3, 4
 
@@ -17,39 +19,49 @@ def symbol(batch_norm=False):
         body = mx.sym.BatchNorm(body, name='bn', fix_gamma=False)
     body = mx.sym.Activation(body, act_type='tanh')
     rpn = mx.sym.Reshape(mx.sym.Convolution(body, name='rpn_cls', kernel=(1, 1), num_filter=2), shape=(0, 2, -1))
-    rpn_prob = mx.sym.SoftmaxOutput(rpn,
-                                    mx.sym.Variable('label'),
-                                    name='rpn_cls_prob',
-                                    multi_output=True,
-                                    use_ignore=True,
-                                    ignore_label=-1,
-                                    normalization='valid')
+    rpn_prob = mx.sym.SoftmaxOutput(
+        rpn,
+        mx.sym.Variable('label'),
+        name='rpn_cls_prob',
+        multi_output=True,
+        use_ignore=True,
+        ignore_label=-1,
+        normalization='valid',
+    )
     delta = mx.sym.Convolution(body, name='rpn_box', kernel=(1, 1), num_filter=4) - mx.sym.Variable('bbox_target')
-    rpn_loss = mx.sym.MakeLoss(mx.sym.Variable('bbox_weight') * mx.sym.smooth_l1(delta, scalar=3.0),
-                               name='rpn_bbox_loss',
-                               grad_scale=1 / 36)
+    rpn_loss = mx.sym.MakeLoss(
+        mx.sym.Variable('bbox_weight') * mx.sym.smooth_l1(delta, scalar=3.0), name='rpn_bbox_loss', grad_scale=1 / 36
+    )
     pooled = mx.sym.Pooling(body, kernel=(3, 3), stride=(3, 3), pool_type='avg')
     rows = mx.sym.Reshape(mx.sym.transpose(pooled, axes=(0, 2, 3, 1)), shape=(-1, 4))
     score = mx.sym.FullyConnected(rows, name='cls', num_hidden=CLASSES, attr={'lr_mult': '3.0'})
     rcnn_label = mx.sym.BlockGrad(mx.sym.Reshape(mx.sym.Variable('gt_boxes'), shape=(-1,)))
     prob = mx.sym.SoftmaxOutput(score, rcnn_label, name='cls_prob', normalization='valid')
-    box = mx.sym.MakeLoss(mx.sym.smooth_l1(mx.sym.FullyConnected(rows, name='rfcn_bbox', num_hidden=8)),
-                          name='bbox_loss',
-                          grad_scale=1 / ROIS)
-    return mx.sym.Group([
-        rpn_prob, rpn_loss,
-        mx.sym.Reshape(prob, shape=(-1, ROIS, CLASSES)), box,
-        mx.sym.Reshape(rcnn_label, shape=(-1, ROIS))
-    ])
+    box = mx.sym.MakeLoss(
+        mx.sym.smooth_l1(mx.sym.FullyConnected(rows, name='rfcn_bbox', num_hidden=8)),
+        name='bbox_loss',
+        grad_scale=1 / ROIS,
+    )
+    return mx.sym.Group(
+        [
+            rpn_prob,
+            rpn_loss,
+            mx.sym.Reshape(prob, shape=(-1, ROIS, CLASSES)),
+            box,
+            mx.sym.Reshape(rcnn_label, shape=(-1, ROIS)),
+        ]
+    )
 
 
 def inputs(key, images=1):
     """Inputs of ``images`` images; a pure function of ``key``."""
     rng = generator(7, key)
     values = {
-        'data': rng.normal(size=(images, 3, 6, 6)), 'label': rng.integers(0, 2, (images, 36)),
-        'bbox_target': rng.normal(size=(images, 4, 6, 6)), 'bbox_weight': rng.integers(0, 2, (images, 4, 6, 6)),
-        'gt_boxes': rng.integers(0, CLASSES, (images, ROIS))
+        'data': rng.normal(size=(images, 3, 6, 6)),
+        'label': rng.integers(0, 2, (images, 36)),
+        'bbox_target': rng.normal(size=(images, 4, 6, 6)),
+        'bbox_weight': rng.integers(0, 2, (images, 4, 6, 6)),
+        'gt_boxes': rng.integers(0, CLASSES, (images, ROIS)),
     }
     return {name: value.astype(np.float32) for name, value in values.items()}
 
@@ -76,6 +88,7 @@ class Batch:
 
 class Loader:
     """``length`` batches an epoch of one image for each device."""
+
     def __init__(self, length, devices=1, images=1):
         self.length, self.devices, self.images = length, devices, images
 

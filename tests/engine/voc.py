@@ -1,4 +1,5 @@
 """A small VOC folder of generated images: bright rectangles of two kinds on noise."""
+
 import os
 
 import cv2
@@ -22,9 +23,13 @@ def write_voc(folder, train=4, test=2, size=(96, 128)):
         with open(os.path.join(folder, 'VOC2007', 'ImageSets', 'Main', name + '.txt'), 'w') as stream:
             stream.write('\n'.join(ids) + '\n')
     return [
-        'dataset.dataset=PascalVOC', f'dataset.root_path={folder}', f'dataset.dataset_path={folder}',
-        'dataset.image_set=2007_train', 'dataset.test_image_set=2007_test', f'dataset.CLASSES={CLASSES}',
-        f'dataset.NUM_CLASSES={len(CLASSES) + 1}'
+        'dataset.dataset=PascalVOC',
+        f'dataset.root_path={folder}',
+        f'dataset.dataset_path={folder}',
+        'dataset.image_set=2007_train',
+        'dataset.test_image_set=2007_test',
+        f'dataset.CLASSES={CLASSES}',
+        f'dataset.NUM_CLASSES={len(CLASSES) + 1}',
     ]
 
 
@@ -36,9 +41,11 @@ def _write_image(folder, image_id, size):
         kind = int(rng.integers(2))
         w, h = (24, 48) if kind == 0 else (48, 24)
         x, y = int(rng.integers(1, size[1] - w)), int(rng.integers(1, size[0] - h))
-        image[y:y + h, x:x + w] = rng.integers(150, 255, 3)
-        box = ''.join(f'<{tag}>{value}</{tag}>'
-                      for tag, value in zip(('xmin', 'ymin', 'xmax', 'ymax'), (x + 1, y + 1, x + w, y + h)))
+        image[y : y + h, x : x + w] = rng.integers(150, 255, 3)
+        box = ''.join(
+            f'<{tag}>{value}</{tag}>'
+            for tag, value in zip(('xmin', 'ymin', 'xmax', 'ymax'), (x + 1, y + 1, x + w, y + h))
+        )
         objects += f'<object><name>{CLASSES[kind]}</name><difficult>0</difficult><bndbox>{box}</bndbox></object>\n'
     cv2.imwrite(os.path.join(folder, 'JPEGImages', image_id + '.jpg'), image)
     with open(os.path.join(folder, 'Annotations', image_id + '.xml'), 'w') as stream:

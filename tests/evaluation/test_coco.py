@@ -1,4 +1,5 @@
 """COCO's figures: one case by hand, then against pycocotools on the files themselves and against gluoncv's metric."""
+
 import contextlib
 import io
 import json
@@ -11,8 +12,8 @@ from pycocotools.coco import COCO as Reference
 from pycocotools.cocoeval import COCOeval
 
 from dcn.dataset import get_imdb
-from dcn.evaluation.coco import SCORES
 from dcn.errors import UserError
+from dcn.evaluation.coco import SCORES
 
 NOTHING = np.zeros((0, 5), np.float32)
 
@@ -21,7 +22,7 @@ NOTHING = np.zeros((0, 5), np.float32)
 def tiny(coco):
     """One image with two cats, set 'val2099'; three detections: right, wrong, and right up to an IoU of 0.64."""
     coco.add('val2099', 7, (1, 0, 0, 10, 10), (1, 20, 20, 10, 10))
-    found = np.array([[0, 0, 9, 9, .9], [40, 5, 49, 14, .8], [20, 20, 27, 27, .7]], np.float32)
+    found = np.array([[0, 0, 9, 9, 0.9], [40, 5, 49, 14, 0.8], [20, 20, 27, 27, 0.7]], np.float32)
     return coco.write(), found
 
 
@@ -44,8 +45,14 @@ def test_ap_by_hand(tiny):
     loose = (51 + 50 * 2 / 3) / 101
     # At the seven thresholds above 0.64 the third detection is wrong: 1 up to recall 0.5, then nothing.
     strict = 51 / 101
-    expected = {'AP': (3 * loose + 7 * strict) / 10, 'AP50': loose, 'AP75': strict,
-                'AR1': 0.5, 'AR10': (3 * 1 + 7 * 0.5) / 10, 'AR100': 0.65}
+    expected = {
+        'AP': (3 * loose + 7 * strict) / 10,
+        'AP50': loose,
+        'AP75': strict,
+        'AR1': 0.5,
+        'AR10': (3 * 1 + 7 * 0.5) / 10,
+        'AR100': 0.65,
+    }
     assert {name: scores[name] for name in expected} == pytest.approx(expected)
     # all boxes are below 32 x 32; nothing is known about larger ones, nor about dogs, and no mean counts them
     assert scores['AP_small'] == pytest.approx(expected['AP']) and scores['AR_small'] == pytest.approx(0.65)
@@ -59,9 +66,10 @@ def test_detections_on_a_crowd_count_neither_way(tiny):
     tree, found = tiny
     before = scores_of(tree, found, NOTHING)
     tree.sets['val2099']['annotations'].append(
-        {'id': 9, 'image_id': 7, 'category_id': 1, 'bbox': [30, 20, 30, 20], 'area': 600, 'iscrowd': 1})
+        {'id': 9, 'image_id': 7, 'category_id': 1, 'bbox': [30, 20, 30, 20], 'area': 600, 'iscrowd': 1}
+    )
     tree.write()
-    on_crowd = np.array([[31, 21, 40, 30, .99], [45, 25, 50, 39, .98]], np.float32)
+    on_crowd = np.array([[31, 21, 40, 30, 0.99], [45, 25, 50, 39, 0.98]], np.float32)
     assert scores_of(tree, np.concatenate([on_crowd, found]), NOTHING)['AP50'] == before['AP50']
     assert scores_of(tree, found, NOTHING)['AP50'] == before['AP50']
 
@@ -85,10 +93,10 @@ def test_nothing_found(tiny):
 
 def test_result_file(tiny):
     tree, found = tiny
-    scores_of(tree, NOTHING, found[:1] + np.float32(.25))
+    scores_of(tree, NOTHING, found[:1] + np.float32(0.25))
     rows = json.loads((tree.root / 'out/results/detections_val2099_results.json').read_text())
     # dog has the id 3; a width is x2 - x1 + 1
-    assert rows == [{'bbox': [.25, .25, 10, 10], 'category_id': 3, 'image_id': 7, 'score': float(np.float32(1.15))}]
+    assert rows == [{'bbox': [0.25, 0.25, 10, 10], 'category_id': 3, 'image_id': 7, 'score': float(np.float32(1.15))}]
 
 
 @pytest.fixture
@@ -102,9 +110,9 @@ def busy(coco):
         for _ in range(rng.integers(1, 7)):
             category, (x, y) = int(rng.integers(3)), rng.uniform(0, 150, 2)
             w, h = np.exp(rng.uniform(1.5, 5.5, 2))
-            rows.append(([1, 3, 90][category], x, y, w, h, {'iscrowd': int(rng.random() < 0.15), 'area': w * h * .7}))
+            rows.append(([1, 3, 90][category], x, y, w, h, {'iscrowd': int(rng.random() < 0.15), 'area': w * h * 0.7}))
             for _ in range(rng.integers(4)):
-                x1, y1, x2, y2 = np.array([x, y, x + w, y + h]) + rng.normal(0, .06, 4) * np.array([w, h, w, h])
+                x1, y1, x2, y2 = np.array([x, y, x + w, y + h]) + rng.normal(0, 0.06, 4) * np.array([w, h, w, h])
                 guess = category if rng.random() < 0.8 else int(rng.integers(3))
                 found[guess + 1][index].append([x1, y1, max(x1, x2), max(y1, y2), rng.random()])
         coco.add('val2098', image_id, *rows, size=(400, 400))
@@ -165,7 +173,8 @@ def test_against_gluoncv(busy, tmp_path):
         names, values = metric.get()
     figures = dict(zip(names, values))
     assert {name: figures[name] for name in data.classes} == {
-        name: f'{100 * value:.1f}' for name, value in scores['AP per class'].items()}
+        name: f'{100 * value:.1f}' for name, value in scores['AP per class'].items()
+    }
     assert values[-1] == f'{100 * scores["AP"]:.1f}'
 
 
@@ -184,17 +193,21 @@ def test_a_set_without_ground_truth_ends_in_a_result_file(coco, caplog):
     coco.write('image_info')
     imdb = get_imdb(coco.cfg(), 'test-dev2015')
     assert [len(record['boxes']) for record in imdb.gt_roidb()] == [0, 0]
-    found = np.array([[1, 2, 10.5, 20, .5]], np.float32)
+    found = np.array([[1, 2, 10.5, 20, 0.5]], np.float32)
     with caplog.at_level(logging.INFO):
         result = imdb.evaluate_detections([[NOTHING] * 2, [NOTHING, found], [found, NOTHING]], str(coco.root / 'out'))
     path = coco.root / 'out' / 'results' / 'detections_test-dev2015_results.json'
-    assert result == {} and f'no ground truth to compare with; 2 detections for the evaluation server are in {path}' \
-        in caplog.text
+    assert (
+        result == {}
+        and f'no ground truth to compare with; 2 detections for the evaluation server are in {path}' in caplog.text
+    )
     with contextlib.redirect_stdout(io.StringIO()):
         loaded = Reference(str(coco.path('test-dev2015', 'image_info'))).loadRes(str(path))
     rows = loaded.loadAnns(loaded.getAnnIds())
     assert [(row['image_id'], row['category_id'], row['bbox']) for row in rows] == [
-        (8, 1, [1, 2, 10.5, 19]), (3, 3, [1, 2, 10.5, 19])]
+        (8, 1, [1, 2, 10.5, 19]),
+        (3, 3, [1, 2, 10.5, 19]),
+    ]
 
 
 def test_results_go_to_the_cache_folder_without_another(tiny):

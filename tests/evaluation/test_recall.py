@@ -1,4 +1,5 @@
 """Recall of proposals against a slow version of its own, pycocotools and cases to check by hand."""
+
 import contextlib
 import io
 
@@ -44,8 +45,12 @@ def crowded(seed, images=6):
 def test_against_the_slow_version(seed):
     images = crowded(seed) + [(np.zeros((0, 4)), np.array([[0, 0, 9, 9]])), (np.ones((2, 4)), np.zeros((0, 4), int))]
     scores = evaluate_recall([{'boxes': gts} for _, gts in images], [boxes for boxes, _ in images])
-    for name, low, high in (('AR', 0, np.inf), ('AR 0-25', 0, 625), ('AR 50-100', 2500, 10000),
-                            ('AR 300-', 90000, np.inf)):
+    for name, low, high in (
+        ('AR', 0, np.inf),
+        ('AR 0-25', 0, 625),
+        ('AR 50-100', 2500, 10000),
+        ('AR 300-', 90000, np.inf),
+    ):
         expected = np.mean([slow_recall(images, low, high, threshold) for threshold in THRESHOLDS])
         np.testing.assert_allclose(scores[name], expected, err_msg=name)
     np.testing.assert_allclose(scores['recall@0.7'], slow_recall(images, 0, np.inf, 0.7))
@@ -61,7 +66,7 @@ def test_every_box_is_used_once():
 
 def test_objects_of_other_sizes_take_no_box_away():
     """The one box is the larger object's; of the objects below 25 x 25 it finds the small one all the same."""
-    gts = np.array([[0, 0, 23, 25], [0, 0, 23, 27]])        # 24 x 26 = 624, 24 x 28 = 672
+    gts = np.array([[0, 0, 23, 25], [0, 0, 23, 27]])  # 24 x 26 = 624, 24 x 28 = 672
     scores = evaluate_recall([{'boxes': gts}], [np.array([[0, 0, 23, 27]])])
     assert (scores['recall@0.9'], scores['AR 25-50'], scores['AR 0-25']) == (0.5, 1, pytest.approx(0.9))
 
@@ -83,6 +88,7 @@ def test_pycocotools_says_the_same_where_objects_lie_apart():
     thresholds, and x2 - x1 + 1 is its width."""
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
+
     rng = np.random.default_rng(5)
     records, boxes, truth, results = [], [], [], []
     for image in range(8):
@@ -93,10 +99,17 @@ def test_pycocotools_says_the_same_where_objects_lie_apart():
         boxes.append(rows)
         for gt, row in zip(gts, rows):
             x, y, w, h = (float(v) for v in (*gt[:2], *(gt[2:] - gt[:2] + 1)))
-            truth.append(dict(id=len(truth) + 1, image_id=image, category_id=1, bbox=[x, y, w, h], area=w * h,
-                              iscrowd=0))
-            results.append(dict(image_id=image, category_id=1, score=float(rng.random()),
-                                bbox=[float(v) for v in (*row[:2], *(row[2:] - row[:2] + 1))]))
+            truth.append(
+                dict(id=len(truth) + 1, image_id=image, category_id=1, bbox=[x, y, w, h], area=w * h, iscrowd=0)
+            )
+            results.append(
+                dict(
+                    image_id=image,
+                    category_id=1,
+                    score=float(rng.random()),
+                    bbox=[float(v) for v in (*row[:2], *(row[2:] - row[:2] + 1))],
+                )
+            )
     with contextlib.redirect_stdout(io.StringIO()):
         coco = COCO()
         coco.dataset = {'images': [{'id': i} for i in range(8)], 'categories': [{'id': 1}], 'annotations': truth}

@@ -1,9 +1,10 @@
 """Mean intersection over union in both ways, against a loop over pixels and gluoncv."""
+
 import numpy as np
 import pytest
 
-from dcn.evaluation import segmentation as seg_eval
 from dcn.dataset.label_map import resize_nearest
+from dcn.evaluation import segmentation as seg_eval
 from dcn.rng import generator
 
 
@@ -32,14 +33,13 @@ def both(matrix, names):
 
 
 def test_iou_that_can_be_counted_by_hand():
-    """Class 0: 2 of 3 true pixels found, none too many. Class 1: both found and one more. The last pixel says nothing.
-    """
+    """Class 0: 2 of 3 true pixels found, none too many. Class 1: both found and one more. The last is ignored."""
     truth, found = np.array([[0, 0, 0], [1, 1, 255]], np.uint8), np.array([[0, 0, 1], [1, 1, 1]], np.uint8)
     matrix = seg_eval.confusion(truth, found, 3)
     assert matrix.tolist() == [[2, 1, 0], [0, 2, 0], [0, 0, 0]]
     scores = both(matrix, 'abc')
     assert scores['IoU'] == {'a': pytest.approx(2 / 3), 'b': pytest.approx(2 / 3), 'c': 0}
-    assert scores['mIoU'] == pytest.approx(4 / 9)                       # the original: the absent class counts 0
+    assert scores['mIoU'] == pytest.approx(4 / 9)  # the original: the absent class counts 0
     assert scores['IoU benchmark']['c'] is None and scores['mIoU benchmark'] == pytest.approx(2 / 3)
 
 
@@ -80,8 +80,9 @@ def test_cityscapes_rule_over_label_ids():
     """evalPixelLevelSemanticLabeling, written anew from its rule: tp / (tp + fp + fn) in a table of all label ids,
     where rows of ignored ids count for nothing and a class without pixels is left out."""
     from dcn.dataset.cityscapes import LABEL_IDS, LABELS, id_table
+
     rng = generator(4, 'ids')
-    true_ids = rng.integers(0, 31, (40, 50)).astype(np.uint8)          # without train, motorcycle and bicycle
+    true_ids = rng.integers(0, 31, (40, 50)).astype(np.uint8)  # without train, motorcycle and bicycle
     found = np.where(rng.random((40, 50)) < 0.6, np.minimum(id_table()[true_ids], 18), 13).astype(np.uint8)
     found[found > 15] = 15
     table = np.zeros((34, 34), int)
@@ -95,8 +96,9 @@ def test_cityscapes_rule_over_label_ids():
             expected[label.name] = hits / union if union else None
     names = [label.name for label in sorted(LABELS, key=lambda label: label.id) if label.train_id is not None]
     scores = both(seg_eval.confusion(id_table()[true_ids].astype(np.uint8), found, 19), names)
-    assert scores['IoU benchmark'] == {name: value if value is None else pytest.approx(value)
-                                       for name, value in expected.items()}
+    assert scores['IoU benchmark'] == {
+        name: value if value is None else pytest.approx(value) for name, value in expected.items()
+    }
     assert [name for name, value in expected.items() if value is None] == ['train', 'motorcycle', 'bicycle']
     assert scores['mIoU benchmark'] == pytest.approx(np.mean([v for v in expected.values() if v is not None]))
 

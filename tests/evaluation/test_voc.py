@@ -1,13 +1,20 @@
 """VOC AP: by hand on small cases, and against gluoncv's metrics on random ones."""
+
 from collections import namedtuple
 
 import numpy as np
 import pytest
 
 from dcn.dataset import get_imdb
-from dcn.evaluation.voc import (
-    average_precision, best_matches, iou_with, read_detections, recall_precision, write_detections)
 from dcn.errors import UserError
+from dcn.evaluation.voc import (
+    average_precision,
+    best_matches,
+    iou_with,
+    read_detections,
+    recall_precision,
+    write_detections,
+)
 from dcn.rng import generator
 
 Truth = namedtuple('Truth', 'boxes classes difficult')
@@ -24,7 +31,7 @@ def curve(ids, boxes, ground, threshold):
 
 def test_iou_counts_the_last_pixel():
     # 2 x 1 pixels against 2 x 1 pixels, one shared: 1 / 3. Without the +1 it would be 0
-    assert iou_with(np.array([0., 0, 1, 0]), np.array([[1., 0, 2, 0]])) == pytest.approx(1 / 3)
+    assert iou_with(np.array([0.0, 0, 1, 0]), np.array([[1.0, 0, 2, 0]])) == pytest.approx(1 / 3)
 
 
 def test_iou_must_exceed_the_threshold():
@@ -93,8 +100,11 @@ def detections(tree, cat=(), dog=()):
 def test_evaluation_of_an_image_set(tree, tmp_path):
     """The cat of 'a' is found twice (second hit false), the dog of 'b' at IoU 0.6; that of 'a' is difficult."""
     imdb = get_imdb(tree.cfg(), '2007_trainval')
-    boxes = detections(tree, cat={'a': [[0, 0, 19, 29, .9], [0, 0, 19, 28, .8]]},
-                       dog={'a': [[4, 4, 59, 39, .95]], 'b': [[10, 5, 29, 16, .5]]})
+    boxes = detections(
+        tree,
+        cat={'a': [[0, 0, 19, 29, 0.9], [0, 0, 19, 28, 0.8]]},
+        dog={'a': [[4, 4, 59, 39, 0.95]], 'b': [[10, 5, 29, 16, 0.5]]},
+    )
     result = imdb.evaluate_detections(boxes, str(tmp_path / 'out'))
     assert result['AP@0.5'] == {'cat': pytest.approx(1), 'dog': pytest.approx(1)}
     assert result['AP@0.7'] == {'cat': pytest.approx(1), 'dog': 0}
@@ -107,7 +117,7 @@ def test_evaluation_of_an_image_set(tree, tmp_path):
 def test_class_without_boxes_and_detections_counts_as_zero(tree, tmp_path):
     """As the original: an absent class pulls the mean down."""
     imdb = get_imdb(tree.cfg(), '2007_test')
-    boxes = [[np.zeros((0, 5))], [np.array([[1, 2, 39, 34, .9]])], [np.zeros((0, 5))]]
+    boxes = [[np.zeros((0, 5))], [np.array([[1, 2, 39, 34, 0.9]])], [np.zeros((0, 5))]]
     result = imdb.evaluate_detections(boxes, str(tmp_path))
     assert result['AP@0.5']['dog'] == 0 and result['mAP@0.5'] == pytest.approx(0.5)
 
@@ -115,7 +125,7 @@ def test_class_without_boxes_and_detections_counts_as_zero(tree, tmp_path):
 def test_metric_follows_the_year_unless_asked(tree, tmp_path):
     (tree.root / 'VOC2007').rename(tree.root / 'VOC2012')
     cfg = tree.cfg()
-    boxes = detections(tree, cat={'b': [[0, 0, 9, 9, .9]], 'a': [[0, 0, 19, 29, .8]]})
+    boxes = detections(tree, cat={'b': [[0, 0, 9, 9, 0.9]], 'a': [[0, 0, 19, 29, 0.8]]})
     for asked, metric in ((None, 'area'), (False, 'area'), (True, '11-point')):
         cfg.dataset.USE_07_METRIC = asked
         assert get_imdb(cfg, '2012_trainval').evaluate_detections(boxes, str(tmp_path))['metric'] == metric
@@ -144,11 +154,17 @@ def test_against_gluoncv(use_07_metric, threshold):
         boxes = np.hstack([corners, corners + rng.integers(10, 40, (4, 2))]).astype(np.float64)
         difficult = rng.random(4) < 0.25
         moved = np.repeat(boxes, 3, axis=0) + rng.uniform(-4, 4, (12, 4))
-        scores = rng.permutation(12) / 100 + image / 1e4        # no ties: their order is not defined there
+        scores = rng.permutation(12) / 100 + image / 1e4  # no ties: their order is not defined there
         ground[image] = (boxes, difficult)
         found += list(zip([image] * 12, scores, moved))
-        metric.update([moved[None]], [np.zeros((1, 12, 1))], [scores[None, :, None]],
-                      [boxes[None]], [np.zeros((1, 4, 1))], [difficult[None, :, None].astype(int)])
+        metric.update(
+            [moved[None]],
+            [np.zeros((1, 12, 1))],
+            [scores[None, :, None]],
+            [boxes[None]],
+            [np.zeros((1, 4, 1))],
+            [difficult[None, :, None].astype(int)],
+        )
     found.sort(key=lambda row: -row[1])
     recall, precision = curve([row[0] for row in found], [row[2] for row in found], ground, threshold)
     ap = average_precision(recall, precision, use_07_metric)

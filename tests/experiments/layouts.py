@@ -2,6 +2,7 @@
 
 Every picture is noise with a few bright rectangles; what matters is that the real readers find what they expect.
 """
+
 import json
 import os
 
@@ -16,7 +17,7 @@ from dcn.rng import generator
 
 # ids of the 80 categories in COCO's files: 1 to 90 but for these
 COCO_GAPS = {12, 26, 29, 30, 45, 66, 68, 69, 71, 83}
-CITYSCAPES_IDS = (7, 8, 11, 23, 24, 26)     # road, sidewalk, building, sky, person, car
+CITYSCAPES_IDS = (7, 8, 11, 23, 24, 26)  # road, sidewalk, building, sky, person, car
 
 
 def picture(key, size):
@@ -28,7 +29,7 @@ def picture(key, size):
     for _ in range(3):
         h, w = int(rng.integers(height // 4, height // 2)), int(rng.integers(width // 4, width // 2))
         y, x = int(rng.integers(1, height - h)), int(rng.integers(1, width - w))
-        image[y:y + h, x:x + w] = rng.integers(150, 255, 3)
+        image[y : y + h, x : x + w] = rng.integers(150, 255, 3)
         boxes.append((x, y, x + w - 1, y + h - 1))
     return image, np.array(boxes)
 
@@ -42,7 +43,7 @@ def save_labels(path, size, boxes, values, background, border):
     """A label map: ``values`` inside ``boxes``, one pixel of ``border`` around the picture."""
     labels = np.full(size, background, np.uint8)
     for (x1, y1, x2, y2), value in zip(boxes, values):
-        labels[y1:y2 + 1, x1:x2 + 1] = value
+        labels[y1 : y2 + 1, x1 : x2 + 1] = value
     labels[0] = border
     os.makedirs(os.path.dirname(path), exist_ok=True)
     Image.fromarray(labels).save(path)
@@ -64,8 +65,9 @@ def write_voc(folder, image_set, count, size):
         save_image(os.path.join(root, 'JPEGImages', image_id + '.jpg'), image)
         objects = [_voc_object(VOC_CLASSES[(3 * i + k) % 20], box) for k, box in enumerate(boxes)]
         header = f'<size><width>{size[1]}</width><height>{size[0]}</height><depth>3</depth></size>'
-        write_lines(os.path.join(root, 'Annotations', image_id + '.xml'),
-                    ['<annotation>', header, *objects, '</annotation>'])
+        write_lines(
+            os.path.join(root, 'Annotations', image_id + '.xml'), ['<annotation>', header, *objects, '</annotation>']
+        )
     write_lines(os.path.join(root, 'ImageSets', 'Main', name + '.txt'), ids)
 
 
@@ -110,8 +112,16 @@ def write_coco(folder, image_set, data_name, count, size, first):
         images.append({'id': number, 'file_name': name, 'height': size[0], 'width': size[1]})
         for k, (x1, y1, x2, y2) in enumerate(boxes.tolist()):
             w, h = x2 - x1 + 1, y2 - y1 + 1
-            annotations.append({'id': 10 * number + k, 'image_id': number, 'bbox': [x1, y1, w, h], 'area': w * h,
-                                'category_id': category_ids[(7 * number + k) % 80], 'iscrowd': 0})
+            annotations.append(
+                {
+                    'id': 10 * number + k,
+                    'image_id': number,
+                    'bbox': [x1, y1, w, h],
+                    'area': w * h,
+                    'category_id': category_ids[(7 * number + k) % 80],
+                    'iscrowd': 0,
+                }
+            )
     categories = [{'id': i, 'name': name, 'supercategory': ''} for i, name in zip(category_ids, COCO_CLASSES)]
     contents = {'info': {}, 'images': images, 'categories': categories}
     if not is_test:

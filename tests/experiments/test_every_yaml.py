@@ -1,6 +1,7 @@
 """Every experiment file of the original, unchanged, through its driver script: two iterations, a checkpoint, a test and
 its own evaluator. ResNet-101 with random weights, generated images in the real folders; smaller images by default, the
 real sizes with --full, which writes what it measured to output/every_yaml.md."""
+
 import datetime
 import glob
 import json
@@ -24,24 +25,37 @@ FPN = (*DETECTION, 'TEST_SCALES=[[224, 320], [288, 416]]')
 SEGMENTATION = ('--set', 'SCALES=[192, 384]', 'TRAIN.CROP_HEIGHT=160', 'TRAIN.CROP_WIDTH=224')
 # family, file -> driver script, settings of the quick tier, what scores.json must hold
 EXPERIMENTS = {
-    **{('rfcn', f'resnet_v1_101_voc0712_rfcn{dcn}_end2end_ohem'): ('rfcn_end2end_train_test', DETECTION, 'mAP@0.5')
-       for dcn in ('', '_dcn')},
-    **{('rfcn', f'resnet_v1_101_coco_trainval_rfcn{dcn}_end2end_ohem'): ('rfcn_end2end_train_test', DETECTION, None)
-       for dcn in ('', '_dcn')},
+    **{
+        ('rfcn', f'resnet_v1_101_voc0712_rfcn{dcn}_end2end_ohem'): ('rfcn_end2end_train_test', DETECTION, 'mAP@0.5')
+        for dcn in ('', '_dcn')
+    },
+    **{
+        ('rfcn', f'resnet_v1_101_coco_trainval_rfcn{dcn}_end2end_ohem'): ('rfcn_end2end_train_test', DETECTION, None)
+        for dcn in ('', '_dcn')
+    },
     ('rfcn', 'rfcn_coco_demo'): ('rfcn_end2end_train_test', DETECTION, None),
     ('rfcn', 'deform_conv_demo'): ('rfcn_end2end_train_test', DETECTION, 'mAP@0.5'),
     ('rfcn', 'deform_psroi_demo'): ('rfcn_train_test', DETECTION, 'mAP@0.5'),
-    **{('faster_rcnn', f'resnet_v1_101_voc0712_rcnn{dcn}_end2end'): ('rcnn_end2end_train_test', DETECTION, 'mAP@0.5')
-       for dcn in ('', '_dcn')},
-    **{('faster_rcnn', f'resnet_v1_101_coco_trainval_rcnn{dcn}_end2end'): ('rcnn_end2end_train_test', DETECTION, None)
-       for dcn in ('', '_dcn')},
-    **{('fpn', f'resnet_v1_101_coco_trainval_fpn{dcn}_end2end_ohem'): ('fpn_end2end_train_test', FPN, 'AP')
-       for dcn in ('', '_dcn')},
-    **{('deeplab', f'deeplab_resnet_v1_101_{data}_segmentation_{kind}'): ('deeplab_train_test', SEGMENTATION, 'mIoU')
-       for data in ('cityscapes', 'voc12') for kind in ('base', 'dcn')},
+    **{
+        ('faster_rcnn', f'resnet_v1_101_voc0712_rcnn{dcn}_end2end'): ('rcnn_end2end_train_test', DETECTION, 'mAP@0.5')
+        for dcn in ('', '_dcn')
+    },
+    **{
+        ('faster_rcnn', f'resnet_v1_101_coco_trainval_rcnn{dcn}_end2end'): ('rcnn_end2end_train_test', DETECTION, None)
+        for dcn in ('', '_dcn')
+    },
+    **{
+        ('fpn', f'resnet_v1_101_coco_trainval_fpn{dcn}_end2end_ohem'): ('fpn_end2end_train_test', FPN, 'AP')
+        for dcn in ('', '_dcn')
+    },
+    **{
+        ('deeplab', f'deeplab_resnet_v1_101_{data}_segmentation_{kind}'): ('deeplab_train_test', SEGMENTATION, 'mIoU')
+        for data in ('cityscapes', 'voc12')
+        for kind in ('base', 'dcn')
+    },
     ('deeplab', 'deeplab_cityscapes_demo'): ('deeplab_train_test', SEGMENTATION, 'mIoU'),
 }
-IMAGES = 2      # in every test set; training sets have one each, two in all (four with mirrored copies) or more
+IMAGES = 2  # in every test set; training sets have one each, two in all (four with mirrored copies) or more
 DEMO_EPOCH = 5  # rfcn_coco_demo.yaml resumes there
 
 
@@ -58,8 +72,13 @@ def place(tmp_path_factory, request):
         layouts.write_selective_search(data, f'voc_{image_set}', count, voc)
     for image_set, count in (('2012_train_seg', 2), ('2012_val_seg', IMAGES)):
         layouts.write_voc_segmentation(os.path.join(data, 'VOCdevkit2012'), image_set, count, voc)
-    sets = (('train2014', 'train2014', 1), ('val2014', 'val2014', 1), ('valminusminival2014', 'val2014', 1),
-            ('minival2014', 'val2014', IMAGES), ('test-dev2015', 'test2015', IMAGES))
+    sets = (
+        ('train2014', 'train2014', 1),
+        ('val2014', 'val2014', 1),
+        ('valminusminival2014', 'val2014', 1),
+        ('minival2014', 'val2014', IMAGES),
+        ('test-dev2015', 'test2015', IMAGES),
+    )
     for first, (image_set, data_name, count) in enumerate(sets):
         layouts.write_coco(os.path.join(data, 'coco'), image_set, data_name, count, coco, 100 * first + 1)
     for split, city, count in (('train', 'aachen', 2), ('val', 'frankfurt', IMAGES)):
@@ -80,6 +99,7 @@ def _write_pretrained(prefix):
 def random_network(cfg_path):
     """(arg_params, aux_params) of an experiment's network, trained on nothing."""
     from dcn.config import load_config, symbol_class
+
     cfg = load_config(os.path.join(ROOT, cfg_path), ["network.pretrained=''"])
     network = symbol_class(cfg)()
     network.get_symbol(cfg, is_train=False)
@@ -91,6 +111,7 @@ def random_network(cfg_path):
 
 def save_params(path, arg_params, aux_params):
     import mxnet as mx
+
     groups = (('arg', arg_params), ('aux', aux_params))
     mx.nd.save(path, {f'{kind}:{name}': value for kind, group in groups for name, value in group.items()})
 
@@ -108,14 +129,21 @@ def test_trains_saves_tests_and_evaluates(empty, request, family, stem):
     place = empty
     script, reduced, score = EXPERIMENTS[family, stem]
     full, epoch = request.config.getoption('--full'), 1
-    iterations = 3 if full else 2       # the last one is timed
+    iterations = 3 if full else 2  # the last one is timed
     if stem == 'rfcn_coco_demo':
         # four images an epoch, mirrored copies included
         iterations, epoch = 4 * DEMO_EPOCH + iterations, DEMO_EPOCH + 1
         _write_resumed(place, family, stem)
     settings = [] if full else list(reduced)
-    output, memory = run(place, f'experiments/{family}/{script}.py', CFGS.format(family, stem), *settings,
-                 '--set', f'TRAIN.iterations={iterations}', f'TEST.test_epoch={epoch}')
+    output, memory = run(
+        place,
+        f'experiments/{family}/{script}.py',
+        CFGS.format(family, stem),
+        *settings,
+        '--set',
+        f'TRAIN.iterations={iterations}',
+        f'TEST.test_epoch={epoch}',
+    )
     losses = [float(value) for value in re.findall(r'Train-[^=]*(?:Loss|Acc)[^=]*=([^,\s]+)', output)]
     assert losses and all(math.isfinite(value) for value in losses), output
     results = only(place, 'output/**/scores.json')
@@ -136,8 +164,15 @@ def test_trains_saves_tests_and_evaluates(empty, request, family, stem):
 
 def run(place, script, cfg, *arguments):
     """What a script of the project prints that runs in ``place``, and its peak memory in GB."""
-    command = [sys.executable, os.path.join(ROOT, script), '--cfg', os.path.join(ROOT, cfg), '--frequent', '1',
-               *arguments]
+    command = [
+        sys.executable,
+        os.path.join(ROOT, script),
+        '--cfg',
+        os.path.join(ROOT, cfg),
+        '--frequent',
+        '1',
+        *arguments,
+    ]
     with tempfile.TemporaryFile('w+') as printed:
         process = subprocess.Popen(command, cwd=place, stdout=printed, stderr=subprocess.STDOUT)
         _, status, usage = os.wait4(process.pid, 0)

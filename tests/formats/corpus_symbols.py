@@ -32,7 +32,7 @@ def symbol(nodes, version=None, **fields):
 _CONVOLUTION = {'kernel': '(3,3)', 'num_filter': '8', 'no_bias': 'True'}
 # what pickle.dumps(EasyDict(a=1), protocol=0) of 2017 looks like; never opened here either
 _PICKLED = (
-    'ccopy_reg\n_reconstructor\np1\n(ceasydict\nEasyDict\np2\nc__builtin__\ndict\np3\n(dp4\nS\'a\'\nI1\nstp5\nRp6\n.'
+    "ccopy_reg\n_reconstructor\np1\n(ceasydict\nEasyDict\np2\nc__builtin__\ndict\np3\n(dp4\nS'a'\nI1\nstp5\nRp6\n."
 )
 
 

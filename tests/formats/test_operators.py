@@ -3,11 +3,12 @@
 import ctypes
 import json
 
-import mxnet as mx
 import pytest
-from mxnet.base import _LIB, OpHandle, SymbolHandle, c_str, c_str_array, check_call, mx_uint, py_str
 
 from dcn.formats import operators
+
+import mxnet as mx
+from mxnet.base import _LIB, OpHandle, SymbolHandle, c_str, c_str_array, check_call, mx_uint, py_str
 
 CASES = [
     ('BatchNorm', {}),

@@ -5,7 +5,6 @@ import subprocess
 import sys
 import tracemalloc
 
-import mxnet as mx
 import numpy as np
 import pytest
 
@@ -13,6 +12,8 @@ from dcn.errors import UserError
 from dcn.formats import dtypes, params
 from dcn.formats.params import FormatError, SparseArray
 from tests.formats.corpus import BAD_PARAMS, FOLDER, GOOD_PARAMS
+
+import mxnet as mx
 
 DENSE_TYPES = ['float32', 'float64', 'float16', 'uint8', 'int32', 'int8', 'int64', 'bool']
 SHAPES = [

@@ -4,12 +4,13 @@ import glob
 import json
 import os
 
-import mxnet as mx
 import pytest
 
 from dcn.formats import symbol_json
 from dcn.formats.symbol_json import FormatError, Opaque, loads
 from tests.formats.corpus_symbols import GOOD_SYMBOLS, GOOD_SYMBOLS_WITH_CUSTOM, node, symbol, variable
+
+import mxnet as mx
 
 SPEC = os.path.join(os.path.dirname(__file__), '..', '..', '..', 'shared', 'spec', 'symbols')
 
@@ -192,8 +193,8 @@ def test_pickled_attribute_is_shown_as_opaque_and_kept():
     [
         '\x80\x04K\x01.',
         "b'\\x80\\x03}q\\x00.'",
-        '(dp0\nS\'a\'\np1\nI1\ns.',
-        'cposix\nsystem\n(S\'true\'\ntR.',
+        "(dp0\nS'a'\np1\nI1\ns.",
+        "cposix\nsystem\n(S'true'\ntR.",
         '(lp0\nI1\na.',
     ],
 )

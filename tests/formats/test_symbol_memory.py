@@ -75,13 +75,14 @@ DENSE = {
     'used nodes': _graph(_listed('{{"op":"{0:x}","name":"","inputs":[[{1},0]]}}') + ',' + VARIABLE),
     'inputs': _graph(VARIABLE + ',{"op":"a","name":"","inputs":[' + _listed('[0,{0}]') + ']}', '[1,0]'),
     'attributes': _graph('{"op":"a","name":"","attrs":{' + _listed('"{0:x}":""') + '},"inputs":[]}'),
-    'attributes of added variables':
-        _graph('{"op":"BatchNorm","name":"","attr":{' + _listed('"{0:x}":""') + '},"inputs":[]}'),
+    'attributes of added variables': _graph(
+        '{"op":"BatchNorm","name":"","attr":{' + _listed('"{0:x}":""') + '},"inputs":[]}'
+    ),
     'hidden keys': _graph('{"op":"a","name":"","attr":{' + _listed('"{0:x}lr_mult":""') + '},"inputs":[]}'),
-    'added variables':
-        _graph(_listed('{{"op":"BatchNorm","name":"","attr":{{"{0:x}":""}},"inputs":[[{1},0]]}}') + ',' + VARIABLE),
-    'subgraphs': _graph('{"op":"a","name":"","inputs":[],"subgraphs":['
-                        + ','.join([_graph(VARIABLE)] * 5000) + ']}'),
+    'added variables': _graph(
+        _listed('{{"op":"BatchNorm","name":"","attr":{{"{0:x}":""}},"inputs":[[{1},0]]}}') + ',' + VARIABLE
+    ),
+    'subgraphs': _graph('{"op":"a","name":"","inputs":[],"subgraphs":[' + ','.join([_graph(VARIABLE)] * 5000) + ']}'),
     'attributes of the graph': _graph(VARIABLE, more=',"attrs":{' + _listed('"{0:x}":["int",0]') + '}'),
     'wide characters': _graph('{"op":"null","name":"' + 'n' * (1 << 18) + '\U0001f600","inputs":[]}'),
 }

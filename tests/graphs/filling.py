@@ -4,19 +4,25 @@ A rule of numbers, not of training: every generator is NumPy's Mersenne Twister,
 seed * 2654435761. Weights are normal with a deviation that keeps activations in range, batch norm is near identity,
 biases are small.
 """
+
 import zlib
 
 import numpy as np
 
 # first match counts: beginnings of names -> factor; the deviation is factor / sqrt(fan in)
 _FACTORS = (
-    (('rpn_bbox_pred', 'bbox_pred'), 0.1), (('rfcn_bbox',), 0.5), (('rfcn_cls',), 3.0),
-    (('rpn_cls_score', 'cls_score', 'score'), 0.8), (('fpn_p',), 0.6), (('',), np.sqrt(2.0)))
+    (('rpn_bbox_pred', 'bbox_pred'), 0.1),
+    (('rfcn_bbox',), 0.5),
+    (('rfcn_cls',), 3.0),
+    (('rpn_cls_score', 'cls_score', 'score'), 0.8),
+    (('fpn_p',), 0.6),
+    (('',), np.sqrt(2.0)),
+)
 
 
 def parameter(name, shape, seed=0):
     """float32 array of ``shape`` for the parameter or auxiliary state ``name``."""
-    draw = np.random.RandomState((zlib.crc32(name.encode()) ^ (seed * 2654435761)) & 0xffffffff)
+    draw = np.random.RandomState((zlib.crc32(name.encode()) ^ (seed * 2654435761)) & 0xFFFFFFFF)
     if name.endswith('moving_var'):
         values = draw.uniform(0.8, 1.2, shape)
     elif name.endswith('gamma'):
@@ -35,7 +41,7 @@ def _deviation(name, fan_in):
     if name.endswith('bias'):
         return 0.3 if 'offset' in name else 0.05
     if name == 'conv1_weight':
-        return np.sqrt(2.0 / fan_in) / 60.0     # pixels have a deviation of about 60
+        return np.sqrt(2.0 / fan_in) / 60.0  # pixels have a deviation of about 60
     if 'offset' in name:
         return 0.5 / np.sqrt(fan_in)
     factor = next(factor for beginnings, factor in _FACTORS if name.startswith(beginnings))
@@ -55,11 +61,14 @@ def picture(height, width, seed=0):
     planes = np.zeros((3, height, width))
     for plane in planes:
         for _ in range(8):
-            across, down, phase, amplitude = (draw.uniform(*limits) for limits in (
-                (0, 12), (0, 12), (0, 6.28), (8, 30)))
+            across, down, phase, amplitude = (
+                draw.uniform(*limits) for limits in ((0, 12), (0, 12), (0, 6.28), (8, 30))
+            )
             plane += amplitude * np.sin(2 * np.pi * (across / width * x + down / height * y) + phase)
         for _ in range(4):
-            left, top, wide, high = (draw.randint(*limits) for limits in (
-                (0, width - 20), (0, height - 20), (15, width // 2), (15, height // 2)))
-            plane[top:top + high, left:left + wide] += draw.uniform(-60, 60)
+            left, top, wide, high = (
+                draw.randint(*limits)
+                for limits in ((0, width - 20), (0, height - 20), (15, width // 2), (15, height // 2))
+            )
+            plane[top : top + high, left : left + wide] += draw.uniform(-60, 60)
     return planes[np.newaxis].astype(np.float32)

@@ -1,4 +1,5 @@
 """Parameters and multiply-adds of a graph, by layer kind: backbone, offset layers, heads."""
+
 import json
 
 import numpy as np
@@ -15,8 +16,11 @@ def kind(name):
 
 def parameters(network, inputs):
     """{kind: number of argument values, 'total': ...} of a Network after infer_shape; auxiliary states do not count."""
-    return _totals((name, int(np.prod(shape))) for name, shape in network.arg_shape_dict.items()
-                   if name not in inputs and not name.endswith('label'))     # DeepLab's test graph has a label
+    return _totals(
+        (name, int(np.prod(shape)))
+        for name, shape in network.arg_shape_dict.items()
+        if name not in inputs and not name.endswith('label')
+    )  # DeepLab's test graph has a label
 
 
 def multiply_adds(network, input_shapes):
@@ -32,12 +36,13 @@ def multiply_adds(network, input_shapes):
     counts = []
     for node in nodes:
         name, inputs = node['name'], [nodes[index]['name'] for index, *_ in node['inputs']]
-        weights = [network.arg_shape_dict[name] for name in inputs
-                   if name.endswith('_weight') and name != 'bbox_weight']
+        weights = [
+            network.arg_shape_dict[name] for name in inputs if name.endswith('_weight') and name != 'bbox_weight'
+        ]
         if node['op'] in _COUNTED:
             places = inputs[0] if node['op'] == 'Deconvolution' else name
             counts.append((name, int(np.prod(weights[0][1:]) * np.prod(out_shapes[places + '_output']))))
-        elif weights and node['op'] == 'Custom':        # FPN's layers of offsets: each RoI passes one of them
+        elif weights and node['op'] == 'Custom':  # FPN's layers of offsets: each RoI passes one of them
             counts.append(('offset', int(np.prod(weights[0]) * out_shapes[name + '_output'][0])))
     return _totals(counts)
 

@@ -6,6 +6,7 @@ FOLDER holds one file for each YAML file, mode and sub-graph (rfcn__<yaml>__<tra
 node with name, operator, attributes, inputs and output shapes, as MXNet 1.9.1 reports them for the original's symbol
 files. Equal records are stored once, and a graph is a list of runs [first record, number of records].
 """
+
 import gzip
 import io
 import json
@@ -38,10 +39,14 @@ def summary(stem, description):
     params, macs = description['params'], description['macs']
     kinds = ('total', 'backbone', 'offset', 'head')
     return {
-        'yaml': description['yaml'], 'symbol': description['symbol'], 'mode': description['mode'],
-        'part': parts[3] if parts[0] == 'alt' else '', 'outputs': description['list_outputs'],
+        'yaml': description['yaml'],
+        'symbol': description['symbol'],
+        'mode': description['mode'],
+        'part': parts[3] if parts[0] == 'alt' else '',
+        'outputs': description['list_outputs'],
         'input_shapes': description['input_shapes'],
-        'params': {kind: params[kind] for kind in kinds}, 'macs': {kind: macs[kind] for kind in kinds},
+        'params': {kind: params[kind] for kind in kinds},
+        'macs': {kind: macs[kind] for kind in kinds},
     }
 
 
@@ -60,7 +65,7 @@ def main(folder, *families):
     for family in families:
         text = json.dumps(collect(folder, family), separators=(',', ':')).encode()
         buffer = io.BytesIO()
-        with gzip.GzipFile(fileobj=buffer, mode='wb', mtime=0) as stream:   # no time stamp: same input, same file
+        with gzip.GzipFile(fileobj=buffer, mode='wb', mtime=0) as stream:  # no time stamp: same input, same file
             stream.write(text)
         with atomic_write(str(golden_file(family))) as stream:
             stream.write(buffer.getvalue())

@@ -6,6 +6,7 @@ They were made by this project's graphs of the deformable networks on parameters
 :mod:`tests.graphs.filling`, with the operators of stock MXNet 1.9.1, after the same graphs had given the outputs and
 the gradients of the original at 224 x 320 (test_reference.py).
 """
+
 import json
 from pathlib import Path
 
@@ -19,21 +20,54 @@ from tests.graphs.runs import pictured, run
 GOLDEN = Path(__file__).with_name('golden_outputs.json')
 HEIGHT, WIDTH = 96, 128
 # fewer RoIs than suppression leaves, so that nothing is filled up at random, and all of them train; 21 classes
-DETECTION = ('TEST.RPN_POST_NMS_TOP_N=12', 'TRAIN.RPN_POST_NMS_TOP_N=12', 'TRAIN.ENABLE_OHEM=true',
-             'TRAIN.BATCH_ROIS=-1', 'dataset.NUM_CLASSES=21')
-BACKBONE = ('conv1_weight', 'res3b3_branch2b_weight', 'res4b22_branch2c_weight', 'res5a_branch2b_offset_weight',
-            'res5c_branch2b_weight')
+DETECTION = (
+    'TEST.RPN_POST_NMS_TOP_N=12',
+    'TRAIN.RPN_POST_NMS_TOP_N=12',
+    'TRAIN.ENABLE_OHEM=true',
+    'TRAIN.BATCH_ROIS=-1',
+    'dataset.NUM_CLASSES=21',
+)
+BACKBONE = (
+    'conv1_weight',
+    'res3b3_branch2b_weight',
+    'res4b22_branch2c_weight',
+    'res5a_branch2b_offset_weight',
+    'res5c_branch2b_weight',
+)
 BOX_HEAD = ('fc_new_1_weight', 'fc_new_2_bias', 'cls_score_weight', 'bbox_pred_weight')
 # network: overrides, layers whose gradients are kept
 NETWORKS = {
-    VOC_DCN: (DETECTION, (
-        *BACKBONE, 'rpn_conv_3x3_weight', 'conv_new_1_weight', 'rfcn_cls_weight', 'rfcn_bbox_bias',
-        'rfcn_cls_offset_t_weight', 'rfcn_bbox_offset_t_weight', 'bn5b_branch2a_gamma')),
-    FASTER_DCN: (DETECTION, (
-        *BACKBONE, *BOX_HEAD, 'rpn_conv_3x3_weight', 'conv_new_1_weight', 'offset_weight', 'offset_bias')),
-    FPN_DCN: (DETECTION, (
-        *BACKBONE, *BOX_HEAD, 'res3b3_branch2b_offset_weight', 'fpn_p2_1x1_weight', 'fpn_p3_weight', 'fpn_p6_weight',
-        'rpn_conv_weight', 'offset_p2_weight', 'offset_p2_bias')),
+    VOC_DCN: (
+        DETECTION,
+        (
+            *BACKBONE,
+            'rpn_conv_3x3_weight',
+            'conv_new_1_weight',
+            'rfcn_cls_weight',
+            'rfcn_bbox_bias',
+            'rfcn_cls_offset_t_weight',
+            'rfcn_bbox_offset_t_weight',
+            'bn5b_branch2a_gamma',
+        ),
+    ),
+    FASTER_DCN: (
+        DETECTION,
+        (*BACKBONE, *BOX_HEAD, 'rpn_conv_3x3_weight', 'conv_new_1_weight', 'offset_weight', 'offset_bias'),
+    ),
+    FPN_DCN: (
+        DETECTION,
+        (
+            *BACKBONE,
+            *BOX_HEAD,
+            'res3b3_branch2b_offset_weight',
+            'fpn_p2_1x1_weight',
+            'fpn_p3_weight',
+            'fpn_p6_weight',
+            'rpn_conv_weight',
+            'offset_p2_weight',
+            'offset_p2_bias',
+        ),
+    ),
     DEEPLAB_DCN: ((), (*BACKBONE, 'fc6_weight', 'score_bias', 'upsampling_weight')),
 }
 
@@ -51,9 +85,11 @@ def _detection(build):
     outputs, _ = run(build(False), pictured(HEIGHT, WIDTH))
     network = build(True)
     _, gradients = run(network, training_inputs(network), gradients=True)
-    return {'rois': outputs['rois_output'][:, 1:].tolist(),
-            'probabilities': outputs['cls_prob_reshape_output'][0].tolist(),
-            'deltas': outputs['bbox_pred_reshape_output'][0, :, 4:8].tolist()}, gradients
+    return {
+        'rois': outputs['rois_output'][:, 1:].tolist(),
+        'probabilities': outputs['cls_prob_reshape_output'][0].tolist(),
+        'deltas': outputs['bbox_pred_reshape_output'][0, :, 4:8].tolist(),
+    }, gradients
 
 
 def _segmentation(build):
@@ -61,7 +97,7 @@ def _segmentation(build):
     data = pictured(HEIGHT, WIDTH)['data']
     outputs, _ = run(build(False), {'data': data})
     label = np.arange(HEIGHT * WIDTH).reshape(1, 1, HEIGHT, WIDTH) // 600
-    label[..., :WIDTH // 4] = 255
+    label[..., : WIDTH // 4] = 255
     _, gradients = run(build(True), {'data': data, 'label': label}, gradients=True)
     return {'probabilities': outputs['softmax_output'][0, :, 8::16, 8::16].tolist()}, gradients
 
@@ -71,15 +107,19 @@ def training_inputs(network):
     inputs = {**pictured(HEIGHT, WIDTH), 'gt_boxes': np.array([[[20, 10, 90, 70, 7]]])}
     network.infer_shape({name: value.shape for name, value in inputs.items()})
     label, boxes = network.arg_shape_dict['label'], network.arg_shape_dict['bbox_target']
-    return {**inputs, 'label': (1 - np.arange(label[1]) % 3)[np.newaxis], 'bbox_weight': np.ones(boxes),
-            'bbox_target': np.linspace(-0.5, 0.5, np.prod(boxes)).reshape(boxes)}
+    return {
+        **inputs,
+        'label': (1 - np.arange(label[1]) % 3)[np.newaxis],
+        'bbox_weight': np.ones(boxes),
+        'bbox_target': np.linspace(-0.5, 0.5, np.prod(boxes)).reshape(boxes),
+    }
 
 
 def main():
     """Write the golden file."""
     golden = {}
     for stem, (overrides, _) in NETWORKS.items():
-        path, = Path('experiments').glob(f'*/cfgs/{stem}.yaml')
+        (path,) = Path('experiments').glob(f'*/cfgs/{stem}.yaml')
         cfg = load_config(str(path), overrides)
 
         def build(is_train, cfg=cfg):

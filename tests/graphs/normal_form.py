@@ -3,6 +3,7 @@
 A record is [label, operator, attributes, inputs, shapes of the outputs]; an input is [label of a node, number of its
 output]. A label is the node's name, with #2 for a second node of that name.
 """
+
 import gzip
 import json
 from pathlib import Path
@@ -31,8 +32,15 @@ def from_symbol(symbol, input_shapes):
         if attributes.get('op_type') == 'proposal_target':
             replaced = {name: attributes.pop(name) for name in INSTEAD_OF_CFG}
         inputs = [[labels[index], output] for index, output, *_ in node['inputs']]
-        records.append([label, 'Variable' if variable else node['op'], attributes, inputs,
-                        [list(next(shapes)) for _ in range(count)]])
+        records.append(
+            [
+                label,
+                'Variable' if variable else node['op'],
+                attributes,
+                inputs,
+                [list(next(shapes)) for _ in range(count)],
+            ]
+        )
     return records, replaced
 
 
@@ -42,8 +50,11 @@ def from_description(description):
     labels = _labels(node['name'] for node in nodes)
     records = []
     for node, label in zip(nodes, labels):
-        attributes = {name: value for name, value in node['attrs'].items()
-                      if not (name == 'cfg' and node['attrs'].get('op_type') == 'proposal_target')}
+        attributes = {
+            name: value
+            for name, value in node['attrs'].items()
+            if not (name == 'cfg' and node['attrs'].get('op_type') == 'proposal_target')
+        }
         inputs = [[labels[index], output] for index, output in zip(node['input_ids'], node['input_index'])]
         records.append([label, node['op'], attributes, inputs, node['out_shapes']])
     return records
@@ -61,9 +72,10 @@ def read_golden():
         with gzip.open(path, 'rt', encoding='utf-8') as stream:
             content = json.load(stream)
         for name, graph in content['graphs'].items():
-            graph['records'] = [content['records'][index] for start, count in graph.pop('runs')
-                                for index in range(start, start + count)]
-            found[name] = {'family': path.name[len('golden_'):-len('.json.gz')], **graph}
+            graph['records'] = [
+                content['records'][index] for start, count in graph.pop('runs') for index in range(start, start + count)
+            ]
+            found[name] = {'family': path.name[len('golden_') : -len('.json.gz')], **graph}
     return found
 
 

@@ -1,8 +1,10 @@
 """Runs a network on filled parameters."""
-import mxnet as mx
+
 import numpy as np
 
 from tests.graphs.filling import parameter, picture
+
+import mxnet as mx
 
 
 def run(network, inputs, gradients=False, watch=()):
@@ -14,8 +16,10 @@ def run(network, inputs, gradients=False, watch=()):
     network.infer_shape({name: value.shape for name, value in inputs.items()})
     internals = network.sym.get_internals()
     symbol = mx.sym.Group([network.sym] + [mx.sym.BlockGrad(internals[name], name='watched_' + name) for name in watch])
-    args = {name: mx.nd.array(inputs[name] if name in inputs else parameter(name, shape))
-            for name, shape in network.arg_shape_dict.items()}
+    args = {
+        name: mx.nd.array(inputs[name] if name in inputs else parameter(name, shape))
+        for name, shape in network.arg_shape_dict.items()
+    }
     auxs = {name: mx.nd.array(parameter(name, shape)) for name, shape in network.aux_shape_dict.items()}
     grads = {name: mx.nd.zeros(value.shape) for name, value in args.items() if name not in inputs} if gradients else {}
     executor = symbol.bind(mx.cpu(), args, args_grad=grads, aux_states=auxs, grad_req='write' if gradients else 'null')

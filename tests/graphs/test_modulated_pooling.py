@@ -3,6 +3,7 @@
 The oracles of this file are compositions of the oracle of deformable pooling and a few lines of NumPy. Values are
 compared, and the gradients of each layer along a random direction with the oracle's central difference there.
 """
+
 import re
 
 import numpy as np
@@ -15,14 +16,31 @@ SIZE, FILTERS, CHANNELS, STEP = 3, 6, 4, 1e-6
 CLASSES, REG_CLASSES = 3, 2
 STRIDES = (4, 8, 16, 32)
 # two RoIs for each level of a pyramid whose level P4 is for sides of 28 pixels, levels mixed
-ROIS = [(1, 5, 3, 20, 21), (0, 30, 2, 59, 33), (0, 40, 30, 45, 36), (1, 1, 2, 62, 60), (0, 20, 20, 38, 36),
-        (1, 3, 30, 9, 36), (0, 2, 1, 61, 58), (1, 8, 28, 38, 60)]
+ROIS = [
+    (1, 5, 3, 20, 21),
+    (0, 30, 2, 59, 33),
+    (0, 40, 30, 45, 36),
+    (1, 1, 2, 62, 60),
+    (0, 20, 20, 38, 36),
+    (1, 3, 30, 9, 36),
+    (0, 2, 1, 61, 58),
+    (1, 8, 28, 38, 60),
+]
 LEVELS = [1, 2, 0, 3, 1, 0, 3, 2]
 
 
 def pool(data, rois, moves=None, stride=4, outputs=CHANNELS, group=1, samples=2):
-    return deformable_psroi_pooling(data, rois, moves, spatial_scale=1 / stride, output_dim=outputs, group_size=group,
-                                    pooled_size=SIZE, sample_per_part=samples, trans_std=0.1)
+    return deformable_psroi_pooling(
+        data,
+        rois,
+        moves,
+        spatial_scale=1 / stride,
+        output_dim=outputs,
+        group_size=group,
+        pooled_size=SIZE,
+        sample_per_part=samples,
+        trans_std=0.1,
+    )
 
 
 def sigmoid(x):
@@ -47,14 +65,16 @@ def pyramid_oracle(arrays):
     out = np.zeros((len(ROIS), CHANNELS, SIZE, SIZE))
     for level, stride in enumerate(STRIDES):
         rows = [row for row, of in enumerate(LEVELS) if of == level]
-        layers = [arrays[f'{name}_p{2 + level}_{part}'] for name in ('deform_fc_1', 'deform_fc_2', 'offset')
-                  for part in PARTS]
+        layers = [
+            arrays[f'{name}_p{2 + level}_{part}'] for name in ('deform_fc_1', 'deform_fc_2', 'offset') for part in PARTS
+        ]
         out[rows] = box_pooling(arrays[f'p{2 + level}'], arrays['rois'][rows], layers, stride)
     return [out]
 
 
 def position_sensitive_oracle(arrays):
     """Maps, offsets and weights by position; the mean over the parts votes."""
+
     def convolved(name):
         maps = np.einsum('nchw,fc->nfhw', arrays['data'], arrays[name + '_weight'][:, :, 0, 0])
         return maps + arrays[name + '_bias'][:, None, None]
@@ -62,8 +82,8 @@ def position_sensitive_oracle(arrays):
     found = []
     for name, outputs, of_offsets in (('rfcn_cls', CLASSES, CLASSES), ('rfcn_bbox', 4 * REG_CLASSES, 1)):
         both = pool(convolved(name + '_offset_t'), arrays['rois'], None, 4, 3 * of_offsets, SIZE, 4)
-        pooled = pool(convolved(name), arrays['rois'], both[:, :2 * of_offsets], 4, outputs, SIZE, 4)
-        found.append((pooled * sigmoid(both[:, 2 * of_offsets:])).mean(axis=(2, 3)))
+        pooled = pool(convolved(name), arrays['rois'], both[:, : 2 * of_offsets], 4, outputs, SIZE, 4)
+        found.append((pooled * sigmoid(both[:, 2 * of_offsets :])).mean(axis=(2, 3)))
     return found
 
 
@@ -72,36 +92,56 @@ PARTS = ('weight', 'bias')
 
 def box_graph(mx):
     from dcn.symbols.box_head import roi_pooling
+
     return roi_pooling(mx.sym.var('data'), mx.sym.var('rois'), 'modulated', SIZE, 1 / 4, CHANNELS, FILTERS)
 
 
 def pyramid_graph(mx):
     from dcn.symbols.pyramid import pyramid_roi_pooling
+
     levels = {f'p{level}': mx.sym.var(f'p{level}') for level in range(2, 6)}
-    return pyramid_roi_pooling(levels, mx.sym.var('rois'), STRIDES, 'modulated', FILTERS, pooled_height=SIZE,
-                               pooled_width=SIZE, canonical_size=28)
+    return pyramid_roi_pooling(
+        levels,
+        mx.sym.var('rois'),
+        STRIDES,
+        'modulated',
+        FILTERS,
+        pooled_height=SIZE,
+        pooled_width=SIZE,
+        canonical_size=28,
+    )
 
 
 def position_sensitive_graph(mx):
     from dcn.symbols.rfcn_head import rfcn_head
-    return mx.sym.Group(rfcn_head(mx.sym.var('data'), mx.sym.var('rois'), CLASSES, REG_CLASSES, SIZE, 1 / 4,
-                                  'modulated')[:2])
+
+    return mx.sym.Group(
+        rfcn_head(mx.sym.var('data'), mx.sym.var('rois'), CLASSES, REG_CLASSES, SIZE, 1 / 4, 'modulated')[:2]
+    )
 
 
 MAPS = {'data': (2, CHANNELS, 16, 16), **{f'p{2 + i}': (2, CHANNELS, 16 >> i, 16 >> i) for i in range(4)}}
 
 
-@pytest.fixture(params=[(box_graph, box_oracle), (pyramid_graph, pyramid_oracle),
-                        (position_sensitive_graph, position_sensitive_oracle)], ids=['faster_rcnn', 'fpn', 'rfcn'])
+@pytest.fixture(
+    params=[
+        (box_graph, box_oracle),
+        (pyramid_graph, pyramid_oracle),
+        (position_sensitive_graph, position_sensitive_oracle),
+    ],
+    ids=['faster_rcnn', 'fpn', 'rfcn'],
+)
 def case(request, operators):
     """The graph, its oracle, and arrays by name of which no mask is near 0 or 1."""
     import mxnet as mx
+
     graph, oracle = request.param
     symbol, rng = graph(mx), np.random.default_rng(0)
     names = symbol.list_arguments()
     shapes, _, _ = symbol.infer_shape(rois=(len(ROIS), 5), **{name: MAPS[name] for name in names if name in MAPS})
-    arrays = {name: rng.normal(0, 1 if name in MAPS else 0.3, shape).astype(np.float32)
-              for name, shape in zip(names, shapes)}
+    arrays = {
+        name: rng.normal(0, 1 if name in MAPS else 0.3, shape).astype(np.float32) for name, shape in zip(names, shapes)
+    }
     arrays['rois'] = np.array(ROIS, np.float32)
     return symbol, oracle, arrays
 
@@ -109,6 +149,7 @@ def case(request, operators):
 def run(symbol, arrays, heads=None):
     """Outputs, and with ``heads`` the gradients by name."""
     import mxnet as mx
+
     inputs = {name: mx.nd.array(value) for name, value in arrays.items()}
     grads = {name: mx.nd.zeros(value.shape) for name, value in inputs.items()}
     executor = symbol.bind(mx.cpu(), inputs, args_grad=grads)
@@ -130,10 +171,12 @@ def test_modulated_roi_pooling_and_its_gradients(case):
     for kind in sorted({kind_of(name) for name in grads}):
         some = {name: grad.astype(float) for name, grad in grads.items() if kind_of(name) == kind}
         directions = {name: rng.normal(size=grad.shape) for name, grad in some.items()}
-        ahead, behind = (oracle({**exact, **{name: exact[name] + sign * STEP * direction
-                                             for name, direction in directions.items()}}) for sign in (1, -1))
+        ahead, behind = (
+            oracle({**exact, **{name: exact[name] + sign * STEP * direction for name, direction in directions.items()}})
+            for sign in (1, -1)
+        )
         slope = sum((head * (one - other)).sum() for head, one, other in zip(heads, ahead, behind)) / (2 * STEP)
-        size = np.sqrt(sum((grad ** 2).sum() for grad in some.values()))       # the slope's usual size
+        size = np.sqrt(sum((grad**2).sum() for grad in some.values()))  # the slope's usual size
         assert abs(sum((some[name] * directions[name]).sum() for name in some) - slope) < 2e-4 * size, kind
 
 
@@ -158,4 +201,5 @@ def test_at_first_the_bins_rest_and_count_half(case):
 
 def test_levels_of_the_rois():
     from dcn.operators.fpn_roi_pooling import level_of_roi
+
     assert level_of_roi(np.array(ROIS, np.float32), 4, 28).tolist() == LEVELS

@@ -1,4 +1,5 @@
 """Shapes, first values and their errors."""
+
 import numpy as np
 import pytest
 
@@ -50,8 +51,9 @@ def test_first_values(filled):
 def test_the_same_name_gets_the_same_values_in_every_variant(network, filled):
     _, _, deformable, _ = filled
     cfg, plain = network(VOC, SMALL)
-    plain.infer_shape({**INPUTS, 'gt_boxes': (1, 3, 5), 'label': (1, 216), 'bbox_target': (1, 36, 4, 6),
-                       'bbox_weight': (1, 36, 4, 6)})
+    plain.infer_shape(
+        {**INPUTS, 'gt_boxes': (1, 3, 5), 'label': (1, 216), 'bbox_target': (1, 36, 4, 6), 'bbox_weight': (1, 36, 4, 6)}
+    )
     args = {}
     plain.init_weight(cfg, args, {})
     assert set(args) < set(deformable)
@@ -68,6 +70,7 @@ def test_the_seed_changes_the_values(network, filled):
 
 def test_a_pretrained_model_is_only_completed(network):
     import mxnet as mx
+
     cfg, made = network(VOC_DCN, [*SMALL, 'network.pretrained=model'], False)
     made.infer_shape(INPUTS)
     own = mx.nd.ones(made.arg_shape_dict['rpn_conv_3x3_weight'])
@@ -75,15 +78,16 @@ def test_a_pretrained_model_is_only_completed(network):
     made.init_weight(cfg, args, auxs)
     assert args['rpn_conv_3x3_weight'] is own
     assert 'res5a_branch2b_offset_weight' in args and 'rfcn_cls_weight' in args
-    assert 'conv1_weight' not in args and not auxs       # these must come from the file
+    assert 'conv1_weight' not in args and not auxs  # these must come from the file
     with pytest.raises(UserError, match=r'parameter conv1_weight: expected shape \(8, 3, 7, 7\), found none'):
         made.check_parameter_shapes(args, auxs, INPUTS, is_train=False)
 
 
 def test_a_wrong_shape_is_named(filled):
     import mxnet as mx
+
     _, made, args, auxs = filled
-    args['rfcn_cls_weight'] = mx.nd.zeros((49 * 81, 16, 1, 1))       # a COCO head in a VOC network
+    args['rfcn_cls_weight'] = mx.nd.zeros((49 * 81, 16, 1, 1))  # a COCO head in a VOC network
     with pytest.raises(UserError, match=r'rfcn_cls_weight: expected shape \(1029, 16, 1, 1\), found shape \(3969,'):
         made.check_parameter_shapes(args, auxs, INPUTS, is_train=False)
 
@@ -97,17 +101,21 @@ def test_a_missing_auxiliary_state_is_named(filled):
 
 def test_further_parameters_do_no_harm(filled):
     import mxnet as mx
+
     _, made, args, auxs = filled
-    args['fc1000_weight'] = mx.nd.zeros((1000, 2048))                # what an ImageNet model has on top
+    args['fc1000_weight'] = mx.nd.zeros((1000, 2048))  # what an ImageNet model has on top
     made.check_parameter_shapes(args, auxs, INPUTS, is_train=False)
     assert 'fc1000_weight' not in made.arg_shape_dict
 
 
-@pytest.mark.parametrize('shapes, words', [
-    ({'data': (1, 3, 64, 96), 'image': (1, 3)}, 'no input "image"; its inputs are '),
-    ({'data': (1, 3, 64, 96)}, 'without those of gt_boxes'),
-    ({**INPUTS, 'gt_boxes': (1, 2, 5), 'label': (1, 7)}, 'Error in operator rpn_cls_prob'),
-])
+@pytest.mark.parametrize(
+    'shapes, words',
+    [
+        ({'data': (1, 3, 64, 96), 'image': (1, 3)}, 'no input "image"; its inputs are '),
+        ({'data': (1, 3, 64, 96)}, 'without those of gt_boxes'),
+        ({**INPUTS, 'gt_boxes': (1, 2, 5), 'label': (1, 7)}, 'Error in operator rpn_cls_prob'),
+    ],
+)
 def test_wrong_inputs_are_an_error(shapes, words, network):
     _, made = network(VOC, SMALL)
     with pytest.raises(UserError) as error:

@@ -1,4 +1,5 @@
 """A deformable network of each family at 96 x 128 pixels against a few numbers; make_outputs.py tells their source."""
+
 import json
 
 import numpy as np

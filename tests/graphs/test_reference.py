@@ -3,6 +3,7 @@
 Tolerances: RoIs 0.01 pixel in the same order, probabilities 1e-4, box deltas 5e-4, gradient norms 2e-3 of their size.
 When suppression leaves fewer RoIs than asked for, the rest is random repetition and is left out.
 """
+
 import json
 from pathlib import Path
 
@@ -15,15 +16,21 @@ REFERENCE = Path(__file__).resolve().parents[3] / 'shared' / 'reference'
 pytestmark = pytest.mark.skipif(not REFERENCE.is_dir(), reason='the outputs of the original are not here')
 
 
-@pytest.mark.parametrize('case', [
-    'rfcn__deform_conv_demo__seed0', 'rfcn__deform_psroi_demo__seed0',
-    'rfcn__resnet_v1_101_voc0712_rfcn_dcn_end2end_ohem__seed0__post200',
-    'rfcn__resnet_v1_101_voc0712_rfcn_end2end_ohem__seed0',
-    'faster_rcnn__resnet_v1_101_voc0712_rcnn_dcn_end2end__seed0__post200',
-    pytest.param('faster_rcnn__resnet_v1_101_voc0712_rcnn_end2end__seed0', marks=pytest.mark.full),
-    'fpn__resnet_v1_101_coco_trainval_fpn_dcn_end2end_ohem__seed0__post300'])
+@pytest.mark.parametrize(
+    'case',
+    [
+        'rfcn__deform_conv_demo__seed0',
+        'rfcn__deform_psroi_demo__seed0',
+        'rfcn__resnet_v1_101_voc0712_rfcn_dcn_end2end_ohem__seed0__post200',
+        'rfcn__resnet_v1_101_voc0712_rfcn_end2end_ohem__seed0',
+        'faster_rcnn__resnet_v1_101_voc0712_rcnn_dcn_end2end__seed0__post200',
+        pytest.param('faster_rcnn__resnet_v1_101_voc0712_rcnn_end2end__seed0', marks=pytest.mark.full),
+        'fpn__resnet_v1_101_coco_trainval_fpn_dcn_end2end_ohem__seed0__post300',
+    ],
+)
 def test_outputs_equal_the_original(case, network):
     from tests.graphs.runs import pictured, run
+
     reference = np.load(REFERENCE / f'{case}.npz')
     meta = json.loads(str(reference['meta']))
     _, made = network(meta['yaml'], [f'TEST.RPN_POST_NMS_TOP_N={meta["post_nms"]}'], False)
@@ -31,11 +38,11 @@ def test_outputs_equal_the_original(case, network):
     assert list(outputs) == meta['outputs']
     rois = reference['out_rois_output']
     count = distinct(rois)
-    assert count > 100      # enough to compare
+    assert count > 100  # enough to compare
     compare(outputs.pop('rois_output')[:count], rois[:count], 0.01)
     for name, tolerance in (('cls_prob_reshape_output', 1e-4), ('bbox_pred_reshape_output', 5e-4)):
         compare(outputs.pop(name)[:, :count], reference['out_' + name][:, :count], tolerance)
-    for name, found in outputs.items():     # the demos' offsets, in cells or in parts of the RoI
+    for name, found in outputs.items():  # the demos' offsets, in cells or in parts of the RoI
         rows = count if name == 'rfcn_cls_offset_output' else None
         compare(found[:rows], reference['out_' + name][:rows], 1e-3)
 
@@ -43,6 +50,7 @@ def test_outputs_equal_the_original(case, network):
 @pytest.mark.parametrize('stem', [pytest.param(DEEPLAB, marks=pytest.mark.full), DEEPLAB_DCN])
 def test_segmentation_equals_the_original(stem, network):
     from tests.graphs.runs import pictured, run
+
     reference = np.load(REFERENCE / f'deeplab__{stem}__seed0.npz')
     _, made = network(stem, (), False)
     found, _ = run(made, {'data': pictured(224, 320)['data']})
@@ -54,6 +62,7 @@ def test_segmentation_equals_the_original(stem, network):
 @pytest.mark.full
 def test_training_of_segmentation_equals_the_original(network):
     from tests.graphs.runs import pictured, run
+
     reference = np.load(REFERENCE / f'train__deeplab__{DEEPLAB_DCN}__seed0.npz')
     _, made = network(DEEPLAB_DCN)
     label = reference['in_label']
@@ -68,17 +77,22 @@ SAMPLES = ('rois_output', 'label', 'bbox_target', 'bbox_weight')
 
 
 @pytest.mark.full
-@pytest.mark.parametrize('case, height, width', [
-    ('faster_rcnn__resnet_v1_101_voc0712_rcnn_dcn_end2end__seed0', 224, 320),
-    ('fpn__resnet_v1_101_coco_trainval_fpn_dcn_end2end_ohem__seed0', 224, 320),
-    ('fpn__resnet_v1_101_coco_trainval_fpn_dcn_end2end_ohem__seed0_480x640', 480, 640)])
+@pytest.mark.parametrize(
+    'case, height, width',
+    [
+        ('faster_rcnn__resnet_v1_101_voc0712_rcnn_dcn_end2end__seed0', 224, 320),
+        ('fpn__resnet_v1_101_coco_trainval_fpn_dcn_end2end_ohem__seed0', 224, 320),
+        ('fpn__resnet_v1_101_coco_trainval_fpn_dcn_end2end_ohem__seed0_480x640', 480, 640),
+    ],
+)
 def test_training_on_the_originals_samples(case, height, width, network, monkeypatch):
     """Random samples differ, so the losses start from those of the original."""
-    import mxnet as mx
-
     from dcn.networks import detector
     from tests.graphs.filling import picture
     from tests.graphs.runs import run
+
+    import mxnet as mx
+
     reference = np.load(REFERENCE / f'train__{case}.npz')
     meta = json.loads(str(reference['meta']))
     inputs = [mx.sym.Variable('given_' + name) for name in SAMPLES]
@@ -95,16 +109,17 @@ def test_training_on_the_originals_samples(case, height, width, network, monkeyp
 @pytest.fixture(scope='module')
 def training(network):
     """Reference and our own training pass on the reference's proposals, whose padding is random."""
+    from tests.graphs.filling import picture
+    from tests.graphs.runs import run
+
     import mxnet as mx
 
-    from tests.graphs.runs import run
-    from tests.graphs.filling import picture
     reference = np.load(REFERENCE / f'train__rfcn__{VOC_DCN}__seed0.npz')
     cfg, made = network(VOC_DCN)
     made._proposals = lambda *args, **kwargs: mx.sym.Variable('rois')
     made.get_symbol(cfg, True)
     inputs = {name[3:]: reference[name] for name in reference.files if name.startswith('in_')}
-    inputs.pop('im_info')       # only the proposals use it
+    inputs.pop('im_info')  # only the proposals use it
     watch = [f'custom0_{name}' for name in ('rois_output', 'label', 'bbox_target', 'bbox_weight')]
     watch += ['custom1_labels_ohem', 'custom1_bbox_weights_ohem']
     given = {'data': picture(224, 320), 'rois': reference['cust_rois_output'], **inputs}
@@ -113,8 +128,9 @@ def training(network):
 
 def test_training_proposals_equal_the_original(network):
     from tests.graphs.runs import pictured, run
+
     reference = np.load(REFERENCE / f'train__rfcn__{VOC_DCN}__seed0.npz')
-    _, made = network(VOC_DCN, (), False)       # the same numbers of boxes before and after suppression in test mode
+    _, made = network(VOC_DCN, (), False)  # the same numbers of boxes before and after suppression in test mode
     rois = reference['cust_rois_output']
     count = distinct(rois)
     found, _ = run(made, pictured(224, 320))
@@ -123,8 +139,14 @@ def test_training_proposals_equal_the_original(network):
 
 def test_targets_and_hard_examples_equal_the_original(training):
     reference, (found, _) = training
-    for name in ('custom0_rois_output', 'custom0_label', 'custom0_bbox_target', 'custom0_bbox_weight',
-                 'custom1_labels_ohem', 'custom1_bbox_weights_ohem'):
+    for name in (
+        'custom0_rois_output',
+        'custom0_label',
+        'custom0_bbox_target',
+        'custom0_bbox_weight',
+        'custom1_labels_ohem',
+        'custom1_bbox_weights_ohem',
+    ):
         compare(found[name], reference['cust_' + name], 1e-4)
 
 

@@ -1,4 +1,5 @@
 """Deformable ConvNets v2 (Zhu et al., CVPR 2019) in every family: border rule, modulated convolutions and pooling."""
+
 import contextlib
 
 import numpy as np
@@ -21,9 +22,13 @@ def own(operators):
 
 
 @pytest.mark.parametrize('stem', [VOC_DCN, FASTER_DCN, FPN_DCN, DEEPLAB_DCN])
-@pytest.mark.parametrize('override, operator, words', [
-    ('network.deform_rule=v2', '_contrib_DeformableConvolution', {'boundary': 'v2'}),
-    ('network.modulated=true', '_contrib_ModulatedDeformableConvolution', {})])
+@pytest.mark.parametrize(
+    'override, operator, words',
+    [
+        ('network.deform_rule=v2', '_contrib_DeformableConvolution', {'boundary': 'v2'}),
+        ('network.modulated=true', '_contrib_ModulatedDeformableConvolution', {}),
+    ],
+)
 def test_the_second_paper_in_every_family(stem, override, operator, words, network, own):
     _, made = network(stem, [*small(stem), override], False)
     _, plain = network(stem, small(stem), False)
@@ -62,24 +67,32 @@ def test_modulated_layers_on_two_equal_images(stem, network, own):
 
 
 def test_modulated_pooling_predicts_moves_and_weights(network):
-    predicted = {VOC: {'rfcn_cls_offset_t': (49 * 3 * 21, 16, 1, 1), 'rfcn_bbox_offset_t': (49 * 3, 16, 1, 1)},
-                 FASTER: {'deform_fc_1': (16, 256 * 49), 'deform_fc_2': (16, 16), 'offset': (49 * 3, 16)},
-                 FPN: {f'{name}_p{level}': shape for level in (2, 3, 4, 5) for name, shape in (
-                     ('deform_fc_1', (16, 256 * 49)), ('deform_fc_2', (16, 16)), ('offset', (49 * 3, 16)))}}
+    predicted = {
+        VOC: {'rfcn_cls_offset_t': (49 * 3 * 21, 16, 1, 1), 'rfcn_bbox_offset_t': (49 * 3, 16, 1, 1)},
+        FASTER: {'deform_fc_1': (16, 256 * 49), 'deform_fc_2': (16, 16), 'offset': (49 * 3, 16)},
+        FPN: {
+            f'{name}_p{level}': shape
+            for level in (2, 3, 4, 5)
+            for name, shape in (('deform_fc_1', (16, 256 * 49)), ('deform_fc_2', (16, 16)), ('offset', (49 * 3, 16)))
+        },
+    }
     for stem, layers in predicted.items():
         _, made = network(stem, [*SMALL, 'network.roi_pooling=modulated'], False)
         _, plain = network(stem, SMALL, False)
         made.infer_shape(TEST_INPUTS)
-        assert {name: shape for name, shape in made.arg_shape_dict.items()
-                if name not in plain.sym.list_arguments()} == {
+        assert {
+            name: shape for name, shape in made.arg_shape_dict.items() if name not in plain.sym.list_arguments()
+        } == {
             **{name + '_weight': shape for name, shape in layers.items()},
-            **{name + '_bias': shape[:1] for name, shape in layers.items()}}
+            **{name + '_bias': shape[:1] for name, shape in layers.items()},
+        }
 
 
 @pytest.mark.parametrize('stem', [VOC_DCN, FASTER_DCN, FPN_DCN, DEEPLAB_DCN])
 def test_learning_rates_of_the_second_paper(stem, network):
     """As in the authors' example: a tenth for what predicts the taps of a convolution, the usual for RoI pooling."""
     from dcn.engine.training.updater import multipliers
+
     wanted = CONVOLUTIONS if stem == DEEPLAB_DCN else MODULATED
     _, made = network(stem, [*small(stem), *wanted])
     groups = multipliers(made.sym, made.sym.list_arguments())
@@ -91,7 +104,7 @@ def test_learning_rates_of_the_second_paper(stem, network):
 
 def test_the_border_rule_is_an_attribute_that_only_v2_carries(network, operators):
     _, made = network(VOC_DCN, SMALL, False)
-    assert 'boundary' not in attributes(made, 'res5a_branch2b')      # stock MXNet reads the default graph
+    assert 'boundary' not in attributes(made, 'res5a_branch2b')  # stock MXNet reads the default graph
     if operators.status()['DeformableConvolution'] == 'own':
         _, made = network(VOC_DCN, [*SMALL, 'network.deform_rule=v2'], False)
         assert attributes(made, 'res5a_branch2b')['boundary'] == 'v2'
@@ -99,6 +112,7 @@ def test_the_border_rule_is_an_attribute_that_only_v2_carries(network, operators
 
 def test_without_own_operators_rule_v2_is_an_error(network):
     from dcn.operators import native
+
     with native.using('stock') if 'own' in native.status().values() else contextlib.nullcontext():
         with pytest.raises(UserError, match='deform_rule is v2, which stock MXNet does not have'):
             network(VOC_DCN, [*SMALL, 'network.deform_rule=v2'])

@@ -1,4 +1,5 @@
 """Parameters and multiply-adds of every graph, against those of the original's graphs."""
+
 import pytest
 
 from tests.graphs.macs import multiply_adds, parameters
@@ -46,8 +47,9 @@ TABLE = {
 
 def measure(network, graph):
     """Exact counts of the graph of a golden entry."""
-    _, made = network(graph['yaml'], [f'symbol={graph["symbol"]}'], graph['mode'] == 'train',
-                      graph['part'] and '_' + graph['part'])
+    _, made = network(
+        graph['yaml'], [f'symbol={graph["symbol"]}'], graph['mode'] == 'train', graph['part'] and '_' + graph['part']
+    )
     made.infer_shape(graph['input_shapes'])
     return parameters(made, graph['input_shapes']), multiply_adds(made, graph['input_shapes'])
 

@@ -1,4 +1,5 @@
 """Variants are arguments: sizes, deformable layers, poolings and several images a device come from one builder."""
+
 import numpy as np
 import pytest
 
@@ -7,14 +8,20 @@ from tests.graphs.conftest import DEEPLAB, DEEPLAB_DCN, FASTER, FASTER_DCN, FPN,
 from tests.graphs.steps import TEST_INPUTS, attributes, nodes, segmentation_step, step
 
 
-@pytest.mark.parametrize('depth, blocks', [
-    # Caffe's names: letters in ResNet-50, numbers in the middle stages of the deeper ones
-    (50, {'res3d', 'res4f', 'res5c'}), (101, {'res3b3', 'res4b22', 'res5c'}), (152, {'res3b7', 'res4b35', 'res5c'})])
+@pytest.mark.parametrize(
+    'depth, blocks',
+    [
+        # Caffe's names: letters in ResNet-50, numbers in the middle stages of the deeper ones
+        (50, {'res3d', 'res4f', 'res5c'}),
+        (101, {'res3b3', 'res4b22', 'res5c'}),
+        (152, {'res3b7', 'res4b35', 'res5c'}),
+    ],
+)
 def test_depth_chooses_the_blocks(depth, blocks, network):
     _, made = network(VOC, [f'network.depth={depth}'], False)
     found = nodes(made, 'broadcast_add')
     assert blocks <= set(found)
-    assert len(found) == (depth - 2) // 3       # three weighted layers a block, besides the first and the last layer
+    assert len(found) == (depth - 2) // 3  # three weighted layers a block, besides the first and the last layer
 
 
 def test_small_networks_come_out_of_the_same_builder(network):
@@ -25,8 +32,11 @@ def test_small_networks_come_out_of_the_same_builder(network):
     assert made.arg_shape_dict['conv1_weight'] == (8, 3, 7, 7)
     assert made.arg_shape_dict['res4b1_branch2c_weight'] == (64, 16, 1, 1)
     assert made.arg_shape_dict['rpn_conv_3x3_weight'] == (16, 64, 3, 3)
-    assert made.out_shape_dict == {'rois_output': (20, 5), 'cls_prob_reshape_output': (1, 20, 21),
-                                   'bbox_pred_reshape_output': (1, 20, 8)}
+    assert made.out_shape_dict == {
+        'rois_output': (20, 5),
+        'cls_prob_reshape_output': (1, 20, 21),
+        'bbox_pred_reshape_output': (1, 20, 8),
+    }
 
 
 @pytest.mark.parametrize('stem', [VOC, VOC_DCN, 'deform_conv_demo', 'deform_psroi_demo', FASTER, FASTER_DCN])
@@ -50,8 +60,12 @@ def test_every_level_of_a_pyramid_learns(stem, network):
 
 
 def test_a_pyramid_of_other_sizes(network):
-    overrides = ['network.roi_filters=24', 'network.pooled_size=5', 'network.strides=[2,2,2,2]',
-                 'network.RPN_FEAT_STRIDE=[8,16,32,64,128]']
+    overrides = [
+        'network.roi_filters=24',
+        'network.pooled_size=5',
+        'network.strides=[2,2,2,2]',
+        'network.RPN_FEAT_STRIDE=[8,16,32,64,128]',
+    ]
     _, made = network(FPN_DCN, [*SMALL, *overrides], False)
     made.infer_shape({'data': (1, 3, 128, 192), 'im_info': (1, 3)})
     assert made.arg_shape_dict['fc_new_1_weight'] == (16, 24 * 25)
@@ -67,29 +81,44 @@ def test_the_deformable_pyramid_chooses_the_last_blocks_of_its_stages(network):
         assert nodes(made, '_contrib_DeformableConvolution') == [layer + '_branch2b' for layer in layers]
 
 
-@pytest.mark.parametrize('overrides, words', [
-    (['network.strides=[1,2,2,1]'], 'a pyramid needs 2 for res3 to res5'),
-    (['network.RPN_FEAT_STRIDE=[64,32,16,8,4]'], 'the levels of this pyramid have [4, 8, 16, 32, 64]'),
-    (['network.roi_pooling=bilinear'], 'resnet_v1_101_fpn_rcnn has integer, deformable'),
-    (['TRAIN.CXX_PROPOSAL=true'], 'set it to false')])
+@pytest.mark.parametrize(
+    'overrides, words',
+    [
+        (['network.strides=[1,2,2,1]'], 'a pyramid needs 2 for res3 to res5'),
+        (['network.RPN_FEAT_STRIDE=[64,32,16,8,4]'], 'the levels of this pyramid have [4, 8, 16, 32, 64]'),
+        (['network.roi_pooling=bilinear'], 'resnet_v1_101_fpn_rcnn has integer, deformable'),
+        (['TRAIN.CXX_PROPOSAL=true'], 'set it to false'),
+    ],
+)
 def test_what_a_pyramid_cannot_do_is_an_error(overrides, words, network):
     with pytest.raises(UserError) as error:
         network(FPN, overrides)
     assert words in str(error.value)
 
 
-@pytest.mark.parametrize('part, mode, outputs', [
-    ('_rpn', True, ['rpn_cls_prob_output', 'rpn_bbox_loss_output']), ('_rpn', False, ['rois_output', 'rois_score']),
-    ('_rcnn', True, ['cls_prob_reshape_output', 'bbox_loss_reshape_output', 'blockgrad0_output']),
-    ('_rcnn', False, ['cls_prob_reshape_output', 'bbox_pred_reshape_output'])])
+@pytest.mark.parametrize(
+    'part, mode, outputs',
+    [
+        ('_rpn', True, ['rpn_cls_prob_output', 'rpn_bbox_loss_output']),
+        ('_rpn', False, ['rois_output', 'rois_score']),
+        ('_rcnn', True, ['cls_prob_reshape_output', 'bbox_loss_reshape_output', 'blockgrad0_output']),
+        ('_rcnn', False, ['cls_prob_reshape_output', 'bbox_pred_reshape_output']),
+    ],
+)
 def test_the_parts_of_a_pyramid_network(part, mode, outputs, network):
     _, made = network(FPN_DCN, SMALL, mode, part)
     assert made.sym.list_outputs() == outputs
 
 
-@pytest.mark.parametrize('layers, expected', [
-    ('[]', []), ('[res5]', ['res5a', 'res5b', 'res5c']), ('[res5c]', ['res5c']),
-    ('[res5, res4b22, res3b3]', ['res3b3', 'res4b22', 'res5a', 'res5b', 'res5c'])])
+@pytest.mark.parametrize(
+    'layers, expected',
+    [
+        ('[]', []),
+        ('[res5]', ['res5a', 'res5b', 'res5c']),
+        ('[res5c]', ['res5c']),
+        ('[res5, res4b22, res3b3]', ['res3b3', 'res4b22', 'res5a', 'res5b', 'res5c']),
+    ],
+)
 def test_any_layer_can_be_deformable(layers, expected, network):
     for stem in (VOC, VOC_DCN, FASTER, FPN_DCN, DEEPLAB):
         _, made = network(stem, [f'network.deformable={layers}'], False)
@@ -102,16 +131,19 @@ def test_a_deformable_layer_keeps_the_dilation_of_its_stage(network):
     assert attributes(made, 'res5a_branch2b_offset')['dilate'] == '(2, 2)'
     assert attributes(made, 'res4b22_branch2b')['pad'] == '(1, 1)'
     assert attributes(made, 'res4b22_branch2b').get('dilate', '(1, 1)') == '(1, 1)'
-    assert attributes(made, 'res4b22_branch2b_offset')['num_filter'] == '36'      # 2 groups, 9 taps, y and x
+    assert attributes(made, 'res4b22_branch2b_offset')['num_filter'] == '36'  # 2 groups, 9 taps, y and x
 
 
-@pytest.mark.parametrize('overrides, words', [
-    (['network.deformable=[res6]'], 'names "res6"; expected stages (res2, res3, res4, res5)'),
-    (['network.deformable=[res5]', 'network.deformable_groups=3'], 'does not divide the 512 channels'),
-    (['network.strides=[1,2,1,1]'], 'network.RPN_FEAT_STRIDE is 16; a backbone of strides [1, 2, 1, 1] has 8'),
-    (['TRAIN.ENABLE_OHEM=false'], 'TRAIN.BATCH_ROIS is -1'),
-    (['network.modulated=true'], 'but no layer is deformable'),
-])
+@pytest.mark.parametrize(
+    'overrides, words',
+    [
+        (['network.deformable=[res6]'], 'names "res6"; expected stages (res2, res3, res4, res5)'),
+        (['network.deformable=[res5]', 'network.deformable_groups=3'], 'does not divide the 512 channels'),
+        (['network.strides=[1,2,1,1]'], 'network.RPN_FEAT_STRIDE is 16; a backbone of strides [1, 2, 1, 1] has 8'),
+        (['TRAIN.ENABLE_OHEM=false'], 'TRAIN.BATCH_ROIS is -1'),
+        (['network.modulated=true'], 'but no layer is deformable'),
+    ],
+)
 def test_a_contradiction_is_an_error(overrides, words, network):
     with pytest.raises(UserError) as error:
         network(VOC, overrides)
@@ -132,13 +164,18 @@ def test_the_third_row_pools_bilinearly_without_offsets(network):
     found = attributes(made, 'psroipooled_cls_rois')
     assert (found['no_trans'], found['sample_per_part'], found['part_size']) == ('True', '4', '7')
     _, plain = network(VOC, (), False)
-    assert set(made.sym.list_arguments()) == set(plain.sym.list_arguments())     # same checkpoints
+    assert set(made.sym.list_arguments()) == set(plain.sym.list_arguments())  # same checkpoints
 
 
-@pytest.mark.parametrize('pooling, used, shape', [
-    ('integer', {'ROIPooling': 1}, None), ('bilinear', {'_contrib_DeformablePSROIPooling': 1}, None),
-    ('deformable', {'_contrib_DeformablePSROIPooling': 2}, (50, 6400)),     # 2 * 5 * 5 moves from 256 * 5 * 5 values
-    ('modulated', {'_contrib_DeformablePSROIPooling': 2}, (75, 16))])       # and a weight, from the hidden layer
+@pytest.mark.parametrize(
+    'pooling, used, shape',
+    [
+        ('integer', {'ROIPooling': 1}, None),
+        ('bilinear', {'_contrib_DeformablePSROIPooling': 1}, None),
+        ('deformable', {'_contrib_DeformablePSROIPooling': 2}, (50, 6400)),  # 2 * 5 * 5 moves from 256 * 5 * 5 values
+        ('modulated', {'_contrib_DeformablePSROIPooling': 2}, (75, 16)),
+    ],
+)  # and a weight, from the hidden layer
 def test_roi_pooling_of_faster_rcnn(pooling, used, shape, network):
     overrides = [f'network.roi_pooling={pooling}', 'network.pooled_size=5', 'TRAIN.BG_THRESH_LO=0']
     _, gradients = step(network, FASTER, overrides)
@@ -159,9 +196,10 @@ def test_pooled_size_replaces_seven_everywhere(network):
         assert {found[key] for key in ('group_size', 'pooled_size', 'part_size')} == {'5'}
     assert attributes(made, 'ave_cls_scors_rois')['kernel'] == '(5, 5)'
     made.infer_shape(TEST_INPUTS)
-    assert {name: made.arg_shape_dict[name + '_weight'][0]
-            for name in ('rfcn_cls', 'rfcn_bbox', 'rfcn_cls_offset_t', 'rfcn_bbox_offset_t')} == {
-        'rfcn_cls': 25 * 21, 'rfcn_bbox': 25 * 8, 'rfcn_cls_offset_t': 25 * 42, 'rfcn_bbox_offset_t': 25 * 2}
+    assert {
+        name: made.arg_shape_dict[name + '_weight'][0]
+        for name in ('rfcn_cls', 'rfcn_bbox', 'rfcn_cls_offset_t', 'rfcn_bbox_offset_t')
+    } == {'rfcn_cls': 25 * 21, 'rfcn_bbox': 25 * 8, 'rfcn_cls_offset_t': 25 * 42, 'rfcn_bbox_offset_t': 25 * 2}
 
 
 def test_class_specific_boxes(network):
@@ -179,15 +217,19 @@ def test_cxx_proposal_uses_the_built_in_operator(network):
     for images, operator in ((1, '_contrib_Proposal'), (2, '_contrib_MultiProposal')):
         _, made = network(VOC, [*SMALL, 'TRAIN.CXX_PROPOSAL=true', f'TRAIN.BATCH_IMAGES={images}'])
         assert nodes(made, operator) == ['rois']
-    _, rpn = network(VOC, ['TEST.CXX_PROPOSAL=true'], False, '_rpn')      # the original left its outputs undefined here
+    _, rpn = network(VOC, ['TEST.CXX_PROPOSAL=true'], False, '_rpn')  # the original left its outputs undefined here
     assert rpn.sym.list_outputs() == ['rois_output', 'rois_score']
 
 
 @pytest.mark.parametrize('stem', [VOC, VOC_DCN, FASTER_DCN, FPN_DCN])
-@pytest.mark.parametrize('overrides, wide', [
-    (('TRAIN.ENABLE_OHEM=true', 'TRAIN.BATCH_ROIS=-1'), 1),
-    # a fixed number of RoIs is for the device: two images need twice as many for as many each
-    (('TRAIN.ENABLE_OHEM=false', 'TRAIN.BATCH_ROIS=12'), 2)])
+@pytest.mark.parametrize(
+    'overrides, wide',
+    [
+        (('TRAIN.ENABLE_OHEM=true', 'TRAIN.BATCH_ROIS=-1'), 1),
+        # a fixed number of RoIs is for the device: two images need twice as many for as many each
+        (('TRAIN.ENABLE_OHEM=false', 'TRAIN.BATCH_ROIS=12'), 2),
+    ],
+)
 def test_two_equal_images_on_a_device_give_twice_the_gradient(stem, overrides, wide, network):
     more = [*overrides, 'TRAIN.BATCH_ROIS=24'] if wide == 2 else overrides
     outputs, one = step(network, stem, overrides)
@@ -202,7 +244,7 @@ def test_two_equal_images_on_a_device_give_twice_the_gradient(stem, overrides, w
 @pytest.mark.parametrize('stem', [DEEPLAB, DEEPLAB_DCN])
 def test_segmentation_learns_at_any_size_and_batch(stem, network):
     output, one = segmentation_step(network, stem)
-    assert output.shape == (1, 21, 50, 70)      # no multiple of the stride 16
+    assert output.shape == (1, 21, 50, 70)  # no multiple of the stride 16
     assert all(np.isfinite(gradient).all() and gradient.any() for gradient in one.values())
     both, two = segmentation_step(network, stem, images=2)
     np.testing.assert_allclose(both, np.repeat(output, 2, axis=0), rtol=1e-4, atol=1e-6)
@@ -217,8 +259,10 @@ def test_segmentation_at_feature_stride_8(network):
 
 def test_upsampling_starts_as_bilinear_interpolation(network):
     """Scores of a slope stay one: y = x at the cells' centres."""
-    import mxnet as mx
     from dcn.symbols.initialise import bilinear_kernel
+
+    import mxnet as mx
+
     kernel = mx.nd.array(bilinear_kernel(8)[np.newaxis, np.newaxis])
     cells = mx.nd.array(np.arange(6.0) + np.zeros((1, 1, 6, 1)))
     pixels = mx.nd.Deconvolution(cells, kernel, kernel=(8, 8), stride=(4, 4), num_filter=1, no_bias=True).asnumpy()
@@ -228,10 +272,11 @@ def test_upsampling_starts_as_bilinear_interpolation(network):
 
 def test_two_equal_images_give_equal_detections(network):
     from tests.graphs.runs import pictured, run
+
     images = {name: np.repeat(value, 2, axis=0) for name, value in pictured(64, 96).items()}
     _, made = network(VOC_DCN, [*SMALL, 'TEST.BATCH_IMAGES=2'], False)
     outputs, _ = run(made, images)
-    assert (outputs['rois_output'][:, 0] == np.repeat([0, 1], 20)).all()       # the image of each RoI
+    assert (outputs['rois_output'][:, 0] == np.repeat([0, 1], 20)).all()  # the image of each RoI
     for name in ('cls_prob_reshape_output', 'bbox_pred_reshape_output'):
         assert outputs[name].shape[:2] == (2, 20)
         np.testing.assert_allclose(outputs[name][1], outputs[name][0], rtol=0, atol=1e-5)

@@ -1,4 +1,5 @@
 """Graphs for the tests of lib/dcn/inspection, made without MXNet: from the golden records, and small ones by hand."""
+
 import json
 from pathlib import Path
 from types import MappingProxyType
@@ -24,8 +25,12 @@ def make(rows, heads=None):
 
 def from_records(records):
     """The Graph of records as :mod:`tests.graphs.normal_form` has them."""
-    return make([(label, '' if op == 'Variable' else op, attrs, [tuple(link) for link in inputs])
-                 for label, op, attrs, inputs, _ in records])
+    return make(
+        [
+            (label, '' if op == 'Variable' else op, attrs, [tuple(link) for link in inputs])
+            for label, op, attrs, inputs, _ in records
+        ]
+    )
 
 
 def golden(name):
@@ -39,14 +44,26 @@ def golden(name):
 def described(path):
     """(Graph, description) of one of the descriptions of the original's graphs."""
     description = json.loads(path.read_text())
-    nodes = tuple(Node(VARIABLE if node['op'] == 'Variable' else node['op'], node['name'],
-                       MappingProxyType(node['attrs']), tuple(zip(node['input_ids'], node['input_index'])),
-                       (0,) * len(node['inputs']), len(node['out_shapes'])) for node in description['nodes'])
+    nodes = tuple(
+        Node(
+            VARIABLE if node['op'] == 'Variable' else node['op'],
+            node['name'],
+            MappingProxyType(node['attrs']),
+            tuple(zip(node['input_ids'], node['input_index'])),
+            (0,) * len(node['inputs']),
+            len(node['out_shapes']),
+        )
+        for node in description['nodes']
+    )
     return Graph(nodes, ((len(nodes) - 1, 0),)), description
 
 
 def convolution(name, data, filters=8, kernel=3, **attrs):
     """Rows of a convolution without bias and its weight."""
-    attrs = {'kernel': f'({kernel}, {kernel})', 'num_filter': str(filters), 'no_bias': 'True',
-             **{key: str(value) for key, value in attrs.items()}}
+    attrs = {
+        'kernel': f'({kernel}, {kernel})',
+        'num_filter': str(filters),
+        'no_bias': 'True',
+        **{key: str(value) for key, value in attrs.items()},
+    }
     return [(name + '_weight', '', {}, []), (name, 'Convolution', attrs, [data, name + '_weight'])]

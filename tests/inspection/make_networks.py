@@ -1,26 +1,53 @@
 """Writes lib/dcn/inspection/checkpoint/networks.json from the JSON descriptions of the original's graphs:
 
-    python -m tests.inspection.make_networks FOLDER
+python -m tests.inspection.make_networks FOLDER
 """
+
 import json
 import sys
 from pathlib import Path
 
 from dcn.files import atomic_write
-from dcn.inspection.checkpoint import known
-from dcn.inspection.checkpoint import pooling
+from dcn.inspection.checkpoint import known, pooling
 from dcn.inspection.checkpoint.known import OFFSET, UNITS, Backbone, caffe_blocks
 
 RESNET_101 = Backbone(caffe_blocks(UNITS[101]), (64, 128, 256, 512))
 CLASSES = {'voc': 21, 'coco': 81, 'cityscapes': 19, 'deform': 21}
 # beginnings of names -> letters of the first size; the first match counts
-FIRST = (('rpn_cls_score', 'A'), ('rpn_bbox_pred', 'A'), ('rpn_conv', 'R'), ('rfcn_cls', 'P2*C'),
-         ('rfcn_bbox', 'P2*K'), ('cls_score', 'C'), ('bbox_pred', 'K'), ('score', 'C'), ('upsampling', 'C'),
-         ('conv_new_1', 'WIDE'), ('fpn_', 'W'), ('fc_new', 'H'), ('fc6', 'H'))
-SECOND = (('rpn_conv_3x3', 'F3'), ('rpn_conv', 'W'), ('rpn_', 'R'), ('conv_new_1', 'F4'), ('rfcn_', 'H'), ('fc6', 'F4'),
-          ('fpn_p5_1x1', 'F4'), ('fpn_p4_1x1', 'F3'), ('fpn_p3_1x1', 'F2'), ('fpn_p2_1x1', 'F1'), ('fpn_p6', 'F4'),
-          ('fpn_', 'W'), ('fc_new_1', 'P2*W'), ('fc_new_2', 'H'), ('cls_score', 'H'), ('bbox_pred', 'H'),
-          ('score', 'H'))
+FIRST = (
+    ('rpn_cls_score', 'A'),
+    ('rpn_bbox_pred', 'A'),
+    ('rpn_conv', 'R'),
+    ('rfcn_cls', 'P2*C'),
+    ('rfcn_bbox', 'P2*K'),
+    ('cls_score', 'C'),
+    ('bbox_pred', 'K'),
+    ('score', 'C'),
+    ('upsampling', 'C'),
+    ('conv_new_1', 'WIDE'),
+    ('fpn_', 'W'),
+    ('fc_new', 'H'),
+    ('fc6', 'H'),
+)
+SECOND = (
+    ('rpn_conv_3x3', 'F3'),
+    ('rpn_conv', 'W'),
+    ('rpn_', 'R'),
+    ('conv_new_1', 'F4'),
+    ('rfcn_', 'H'),
+    ('fc6', 'F4'),
+    ('fpn_p5_1x1', 'F4'),
+    ('fpn_p4_1x1', 'F3'),
+    ('fpn_p3_1x1', 'F2'),
+    ('fpn_p2_1x1', 'F1'),
+    ('fpn_p6', 'F4'),
+    ('fpn_', 'W'),
+    ('fc_new_1', 'P2*W'),
+    ('fc_new_2', 'H'),
+    ('cls_score', 'H'),
+    ('bbox_pred', 'H'),
+    ('score', 'H'),
+)
 
 
 def collect(folder):
@@ -38,19 +65,37 @@ def add(found, description, family):
     stem = description['yaml']
     classes = next(count for word, count in CLASSES.items() if word in stem)
     backbone, states = RESNET_101.shapes()
-    shapes = {name: tuple(shape) for name, shape in description['arg_shapes'].items()
-              if name not in description['input_shapes'] and name != 'softmax_label'}
+    shapes = {
+        name: tuple(shape)
+        for name, shape in description['arg_shapes'].items()
+        if name not in description['input_shapes'] and name != 'softmax_label'
+    }
     assert states == {name: tuple(shape) for name, shape in description['aux_shapes'].items()}, stem
     assert all(shapes.pop(name) == shape for name, shape in backbone.items()), stem
     offsets = {name: shapes.pop(name) for name in list(shapes) if OFFSET.match(name)}
     moves = {name: shapes.pop(name) for name in list(shapes) if pooling.LAYER.match(name)}
-    sizes = {'C': classes, 'K': 2 if family == 'rfcn' else classes, 'P2': 9 if 'psroi' in stem else 49,
-             'A': 3 if family == 'fpn' else 12 if classes == 81 else 9, 'F1': 64, 'F2': 128, 'F3': 256, 'F4': 512,
-             'R': 512, 'H': 1024, 'W': 256}
+    sizes = {
+        'C': classes,
+        'K': 2 if family == 'rfcn' else classes,
+        'P2': 9 if 'psroi' in stem else 49,
+        'A': 3 if family == 'fpn' else 12 if classes == 81 else 9,
+        'F1': 64,
+        'F2': 128,
+        'F3': 256,
+        'F4': 512,
+        'R': 512,
+        'H': 1024,
+        'W': 256,
+    }
     assert moves == pooling.layers(family, pooling.kind(moves), sizes), stem
-    entry = {'family': family, 'classes': {}, 'deformable': sorted({OFFSET.match(name).group(1) for name in offsets}),
-             'groups': max([shape[0] // 18 for shape in offsets.values()], default=1), 'pooling': pooling.kind(moves),
-             'shapes': {name: terms(name, shape, sizes, family) for name, shape in shapes.items()}}
+    entry = {
+        'family': family,
+        'classes': {},
+        'deformable': sorted({OFFSET.match(name).group(1) for name in offsets}),
+        'groups': max([shape[0] // 18 for shape in offsets.values()], default=1),
+        'pooling': pooling.kind(moves),
+        'shapes': {name: terms(name, shape, sizes, family) for name, shape in shapes.items()},
+    }
     known_entry = found.setdefault(description['symbol'], entry)
     if family == 'deeplab' and 'demo' in stem:
         stem = known_entry['classes'].get(classes, stem)

@@ -1,4 +1,5 @@
 """Graphs whose attributes and links were damaged: a description or one sentence, no other exception."""
+
 from types import MappingProxyType
 
 import pytest
@@ -8,8 +9,8 @@ from hypothesis import strategies as st
 from dcn.errors import UserError
 from dcn.formats.graph import Graph
 from dcn.inspection.graph.compare import differences
-from dcn.inspection.render.dot import dot
 from dcn.inspection.graph.network import describe
+from dcn.inspection.render.dot import dot
 from dcn.inspection.render.page import page_data
 from dcn.inspection.render.report import network_json, network_lines
 from tests.inspection.graphs import VOC_DCN, golden
@@ -17,8 +18,25 @@ from tests.inspection.graphs import VOC_DCN, golden
 GRAPH, INPUTS, _ = golden(VOC_DCN + 'train')
 WHOLE = describe(GRAPH, 'whole', INPUTS)
 OPERATORS = [i for i, node in enumerate(GRAPH.nodes) if not node.is_variable]
-TEXTS = st.sampled_from(['', '0', '-1', '(0, 0)', '(3,)', '(1, 2, 3)', '()', 'None', 'True', '1e999', '(((', '9' * 40,
-                         '0.5', 'max', "__import__('os')"])
+TEXTS = st.sampled_from(
+    [
+        '',
+        '0',
+        '-1',
+        '(0, 0)',
+        '(3,)',
+        '(1, 2, 3)',
+        '()',
+        'None',
+        'True',
+        '1e999',
+        '(((',
+        '9' * 40,
+        '0.5',
+        'max',
+        "__import__('os')",
+    ]
+)
 
 
 @settings(max_examples=60, deadline=None)
@@ -38,7 +56,7 @@ def test_damaged_attributes_and_links(data):
         inputs[k] = (data.draw(st.integers(0, i - 1)), data.draw(st.integers(0, 3)))
         inputs = inputs if data.draw(st.booleans()) else inputs[:k]
         node = node._replace(inputs=tuple(inputs), versions=(0,) * len(inputs))
-    graph = Graph(GRAPH.nodes[:i] + (node,) + GRAPH.nodes[i + 1:], GRAPH.heads)
+    graph = Graph(GRAPH.nodes[:i] + (node,) + GRAPH.nodes[i + 1 :], GRAPH.heads)
     try:
         network = describe(graph, 'damaged', INPUTS)
         assert network_lines(network) and network_json(network) and dot(network) and page_data(network, {})

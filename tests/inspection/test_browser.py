@@ -1,4 +1,5 @@
 """The page in a real browser, where one is installed: groups open and close, search finds, the table sorts."""
+
 import json
 import re
 import shutil
@@ -12,7 +13,7 @@ from tests.inspection.graphs import VOC_DCN, golden
 
 BROWSER = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None)
 # what a person would do; the result goes into an element that the browser prints
-SCRIPT = '''<script>{
+SCRIPT = """<script>{
 const found = {errors: []};
 window.addEventListener("error", event => found.errors.push(event.message));
 const size = () => document.querySelectorAll("#graph .box").length;
@@ -43,7 +44,7 @@ click(document.querySelectorAll("#table th")[3]);
 found.largest = document.querySelector("#table tbody td").textContent;
 document.body.insertAdjacentHTML("beforeend", "<pre id=found></pre>");
 $("found").textContent = JSON.stringify(found);
-}</script>'''
+}</script>"""
 
 
 @pytest.mark.skipif(BROWSER is None, reason='needs a browser: apt-get install chromium')
@@ -53,9 +54,23 @@ def test_the_page_in_a_browser(tmp_path):
     page = tmp_path / 'page.html'
     write_page(str(page), network)
     page.write_text(page.read_text(encoding='utf-8').replace('</body>', SCRIPT + '</body>'), encoding='utf-8')
-    done = subprocess.run([BROWSER, '--headless=new', '--no-sandbox', '--disable-gpu', '--window-size=1400,900',
-                           f'--user-data-dir={tmp_path / "profile"}', '--virtual-time-budget=5000', '--dump-dom',
-                           page.as_uri()], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, timeout=120)
+    done = subprocess.run(
+        [
+            BROWSER,
+            '--headless=new',
+            '--no-sandbox',
+            '--disable-gpu',
+            '--window-size=1400,900',
+            f'--user-data-dir={tmp_path / "profile"}',
+            '--virtual-time-budget=5000',
+            '--dump-dom',
+            page.as_uri(),
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        timeout=120,
+    )
     found = json.loads(re.search(r'<pre id="found">(.*?)</pre>', done.stdout).group(1))
     assert found['errors'] == []
     # two inputs, stem and four stages, 8 operators of the region proposals, 17 of the head
@@ -64,5 +79,5 @@ def test_the_page_in_a_browser(tmp_path):
     assert found['all'] == len(network.layers) + 2 and found['overlaps'] == 0
     assert found['edges'] > found['all'] and found['none'] == 2 + 3
     assert found['hits'] == ['res5a_branch2b', 'res5b_branch2b', 'res5c_branch2b']
-    assert found['picked'] == 'res5a_branch2b' and found['lit'] == 3        # data, offsets, output
+    assert found['picked'] == 'res5a_branch2b' and found['lit'] == 3  # data, offsets, output
     assert found['rows'] == len(network.layers) and found['largest'] == 'rpn_conv_3x3'

@@ -1,12 +1,11 @@
 """dcn doctor: every network of the original recognised from names and shapes; every fault named; the right advice."""
+
 import numpy as np
 import pytest
 
 from dcn.errors import UserError
 from dcn.formats import params as params_file
-from dcn.inspection.checkpoint import checks
-from dcn.inspection.checkpoint import known
-from dcn.inspection.checkpoint import pooling
+from dcn.inspection.checkpoint import checks, known, pooling
 from dcn.inspection.checkpoint.advice import yaml_for
 from dcn.inspection.checkpoint.doctor import examine, main, report_lines
 from dcn.inspection.checkpoint.known import Backbone, caffe_blocks, tables
@@ -26,6 +25,7 @@ def shapes_of(network):
 @pytest.mark.parametrize('name', [name for name in GOLDEN if name.endswith('test') and not name.startswith('alt')])
 def test_every_network_of_the_golden_file_is_recognised(name):
     from dcn.inspection.graph.network import describe
+
     graph, inputs, _ = golden(name)
     wanted = shapes_of(describe(graph, name, inputs))
     found = recognise(wanted)
@@ -43,6 +43,7 @@ def test_every_network_of_the_golden_file_is_recognised(name):
 @pytest.mark.skipif(not DESCRIPTIONS.is_dir(), reason='the descriptions of the original graphs are not here')
 def test_every_network_of_every_family_is_recognised():
     from dcn.inspection.graph.network import describe
+
     for path in sorted(DESCRIPTIONS.glob('[!a]*__test.json')):
         graph, description = described(path)
         inputs = {key: tuple(shape) for key, shape in description['input_shapes'].items()}
@@ -56,6 +57,7 @@ def test_every_network_of_every_family_is_recognised():
 @pytest.mark.skipif(not DESCRIPTIONS.is_dir(), reason='the descriptions of the original graphs are not here')
 def test_the_tables_are_those_of_the_descriptions():
     import json
+
     with open(known._FILE, encoding='utf-8') as stream:
         stored = json.load(stream)
     assert stored == json.loads(json.dumps(collect(DESCRIPTIONS)))
@@ -75,14 +77,19 @@ def checkpoint(symbol='resnet_v1_101_rfcn_dcn', groups=4, changes=None, pooled=N
     ``pooled``: kind of RoI pooling other than the symbol's; ``taps``: numbers for each deformable group."""
     table = next(table for table in tables() if table.symbol == symbol)
     sizes = dict(SIZES, **sizes)
-    rng, args = np.random.default_rng(0), dict(SMALL.shapes()[0], **table.evaluate(sizes),
-                                               **pooling.layers(table.family, pooled or table.pooling, sizes))
+    rng, args = (
+        np.random.default_rng(0),
+        dict(
+            SMALL.shapes()[0], **table.evaluate(sizes), **pooling.layers(table.family, pooled or table.pooling, sizes)
+        ),
+    )
     if table.deformable:
         args['res5a_branch2b_offset_weight'] = (taps * groups, 8, 3, 3)
         args['res5a_branch2b_offset_bias'] = (taps * groups,)
     arrays = {f'arg:{name}': rng.normal(0, 1, shape).astype(np.float32) for name, shape in args.items()}
-    arrays.update({f'aux:{name}': rng.uniform(1, 2, shape).astype(np.float32)
-                   for name, shape in SMALL.shapes()[1].items()})
+    arrays.update(
+        {f'aux:{name}': rng.uniform(1, 2, shape).astype(np.float32) for name, shape in SMALL.shapes()[1].items()}
+    )
     if 'arg:rfcn_bbox_weight' in arrays:
         std = np.repeat(np.tile(checks.DEFAULT_STDS, sizes['K']), sizes['P2'])
         arrays['arg:rfcn_bbox_weight_test'] = (arrays['arg:rfcn_bbox_weight'] * std[:, None, None, None]).astype('f4')
@@ -99,10 +106,12 @@ def checkpoint(symbol='resnet_v1_101_rfcn_dcn', groups=4, changes=None, pooled=N
 @pytest.fixture
 def diagnose(tmp_path):
     """A function: arrays -> Report."""
+
     def run(arrays):
         path = str(tmp_path / 'net-0000.params')
         params_file.write(path, arrays)
         return examine(params_file.open_params(path), path)
+
     return run
 
 
@@ -110,15 +119,23 @@ def test_a_sound_checkpoint(diagnose):
     report = diagnose(checkpoint())
     assert report.problems == []
     assert report.facts[0].startswith('this is resnet_v1_101_rfcn_dcn (R-FCN) on a ResNet of its own sizes')
-    assert report.notes[1] == 'weights for testing are there and right: rfcn_bbox_weight_test = weights x ' \
-                              '(0.1, 0.1, 0.2, 0.2)'
+    assert (
+        report.notes[1] == 'weights for testing are there and right: rfcn_bbox_weight_test = weights x '
+        '(0.1, 0.1, 0.2, 0.2)'
+    )
     assert any('network.units=[1,1,2,1]' in step and 'network.filters=[4,4,8,8]' in step for step in report.steps)
 
 
-@pytest.mark.parametrize('name, sizes, words', [
-    ('resnet_v1_101_rfcn', {'A': 15}, '15 anchors a cell'), ('resnet_v1_101_rfcn', {'C': 6}, '6 classes'),
-    ('resnet_v1_101_rfcn', {'K': 21}, 'boxes for each class'), ('resnet_v1_101_rfcn_dcn', {'P2': 25}, '5 x 5 bins'),
-    ('deform_psroi_demo', {'P2': 9}, '3 x 3 bins')])
+@pytest.mark.parametrize(
+    'name, sizes, words',
+    [
+        ('resnet_v1_101_rfcn', {'A': 15}, '15 anchors a cell'),
+        ('resnet_v1_101_rfcn', {'C': 6}, '6 classes'),
+        ('resnet_v1_101_rfcn', {'K': 21}, 'boxes for each class'),
+        ('resnet_v1_101_rfcn_dcn', {'P2': 25}, '5 x 5 bins'),
+        ('deform_psroi_demo', {'P2': 9}, '3 x 3 bins'),
+    ],
+)
 def test_relatives(name, sizes, words, diagnose):
     report = diagnose(checkpoint(name, **sizes))
     assert words in ' '.join(report.facts) and report.problems == []
@@ -135,13 +152,24 @@ def test_masks_are_told_from_more_groups(groups, taps):
 
 
 def test_the_border_rule_is_asked_for_where_there_is_a_choice(diagnose):
-    for symbol, taps, choice in (('resnet_v1_101_rcnn_dcn', 18, True), ('resnet_v1_101_rcnn_dcn', 27, False),
-                                 ('resnet_v1_101_rcnn', 18, False)):
+    for symbol, taps, choice in (
+        ('resnet_v1_101_rcnn_dcn', 18, True),
+        ('resnet_v1_101_rcnn_dcn', 27, False),
+        ('resnet_v1_101_rcnn', 18, False),
+    ):
         assert ('network.deform_rule=v2' in ' '.join(diagnose(checkpoint(symbol, taps=taps)).steps)) == choice
 
 
-@pytest.mark.parametrize('symbol', ['resnet_v1_101_rfcn_dcn', 'resnet_v1_101_rcnn_dcn', 'resnet_v1_101_fpn_dcn_rcnn',
-                                    'resnet_v1_101_rcnn', 'resnet_v1_101_fpn_rcnn'])
+@pytest.mark.parametrize(
+    'symbol',
+    [
+        'resnet_v1_101_rfcn_dcn',
+        'resnet_v1_101_rcnn_dcn',
+        'resnet_v1_101_fpn_dcn_rcnn',
+        'resnet_v1_101_rcnn',
+        'resnet_v1_101_fpn_rcnn',
+    ],
+)
 @pytest.mark.parametrize('kind', ['integer', 'deformable', 'modulated'])
 def test_any_roi_pooling(symbol, kind, diagnose):
     if kind == 'integer' and symbol == 'resnet_v1_101_rfcn_dcn':
@@ -167,15 +195,18 @@ def ones(*shape):
     return np.ones(shape, np.float32)
 
 
-@pytest.mark.parametrize('changes, words', [
-    ({'rpn_conv_3x3_weight': None, 'rfcn_cls_bias': None}, '2 of 118 parameters are missing: rpn_conv_3x3_weight'),
-    ({'rpn_conv_3x3_bias': ones(7)}, 'rpn_conv_3x3_bias: expected shape 16, found 7'),
-    ({'rfcn_bbox_bias_test': None}, 'no rfcn_bbox_bias_test: testing needs them'),
-    ({'conv_new_1_bias': np.full(16, np.nan, np.float32)}, 'conv_new_1_bias: 16 NaN and 0 infinite values'),
-    ({'bn_conv1_moving_var': -ones(4)}, 'bn_conv1_moving_var: a variance of -1'),
-    ({'conv1_weight': 0 * ones(4, 3, 7, 7)}, '1 weights have one value everywhere: conv1_weight'),
-    ({'conv1_weight': 1e9 * np.random.default_rng(0).normal(size=(4, 3, 7, 7))}, 'expected below a million'),
-])
+@pytest.mark.parametrize(
+    'changes, words',
+    [
+        ({'rpn_conv_3x3_weight': None, 'rfcn_cls_bias': None}, '2 of 118 parameters are missing: rpn_conv_3x3_weight'),
+        ({'rpn_conv_3x3_bias': ones(7)}, 'rpn_conv_3x3_bias: expected shape 16, found 7'),
+        ({'rfcn_bbox_bias_test': None}, 'no rfcn_bbox_bias_test: testing needs them'),
+        ({'conv_new_1_bias': np.full(16, np.nan, np.float32)}, 'conv_new_1_bias: 16 NaN and 0 infinite values'),
+        ({'bn_conv1_moving_var': -ones(4)}, 'bn_conv1_moving_var: a variance of -1'),
+        ({'conv1_weight': 0 * ones(4, 3, 7, 7)}, '1 weights have one value everywhere: conv1_weight'),
+        ({'conv1_weight': 1e9 * np.random.default_rng(0).normal(size=(4, 3, 7, 7))}, 'expected below a million'),
+    ],
+)
 def test_faults_are_named(changes, words, diagnose):
     problems = diagnose(checkpoint(changes=changes)).problems
     assert any(words in problem for problem in problems), problems
@@ -184,11 +215,16 @@ def test_faults_are_named(changes, words, diagnose):
 def test_wrong_weights_for_testing():
     weight = np.random.default_rng(0).normal(size=(8, 3)).astype(np.float32)
     stds = np.tile([0.1, 0.1, 0.2, 0.3], 2)
-    arrays = {'bbox_pred_weight': weight, 'bbox_pred_bias': weight[:, 0],
-              'bbox_pred_weight_test': weight * stds[:, None], 'bbox_pred_bias_test': weight[:, 0] * stds}
+    arrays = {
+        'bbox_pred_weight': weight,
+        'bbox_pred_bias': weight[:, 0],
+        'bbox_pred_weight_test': weight * stds[:, None],
+        'bbox_pred_bias_test': weight[:, 0] * stds,
+    }
     assert checks.test_weights(arrays, 2)[0] == [
         'bbox_pred_weight_test: expected weights x (0.1, 0.1, 0.2, 0.2), found weights x (0.1, 0.1, 0.2, 0.3); was it '
-        'trained with other TRAIN.BBOX_STDS?']
+        'trained with other TRAIN.BBOX_STDS?'
+    ]
     assert checks.test_weights(arrays, 2, (0.1, 0.1, 0.2, 0.3))[0] == []
     other = dict(arrays, bbox_pred_weight_test=weight[::-1])
     assert 'they come from different epochs' in checks.test_weights(other, 2)[0][0]
@@ -197,27 +233,37 @@ def test_wrong_weights_for_testing():
 
 
 def test_offsets_of_zero_are_no_fault(diagnose):
-    zero = {'res5a_branch2b_offset_weight': 0 * ones(72, 8, 3, 3), 'rfcn_cls_offset_t_weight': 0 * ones(2058, 16, 1, 1),
-            'rfcn_bbox_offset_t_weight': 0 * ones(98, 16, 1, 1)}
+    zero = {
+        'res5a_branch2b_offset_weight': 0 * ones(72, 8, 3, 3),
+        'rfcn_cls_offset_t_weight': 0 * ones(2058, 16, 1, 1),
+        'rfcn_bbox_offset_t_weight': 0 * ones(98, 16, 1, 1),
+    }
     report = diagnose(checkpoint(changes=zero))
     assert report.problems == [] and any('all offset layers are zero' in note for note in report.notes)
 
 
 def test_an_imagenet_backbone(diagnose):
     args, auxs = Backbone(caffe_blocks(known.UNITS[50], 50), (2, 2, 2, 2)).shapes()
-    arrays = {**{f'arg:{name}': np.random.default_rng(0).normal(size=shape) for name, shape in args.items()},
-              **{f'aux:{name}': 2 * np.ones(shape) for name, shape in auxs.items()}, 'arg:fc1000_weight': np.eye(3)}
+    arrays = {
+        **{f'arg:{name}': np.random.default_rng(0).normal(size=shape) for name, shape in args.items()},
+        **{f'aux:{name}': 2 * np.ones(shape) for name, shape in auxs.items()},
+        'arg:fc1000_weight': np.eye(3),
+    }
     report = diagnose(arrays)
     assert 'the backbone of these networks alone' in report.facts[0] and report.problems == []
     assert 'model/pretrained_model/resnet_v1_50-0000.params' in report.steps[0]
 
 
-@pytest.mark.parametrize('names, words', [
-    (['features.0.weight', 'features.1.gamma', 'output.weight'], 'a Gluon network saved by save_parameters'),
-    (['arg:resnetv10_conv0_weight', 'aux:resnetv10_batchnorm0_running_mean'], 'with its full names'),
-    (['arg:stage1_unit1_conv1_weight', 'arg:bn_data_gamma'], 'pre-activation'),
-    (['arg:conv1_1_weight', 'arg:conv1_2_weight'], 'a VGG network'),
-    (['counter:epoch', 'metric:loss'], 'a training state of this project')])
+@pytest.mark.parametrize(
+    'names, words',
+    [
+        (['features.0.weight', 'features.1.gamma', 'output.weight'], 'a Gluon network saved by save_parameters'),
+        (['arg:resnetv10_conv0_weight', 'aux:resnetv10_batchnorm0_running_mean'], 'with its full names'),
+        (['arg:stage1_unit1_conv1_weight', 'arg:bn_data_gamma'], 'pre-activation'),
+        (['arg:conv1_1_weight', 'arg:conv1_2_weight'], 'a VGG network'),
+        (['counter:epoch', 'metric:loss'], 'a training state of this project'),
+    ],
+)
 def test_strangers(names, words, diagnose):
     report = diagnose({name: ones(2) for name in names})
     assert words in report.facts[0] and report.problems
@@ -245,8 +291,12 @@ def test_against_an_experiment_file(repository, tmp_path):
     cfg = str(repository / 'experiments' / 'rfcn' / 'cfgs' / 'resnet_v1_101_voc0712_rfcn_dcn_end2end_ohem.yaml')
     path = str(tmp_path / 'net-0000.params')
     params_file.write(path, checkpoint())
-    sizes = ['network.units=[1,1,2,1]', 'network.filters=[4,4,8,8]', 'network.rpn_filters=16',
-             'network.head_filters=16']
+    sizes = [
+        'network.units=[1,1,2,1]',
+        'network.filters=[4,4,8,8]',
+        'network.rpn_filters=16',
+        'network.head_filters=16',
+    ]
     good = examine(params_file.open_params(path), path, cfg, sizes)
     assert good.problems == []
     bad = examine(params_file.open_params(path), path, cfg, sizes + ['dataset.NUM_CLASSES=81'])

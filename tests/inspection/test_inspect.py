@@ -1,4 +1,5 @@
 """The command dcn inspect: files, shapes, pages, statistics, errors."""
+
 import json
 import re
 import shutil
@@ -8,10 +9,10 @@ import sys
 import numpy as np
 import pytest
 
+from dcn.cli.inspect import main
 from dcn.errors import UserError
 from dcn.formats import params as params_file
 from dcn.formats.symbol_json import write_symbol
-from dcn.cli.inspect import main
 from dcn.inspection.graph.network import describe
 from dcn.inspection.render.page import page_data, write_page
 from tests.inspection.graphs import VOC_DCN, convolution, golden, make
@@ -53,14 +54,20 @@ def test_statistics_of_a_checkpoint(small, capsys):
     assert 'warning: arg:conv1_weight holds 1 NaN and 0 infinite values' in capsys.readouterr().out
 
 
-@pytest.mark.parametrize('values, expected', [
-    (np.array([np.inf, -np.inf, np.nan, 2], np.float16), (2, 2, 2, 1, 2)), (np.array([250, 255], np.uint8),
-                                                                            (250, 255, 252.5, 0, 0)),
-    (np.full(3, np.nan, np.float32), (None, None, None, 3, 0)), (np.zeros((0, 3), np.float32), (None,) * 3 + (0, 0)),
-    # more values than one block
-    (np.arange(600000, dtype=np.float32), (0, 599999, 299999.5, 0, 0))])
+@pytest.mark.parametrize(
+    'values, expected',
+    [
+        (np.array([np.inf, -np.inf, np.nan, 2], np.float16), (2, 2, 2, 1, 2)),
+        (np.array([250, 255], np.uint8), (250, 255, 252.5, 0, 0)),
+        (np.full(3, np.nan, np.float32), (None, None, None, 3, 0)),
+        (np.zeros((0, 3), np.float32), (None,) * 3 + (0, 0)),
+        # more values than one block
+        (np.arange(600000, dtype=np.float32), (0, 599999, 299999.5, 0, 0)),
+    ],
+)
 def test_statistics_by_hand(values, expected):
     from dcn.inspection.checkpoint.tensors import array_statistics
+
     found = array_statistics('x', values)
     assert (found.low, found.high, found.mean, found.nan, found.infinite) == expected
 
@@ -97,18 +104,23 @@ def test_page_data_is_plain(small):
 @pytest.mark.skipif(shutil.which('node') is None, reason='needs node to read JavaScript')
 def test_the_scripts_are_javascript(repository):
     for name in ('page_layout.js', 'page.js'):
-        subprocess.run(['node', '--check', str(repository / 'lib' / 'dcn' / 'inspection' / 'render' / name)], check=True)
+        subprocess.run(
+            ['node', '--check', str(repository / 'lib' / 'dcn' / 'inspection' / 'render' / name)], check=True
+        )
 
 
-@pytest.mark.parametrize('arguments, words', [
-    (['missing.params'], 'missing.params: no such file'),
-    (['resnet_v1_101_rfn'], 'no such file, and no symbol class of that name; the nearest is resnet_v1_101_rfcn'),
-    (['SYMBOL', '--shape', 'data'], 'expected NAME=SIZES'),
-    (['SYMBOL', '--shape', 'data=1,0'], 'expected NAME=SIZES'),
-    (['SYMBOL', '--shape', 'image=1,3'], 'expected an input of the graph (data), found'),
-    (['SYMBOL', '--shape', 'data=1,3,2,2'], 'node conv1 (Convolution): expected data of at least the kernel'),
-    (['PARAMS', '--dot'], 'expected a graph for --html or --dot'),
-])
+@pytest.mark.parametrize(
+    'arguments, words',
+    [
+        (['missing.params'], 'missing.params: no such file'),
+        (['resnet_v1_101_rfn'], 'no such file, and no symbol class of that name; the nearest is resnet_v1_101_rfcn'),
+        (['SYMBOL', '--shape', 'data'], 'expected NAME=SIZES'),
+        (['SYMBOL', '--shape', 'data=1,0'], 'expected NAME=SIZES'),
+        (['SYMBOL', '--shape', 'image=1,3'], 'expected an input of the graph (data), found'),
+        (['SYMBOL', '--shape', 'data=1,3,2,2'], 'node conv1 (Convolution): expected data of at least the kernel'),
+        (['PARAMS', '--dot'], 'expected a graph for --html or --dot'),
+    ],
+)
 def test_errors_are_one_sentence(arguments, words, small):
     names = {'SYMBOL': str(small / 'net-symbol.json'), 'PARAMS': str(small / 'net-0001.params')}
     with pytest.raises(UserError) as error:
@@ -121,22 +133,33 @@ def test_a_yaml_file_is_built_in_a_process_of_its_own(repository, capsys):
     main([cfg, '--json', '--set', 'network.deformable_groups=2'])
     found = json.loads(capsys.readouterr().out)
     assert found['inputs']['data'] == [1, 3, 160, 160]
-    groups = {layer['attributes']['num_deformable_group'] for layer in found['layers']
-              if layer['operator'] == 'DeformableConvolution'}
+    groups = {
+        layer['attributes']['num_deformable_group']
+        for layer in found['layers']
+        if layer['operator'] == 'DeformableConvolution'
+    }
     assert groups == {'2'}
 
 
-@pytest.mark.parametrize('name, yaml', [
-    # VOC's where there are several, the one most alike where there is none
-    ('resnet_v1_101_rfcn_dcn', 'resnet_v1_101_voc0712_rfcn_dcn_end2end_ohem'), ('rfcn_demo', 'rfcn_coco_demo'),
-    ('rfcn.symbols.deform_conv_demo', 'deform_conv_demo')])
+@pytest.mark.parametrize(
+    'name, yaml',
+    [
+        # VOC's where there are several, the one most alike where there is none
+        ('resnet_v1_101_rfcn_dcn', 'resnet_v1_101_voc0712_rfcn_dcn_end2end_ohem'),
+        ('rfcn_demo', 'rfcn_coco_demo'),
+        ('rfcn.symbols.deform_conv_demo', 'deform_conv_demo'),
+    ],
+)
 def test_a_symbol_class_is_built_at_its_experiment_file(name, yaml, monkeypatch):
     from dcn.inspection import sources
+
     calls = []
     monkeypatch.setattr(sources, 'build', lambda *arguments: calls.append(arguments))
     sources.open_source(name)
     path, mode, _, overrides, label = calls[0]
-    assert path.endswith(f'/{yaml}.yaml') and mode == 'test' and label.startswith(f'{name} (as in experiments/rfcn/cfgs/')
+    assert (
+        path.endswith(f'/{yaml}.yaml') and mode == 'test' and label.startswith(f'{name} (as in experiments/rfcn/cfgs/')
+    )
     assert list(overrides) == (['symbol=rfcn_demo'] if name == 'rfcn_demo' else [])
 
 

@@ -1,4 +1,5 @@
 """Totals, receptive fields and folding of the original's graphs."""
+
 from fractions import Fraction
 
 import pytest
@@ -39,8 +40,9 @@ def test_totals_multipliers_and_auxiliary_states_of_every_family():
         graph, description = described(path)
         found = describe(graph, path.stem, {key: tuple(s) for key, s in description['input_shapes'].items()})
         for kind in ('params', 'macs'):
-            assert found.totals[kind] == {part: description[kind]['head' if part == 'heads' else part]
-                                          for part in found.totals[kind]}, path.stem
+            assert found.totals[kind] == {
+                part: description[kind]['head' if part == 'heads' else part] for part in found.totals[kind]
+            }, path.stem
         assert found.auxiliary == description['params']['aux']
         assert {p.name: p.lr_mult for p in found.parameters() if p.lr_mult} == description['lr_mult']
 
@@ -48,8 +50,8 @@ def test_totals_multipliers_and_auxiliary_states_of_every_family():
 def test_receptive_fields_by_hand():
     found = {layer.name: layer.field for layer in network(VOC_DCN + 'test').layers}
     assert found['conv1'] == Field((7, 7), (2, 2))
-    assert found['pool1'] == Field((11, 11), (4, 4))                  # 7 + 2 * 2
-    assert found['res2a_relu'] == Field((19, 19), (4, 4))             # 11 + 2 * 4
+    assert found['pool1'] == Field((11, 11), (4, 4))  # 7 + 2 * 2
+    assert found['res2a_relu'] == Field((19, 19), (4, 4))  # 11 + 2 * 4
     assert found['res4b22_relu'].stride == (16, 16)
     # 23 blocks from 8 pixels apart to 16, each 3x3 adds two cells; res5 dilates by 2
     assert found['res4b22_relu'].size == (99 + 2 * 16 * 23,) * 2
@@ -58,22 +60,36 @@ def test_receptive_fields_by_hand():
 
 
 def test_receptive_field_of_asymmetric_and_growing_layers():
-    graph = make([('data', '', {}, []), *convolution('a', 'data', kernel=3, stride='(2, 1)'),
-                  ('b_weight', '', {}, []),
-                  ('b', 'Deconvolution', {'kernel': '(4, 4)', 'stride': '(2, 2)', 'num_filter': '8', 'no_bias': 'True'},
-                   ['a', 'b_weight']),
-                  ('c', 'UpSampling', {'scale': '2', 'sample_type': 'nearest'}, ['b']),
-                  ('d', 'Pooling', {'global_pool': 'True', 'pool_type': 'avg'}, ['c'])])
+    graph = make(
+        [
+            ('data', '', {}, []),
+            *convolution('a', 'data', kernel=3, stride='(2, 1)'),
+            ('b_weight', '', {}, []),
+            (
+                'b',
+                'Deconvolution',
+                {'kernel': '(4, 4)', 'stride': '(2, 2)', 'num_filter': '8', 'no_bias': 'True'},
+                ['a', 'b_weight'],
+            ),
+            ('c', 'UpSampling', {'scale': '2', 'sample_type': 'nearest'}, ['b']),
+            ('d', 'Pooling', {'global_pool': 'True', 'pool_type': 'avg'}, ['c']),
+        ]
+    )
     found = {layer.name: layer.field for layer in describe(graph, 'x', {'data': (1, 3, 32, 32)}).layers}
     assert found['a'] == Field((3, 3), (2, 1))
-    assert found['b'] == Field((5, 4), (1, Fraction(1, 2)))         # two of the four taps meet an output: one more cell
+    assert found['b'] == Field((5, 4), (1, Fraction(1, 2)))  # two of the four taps meet an output: one more cell
     assert found['c'].stride == (Fraction(1, 2), Fraction(1, 4))
     assert found['d'].size_word == 'image'
 
 
 def test_deformable_layers_are_marked():
     assert [layer.name for layer in network(VOC_DCN + 'test').layers if layer.deformable] == [
-        'res5a_branch2b', 'res5b_branch2b', 'res5c_branch2b', 'psroipooled_cls_rois', 'psroipooled_loc_rois']
+        'res5a_branch2b',
+        'res5b_branch2b',
+        'res5c_branch2b',
+        'psroipooled_cls_rois',
+        'psroipooled_loc_rois',
+    ]
     assert not any(layer.deformable for layer in network(VOC_DCN.replace('_dcn', '') + 'test').layers)
 
 

@@ -1,4 +1,5 @@
 """Shapes inferred without MXNet equal those that MXNet reported for the original's graphs."""
+
 import pytest
 
 from dcn.errors import UserError
@@ -24,12 +25,13 @@ def test_labels_and_targets_follow_from_the_image(name):
 @pytest.mark.skipif(not DESCRIPTIONS.is_dir(), reason='the descriptions of the original graphs are not here')
 def test_every_node_of_every_family():
     for path in sorted(DESCRIPTIONS.glob('*.json')):
-        if 'rfcn' not in path.stem:        # those are above
+        if 'rfcn' not in path.stem:  # those are above
             graph, description = described(path)
             found = infer_shapes(graph, {key: tuple(shape) for key, shape in description['input_shapes'].items()})
             assert found.unknown == ()
             assert [[list(shape) for shape in shapes] for shapes in found.outputs] == [
-                node['out_shapes'] for node in description['nodes']], path.stem
+                node['out_shapes'] for node in description['nodes']
+            ], path.stem
 
 
 def one(op, attrs, *shapes):
@@ -39,12 +41,22 @@ def one(op, attrs, *shapes):
     return infer_shapes(graph, dict(zip(names, shapes))).outputs[-1][0]
 
 
-@pytest.mark.parametrize('attrs, shape, expected', [
-    # MXNet's documentation of Reshape
-    ('(4, 0, 2)', (2, 3, 4), (4, 3, 2)), ('(2, 0, 0)', (2, 3, 4), (2, 3, 4)), ('(6, 1, -1)', (2, 3, 4), (6, 1, 4)),
-    ('(-1,)', (2, 3, 4), (24,)), ('(-2,)', (2, 3, 4), (2, 3, 4)), ('(2, -2)', (2, 3, 4), (2, 3, 4)),
-    ('(-3, 4)', (2, 3, 4), (6, 4)), ('(0, -3)', (2, 3, 4), (2, 12)), ('(-4, 1, 2, -2)', (2, 3, 4), (1, 2, 3, 4)),
-    ('(2, -4, -1, 3, -2)', (2, 3, 4), (2, 1, 3, 4))])
+@pytest.mark.parametrize(
+    'attrs, shape, expected',
+    [
+        # MXNet's documentation of Reshape
+        ('(4, 0, 2)', (2, 3, 4), (4, 3, 2)),
+        ('(2, 0, 0)', (2, 3, 4), (2, 3, 4)),
+        ('(6, 1, -1)', (2, 3, 4), (6, 1, 4)),
+        ('(-1,)', (2, 3, 4), (24,)),
+        ('(-2,)', (2, 3, 4), (2, 3, 4)),
+        ('(2, -2)', (2, 3, 4), (2, 3, 4)),
+        ('(-3, 4)', (2, 3, 4), (6, 4)),
+        ('(0, -3)', (2, 3, 4), (2, 12)),
+        ('(-4, 1, 2, -2)', (2, 3, 4), (1, 2, 3, 4)),
+        ('(2, -4, -1, 3, -2)', (2, 3, 4), (2, 1, 3, 4)),
+    ],
+)
 def test_reshape_codes(attrs, shape, expected):
     assert one('Reshape', {'shape': attrs}, shape) == expected
 
@@ -58,24 +70,40 @@ def test_pooling_rounds_up_under_full_and_down_otherwise():
 
 def test_modulated_convolution_wants_offsets_and_masks():
     attrs = {'kernel': '(3, 3)', 'num_filter': '8', 'pad': '(1, 1)', 'num_deformable_group': '2', 'no_bias': 'True'}
-    found = one('_contrib_ModulatedDeformableConvolution', attrs, (1, 4, 5, 6), (1, 36, 5, 6), (1, 18, 5, 6),
-                (8, 4, 3, 3))
+    found = one(
+        '_contrib_ModulatedDeformableConvolution', attrs, (1, 4, 5, 6), (1, 36, 5, 6), (1, 18, 5, 6), (8, 4, 3, 3)
+    )
     assert found == (1, 8, 5, 6)
     with pytest.raises(UserError, match=r'node y \(Modulated.*a mask of shape \(1, 18, 5, 6\), found \(1, 9, 5, 6\)'):
         one('_contrib_ModulatedDeformableConvolution', attrs, (1, 4, 5, 6), (1, 36, 5, 6), (1, 9, 5, 6), (8, 4, 3, 3))
 
 
-@pytest.mark.parametrize('op, attrs, shapes, words', [
-    ('Convolution', {'kernel': '(3, 3)', 'num_filter': '8', 'no_bias': 'True'}, [(1, 3, 2, 9), (8, 3, 3, 3)],
-     r'expected data of at least the kernel \(3, 3\), found \(1, 3, 2, 9\)'),
-    ('Convolution', {'kernel': '(3, 3)', 'num_filter': '8', 'no_bias': 'True'}, [(1, 3, 9, 9), (8, 4, 3, 3)],
-     r'expected a weight of shape \(8, 3, 3, 3\), found \(8, 4, 3, 3\)'),
-    ('Convolution', {'kernel': '(3, x)', 'num_filter': '8'}, [(1, 3, 9, 9), (8, 3, 3, 3)], "attribute kernel"),
-    ('Convolution', {'kernel': '(3, 3)'}, [(1, 3, 9, 9), (8, 3, 3, 3)], 'expected attributes and inputs that fit'),
-    ('elemwise_add', {}, [(1, 3), (1, 4)], 'expected inputs of one shape'),
-    ('_contrib_PSROIPooling', {'output_dim': '21', 'pooled_size': '7', 'group_size': '7'}, [(1, 98, 9, 9), (5, 5)],
-     '21 x 7 x 7 = 1029 channels'),
-])
+@pytest.mark.parametrize(
+    'op, attrs, shapes, words',
+    [
+        (
+            'Convolution',
+            {'kernel': '(3, 3)', 'num_filter': '8', 'no_bias': 'True'},
+            [(1, 3, 2, 9), (8, 3, 3, 3)],
+            r'expected data of at least the kernel \(3, 3\), found \(1, 3, 2, 9\)',
+        ),
+        (
+            'Convolution',
+            {'kernel': '(3, 3)', 'num_filter': '8', 'no_bias': 'True'},
+            [(1, 3, 9, 9), (8, 4, 3, 3)],
+            r'expected a weight of shape \(8, 3, 3, 3\), found \(8, 4, 3, 3\)',
+        ),
+        ('Convolution', {'kernel': '(3, x)', 'num_filter': '8'}, [(1, 3, 9, 9), (8, 3, 3, 3)], 'attribute kernel'),
+        ('Convolution', {'kernel': '(3, 3)'}, [(1, 3, 9, 9), (8, 3, 3, 3)], 'expected attributes and inputs that fit'),
+        ('elemwise_add', {}, [(1, 3), (1, 4)], 'expected inputs of one shape'),
+        (
+            '_contrib_PSROIPooling',
+            {'output_dim': '21', 'pooled_size': '7', 'group_size': '7'},
+            [(1, 98, 9, 9), (5, 5)],
+            '21 x 7 x 7 = 1029 channels',
+        ),
+    ],
+)
 def test_a_misfit_names_the_node(op, attrs, shapes, words):
     with pytest.raises(UserError, match=words) as error:
         one(op, attrs, *shapes)
@@ -83,8 +111,14 @@ def test_a_misfit_names_the_node(op, attrs, shapes, words):
 
 
 def test_unknown_operators_leave_shapes_unknown():
-    graph = make([('data', '', {}, []), ('odd', 'SomethingNew', {}, ['data']),
-                  *convolution('conv', 'odd'), ('out', 'Activation', {'act_type': 'relu'}, ['conv'])])
+    graph = make(
+        [
+            ('data', '', {}, []),
+            ('odd', 'SomethingNew', {}, ['data']),
+            *convolution('conv', 'odd'),
+            ('out', 'Activation', {'act_type': 'relu'}, ['conv']),
+        ]
+    )
     found = infer_shapes(graph, {'data': (1, 3, 9, 9)})
     assert found.unknown == ('SomethingNew',)
     assert found.outputs == [[(1, 3, 9, 9)], [None], [None], [None], [None]]
@@ -92,12 +126,24 @@ def test_unknown_operators_leave_shapes_unknown():
 
 def test_inputs_are_told_from_parameters_by_their_slot():
     graph, inputs, _ = golden('rfcn__resnet_v1_101_voc0712_rfcn_dcn_end2end_ohem__train')
-    assert set(free_inputs(graph)) == set(inputs)          # bbox_weight among them
+    assert set(free_inputs(graph)) == set(inputs)  # bbox_weight among them
     with pytest.raises(UserError, match='no variable of that name; the graph has data'):
         infer_shapes(graph, {'image': (1, 3, 9, 9)})
 
 
-@pytest.mark.parametrize('text, value', [('3', 3), ('0.5', 0.5), ('1e-05', 1e-5), ('(3, 3)', (3, 3)),
-                                         ('[2L,1L]', (2, 1)), ('(8,)', (8,)), ('()', ()), ('max', None), ("__import__('os')", None)])
+@pytest.mark.parametrize(
+    'text, value',
+    [
+        ('3', 3),
+        ('0.5', 0.5),
+        ('1e-05', 1e-5),
+        ('(3, 3)', (3, 3)),
+        ('[2L,1L]', (2, 1)),
+        ('(8,)', (8,)),
+        ('()', ()),
+        ('max', None),
+        ("__import__('os')", None),
+    ],
+)
 def test_attribute_texts(text, value):
     assert parse(text) == value

@@ -1,4 +1,5 @@
 """Pixels, scales and boxes on their way into the network."""
+
 import cv2
 import numpy as np
 import pytest
@@ -52,13 +53,16 @@ def test_unreadable_image_names_file_and_record(tmp_path, content, reason):
         module.load_image({'id': '000042', 'image': str(path), 'flipped': False})
 
 
-@pytest.mark.parametrize('height, width, expected', [
-    (375, 500, 1.6),            # the short side decides
-    (500, 375, 1.6),
-    (300, 600, 1000 / 600),     # 600 x 1200 is too long, so the long side decides
-    (400, 667, 1.5),            # long side 1000.5 rounds half to even, to 1000: still allowed
-    (400, 669, 1000 / 669),     # 1003.5 is not
-])
+@pytest.mark.parametrize(
+    'height, width, expected',
+    [
+        (375, 500, 1.6),  # the short side decides
+        (500, 375, 1.6),
+        (300, 600, 1000 / 600),  # 600 x 1200 is too long, so the long side decides
+        (400, 667, 1.5),  # long side 1000.5 rounds half to even, to 1000: still allowed
+        (400, 669, 1000 / 669),  # 1003.5 is not
+    ],
+)
 def test_resize_scale(height, width, expected):
     assert module.resize_scale(height, width, 600, 1000) == expected
 
@@ -68,8 +72,10 @@ def test_resize_to_whole_pixels():
     assert (resized.shape, scale) == ((60, 82, 3), 2.0)
 
 
-@pytest.mark.parametrize('shape, expected', [((1, 3000, 3), (1, 100, 3)), ((3000, 1), (100, 1)),
-                                             ((1, 200, 3), (1, 100, 3)), ((3, 200, 3), (2, 100, 3))])
+@pytest.mark.parametrize(
+    'shape, expected',
+    [((1, 3000, 3), (1, 100, 3)), ((3000, 1), (100, 1)), ((1, 200, 3), (1, 100, 3)), ((3, 200, 3), (2, 100, 3))],
+)
 def test_no_side_becomes_nothing(shape, expected):
     # 3000 : 1 to at most 100 pixels leaves a thirtieth of a pixel, 200 : 1 a half, which rounds to 0
     resized, scale = module.resize(np.full(shape, 9, dtype=np.uint8), 60, 100)

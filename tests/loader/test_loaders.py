@@ -1,4 +1,5 @@
 """Batches: contents, purity, several images on a device, several devices."""
+
 import threading
 
 import cv2
@@ -21,10 +22,20 @@ def feature_shapes(height, width):
 
 def config(**train):
     defaults = dict(
-        BATCH_IMAGES=1, SHUFFLE=True, AUGMENT=False, ASPECT_GROUPING=True, RPN_BATCH_SIZE=64, RPN_FG_FRACTION=0.5,
-        RPN_POSITIVE_OVERLAP=0.7, RPN_NEGATIVE_OVERLAP=0.3, RPN_CLOBBER_POSITIVES=False, RPN_BBOX_WEIGHTS=[1, 1, 1, 1])
-    network = dict(RPN_FEAT_STRIDE=8, ANCHOR_RATIOS=[0.5, 1, 2], ANCHOR_SCALES=[1, 2], IMAGE_STRIDE=0,
-                   PIXEL_MEANS=list(MEANS))
+        BATCH_IMAGES=1,
+        SHUFFLE=True,
+        AUGMENT=False,
+        ASPECT_GROUPING=True,
+        RPN_BATCH_SIZE=64,
+        RPN_FG_FRACTION=0.5,
+        RPN_POSITIVE_OVERLAP=0.7,
+        RPN_NEGATIVE_OVERLAP=0.3,
+        RPN_CLOBBER_POSITIVES=False,
+        RPN_BBOX_WEIGHTS=[1, 1, 1, 1],
+    )
+    network = dict(
+        RPN_FEAT_STRIDE=8, ANCHOR_RATIOS=[0.5, 1, 2], ANCHOR_SCALES=[1, 2], IMAGE_STRIDE=0, PIXEL_MEANS=list(MEANS)
+    )
     return EasyDict(SCALES=[(40, 80)], network=network, TRAIN=dict(defaults, **train))
 
 
@@ -36,9 +47,18 @@ def roidb(tmp_path_factory):
     for index, (height, width) in enumerate(SIZES):
         path = str(folder / f'{index}.png')
         cv2.imwrite(path, rng.integers(0, 256, (height, width, 3), dtype=np.uint8))
-        boxes = np.array([[4, 6, 20, 21], [10 + index, 9, 33, 38], [30, 2, 38, 12]][:1 + index % 3], dtype=np.uint16)
-        records.append({'id': f'im{index}', 'image': path, 'height': height, 'width': width, 'boxes': boxes,
-                        'gt_classes': np.arange(1, len(boxes) + 1, dtype=np.int32), 'flipped': index % 2 == 1})
+        boxes = np.array([[4, 6, 20, 21], [10 + index, 9, 33, 38], [30, 2, 38, 12]][: 1 + index % 3], dtype=np.uint16)
+        records.append(
+            {
+                'id': f'im{index}',
+                'image': path,
+                'height': height,
+                'width': width,
+                'boxes': boxes,
+                'gt_classes': np.arange(1, len(boxes) + 1, dtype=np.int32),
+                'flipped': index % 2 == 1,
+            }
+        )
     return records
 
 
@@ -53,8 +73,13 @@ def test_one_image_of_the_original_size(roidb):
     (inputs,), ((record,),) = batch
     assert record is roidb[0]
     assert {k: v.shape for k, v in inputs.items()} == {
-        'data': (1, 3, 40, 64), 'im_info': (1, 3), 'gt_boxes': (1, 1, 5), 'label': (1, 6 * 5 * 8),
-        'bbox_target': (1, 24, 5, 8), 'bbox_weight': (1, 24, 5, 8)}
+        'data': (1, 3, 40, 64),
+        'im_info': (1, 3),
+        'gt_boxes': (1, 1, 5),
+        'label': (1, 6 * 5 * 8),
+        'bbox_target': (1, 24, 5, 8),
+        'bbox_weight': (1, 24, 5, 8),
+    }
     assert {v.dtype for v in inputs.values()} == {np.dtype('float32')}
     np.testing.assert_array_equal(inputs['data'], to_tensor(cv2.imread(record['image']), MEANS))
     np.testing.assert_array_equal(inputs['im_info'], [[40, 64, 1]])
@@ -120,12 +145,12 @@ def test_devices_have_shapes_of_their_own(roidb):
 def test_two_images_on_a_device_equal_two_devices(roidb):
     """Padded to a common size, each image keeps its pixels, its boxes and its labels."""
     pair = TrainLoader(roidb[3:5], config(SHUFFLE=False, BATCH_IMAGES=2), feature_shapes).batch(0, 0).inputs[0]
-    singles = [part for part in TrainLoader(roidb[3:5], config(SHUFFLE=False), feature_shapes, 2).batch(0, 0).inputs]
+    singles = list(TrainLoader(roidb[3:5], config(SHUFFLE=False), feature_shapes, 2).batch(0, 0).inputs)
     assert pair['data'].shape == (2, 3, 40, 56)
     assert pair['gt_boxes'].shape == (2, 2, 5)
     for index, single in enumerate(singles):
         height, width = single['data'].shape[2:]
-        (rows, columns), = feature_shapes(height, width)
+        ((rows, columns),) = feature_shapes(height, width)
         np.testing.assert_array_equal(pair['data'][index, :, :height, :width], single['data'][0])
         np.testing.assert_array_equal(pair['im_info'][index], single['im_info'][0])
         count = single['gt_boxes'].shape[1]
@@ -155,7 +180,7 @@ def test_augment_draws_symmetries(roidb):
     sums = []
     for b in batches:
         x1, y1, x2, y2 = b['gt_boxes'][0, 0, :4].astype(int)
-        sums.append(float(b['data'][0, :, y1:y2 + 1, x1:x2 + 1].astype(np.float64).sum()))
+        sums.append(float(b['data'][0, :, y1 : y2 + 1, x1 : x2 + 1].astype(np.float64).sum()))
     np.testing.assert_allclose(sums, sums[0])
 
 

@@ -1,4 +1,5 @@
 """Epochs as permutations of the records."""
+
 import numpy as np
 import pytest
 

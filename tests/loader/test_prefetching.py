@@ -1,4 +1,5 @@
 """Threads deliver every batch once, in order, and end."""
+
 import threading
 
 import pytest

@@ -1,4 +1,5 @@
 """Batches for detection on given RoIs: contents against plain loops, purity, mirrored copies, normalisation."""
+
 import cv2
 import numpy as np
 import pytest
@@ -7,8 +8,7 @@ from easydict import EasyDict
 from dcn.bbox import bbox_transform
 from dcn.dataset.proposals import with_proposals
 from dcn.dataset.roidb import append_flipped, make_record
-from dcn.loader.roi_loader import (
-    ROWS, RoiTestLoader, RoiTrainLoader, box_normalisation, measured_normalisation)
+from dcn.loader.roi_loader import ROWS, RoiTestLoader, RoiTrainLoader, box_normalisation, measured_normalisation
 from tests.boxes import iou
 
 MEANS, STDS = [0.0, 0.0, 0.1, 0.0], [0.1, 0.1, 0.2, 0.4]
@@ -17,12 +17,29 @@ SIZES = {'wide': (40, 64), 'tall': (72, 40)}
 
 
 def config(agnostic=True, **train):
-    defaults = dict(BATCH_IMAGES=1, SHUFFLE=False, AUGMENT=False, ASPECT_GROUPING=False, BATCH_ROIS=16,
-                    FG_FRACTION=0.25, FG_THRESH=0.5, BG_THRESH_HI=0.5, BG_THRESH_LO=0.0, BBOX_REGRESSION_THRESH=0.5,
-                    BBOX_WEIGHTS=np.array([1.0, 1.0, 2.0, 2.0]), BBOX_MEANS=MEANS, BBOX_STDS=STDS,
-                    BBOX_NORMALIZATION_PRECOMPUTED=True)
-    return EasyDict(SCALES=[(60, 120)], CLASS_AGNOSTIC=agnostic, network=dict(IMAGE_STRIDE=0, PIXEL_MEANS=[1, 2, 3]),
-                    dataset=dict(NUM_CLASSES=4), TRAIN=dict(defaults, **train))
+    defaults = dict(
+        BATCH_IMAGES=1,
+        SHUFFLE=False,
+        AUGMENT=False,
+        ASPECT_GROUPING=False,
+        BATCH_ROIS=16,
+        FG_FRACTION=0.25,
+        FG_THRESH=0.5,
+        BG_THRESH_HI=0.5,
+        BG_THRESH_LO=0.0,
+        BBOX_REGRESSION_THRESH=0.5,
+        BBOX_WEIGHTS=np.array([1.0, 1.0, 2.0, 2.0]),
+        BBOX_MEANS=MEANS,
+        BBOX_STDS=STDS,
+        BBOX_NORMALIZATION_PRECOMPUTED=True,
+    )
+    return EasyDict(
+        SCALES=[(60, 120)],
+        CLASS_AGNOSTIC=agnostic,
+        network=dict(IMAGE_STRIDE=0, PIXEL_MEANS=[1, 2, 3]),
+        dataset=dict(NUM_CLASSES=4),
+        TRAIN=dict(defaults, **train),
+    )
 
 
 def proposals(name):
@@ -65,7 +82,7 @@ def check_rows(record, rois, labels, targets, weights, scale, agnostic):
         if label > 0:
             assert overlaps[best] >= 0.5 and label == classes[best]
             slot = 1 if agnostic else int(label)
-            expected[slot] = (bbox_transform(roi[None, 1:], gts[best:best + 1])[0] - MEANS) / STDS
+            expected[slot] = (bbox_transform(roi[None, 1:], gts[best : best + 1])[0] - MEANS) / STDS
             expected_weight[slot] = [1, 1, 2, 2]
         np.testing.assert_allclose(target, expected.ravel(), atol=1e-5)
         np.testing.assert_array_equal(weight, expected_weight.ravel())
@@ -77,8 +94,12 @@ def test_a_sample_of_rois(roidb, agnostic):
     (inputs,), ((record,),) = loader(roidb, agnostic=agnostic).batch(0, 0)
     columns = 8 if agnostic else 16
     assert {name: array.shape for name, array in inputs.items()} == {
-        'data': (1, 3, 60, 96), 'rois': (1, 16, 5), 'label': (1, 16), 'bbox_target': (1, 16, columns),
-        'bbox_weight': (1, 16, columns)}
+        'data': (1, 3, 60, 96),
+        'rois': (1, 16, 5),
+        'label': (1, 16),
+        'bbox_target': (1, 16, columns),
+        'bbox_weight': (1, 16, columns),
+    }
     assert all(array.dtype == np.float32 for array in inputs.values())
     rois, labels = inputs['rois'][0], inputs['label'][0]
     assert (labels > 0).tolist() == [True] * 4 + [False] * 12
@@ -146,7 +167,7 @@ def test_measured_normalisation(roidb, agnostic):
             best = int(np.argmax(overlaps))
             if overlaps[best] >= 0.6:
                 slot = 1 if agnostic else record['gt_classes'][best]
-                targets[slot].append(bbox_transform(roi[None], record['boxes'][best:best + 1])[0])
+                targets[slot].append(bbox_transform(roi[None], record['boxes'][best : best + 1])[0])
     means, stds = measured_normalisation(records, classes, 0.6)
     for k, rows in targets.items():
         np.testing.assert_allclose(means[k], np.mean(rows, axis=0) if rows else np.zeros(4), atol=1e-9)

@@ -1,4 +1,5 @@
 """Anchor targets: cases checked by hand, and a loop that reads like the rule."""
+
 import math
 from pathlib import Path
 
@@ -20,7 +21,7 @@ FPN_REFERENCE = FOLDER / 'train__fpn__resnet_v1_101_coco_trainval_fpn_dcn_end2en
 
 def assign(gt, rule=CELLS, map_shape=(3, 4), im_info=(24, 32, 1), seed=0):
     gt = np.array(gt, dtype=np.float64).reshape(-1, 5)
-    (label, target, weight), = assign_anchors([map_shape], gt, im_info, rule, generator(seed, 'test'))
+    ((label, target, weight),) = assign_anchors([map_shape], gt, im_info, rule, generator(seed, 'test'))
     return label.ravel(), target, weight
 
 
@@ -65,11 +66,14 @@ def test_no_ground_truth_is_all_background():
     assert not target.any() and not weight.any()
 
 
-@pytest.mark.parametrize('width, expected', [
-    (12, [1, 0, 0, 0]),     # IoU 64/96 = 0.67 with the first cell, its best; 32/128 = 0.25 with the second: negative
-    (13, [1, -1, 0, 0]),    # 40/128 = 0.31 with the second: neither
-    (24, [1, 1, 1, 0]),     # 1/3 with three cells, all of them best
-])
+@pytest.mark.parametrize(
+    'width, expected',
+    [
+        (12, [1, 0, 0, 0]),  # IoU 64/96 = 0.67 with the first cell, its best; 32/128 = 0.25 with the second: negative
+        (13, [1, -1, 0, 0]),  # 40/128 = 0.31 with the second: neither
+        (24, [1, 1, 1, 0]),  # 1/3 with three cells, all of them best
+    ],
+)
 def test_thresholds_along_a_row(width, expected):
     np.testing.assert_array_equal(assign([[0, 0, width - 1, 7, 1]])[0].reshape(3, 4)[0], expected)
 
@@ -114,8 +118,12 @@ def test_layout_and_values_against_a_loop():
     rows, columns, info = 5, 7, (78, 110, 1)
     label, target, weight = assign(gt, PAPER, (rows, columns), info)
     base = generate_anchors(16, PAPER.ratios, PAPER.scales)
-    anchors = {(a, y, x): base[a] + (16 * x, 16 * y, 16 * x, 16 * y)
-               for a in range(6) for y in range(rows) for x in range(columns)}
+    anchors = {
+        (a, y, x): base[a] + (16 * x, 16 * y, 16 * x, 16 * y)
+        for a in range(6)
+        for y in range(rows)
+        for x in range(columns)
+    }
     inside = {k: b for k, b in anchors.items() if b[0] >= 0 and b[1] >= 0 and b[2] < info[1] and b[3] < info[0]}
     best = [max(iou(box, g) for box in inside.values()) for g in gt]
     assert 0 < len(inside) < len(anchors)
@@ -128,8 +136,8 @@ def test_layout_and_values_against_a_loop():
             positive = max(overlaps) >= 0.7 or any(o == b > 0 for o, b in zip(overlaps, best))
             expected = 1 if positive else 0 if max(overlaps) < 0.3 else -1
         assert label.reshape(6, rows, columns)[a, y, x] == expected
-        np.testing.assert_allclose(target[4 * a:4 * a + 4, y, x], delta, rtol=1e-6, atol=1e-7)
-        np.testing.assert_array_equal(weight[4 * a:4 * a + 4, y, x], float(expected == 1))
+        np.testing.assert_allclose(target[4 * a : 4 * a + 4, y, x], delta, rtol=1e-6, atol=1e-7)
+        np.testing.assert_array_equal(weight[4 * a : 4 * a + 4, y, x], float(expected == 1))
 
 
 @pytest.mark.skipif(not REFERENCE.exists(), reason='the outputs of the original are not here')
@@ -137,7 +145,7 @@ def test_equals_the_original():
     data = np.load(REFERENCE)
     rule = PAPER._replace(scales=(8.0, 16.0, 32.0))
     gt = data['in_gt_boxes'][0]
-    (label, target, weight), = assign_anchors([(14, 20)], gt, data['in_im_info'][0], rule, generator(0))
+    ((label, target, weight),) = assign_anchors([(14, 20)], gt, data['in_im_info'][0], rule, generator(0))
     label = label.ravel()
     np.testing.assert_allclose(target, data['in_bbox_target'][0], atol=1e-6)
     np.testing.assert_array_equal(weight, data['in_bbox_weight'][0])
@@ -145,9 +153,10 @@ def test_equals_the_original():
     assert (label == 0).sum() == (data['in_label'][0] == 0).sum()
 
 
-PYRAMID = RpnRule((4, 8, 16, 32, 64), (0.5, 1.0, 2.0), (8.0,), 256, 0.5, 0.7, 0.3, False, (1.0, 1.0, 1.0, 1.0),
-                  math.inf, False)
-LEVELS = [(24, 32), (12, 16), (6, 8), (3, 4), (2, 2)]       # of an image of 96 x 128; the last by a stride of 2
+PYRAMID = RpnRule(
+    (4, 8, 16, 32, 64), (0.5, 1.0, 2.0), (8.0,), 256, 0.5, 0.7, 0.3, False, (1.0, 1.0, 1.0, 1.0), math.inf, False
+)
+LEVELS = [(24, 32), (12, 16), (6, 8), (3, 4), (2, 2)]  # of an image of 96 x 128; the last by a stride of 2
 
 
 def test_pyramid_against_a_loop():
@@ -156,9 +165,13 @@ def test_pyramid_against_a_loop():
     gt = np.array([[10, 12, 52, 60, 3], [40, 5, 127, 90, 1], [70, 30, 100, 48, 2.0], [1, 1, 9, 9, 1]])
     everyone = PYRAMID._replace(batch_size=100000)
     found = assign_anchors(LEVELS, gt, (96, 128, 1), everyone, generator(0))
-    anchors = [(level, a, y, x, generate_anchors(stride, PYRAMID.ratios, PYRAMID.scales)[a] + stride * np.array(
-        [x, y, x, y])) for level, (stride, (h, w)) in enumerate(zip(PYRAMID.strides, LEVELS))
-        for y in range(h) for x in range(w) for a in range(3)]
+    anchors = [
+        (level, a, y, x, generate_anchors(stride, PYRAMID.ratios, PYRAMID.scales)[a] + stride * np.array([x, y, x, y]))
+        for level, (stride, (h, w)) in enumerate(zip(PYRAMID.strides, LEVELS))
+        for y in range(h)
+        for x in range(w)
+        for a in range(3)
+    ]
     overlaps = np.array([[iou(box, g) for g in gt] for *_, box in anchors])
     positives = negatives = 0
     for (level, a, y, x, box), row in zip(anchors, overlaps):
@@ -167,12 +180,16 @@ def test_pyramid_against_a_loop():
         label, target, weight = found[level]
         assert label[a, y, x] == expected
         delta = bbox_transform(box[None], gt[[row.argmax()], :4])[0] if positive else np.zeros(4)
-        np.testing.assert_allclose(target[4 * a:4 * a + 4, y, x], delta, rtol=1e-6, atol=1e-7)
-        np.testing.assert_array_equal(weight[4 * a:4 * a + 4, y, x], float(positive))
+        np.testing.assert_allclose(target[4 * a : 4 * a + 4, y, x], delta, rtol=1e-6, atol=1e-7)
+        np.testing.assert_array_equal(weight[4 * a : 4 * a + 4, y, x], float(positive))
         positives, negatives = positives + positive, negatives + (expected == 0)
     assert len({level for (level, *_), row in zip(anchors, overlaps) if row.max() >= 0.5}) > 1
-    drawn = np.concatenate([label.ravel() for label, *_ in
-                            assign_anchors(LEVELS, gt, (96, 128, 1), PYRAMID._replace(batch_size=12), generator(0))])
+    drawn = np.concatenate(
+        [
+            label.ravel()
+            for label, *_ in assign_anchors(LEVELS, gt, (96, 128, 1), PYRAMID._replace(batch_size=12), generator(0))
+        ]
+    )
     assert (drawn == 1).sum() == min(6, positives) and (drawn == 0).sum() == 12 - (drawn == 1).sum() and negatives > 12
 
 

@@ -1,4 +1,5 @@
 """Batches of images and labels against a slow computation of one pixel after the other; crops, padding, mirroring."""
+
 import cv2
 import numpy as np
 import pytest
@@ -16,23 +17,42 @@ SIZES = [(20, 32), (32, 24), (13, 15), (21, 33)]
 
 def config(scale=(10, 50), stride=0, **train):
     defaults = dict(BATCH_IMAGES=1, SHUFFLE=False, AUGMENT=False, ENABLE_CROP=False, CROP_HEIGHT=8, CROP_WIDTH=10)
-    return EasyDict(SCALES=[scale], network=dict(IMAGE_STRIDE=stride, PIXEL_MEANS=list(MEANS)),
-                    dataset=dict(NUM_CLASSES=CLASSES), TRAIN=dict(defaults, **train))
+    return EasyDict(
+        SCALES=[scale],
+        network=dict(IMAGE_STRIDE=stride, PIXEL_MEANS=list(MEANS)),
+        dataset=dict(NUM_CLASSES=CLASSES),
+        TRAIN=dict(defaults, **train),
+    )
 
 
 def write(folder, name, image, label, flipped=False):
     paths = [str(folder / f'{name}.{kind}.png') for kind in ('image', 'label')]
     cv2.imwrite(paths[0], image)
     cv2.imwrite(paths[1], label)
-    return {'id': name, 'image': paths[0], 'height': len(image), 'width': len(image[0]), 'label': paths[1],
-            'table': plain_table(CLASSES), 'flipped': flipped}
+    return {
+        'id': name,
+        'image': paths[0],
+        'height': len(image),
+        'width': len(image[0]),
+        'label': paths[1],
+        'table': plain_table(CLASSES),
+        'flipped': flipped,
+    }
 
 
 @pytest.fixture(scope='module')
 def segdb(tmp_path_factory):
     folder, rng = tmp_path_factory.mktemp('images'), np.random.default_rng(0)
-    return [write(folder, f'im{i}', rng.integers(0, 256, size + (3,), dtype=np.uint8),
-                  rng.choice(np.array([0, 1, 2, 255], np.uint8), size), flipped=i == 3) for i, size in enumerate(SIZES)]
+    return [
+        write(
+            folder,
+            f'im{i}',
+            rng.integers(0, 256, size + (3,), dtype=np.uint8),
+            rng.choice(np.array([0, 1, 2, 255], np.uint8), size),
+            flipped=i == 3,
+        )
+        for i, size in enumerate(SIZES)
+    ]
 
 
 @pytest.fixture(scope='module')
@@ -68,7 +88,7 @@ def slowly(record, short, longest):
 @pytest.mark.parametrize('index', range(len(SIZES)))
 @pytest.mark.parametrize('scale', [(10, 50), (15, 50), (30, 35)])  # smaller, larger, held by the long side
 def test_pixels_and_labels_by_definition(segdb, index, scale):
-    inputs = SegmentationLoader(segdb[index:index + 1], config(scale)).batch(0, 0).inputs[0]
+    inputs = SegmentationLoader(segdb[index : index + 1], config(scale)).batch(0, 0).inputs[0]
     image, label = slowly(segdb[index], *scale)
     assert inputs['data'].dtype == inputs['label'].dtype == np.float32
     assert inputs['label'].shape == (1, 1, *label.shape)
@@ -85,8 +105,8 @@ def test_crops_lie_inside_and_everywhere_alike(map_record):
         inputs = loader.batch(epoch, 0).inputs[0]
         _, x, y = np.round(inputs['data'][0] + np.array(MEANS[::-1])[:, None, None])
         top, left = int(y[0, 0]), int(x[0, 0])
-        counts[top, left] += 1      # outside is an IndexError
-        rows, columns = np.mgrid[top:top + 10, left:left + 10]
+        counts[top, left] += 1  # outside is an IndexError
+        rows, columns = np.mgrid[top : top + 10, left : left + 10]
         np.testing.assert_array_equal(y, rows)
         np.testing.assert_array_equal(x, columns)
         np.testing.assert_array_equal(inputs['label'][0, 0], (rows + columns) % 3)
@@ -146,7 +166,7 @@ def test_labels_turn_with_their_image(map_record):
         _, x, y = np.round(inputs['data'][0] + np.array(MEANS[::-1])[:, None, None])
         np.testing.assert_array_equal(inputs['label'][0, 0], (y + x) % 3)
         shapes.add((inputs['data'].shape, y[0, 0], x[0, 0]))
-    assert len(shapes) > 4      # of the eight symmetries
+    assert len(shapes) > 4  # of the eight symmetries
 
 
 def test_a_batch_is_a_pure_function(segdb):

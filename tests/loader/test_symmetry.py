@@ -1,4 +1,5 @@
 """Images and boxes move together under the eight symmetries."""
+
 import numpy as np
 import pytest
 
@@ -18,7 +19,7 @@ def marked():
 def test_box_covers_the_same_pixels(symmetry):
     image, boxes = apply_symmetry(marked(), BOX, symmetry)
     x1, y1, x2, y2 = boxes[0].astype(int)
-    assert image[y1:y2 + 1, x1:x2 + 1].all()
+    assert image[y1 : y2 + 1, x1 : x2 + 1].all()
     assert (x2 - x1 + 1) * (y2 - y1 + 1) == 15
     assert image.sum() == 3 * 15
 

@@ -1,4 +1,5 @@
-"""Deformable ConvNets v2 end to end: small networks with modulated layers everywhere train, are tested, are examined."""
+"""Deformable ConvNets v2 end to end: small networks with modulated layers train, are tested, are examined."""
+
 import importlib
 import os
 import re
@@ -6,16 +7,23 @@ import re
 import numpy as np
 import pytest
 
+from dcn.cli import inspect
 from dcn.config import load_config, symbol_class
 from dcn.formats import params as params_file
 from dcn.inspection.checkpoint import doctor
-from dcn.cli import inspect
 from tests.deeplab import tiny as segmentation
 from tests.engine.families import EXPERIMENTS, FAMILIES, experiment
 from tests.engine.voc import write_voc
 
-V2 = ['network.modulated=true', 'network.deform_rule=v2', 'network.deformable=[res3,res4,res5]',
-      'TRAIN.BATCH_IMAGES=2', 'TRAIN.SHUFFLE=false', 'TRAIN.FLIP=false', 'TRAIN.lr=0.01']
+V2 = [
+    'network.modulated=true',
+    'network.deform_rule=v2',
+    'network.deformable=[res3,res4,res5]',
+    'TRAIN.BATCH_IMAGES=2',
+    'TRAIN.SHUFFLE=false',
+    'TRAIN.FLIP=false',
+    'TRAIN.lr=0.01',
+]
 DEEPLAB = 'deeplab/cfgs/deeplab_resnet_v1_101_voc12_segmentation_dcn.yaml'
 
 
@@ -62,8 +70,11 @@ def learned(trained):
     """The losses are numbers, and what predicts moves and masks has left its zeros: biases, which no decay moves."""
     losses = re.findall(r'Loss=([^,\s]+)', trained.log)
     assert len(losses) >= 2 and np.isfinite([float(loss) for loss in losses]).all()
-    biases = {name: array for name, array in trained.params.items()
-              if name.endswith('_bias') and ('offset' in name or 'deform_fc' in name)}
+    biases = {
+        name: array
+        for name, array in trained.params.items()
+        if name.endswith('_bias') and ('offset' in name or 'deform_fc' in name)
+    }
     assert len(biases) == 3 + {'deeplab': 0, 'rfcn': 2, 'faster_rcnn': 3, 'fpn': 12}[trained.family]
     still = set()
     for name, bias in biases.items():
@@ -77,7 +88,9 @@ def diagnosed(trained):
     """dcn doctor knows the network, and the experiment file and keys that it names build one of the same parameters."""
     report = doctor.examine(params_file.open_params(trained.path), trained.path)
     assert report.problems == []
-    words = '1 groups with masks' if trained.family == 'deeplab' else '4 groups with masks, modulated pooling in 3 x 3 bins'
+    words = (
+        '1 groups with masks' if trained.family == 'deeplab' else '4 groups with masks, modulated pooling in 3 x 3 bins'
+    )
     assert words in report.facts[1]
     path = re.search(r'experiment file: (\S+)', report.steps[0]).group(1)
     changes = next(step for step in report.steps if step.startswith('with these keys changed: ')).split(': ')[1].split()
@@ -102,5 +115,5 @@ def inspected(trained):
     moving = sum(array.size for name, array in trained.params.items() if 'offset' in name or 'deform_fc' in name)
     assert network.totals['params']['offset'] == moving
     if trained.family == 'fpn':
-        pooling, = (layer for layer in network.layers if layer.op == 'fpn_roi_pooling')
+        (pooling,) = (layer for layer in network.layers if layer.op == 'fpn_roi_pooling')
         assert pooling.macs == 32 * (16 * 9 * 16 + 16 * 16 + 16 * 27) and pooling.deformable

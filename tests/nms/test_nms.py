@@ -1,4 +1,5 @@
 """Suppression against a double loop that a reader believes at sight, for every backend present."""
+
 import math
 
 import numpy as np
@@ -9,9 +10,9 @@ from dcn.nms import SOFT_METHODS, backend, fallback, nms, soft_nms
 BACKENDS = [fallback] if backend is fallback else [fallback, backend]
 
 
-@pytest.fixture(params=BACKENDS, ids=lambda module: module.__name__.split(".")[-1])
+@pytest.fixture(params=BACKENDS, ids=lambda module: module.__name__.split('.')[-1])
 def each_backend(request, monkeypatch):
-    monkeypatch.setattr("dcn.nms.backend", request.param)
+    monkeypatch.setattr('dcn.nms.backend', request.param)
 
 
 def iou(a, b):
@@ -46,8 +47,8 @@ def soft_nms_oracle(dets, parameter, method):
         picked.append((best, scores[best]))
         for i in left:
             overlap = float(iou(dets[best], dets[i]))
-            if method == "gaussian":
-                scores[i] *= math.exp(-overlap ** 2 / parameter)
+            if method == 'gaussian':
+                scores[i] *= math.exp(-(overlap**2) / parameter)
             elif overlap >= parameter:
                 scores[i] *= 1 - overlap
     return picked
@@ -61,8 +62,8 @@ def random_dets(rng, count, whole_pixels):
     return np.concatenate([boxes, rng.integers(0, 50, (count, 1)) / 50], axis=1).astype(np.float32)
 
 
-@pytest.mark.parametrize("thresh", [0.0, 0.3, 0.5, 0.7, 1.0])
-@pytest.mark.parametrize("count", [1, 2, 63, 64, 65, 130])  # around the core's blocks of 64 kept boxes
+@pytest.mark.parametrize('thresh', [0.0, 0.3, 0.5, 0.7, 1.0])
+@pytest.mark.parametrize('count', [1, 2, 63, 64, 65, 130])  # around the core's blocks of 64 kept boxes
 def test_nms_equals_double_loop(each_backend, count, thresh):
     for seed in range(3):
         dets = random_dets(np.random.default_rng([seed, count]), count, whole_pixels=seed == 0)
@@ -71,7 +72,7 @@ def test_nms_equals_double_loop(each_backend, count, thresh):
         assert keep.tolist() == nms_oracle(dets, thresh)
 
 
-@pytest.mark.parametrize("rows, exact", [(3, 0.3), (5, 0.5), (7, 0.7)])
+@pytest.mark.parametrize('rows, exact', [(3, 0.3), (5, 0.5), (7, 0.7)])
 def test_iou_equal_to_the_threshold_keeps_the_box(each_backend, rows, exact):
     # 10 x 10 against its first `rows` rows: IoU is rows / 10 exactly as float32 has it.
     dets = np.array([[0, 0, 9, 9, 0.9], [0, 0, 9, rows - 1, 0.8]], dtype=np.float32)
@@ -93,7 +94,7 @@ def test_ties_keep_their_order_and_nan_scores_come_last(each_backend):
     assert nms(dets, 0.5).tolist() == [0, 2, 3, 4, 5, 1]
 
 
-@pytest.mark.parametrize("column", range(4))
+@pytest.mark.parametrize('column', range(4))
 def test_box_with_nan_neither_suppresses_nor_is_suppressed(each_backend, column):
     dets = np.array([[0, 0, 9, 9, 0.9], [0, 0, 9, 9, 0.8], [0, 0, 9, 9, 0.7]], dtype=np.float32)
     dets[1, column] = np.nan
@@ -101,7 +102,7 @@ def test_box_with_nan_neither_suppresses_nor_is_suppressed(each_backend, column)
     assert soft_nms(dets, 0.5)[:, 4].tolist() == pytest.approx([0.9, 0.8, 0.7 * math.exp(-1 / 0.5)])
 
 
-@pytest.mark.parametrize("empty", [[], np.zeros((0, 5)), np.zeros((0, 5), np.float32)])
+@pytest.mark.parametrize('empty', [[], np.zeros((0, 5)), np.zeros((0, 5), np.float32)])
 def test_no_boxes(each_backend, empty):
     assert nms(empty, 0.5).shape == (0,) and nms(empty, 0.5).dtype == np.int64
     assert soft_nms(empty, 0.5).shape == (0, 5)
@@ -114,8 +115,8 @@ def test_max_keep_is_a_prefix_of_the_whole_result(each_backend):
         assert nms(dets, 0.5, max_keep=limit).tolist() == whole[:limit].tolist()
 
 
-@pytest.mark.parametrize("method, parameter", [("gaussian", 0.6), ("gaussian", 0.1), ("linear", 0.3), ("linear", 0.0)])
-@pytest.mark.parametrize("count", [1, 2, 60])
+@pytest.mark.parametrize('method, parameter', [('gaussian', 0.6), ('gaussian', 0.1), ('linear', 0.3), ('linear', 0.0)])
+@pytest.mark.parametrize('count', [1, 2, 60])
 def test_soft_nms_equals_double_loop(each_backend, count, method, parameter):
     dets = random_dets(np.random.default_rng([5, count]), count, whole_pixels=True)
     expected = soft_nms_oracle(dets, parameter, method)
@@ -140,8 +141,8 @@ def test_inputs_are_left_alone(each_backend):
     assert np.array_equal(dets, before)
 
 
-@pytest.mark.skipif(backend is fallback, reason="nothing compiled here")
-@pytest.mark.parametrize("method", sorted(SOFT_METHODS))
+@pytest.mark.skipif(backend is fallback, reason='nothing compiled here')
+@pytest.mark.parametrize('method', sorted(SOFT_METHODS))
 def test_compiled_core_and_numpy_agree_on_a_crowd(method):
     dets = random_dets(np.random.default_rng(8), 700, whole_pixels=False)
     assert np.array_equal(backend.nms(dets, np.float32(0.5), 700), fallback.nms(dets, np.float32(0.5), 700))
@@ -151,14 +152,14 @@ def test_compiled_core_and_numpy_agree_on_a_crowd(method):
     assert np.allclose(scores, scores_np, rtol=1e-6, atol=0)
 
 
-@pytest.mark.parametrize("bad", [np.zeros((3, 4)), np.zeros(5), np.zeros((2, 3, 5))])
+@pytest.mark.parametrize('bad', [np.zeros((3, 4)), np.zeros(5), np.zeros((2, 3, 5))])
 def test_wrong_shape_is_named(bad):
-    with pytest.raises(ValueError, match=r"dets: expected shape \(N, 5\)"):
+    with pytest.raises(ValueError, match=r'dets: expected shape \(N, 5\)'):
         nms(bad, 0.5)
 
 
 def test_unknown_method_and_sigma_are_named():
-    with pytest.raises(ValueError, match="gaussian"):
-        soft_nms(np.zeros((1, 5)), 0.5, method="cubic")
-    with pytest.raises(ValueError, match="sigma must be positive"):
+    with pytest.raises(ValueError, match='gaussian'):
+        soft_nms(np.zeros((1, 5)), 0.5, method='cubic')
+    with pytest.raises(ValueError, match='sigma must be positive'):
         soft_nms(np.zeros((1, 5)), 0.0)

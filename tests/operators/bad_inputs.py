@@ -5,6 +5,7 @@ A verdict is 'refused: <message>' (MXNet raised its own error), 'defined' (all t
 or what is wrong. Run in a process of its own by worker.py, because an operator that reads past its arrays ends the
 process.
 """
+
 import functools
 
 import numpy as np
@@ -15,12 +16,23 @@ from tests.operators import cases
 NOT_NUMBERS = {'nan': np.nan, 'inf': np.inf, '-inf': -np.inf, '1e30': 1e30, '-1e30': -1e30}
 
 # Each leaves the other RoIs alone. Values of [batch, x1, y1, x2, y2]; None keeps that of a good RoI.
-BAD_ROIS = {'batch -1': (-1, None), 'batch past the end': (99, None), 'batch 1e30': (1e30, None),
-            'batch nan': (np.nan, None), 'batch inf': (np.inf, None)}
+BAD_ROIS = {
+    'batch -1': (-1, None),
+    'batch past the end': (99, None),
+    'batch 1e30': (1e30, None),
+    'batch nan': (np.nan, None),
+    'batch inf': (np.inf, None),
+}
 BAD_ROIS.update({f'x1 {name}': (None, value) for name, value in NOT_NUMBERS.items()})
-BAD_ROIS.update({'all nan': (np.nan,) * 5, 'inverted and far': (0, 1e9, 1e9, -1e9, -1e9),
-                 'far left': (0, -1e9, -1e9, -1e8, -1e8), 'everything': (0, -1e30, -1e30, 1e30, 1e30),
-                 'beyond int32': (0, -3e9, -3e9, 3e9, 3e9)})
+BAD_ROIS.update(
+    {
+        'all nan': (np.nan,) * 5,
+        'inverted and far': (0, 1e9, 1e9, -1e9, -1e9),
+        'far left': (0, -1e9, -1e9, -1e8, -1e8),
+        'everything': (0, -1e30, -1e30, 1e30, 1e30),
+        'beyond int32': (0, -3e9, -3e9, 3e9, 3e9),
+    }
+)
 
 
 def bad_roi(operator, values):
@@ -77,12 +89,16 @@ def _first_difference(runs):
 
 
 def _pooling_case(operator):
-    make = {'DeformablePSROIPooling': cases.deformable_pooling, 'PSROIPooling': cases.pooling,
-            'ROIPooling': cases.integer_pooling}[operator]
+    make = {
+        'DeformablePSROIPooling': cases.deformable_pooling,
+        'PSROIPooling': cases.pooling,
+        'ROIPooling': cases.integer_pooling,
+    }[operator]
     return make('parts per class')
 
 
 # ---- shapes and attributes that do not fit together ----
+
 
 def wrong_shape(case, **shapes):
     """The case with some inputs of other shapes; must be refused."""
@@ -107,11 +123,11 @@ def wrong_type(case):
 
 
 def _conv(name='groups 3 across deformable groups 2'):
-    return cases.convolution(name)   # data (1, 6, 7, 9), offset (1, 24, 5, 8), weight (12, 2, 3, 2), bias (12,)
+    return cases.convolution(name)  # data (1, 6, 7, 9), offset (1, 24, 5, 8), weight (12, 2, 3, 2), bias (12,)
 
 
 def _masked():
-    return cases.convolution('groups 3 across deformable groups 2', modulated=True)   # and mask (1, 12, 5, 8)
+    return cases.convolution('groups 3 across deformable groups 2', modulated=True)  # and mask (1, 12, 5, 8)
 
 
 def _parts():
@@ -126,65 +142,74 @@ def _plain():
 def _refused():
     count = len(_parts().inputs['rois'])
     for name, shapes in {
-            'data with 5 channels for 3 groups': dict(data=(1, 5, 7, 9)),
-            'data of 3 axes': dict(data=(6, 7, 9)),
-            'offset with too few channels': dict(offset=(1, 22, 5, 8)),
-            'offset with too many channels': dict(offset=(1, 48, 5, 8)),
-            'offset of another height': dict(offset=(1, 24, 4, 8)),
-            'offset of another width': dict(offset=(1, 24, 5, 9)),
-            'offset of another batch': dict(offset=(2, 24, 5, 8)),
-            'data of another batch': dict(data=(4, 6, 7, 9)),
-            'weight of another kernel': dict(weight=(12, 2, 2, 3)),
-            'weight with too many channels': dict(weight=(12, 6, 3, 2)),
-            'bias too short': dict(bias=(11,)),
-            'height smaller than the kernel': dict(data=(1, 6, 2, 9)),
-            'width smaller than the kernel': dict(data=(1, 6, 7, 1))}.items():
+        'data with 5 channels for 3 groups': dict(data=(1, 5, 7, 9)),
+        'data of 3 axes': dict(data=(6, 7, 9)),
+        'offset with too few channels': dict(offset=(1, 22, 5, 8)),
+        'offset with too many channels': dict(offset=(1, 48, 5, 8)),
+        'offset of another height': dict(offset=(1, 24, 4, 8)),
+        'offset of another width': dict(offset=(1, 24, 5, 9)),
+        'offset of another batch': dict(offset=(2, 24, 5, 8)),
+        'data of another batch': dict(data=(4, 6, 7, 9)),
+        'weight of another kernel': dict(weight=(12, 2, 2, 3)),
+        'weight with too many channels': dict(weight=(12, 6, 3, 2)),
+        'bias too short': dict(bias=(11,)),
+        'height smaller than the kernel': dict(data=(1, 6, 2, 9)),
+        'width smaller than the kernel': dict(data=(1, 6, 7, 1)),
+    }.items():
         yield f'DeformableConvolution, {name}', lambda shapes=shapes: wrong_shape(_conv(), **shapes)
     for name, attributes in {
-            'filters that 3 groups do not divide': dict(num_filter=10),
-            'groups that do not divide the channels': dict(num_group=4),
-            'deformable groups that do not divide the channels': dict(num_deformable_group=4),
-            'no deformable group': dict(num_deformable_group=0),
-            'no group': dict(num_group=0),
-            'stride 0': dict(stride=(0, 1)),
-            'dilate 0': dict(dilate=(0, 1)),
-            'kernel 0': dict(kernel=(0, 2)),
-            'kernel of 3 axes': dict(kernel=(3, 2, 2)),
-            'kernel of 1 axis': dict(kernel=(3,)),
-            'unknown boundary': dict(boundary='v3')}.items():
+        'filters that 3 groups do not divide': dict(num_filter=10),
+        'groups that do not divide the channels': dict(num_group=4),
+        'deformable groups that do not divide the channels': dict(num_deformable_group=4),
+        'no deformable group': dict(num_deformable_group=0),
+        'no group': dict(num_group=0),
+        'stride 0': dict(stride=(0, 1)),
+        'dilate 0': dict(dilate=(0, 1)),
+        'kernel 0': dict(kernel=(0, 2)),
+        'kernel of 3 axes': dict(kernel=(3, 2, 2)),
+        'kernel of 1 axis': dict(kernel=(3,)),
+        'unknown boundary': dict(boundary='v3'),
+    }.items():
         yield f'DeformableConvolution, {name}', lambda a=attributes: wrong_attribute(_conv(), **a)
     for operator, make in (('DeformablePSROIPooling', _parts), ('PSROIPooling', _plain)):
         for name, shapes in {
-                'too few channels': dict(data=(3, 35, 9, 6)),
-                'too many channels': dict(data=(3, 72, 9, 6)),
-                'data of 3 axes': dict(data=(36, 9, 6)),
-                'rois of 4 columns': dict(rois=(count, 4))}.items():
+            'too few channels': dict(data=(3, 35, 9, 6)),
+            'too many channels': dict(data=(3, 72, 9, 6)),
+            'data of 3 axes': dict(data=(36, 9, 6)),
+            'rois of 4 columns': dict(rois=(count, 4)),
+        }.items():
             yield f'{operator}, {name}', lambda make=make, shapes=shapes: wrong_shape(make(), **shapes)
         for name, attributes in {
-                'no bins': dict(pooled_size=0),
-                'negative bins': dict(pooled_size=-1),
-                'too many bins': dict(pooled_size=10 ** 6),
-                'no outputs': dict(output_dim=0),
-                'negative groups': dict(group_size=-1)}.items():
+            'no bins': dict(pooled_size=0),
+            'negative bins': dict(pooled_size=-1),
+            'too many bins': dict(pooled_size=10**6),
+            'no outputs': dict(output_dim=0),
+            'negative groups': dict(group_size=-1),
+        }.items():
             yield f'{operator}, {name}', lambda make=make, a=attributes: wrong_attribute(make(), **a)
     for name, shapes in {
-            'trans for fewer rois': dict(trans=(count - 1, 4, 3, 3)),
-            'trans with an odd number of channels': dict(trans=(count, 3, 3, 3)),
-            'trans for 3 classes, 4 outputs': dict(trans=(count, 6, 3, 3)),
-            'trans for 8 classes, 4 outputs': dict(trans=(count, 16, 3, 3)),
-            'trans with fewer parts': dict(trans=(count, 4, 2, 2)),
-            'trans of 2 axes': dict(trans=(count, 4))}.items():
+        'trans for fewer rois': dict(trans=(count - 1, 4, 3, 3)),
+        'trans with an odd number of channels': dict(trans=(count, 3, 3, 3)),
+        'trans for 3 classes, 4 outputs': dict(trans=(count, 6, 3, 3)),
+        'trans for 8 classes, 4 outputs': dict(trans=(count, 16, 3, 3)),
+        'trans with fewer parts': dict(trans=(count, 4, 2, 2)),
+        'trans of 2 axes': dict(trans=(count, 4)),
+    }.items():
         yield f'DeformablePSROIPooling, {name}', lambda shapes=shapes: wrong_shape(_parts(), **shapes)
-    for name, attributes in {'no samples': dict(sample_per_part=0),
-                             'too many samples': dict(sample_per_part=10 ** 9), 'negative parts': dict(part_size=-1),
-                             'group size 0': dict(group_size=0)}.items():
+    for name, attributes in {
+        'no samples': dict(sample_per_part=0),
+        'too many samples': dict(sample_per_part=10**9),
+        'negative parts': dict(part_size=-1),
+        'group size 0': dict(group_size=0),
+    }.items():
         yield f'DeformablePSROIPooling, {name}', lambda a=attributes: wrong_attribute(_parts(), **a)
     for name, shapes in {
-            'mask with too few channels': dict(mask=(1, 11, 5, 8)),
-            'mask of another width': dict(mask=(1, 12, 5, 9)),
-            'mask of another batch': dict(mask=(2, 12, 5, 8)),
-            'offset of another batch': dict(offset=(2, 24, 5, 8)),
-            'width smaller than the kernel': dict(data=(1, 6, 7, 1))}.items():
+        'mask with too few channels': dict(mask=(1, 11, 5, 8)),
+        'mask of another width': dict(mask=(1, 12, 5, 9)),
+        'mask of another batch': dict(mask=(2, 12, 5, 8)),
+        'offset of another batch': dict(offset=(2, 24, 5, 8)),
+        'width smaller than the kernel': dict(data=(1, 6, 7, 1)),
+    }.items():
         yield f'ModulatedDeformableConvolution, {name}', lambda shapes=shapes: wrong_shape(_masked(), **shapes)
     for operator, make in zip(cases.OWN, (_conv, _masked, _parts, _plain)):
         yield f'{operator}, float16', lambda make=make: wrong_type(make())
@@ -200,5 +225,5 @@ def _survived():
         yield f'ModulatedDeformableConvolution, offset {name}', functools.partial(bad_offset, True, value)
 
 
-REFUSED = dict(_refused())     # must be refused
-SURVIVED = dict(_survived())   # must be refused or defined
+REFUSED = dict(_refused())  # must be refused
+SURVIVED = dict(_survived())  # must be refused or defined

@@ -1,4 +1,5 @@
 """Every test in this folder runs with the operators active; some need the own ones, or the emulated kernels."""
+
 import importlib.util
 
 import pytest
@@ -14,9 +15,11 @@ def active_operators(operators):
 @pytest.fixture
 def need_own(operators):
     """need_own(operator, reason): skip the test where the stock operator runs, which has the named defect."""
+
     def check(operator, reason):
         if operators.status().get(operator) != 'own':
             pytest.skip(f'own {operator} is not active, and stock {reason}')
+
     return check
 
 

@@ -1,6 +1,7 @@
 """What the core's C interface must survive, as a table: name -> function of a CoreRunner that runs one and asserts what
 can be said of the result. core_worker.py runs it where faults show; it needs no MXNet.
 """
+
 import ctypes
 import functools
 import threading
@@ -12,10 +13,13 @@ from dcn.operators import reference, structs
 from dcn.rng import generator
 from tests.operators import bad_inputs, cases, core_runner, cuda_checks, cuda_runner
 
-INT_MAX, INT_MIN = 2 ** 31 - 1, -2 ** 31
-BAD_SHAPE = 2   # a dcn_status
-POOLINGS = {'DeformablePSROIPooling': cases.deformable_pooling, 'PSROIPooling': cases.pooling,
-            'ROIPooling': cases.integer_pooling}
+INT_MAX, INT_MIN = 2**31 - 1, -(2**31)
+BAD_SHAPE = 2  # a dcn_status
+POOLINGS = {
+    'DeformablePSROIPooling': cases.deformable_pooling,
+    'PSROIPooling': cases.pooling,
+    'ROIPooling': cases.integer_pooling,
+}
 ASYMMETRIC = 'asymmetric, groups 2, deformable groups 2, batch 3'
 TYPES = (np.float32, np.float64)
 
@@ -27,6 +31,7 @@ def every_check():
 
 
 # ---- the grid ----
+
 
 def _grid():
     for name, make in _makers():
@@ -44,8 +49,10 @@ def _makers():
     for name in cases.POOLINGS:
         for operator, make in POOLINGS.items():
             yield f'{operator}, {name}', functools.partial(_with_rule, None, name, make=make)
-        yield f'DeformablePSROIPooling, {name}, no trans', functools.partial(
-            _with_rule, None, name, make=cases.deformable_pooling, no_trans=True)
+        yield (
+            f'DeformablePSROIPooling, {name}, no trans',
+            functools.partial(_with_rule, None, name, make=cases.deformable_pooling, no_trans=True),
+        )
 
 
 def _with_rule(rule, name, dtype, make=cases.convolution, **more):
@@ -65,6 +72,7 @@ def _as_on_the_heap(make, dtype, request, runner):
 
 
 # ---- some gradients are not wanted, and have no memory ----
+
 
 def _gradients_alone():
     for name in cases.CONVOLUTIONS:
@@ -94,11 +102,19 @@ def _pool_gradient(case, wanted, runner):
     grad, out_grad = runner.put(np.full_like(case.inputs[wanted], np.nan)), runner.put(case.out_grad)
     targets = [grad.pointer if name == wanted else None for name in held]
     requests = [structs.WRITE if name == wanted else structs.NULL for name in held]
-    backward, names = {'ROIPooling': (runner.library.roi_backward, ('data', 'rois')),
-                       'PSROIPooling': (runner.library.psroi_backward, ('rois',)),
-                       'DeformablePSROIPooling': (runner.library.deformable_psroi_backward, tuple(held))}[case.operator]
-    backward(_pool_shape(case), structs.FLOAT32, out_grad.pointer, *[held[name].pointer for name in names], *targets,
-             requests=requests)
+    backward, names = {
+        'ROIPooling': (runner.library.roi_backward, ('data', 'rois')),
+        'PSROIPooling': (runner.library.psroi_backward, ('rois',)),
+        'DeformablePSROIPooling': (runner.library.deformable_psroi_backward, tuple(held)),
+    }[case.operator]
+    backward(
+        _pool_shape(case),
+        structs.FLOAT32,
+        out_grad.pointer,
+        *[held[name].pointer for name in names],
+        *targets,
+        requests=requests,
+    )
     np.testing.assert_array_equal(grad.read(), runner.run(case)[1][wanted])
 
 
@@ -113,22 +129,30 @@ def _pool_shape(case):
 
 # ---- nothing to do ----
 
+
 def _empty():
     for request in ('write', 'add'):
         for modulated in (False, True):
             case = cases.convolution(ASYMMETRIC, modulated=modulated)
-            inputs = {name: array[:0] if name in ('data', 'offset', 'mask') else array
-                      for name, array in case.inputs.items()}
-            yield (f'{case.operator}, no images, {request}',
-                   functools.partial(_empty_result, case._replace(inputs=inputs, out_grad=case.out_grad[:0]), request))
+            inputs = {
+                name: array[:0] if name in ('data', 'offset', 'mask') else array for name, array in case.inputs.items()
+            }
+            yield (
+                f'{case.operator}, no images, {request}',
+                functools.partial(_empty_result, case._replace(inputs=inputs, out_grad=case.out_grad[:0]), request),
+            )
         for operator, make in POOLINGS.items():
             case = make('parts per class')
             inputs = {name: array if name == 'data' else array[:0] for name, array in case.inputs.items()}
-            yield (f'{operator}, no regions, {request}',
-                   functools.partial(_empty_result, case._replace(inputs=inputs, out_grad=case.out_grad[:0]), request))
+            yield (
+                f'{operator}, no regions, {request}',
+                functools.partial(_empty_result, case._replace(inputs=inputs, out_grad=case.out_grad[:0]), request),
+            )
             inputs = dict(case.inputs, data=case.inputs['data'][:0])
-            yield (f'{operator}, no images, {request}',
-                   functools.partial(_empty_result, case._replace(inputs=inputs), request))
+            yield (
+                f'{operator}, no images, {request}',
+                functools.partial(_empty_result, case._replace(inputs=inputs), request),
+            )
 
 
 def _empty_result(case, request, runner):
@@ -142,6 +166,7 @@ def _empty_result(case, request, runner):
 
 # ---- numbers that no network should produce ----
 
+
 def _bad_numbers():
     for name, check in bad_inputs.SURVIVED.items():
         yield name, functools.partial(_survives, check)
@@ -150,7 +175,7 @@ def _bad_numbers():
         yield f'ROIPooling, roi with {name}', functools.partial(_survives, check)
     for operator, make in POOLINGS.items():
         for name in ('spatial_scale',) + ('trans_std',) * (operator == 'DeformablePSROIPooling'):
-            for value in (np.nan, np.inf, -np.inf, -1., 0., 1e30, 1e-30):
+            for value in (np.nan, np.inf, -np.inf, -1.0, 0.0, 1e30, 1e-30):
                 case = make('parts per class')
                 case = case._replace(attributes=dict(case.attributes, **{name: value}))
                 yield f'{operator}, {name} {value}', functools.partial(_finite, case)
@@ -186,16 +211,45 @@ def _ends(case, runner):
 # ---- shapes that cannot be ----
 
 # Fields and the values beside 0, negative ones and the largest integer that make no sense; None: which of those do.
-CONV_FIELDS = {'batch': (-1, INT_MIN, INT_MAX), 'height': None, 'width': None, 'groups': None,
-               'deformable_groups': None, 'channels': (0, -4, INT_MIN, 5), 'filters': (0, -4, INT_MIN, 5),
-               'out_height': None, 'out_width': None, 'kernel': None, 'stride': None, 'dilate': None,
-               'pad': (-1, INT_MIN, INT_MAX)}
-POOL_FIELDS = {'images': (-1, INT_MIN, INT_MAX), 'rois': (-1, INT_MIN), 'height': None, 'width': None,
-               'channels': None, 'output_dim': None, 'group_size': None, 'pooled_size': None, 'pooled_height': None,
-               'pooled_width': None, 'part_size': None, 'sample_per_part': None,
-               'trans_classes': (-1, INT_MIN, 3, INT_MAX)}
-PROPOSAL_FIELDS = {'images': (-1, INT_MIN, INT_MAX), 'height': None, 'width': None, 'stride': None, 'ratios': None,
-                   'scales': None, 'post_nms': (0, -1, INT_MIN)}
+CONV_FIELDS = {
+    'batch': (-1, INT_MIN, INT_MAX),
+    'height': None,
+    'width': None,
+    'groups': None,
+    'deformable_groups': None,
+    'channels': (0, -4, INT_MIN, 5),
+    'filters': (0, -4, INT_MIN, 5),
+    'out_height': None,
+    'out_width': None,
+    'kernel': None,
+    'stride': None,
+    'dilate': None,
+    'pad': (-1, INT_MIN, INT_MAX),
+}
+POOL_FIELDS = {
+    'images': (-1, INT_MIN, INT_MAX),
+    'rois': (-1, INT_MIN),
+    'height': None,
+    'width': None,
+    'channels': None,
+    'output_dim': None,
+    'group_size': None,
+    'pooled_size': None,
+    'pooled_height': None,
+    'pooled_width': None,
+    'part_size': None,
+    'sample_per_part': None,
+    'trans_classes': (-1, INT_MIN, 3, INT_MAX),
+}
+PROPOSAL_FIELDS = {
+    'images': (-1, INT_MIN, INT_MAX),
+    'height': None,
+    'width': None,
+    'stride': None,
+    'ratios': None,
+    'scales': None,
+    'post_nms': (0, -1, INT_MIN),
+}
 NONSENSE = (0, -1, INT_MIN, INT_MAX)
 
 
@@ -234,12 +288,13 @@ def _malformed():
 def _endless():
     """Each number is possible, and the sizes follow from each other; what they count together is not, in 32 bits."""
     for name, batch, kernel, stride, pad in (
-            ('2 ** 32 kernel taps', 1, (2 ** 16, 2 ** 16), (1, 1), (40000, 40000)),
-            ('2 ** 31 kernel taps at one position', 1, (2 ** 15, 2 ** 16), (2 ** 20, 2 ** 20), (40000, 40000)),
-            ('2 ** 32 positions', 1, (1, 1), (1, 1), (2 ** 15, 2 ** 15)),
-            ('2 ** 64 positions', 2 ** 14, (2, 2), (1, 1), (2 ** 24, 2 ** 24)),
-            ('padding of 2 ** 29', 16, (1, 1), (1, 1), (2 ** 29, 2 ** 29)),
-            ('padding of 2 ** 30 under one kernel', 1, (2 ** 31 - 1, 1), (1, 1), (2 ** 30, 0))):
+        ('2 ** 32 kernel taps', 1, (2**16, 2**16), (1, 1), (40000, 40000)),
+        ('2 ** 31 kernel taps at one position', 1, (2**15, 2**16), (2**20, 2**20), (40000, 40000)),
+        ('2 ** 32 positions', 1, (1, 1), (1, 1), (2**15, 2**15)),
+        ('2 ** 64 positions', 2**14, (2, 2), (1, 1), (2**24, 2**24)),
+        ('padding of 2 ** 29', 16, (1, 1), (1, 1), (2**29, 2**29)),
+        ('padding of 2 ** 30 under one kernel', 1, (2**31 - 1, 1), (1, 1), (2**30, 0)),
+    ):
         out = cases.output_size((1, 1), kernel, stride, pad, (1, 1))
         pairs = [(ctypes.c_int * 2)(*pair) for pair in (kernel, stride, pad, (1, 1))]
         yield name, structs.ConvShape(batch, 1, 1, 1, 1, *out, *pairs, 1, 1, 0)
@@ -269,8 +324,9 @@ def _pool_refused(operator, shape, dtype, runner):
     }[operator]
     _refused(lambda: forward(shape, dtype, *(None,) * (inputs + outputs)))
     backward_inputs = 1 if operator == 'PSROIPooling' else inputs
-    _refused(lambda: backward(shape, dtype, None, *(None,) * (backward_inputs + grads),
-                              requests=(structs.WRITE,) * grads))
+    _refused(
+        lambda: backward(shape, dtype, None, *(None,) * (backward_inputs + grads), requests=(structs.WRITE,) * grads)
+    )
 
 
 def _refused(call):
@@ -283,20 +339,25 @@ def _refused(call):
 
 # ---- boxes ----
 
+
 def _boxes():
     for kind in ('ordinary', 'bad'):
         for count in (0, 1, 33, 300):
             for limit in sorted({0, 1, count, count + 5}):
                 yield f'nms of {count} {kind} boxes, at most {limit}', functools.partial(_nms, kind, count, limit)
                 for method, value in ((0, 0.5), (1, 0.3)):
-                    yield (f'soft nms {method} of {count} {kind} boxes, at most {limit}',
-                           functools.partial(_soft_nms, kind, count, limit, method, value))
+                    yield (
+                        f'soft nms {method} of {count} {kind} boxes, at most {limit}',
+                        functools.partial(_soft_nms, kind, count, limit, method, value),
+                    )
             yield f'overlaps of {count} {kind} boxes', functools.partial(_overlaps, kind, count)
     yield 'suppression of 3 boxes, at most -1', functools.partial(_no_boxes, 3, -1, 0)
-    for count in (-1, -2 ** 63, 2 ** 32, 2 ** 61, 2 ** 63 - 1):
-        for limit in (0, 3, 2 ** 63 - 1):
-            yield (f'suppression of {count} boxes, at most {limit}',
-                   functools.partial(_no_boxes, count, limit, -BAD_SHAPE))
+    for count in (-1, -(2**63), 2**32, 2**61, 2**63 - 1):
+        for limit in (0, 3, 2**63 - 1):
+            yield (
+                f'suppression of {count} boxes, at most {limit}',
+                functools.partial(_no_boxes, count, limit, -BAD_SHAPE),
+            )
 
 
 def _some_boxes(kind, count):
@@ -305,7 +366,7 @@ def _some_boxes(kind, count):
     first = random.integers(0, 30, (count, 2))
     dets = np.column_stack([first, first + random.integers(0, 20, (count, 2)), random.uniform(size=count)])
     if kind == 'bad':
-        wild = random.choice([np.nan, np.inf, -np.inf, 1e30, -1e30, -0., 1e-40], dets.shape)
+        wild = random.choice([np.nan, np.inf, -np.inf, 1e30, -1e30, -0.0, 1e-40], dets.shape)
         dets = np.where(random.uniform(size=dets.shape) < 1 / 3, wild, dets)
     return dets.astype(np.float32)
 
@@ -323,7 +384,7 @@ def _soft_nms(kind, count, limit, method, value, runner):
     held = runner.put(_some_boxes(kind, count))
     keep, scores = runner.put(np.full(limit, -1, np.int64)), runner.put(np.zeros(limit, np.float32))
     kept = runner.library.soft_nms(held.pointer, count, value, method, limit, keep.pointer, scores.pointer)
-    assert kept == min(limit, count)   # soft suppression drops nothing
+    assert kept == min(limit, count)  # soft suppression drops nothing
     _picked(keep, kept, count, limit)
 
 
@@ -354,6 +415,7 @@ def _overlaps(kind, count, runner):
 
 # ---- proposals ----
 
+
 def _proposals():
     for name in cases.PROPOSALS:
         yield f'contrib proposals, {name}', functools.partial(cuda_checks.contrib_proposals, name)
@@ -363,8 +425,13 @@ def _proposals():
     for field, values in PROPOSAL_FIELDS.items():
         for value in values or NONSENSE:
             yield f'contrib proposals, {field} {value}', functools.partial(_proposals_refused, {field: value})
-    for change in (dict(stride=2 ** 22, height=5), dict(stride=2 ** 22, width=5), dict(ratios=2 ** 16, scales=2 ** 16),
-                   dict(height=2 ** 16, width=2 ** 16, stride=1), dict(images=2 ** 30, post_nms=2 ** 30)):
+    for change in (
+        dict(stride=2**22, height=5),
+        dict(stride=2**22, width=5),
+        dict(ratios=2**16, scales=2**16),
+        dict(height=2**16, width=2**16, stride=1),
+        dict(images=2**30, post_nms=2**30),
+    ):
         yield f'contrib proposals, {change}', functools.partial(_proposals_refused, change)
 
 
@@ -378,14 +445,25 @@ def _wild_proposals(name, value, runner):
 
 def _proposals_refused(change, runner):
     """Before anything is read."""
-    shape = structs.ContribProposalShape(images=1, height=4, width=4, stride=16, ratios=1, scales=1, pre_nms=6000,
-                                         post_nms=300, min_size=16, threshold=0.7)
+    shape = structs.ContribProposalShape(
+        images=1,
+        height=4,
+        width=4,
+        stride=16,
+        ratios=1,
+        scales=1,
+        pre_nms=6000,
+        post_nms=300,
+        min_size=16,
+        threshold=0.7,
+    )
     for field, value in change.items():
         setattr(shape, field, value)
     _refused(lambda: runner.library.contrib_proposal(shape, (), (), *(None,) * 5))
 
 
 # ---- several threads ----
+
 
 def _together():
     yield 'convolution and poolings with threads, from two Python threads', _from_two_threads
@@ -403,6 +481,7 @@ def _from_two_threads(runner):
             again, again_grads = runner.run(case)
             same = np.array_equal(out, again) and all(np.array_equal(grads[name], again_grads[name]) for name in grads)
             wrong.extend([] if same else [case.operator])
+
     callers = [threading.Thread(target=call) for _ in range(2)]
     for caller in callers:
         caller.start()
@@ -415,6 +494,7 @@ def _many_regions(make):
     """So many regions that the poolings use all threads."""
     case = make('parts per class')
     repeat = 40
-    inputs = {name: array if name == 'data' else np.concatenate([array] * repeat)
-              for name, array in case.inputs.items()}
+    inputs = {
+        name: array if name == 'data' else np.concatenate([array] * repeat) for name, array in case.inputs.items()
+    }
     return case._replace(inputs=inputs, out_grad=np.concatenate([case.out_grad] * repeat))

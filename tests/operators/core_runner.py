@@ -3,6 +3,7 @@ shows: between unmapped pages, or on the heap for AddressSanitizer.
 
 What it runs is the loop that runs the GPU kernels (cuda_runner.Runner), with other memory under it.
 """
+
 import ctypes
 import mmap
 
@@ -39,8 +40,15 @@ class Core:
         self._call('conv_forward', shape, dtype, ctypes.byref(inputs), _p(out), request, _p(workspace[0]))
 
     def conv_backward(self, shape, dtype, inputs, out_gradient, gradients, workspace=(None, 0), **_):
-        self._call('conv_backward', shape, dtype, ctypes.byref(inputs), _p(out_gradient), ctypes.byref(gradients),
-                   _p(workspace[0]))
+        self._call(
+            'conv_backward',
+            shape,
+            dtype,
+            ctypes.byref(inputs),
+            _p(out_gradient),
+            ctypes.byref(gradients),
+            _p(workspace[0]),
+        )
 
     @staticmethod
     def pooling_workspace(data_elements, dtype):
@@ -51,45 +59,113 @@ class Core:
         self._call('roi_pooling_forward', shape, dtype, _p(data), _p(rois), _p(out), request)
 
     def roi_backward(self, shape, dtype, out_grad, data, rois, data_grad, rois_grad, requests, **_):
-        self._call('roi_pooling_backward', shape, dtype, _p(out_grad), _p(data), _p(rois), _p(data_grad),
-                   _p(rois_grad), _requests(requests))
+        self._call(
+            'roi_pooling_backward',
+            shape,
+            dtype,
+            _p(out_grad),
+            _p(data),
+            _p(rois),
+            _p(data_grad),
+            _p(rois_grad),
+            _requests(requests),
+        )
 
     def psroi_forward(self, shape, dtype, data, rois, out, request=structs.WRITE, **_):
         self._call('psroi_pooling_forward', shape, dtype, _p(data), _p(rois), _p(out), request)
 
     def psroi_backward(self, shape, dtype, out_grad, rois, data_grad, rois_grad, requests, **_):
-        self._call('psroi_pooling_backward', shape, dtype, _p(out_grad), _p(rois), _p(data_grad), _p(rois_grad),
-                   _requests(requests))
+        self._call(
+            'psroi_pooling_backward',
+            shape,
+            dtype,
+            _p(out_grad),
+            _p(rois),
+            _p(data_grad),
+            _p(rois_grad),
+            _requests(requests),
+        )
 
-    def deformable_psroi_forward(self, shape, dtype, data, rois, trans, out, top_count,
-                                 requests=(structs.WRITE,) * 2, **_):
-        self._call('deformable_psroi_pooling_forward', shape, dtype, _p(data), _p(rois), _p(trans), _p(out),
-                   _p(top_count), _requests(requests))
+    def deformable_psroi_forward(
+        self, shape, dtype, data, rois, trans, out, top_count, requests=(structs.WRITE,) * 2, **_
+    ):
+        self._call(
+            'deformable_psroi_pooling_forward',
+            shape,
+            dtype,
+            _p(data),
+            _p(rois),
+            _p(trans),
+            _p(out),
+            _p(top_count),
+            _requests(requests),
+        )
 
-    def deformable_psroi_backward(self, shape, dtype, out_grad, data, rois, trans, data_grad, rois_grad, trans_grad,
-                                  requests, **_):
-        self._call('deformable_psroi_pooling_backward', shape, dtype, _p(out_grad), _p(data), _p(rois), _p(trans),
-                   _p(data_grad), _p(rois_grad), _p(trans_grad), _requests(requests))
+    def deformable_psroi_backward(
+        self, shape, dtype, out_grad, data, rois, trans, data_grad, rois_grad, trans_grad, requests, **_
+    ):
+        self._call(
+            'deformable_psroi_pooling_backward',
+            shape,
+            dtype,
+            _p(out_grad),
+            _p(data),
+            _p(rois),
+            _p(trans),
+            _p(data_grad),
+            _p(rois_grad),
+            _p(trans_grad),
+            _requests(requests),
+        )
 
     @staticmethod
     def contrib_proposal_workspace(shape):
         """Proposals get their memory themselves, too."""
         return 0
 
-    def contrib_proposal(self, shape, ratios, scales, cls_prob, bbox_pred, im_info, rois, scores,
-                         requests=(structs.WRITE, structs.WRITE), **_):
-        self._call('contrib_proposal', shape, _numbers(ratios), _numbers(scales), _p(cls_prob), _p(bbox_pred),
-                   _p(im_info), _p(rois), _p(scores), _requests(requests))
+    def contrib_proposal(
+        self,
+        shape,
+        ratios,
+        scales,
+        cls_prob,
+        bbox_pred,
+        im_info,
+        rois,
+        scores,
+        requests=(structs.WRITE, structs.WRITE),
+        **_,
+    ):
+        self._call(
+            'contrib_proposal',
+            shape,
+            _numbers(ratios),
+            _numbers(scales),
+            _p(cls_prob),
+            _p(bbox_pred),
+            _p(im_info),
+            _p(rois),
+            _p(scores),
+            _requests(requests),
+        )
 
     def nms(self, dets, count, thresh, max_keep, keep):
         """How many were kept, or minus a status."""
-        return self._library.dcn_nms(_p(dets), ctypes.c_int64(count), ctypes.c_float(thresh), ctypes.c_int64(max_keep),
-                                     _p(keep))
+        return self._library.dcn_nms(
+            _p(dets), ctypes.c_int64(count), ctypes.c_float(thresh), ctypes.c_int64(max_keep), _p(keep)
+        )
 
     def soft_nms(self, dets, count, sigma_or_thresh, method, max_keep, keep, scores):
         """How many were picked, or minus a status."""
-        return self._library.dcn_soft_nms(_p(dets), ctypes.c_int64(count), ctypes.c_double(sigma_or_thresh), method,
-                                          ctypes.c_int64(max_keep), _p(keep), _p(scores))
+        return self._library.dcn_soft_nms(
+            _p(dets),
+            ctypes.c_int64(count),
+            ctypes.c_double(sigma_or_thresh),
+            method,
+            ctypes.c_int64(max_keep),
+            _p(keep),
+            _p(scores),
+        )
 
     def bbox_overlaps(self, boxes, n, query, k, out):
         self._library.dcn_bbox_overlaps(_p(boxes), ctypes.c_int64(n), _p(query), ctypes.c_int64(k), _p(out))
@@ -114,6 +190,7 @@ def _numbers(values):
 
 # ---- where arrays lie ----
 
+
 class OnHeap:
     """A copy of an array in memory of its own from malloc, where AddressSanitizer sees both ends."""
 
@@ -129,7 +206,7 @@ class OnHeap:
 class _Guarded:
     """A copy of an array whose one end is the end of accessible memory: a page that is not mapped follows it."""
 
-    AT_END = None   # whether the last or the first byte borders on the unmapped page
+    AT_END = None  # whether the last or the first byte borders on the unmapped page
 
     def __init__(self, array):
         array = np.asarray(array)

@@ -2,6 +2,7 @@
 
 --emulated runs the values on the emulated kernels instead, on any machine (slow); that is how this file is tested.
 """
+
 import argparse
 import contextlib
 import functools
@@ -15,29 +16,43 @@ import sys
 import time
 from pathlib import Path
 
-from tests.operators import without_mxnet  # noqa: F401  (first: the next lines then need no MXNet)
-
 import numpy as np
 
 from dcn import gpu_libraries
 from dcn.operators import cuda, structs
-from tests.operators import cases, cuda_checks
+from tests.operators import (
+    cases,
+    cuda_checks,
+    without_mxnet,  # noqa: F401  (first: the next lines then need no MXNet)
+)
 from tests.operators.cuda_runner import HostMemory, Runner, convolution_shape, deformable_shape
 
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = ('values', 'mxnet', 'sanitizer', 'timing')
-NO_GPU = ('Nothing was checked: no GPU to be seen ({}). On a machine with an NVIDIA GPU, its driver, nvcc and a '
-          'PyTorch that sees the GPU run: python tools/cuda_check.py')
-SANITIZED = ('1x1', 'res5 in small', 'asymmetric', 'parts per class', 'regions that', 'no numbers', 'suppression of 33',
-             'proposals, one map', 'contrib proposals, two')   # names of the checks that compute-sanitizer watches
+NO_GPU = (
+    'Nothing was checked: no GPU to be seen ({}). On a machine with an NVIDIA GPU, its driver, nvcc and a '
+    'PyTorch that sees the GPU run: python tools/cuda_check.py'
+)
+SANITIZED = (
+    '1x1',
+    'res5 in small',
+    'asymmetric',
+    'parts per class',
+    'regions that',
+    'no numbers',
+    'suppression of 33',
+    'proposals, one map',
+    'contrib proposals, two',
+)  # names of the checks that compute-sanitizer watches
 TOOLS = ('memcheck', 'racecheck', 'initcheck')
 NOT_INSTALLED = 'not installed, so not run'
-MXNET_NEWEST = (8, 9)   # capability of the newest GPU that MXNet has machine code for
+MXNET_NEWEST = (8, 9)  # capability of the newest GPU that MXNet has machine code for
 TOO_NEW = 'MXNet has no machine code for this GPU, so not run'
 ROUNDS = 20
 
 
 # ---- the GPU through PyTorch ----
+
 
 def find_torch():
     """(torch, None), or (None, why there is no GPU to be used)."""
@@ -73,6 +88,7 @@ class TorchMemory:
 
 # ---- build ----
 
+
 @functools.lru_cache(maxsize=None)
 def build_script():
     """operator_cxx/build_cuda.py as a module."""
@@ -97,6 +113,7 @@ def build(torch, emulated):
 
 # ---- values ----
 
+
 def check_values(runner, only=''):
     """{name: 'right', or what is wrong} of all checks whose name holds ``only``."""
     found = {}
@@ -115,18 +132,24 @@ def check_values(runner, only=''):
 
 # ---- MXNet ----
 
+
 def check_mxnet(library, capability):
     """'right', or what is wrong with the operators on GPU contexts of MXNet, or why that was not tried."""
     if not gpu_libraries.gpu_build():
         return NOT_INSTALLED
     if capability > MXNET_NEWEST:
         return TOO_NEW
-    process = subprocess.run([sys.executable, '-m', 'tests.operators.gpu_worker', str(library)], stdout=subprocess.PIPE,
-                             stderr=subprocess.STDOUT, universal_newlines=True)
+    process = subprocess.run(
+        [sys.executable, '-m', 'tests.operators.gpu_worker', str(library)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
     return 'right' if process.returncode == 0 else process.stdout[-600:]
 
 
 # ---- compute-sanitizer ----
+
 
 def check_sanitizer(library, seconds):
     """{tool: 'clean', or the end of what it said}; a tool that needs more than ``seconds`` is cut off."""
@@ -137,11 +160,27 @@ def check_sanitizer(library, seconds):
     # without PyTorch's own pool of memory, in which a write out of bounds would hit PyTorch's memory and be allowed
     environment = dict(os.environ, PYTORCH_NO_CUDA_MEMORY_CACHING='1')
     for name in TOOLS:
-        command = [tool, '--tool', name, '--error-exitcode', '9', sys.executable, '-m', 'tests.operators.cuda_check',
-                   '--sanitized', str(library)]
+        command = [
+            tool,
+            '--tool',
+            name,
+            '--error-exitcode',
+            '9',
+            sys.executable,
+            '-m',
+            'tests.operators.cuda_check',
+            '--sanitized',
+            str(library),
+        ]
         try:
-            process = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                                     universal_newlines=True, timeout=seconds)
+            process = subprocess.run(
+                command,
+                env=environment,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                timeout=seconds,
+            )
             found[name] = 'clean' if process.returncode == 0 else process.stdout[-600:]
         except subprocess.TimeoutExpired:
             found[name] = f'cut off after {seconds} s, so not known to be clean; --tool-seconds gives it more'
@@ -153,15 +192,20 @@ def sanitized(torch, library):
     runner = Runner(cuda.Library(library), TorchMemory(torch))
     wrong = {}
     for words in SANITIZED:
-        wrong.update({name: text for name, text in check_values(runner, words).items()
-                      if text not in ('right', 'not supported here')})
+        wrong.update(
+            {
+                name: text
+                for name, text in check_values(runner, words).items()
+                if text not in ('right', 'not supported here')
+            }
+        )
     print('\n'.join(f'{name}: {text}' for name, text in wrong.items()))
     return int(bool(wrong))
 
 
 # ---- timing ----
 
-CONVOLUTIONS = {   # batch, channels = filters, height, width, dilate, deformable groups: the shapes of the networks
+CONVOLUTIONS = {  # batch, channels = filters, height, width, dilate, deformable groups: the shapes of the networks
     'res5 of R-FCN, 512x38x63, batch 1': (1, 512, 38, 63, 2, 4),
     'res5 of R-FCN, 512x38x63, batch 8': (8, 512, 38, 63, 2, 4),
     'res5 of DeepLab, 512x64x128': (1, 512, 64, 128, 2, 4),
@@ -205,11 +249,13 @@ def time_convolutions(torch, library):
             torch.backends.cudnn.benchmark = True
             own = own_convolution(torch, library, data, offset, weight, dilate, groups, math)
             row = {label: median_ms(torch, call) for label, call in own.items()}
-            row['dense'] = median_ms(torch, lambda: torch.nn.functional.conv2d(data, weight, padding=dilate,
-                                                                               dilation=dilate))
+            row['dense'] = median_ms(
+                torch, lambda: torch.nn.functional.conv2d(data, weight, padding=dilate, dilation=dilate)
+            )
             if deform_conv2d is not None:
-                row['torchvision'] = median_ms(torch, lambda: deform_conv2d(data, offset, weight, padding=dilate,
-                                                                            dilation=dilate))
+                row['torchvision'] = median_ms(
+                    torch, lambda: deform_conv2d(data, offset, weight, padding=dilate, dilation=dilate)
+                )
             found[f'{name}, {type_name} {math}'] = row
     return found
 
@@ -218,15 +264,35 @@ def own_convolution(torch, library, data, offset, weight, dilate, groups, math):
     """{'own': forward, 'own backward': all gradients} as functions without arguments; boundary v2, which torchvision
     has."""
     batch, channels, height, width = data.shape
-    case = cases.Case('DeformableConvolution', {'data': data}, dict(
-        kernel=(3, 3), stride=(1, 1), pad=(dilate, dilate), dilate=(dilate, dilate), num_group=1,
-        num_deformable_group=groups), np.empty((batch, channels, height, width)))
+    case = cases.Case(
+        'DeformableConvolution',
+        {'data': data},
+        dict(
+            kernel=(3, 3),
+            stride=(1, 1),
+            pad=(dilate, dilate),
+            dilate=(dilate, dilate),
+            num_group=1,
+            num_deformable_group=groups,
+        ),
+        np.empty((batch, channels, height, width)),
+    )
     shape = convolution_shape(case, 'v2')
     code = structs.FLOAT16 if data.dtype == torch.float16 else structs.FLOAT32
     out, grads = torch.empty_like(data), [torch.empty_like(array) for array in (data, offset, weight)]
     inputs = structs.ConvInputs(data.data_ptr(), offset.data_ptr(), None, weight.data_ptr(), None)
-    results = structs.ConvGradients(grads[0].data_ptr(), grads[1].data_ptr(), None, grads[2].data_ptr(), None,
-                                    structs.WRITE, structs.WRITE, structs.NULL, structs.WRITE, structs.NULL)
+    results = structs.ConvGradients(
+        grads[0].data_ptr(),
+        grads[1].data_ptr(),
+        None,
+        grads[2].data_ptr(),
+        None,
+        structs.WRITE,
+        structs.WRITE,
+        structs.NULL,
+        structs.WRITE,
+        structs.NULL,
+    )
     size = max(library.conv_workspace(shape, code, backward) for backward in (False, True))
     workspace = torch.empty(size, dtype=torch.uint8, device='cuda')
     memory, stream = (workspace.data_ptr(), size), torch.cuda.current_stream().cuda_stream
@@ -247,22 +313,45 @@ def time_pooling(torch, library):
         random = np.random.default_rng(0)
         corner, side = random.uniform(0, 1, (300, 2)) * (800, 400), random.uniform(30, 350, (300, 2))
         rois = np.column_stack([np.zeros(300), corner, np.minimum(corner + side, (999, 599))]).astype(np.float32)
-        held = {'data': torch.randn(1, 49 * classes, 38, 63), 'rois': torch.from_numpy(rois),
-                'trans': torch.randn(300, 2 * classes, 7, 7)}
+        held = {
+            'data': torch.randn(1, 49 * classes, 38, 63),
+            'rois': torch.from_numpy(rois),
+            'trans': torch.randn(300, 2 * classes, 7, 7),
+        }
         held = {name: tensor.cuda() for name, tensor in held.items()}
-        case = cases.Case('DeformablePSROIPooling', held, dict(
-            output_dim=classes, group_size=7, pooled_size=7, part_size=7, sample_per_part=4, spatial_scale=1 / 16,
-            trans_std=0.1), None)
+        case = cases.Case(
+            'DeformablePSROIPooling',
+            held,
+            dict(
+                output_dim=classes,
+                group_size=7,
+                pooled_size=7,
+                part_size=7,
+                sample_per_part=4,
+                spatial_scale=1 / 16,
+                trans_std=0.1,
+            ),
+            None,
+        )
         shape = deformable_shape(case)
         out, count = (torch.empty(300, classes, 7, 7, device='cuda') for _ in range(2))
         grads = {name: torch.empty_like(tensor) for name, tensor in held.items()}
         given = [tensor.data_ptr() for tensor in held.values()]
         targets, stream = [tensor.data_ptr() for tensor in grads.values()], torch.cuda.current_stream().cuda_stream
         found[f'deformable PSRoI pooling, 300 RoIs, {classes} classes'] = {
-            'own': median_ms(torch, lambda: library.deformable_psroi_forward(
-                shape, structs.FLOAT32, *given, out.data_ptr(), count.data_ptr(), stream=stream)),
-            'own backward': median_ms(torch, lambda: library.deformable_psroi_backward(
-                shape, structs.FLOAT32, out.data_ptr(), *given, *targets, stream=stream))}
+            'own': median_ms(
+                torch,
+                lambda: library.deformable_psroi_forward(
+                    shape, structs.FLOAT32, *given, out.data_ptr(), count.data_ptr(), stream=stream
+                ),
+            ),
+            'own backward': median_ms(
+                torch,
+                lambda: library.deformable_psroi_backward(
+                    shape, structs.FLOAT32, out.data_ptr(), *given, *targets, stream=stream
+                ),
+            ),
+        }
     return found
 
 
@@ -272,10 +361,15 @@ def time_suppression(torch, library):
     keep, count = torch.empty(300, dtype=torch.int64, device='cuda'), torch.empty(1, dtype=torch.int32, device='cuda')
     workspace = torch.empty(library.nms_workspace(6000), dtype=torch.uint8, device='cuda')
     memory, stream = (workspace.data_ptr(), workspace.numel()), torch.cuda.current_stream().cuda_stream
-    row = {'own': median_ms(torch, lambda: library.nms(dets.data_ptr(), 6000, 0.7, 300, keep.data_ptr(),
-                                                       count.data_ptr(), memory, stream))}
+    row = {
+        'own': median_ms(
+            torch,
+            lambda: library.nms(dets.data_ptr(), 6000, 0.7, 300, keep.data_ptr(), count.data_ptr(), memory, stream),
+        )
+    }
     with contextlib.suppress(ImportError):
         from torchvision.ops import nms
+
         row['torchvision'] = median_ms(torch, lambda: nms(dets[:, :4], dets[:, 4], 0.7))
     return {'suppression of 6000 boxes': row}
 
@@ -283,17 +377,22 @@ def time_suppression(torch, library):
 def table(timing):
     """Rows of the timings: milliseconds, the fraction of the dense convolution's speed, times torchvision's speed."""
     columns = ('own', 'own backward', 'dense', 'torchvision')
-    rows = [f'{"milliseconds, median":60s}' + ''.join(f'{name:>14s}' for name in columns)
-            + f'{"dense/own":>12s}{"torchv./own":>12s}']
+    rows = [
+        f'{"milliseconds, median":60s}'
+        + ''.join(f'{name:>14s}' for name in columns)
+        + f'{"dense/own":>12s}{"torchv./own":>12s}'
+    ]
     for name, row in timing.items():
         cells = ''.join(f'{row[key]:14.3f}' if key in row else f'{"":14s}' for key in columns)
-        ratios = ''.join(f'{row[key] / row["own"]:12.2f}' if key in row else f'{"":12s}'
-                         for key in ('dense', 'torchvision'))
+        ratios = ''.join(
+            f'{row[key] / row["own"]:12.2f}' if key in row else f'{"":12s}' for key in ('dense', 'torchvision')
+        )
         rows.append(f'{name:60s}{cells}{ratios}')
     return '\n'.join(rows)
 
 
 # ---- all of it ----
+
 
 def run_parts(torch, path, arguments):
     """The results of the parts that were asked for, printed as they come."""
@@ -315,8 +414,9 @@ def run_parts(torch, path, arguments):
         for name, text in results['sanitizer'].items():
             print(f'{name}: {text}', flush=True)
     if 'timing' not in arguments.skip and not arguments.emulated:
-        results['timing'] = dict(time_convolutions(torch, library), **time_pooling(torch, library),
-                                 **time_suppression(torch, library))
+        results['timing'] = dict(
+            time_convolutions(torch, library), **time_pooling(torch, library), **time_suppression(torch, library)
+        )
         print(table(results['timing']))
     return results
 
@@ -332,8 +432,9 @@ def parse(argv):
     parser = argparse.ArgumentParser(prog='check.py', description='Check and time the operators on a GPU.')
     parser.add_argument('--json', metavar='FILE', help='write all results there')
     parser.add_argument('--skip', nargs='+', choices=PARTS, default=[], help='leave parts out')
-    parser.add_argument('--tool-seconds', type=int, default=50, metavar='N',
-                        help='time for each tool of compute-sanitizer')
+    parser.add_argument(
+        '--tool-seconds', type=int, default=50, metavar='N', help='time for each tool of compute-sanitizer'
+    )
     parser.add_argument('--only', metavar='WORDS', default='', help='only the values whose name holds these words')
     parser.add_argument('--emulated', action='store_true', help='values of the emulated kernels, without a GPU (slow)')
     parser.add_argument('--sanitized', metavar='LIBRARY', help=argparse.SUPPRESS)

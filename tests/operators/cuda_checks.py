@@ -2,6 +2,7 @@
 
 The tests run it emulated on the CPU, tools/cuda_check.py on a GPU. Needs neither MXNet nor pytest.
 """
+
 import functools
 
 import numpy as np
@@ -14,9 +15,12 @@ from tests.operators import cases
 from tests.operators.cuda_runner import BEFORE_ADD, assert_right, in_half
 
 ASYMMETRIC = 'asymmetric, groups 2, deformable groups 2, batch 3'
-POOLINGS = {'DeformablePSROIPooling': cases.deformable_pooling, 'PSROIPooling': cases.pooling,
-            'ROIPooling': cases.integer_pooling,
-            'DeformablePSROIPooling without trans': functools.partial(cases.deformable_pooling, no_trans=True)}
+POOLINGS = {
+    'DeformablePSROIPooling': cases.deformable_pooling,
+    'PSROIPooling': cases.pooling,
+    'ROIPooling': cases.integer_pooling,
+    'DeformablePSROIPooling without trans': functools.partial(cases.deformable_pooling, no_trans=True),
+}
 
 
 def every_check():
@@ -26,6 +30,7 @@ def every_check():
 
 
 # ---- values and gradients against the float64 oracle ----
+
 
 def _convolutions():
     names = [*cases.CONVOLUTIONS, *cases.ODD_CONVOLUTIONS, *cases.TILED_CONVOLUTIONS]
@@ -37,8 +42,10 @@ def _convolutions():
         yield f'modulated convolution, {name}', functools.partial(_modulated, name)
     yield 'modulated convolution, half', functools.partial(_modulated, ASYMMETRIC, half=True)
     for boundary in ('v1', 'v2'):
-        yield f'convolution, {ASYMMETRIC}, {boundary}, float64', functools.partial(
-            _convolution, ASYMMETRIC, boundary, dtype=np.float64)
+        yield (
+            f'convolution, {ASYMMETRIC}, {boundary}, float64',
+            functools.partial(_convolution, ASYMMETRIC, boundary, dtype=np.float64),
+        )
         yield f'convolution, every border region, {boundary}', functools.partial(_borders, boundary)
 
 
@@ -57,12 +64,23 @@ def _modulated(name, runner, half=False):
 def _borders(boundary, runner):
     """One 1 x 1 tap on a 4 x 4 map at every pair of coordinates of the border table, and at none."""
     positions = np.float32([-1.5, -1, -0.75, 0, 1.25, 1, 2.5, 3, 3.25, 4, 5.5, np.nan])
-    random, start = generator(8, 'borders'), np.arange(12, dtype=np.float32) - 4   # 4 pixels of padding
+    random, start = generator(8, 'borders'), np.arange(12, dtype=np.float32) - 4  # 4 pixels of padding
     offset = np.stack(np.meshgrid(positions - start, positions - start, indexing='ij'))[None]
-    inputs = {'data': random.standard_normal((1, 2, 4, 4)), 'offset': offset,
-              'weight': random.standard_normal((3, 2, 1, 1))}
-    attributes = dict(kernel=(1, 1), stride=(1, 1), pad=(4, 4), dilate=(1, 1), num_filter=3, num_group=1,
-                      num_deformable_group=1, no_bias=True)
+    inputs = {
+        'data': random.standard_normal((1, 2, 4, 4)),
+        'offset': offset,
+        'weight': random.standard_normal((3, 2, 1, 1)),
+    }
+    attributes = dict(
+        kernel=(1, 1),
+        stride=(1, 1),
+        pad=(4, 4),
+        dilate=(1, 1),
+        num_filter=3,
+        num_group=1,
+        num_deformable_group=1,
+        no_bias=True,
+    )
     out_grad = random.standard_normal((1, 3, 12, 12))
     case = cases.cast(cases.Case('DeformableConvolution', inputs, attributes, out_grad), np.float32)
     assert_right(runner.run(case, boundary=boundary), case, boundary=boundary)
@@ -73,8 +91,10 @@ def _poolings():
         for name in cases.POOLINGS:
             yield f'{kind}, {name}', functools.partial(_pooling, make, name)
             yield f'{kind}, {name}, half', functools.partial(_pooling, make, name, half=True)
-        yield f'{kind}, parts per class, float64', functools.partial(_pooling, make, 'parts per class',
-                                                                      dtype=np.float64)
+        yield (
+            f'{kind}, parts per class, float64',
+            functools.partial(_pooling, make, 'parts per class', dtype=np.float64),
+        )
 
 
 def _pooling(make, name, runner, dtype=np.float32, half=False):
@@ -85,9 +105,12 @@ def _pooling(make, name, runner, dtype=np.float32, half=False):
 
 # ---- requests ----
 
+
 def _requests():
-    makers = {'convolution': functools.partial(cases.convolution, ASYMMETRIC),
-              'modulated convolution': functools.partial(cases.convolution, ASYMMETRIC, modulated=True)}
+    makers = {
+        'convolution': functools.partial(cases.convolution, ASYMMETRIC),
+        'modulated convolution': functools.partial(cases.convolution, ASYMMETRIC, modulated=True),
+    }
     makers.update({kind: functools.partial(make, 'parts per class') for kind, make in POOLINGS.items()})
     for name, make in makers.items():
         for half in (False, True):
@@ -99,7 +122,7 @@ def _add(make, half, runner):
     case = in_half(make()) if half else make()
     written, added = runner.run(case)[1], runner.run(case, 'add')[1]
     for name, gradient in added.items():
-        allowed = (2. ** -9 if half else 1e-5) * (BEFORE_ADD + np.abs(written[name]).max())
+        allowed = (2.0**-9 if half else 1e-5) * (BEFORE_ADD + np.abs(written[name]).max())
         np.testing.assert_allclose(gradient, written[name] + BEFORE_ADD, rtol=0, atol=allowed, err_msg=name)
 
 
@@ -108,6 +131,7 @@ def _forward_alone(make, runner):
 
 
 # ---- numbers that make no sense ----
+
 
 def _odd_numbers():
     for boundary in ('v1', 'v2'):
@@ -121,8 +145,9 @@ def _odd_offsets(boundary, runner):
     """The oracle takes them for samples outside the map."""
     case = cases.convolution(ASYMMETRIC)
     offset = case.inputs['offset']
-    offset.reshape(-1)[::7] = np.resize(np.float32([np.nan, np.inf, -np.inf, 1e30, -1e30, 3e9]),
-                                        offset.reshape(-1)[::7].shape)
+    offset.reshape(-1)[::7] = np.resize(
+        np.float32([np.nan, np.inf, -np.inf, 1e30, -1e30, 3e9]), offset.reshape(-1)[::7].shape
+    )
     with np.errstate(invalid='ignore'):
         assert_right(runner.run(case, boundary=boundary), case, boundary=boundary)
 
@@ -140,21 +165,33 @@ def _no_largest(runner):
 def _odd_regions(make, runner):
     """Regions without an image or a number pool to 0 and take part in nothing; the others are as without them."""
     case = make('parts per class')
-    odd = np.float32([[-1, 0, 0, 50, 50], [3, 0, 0, 50, 50], [np.nan, 0, 0, 50, 50], [1e30, 0, 0, 9, 9],
-                      [0, np.nan, np.nan, np.nan, np.nan], [0, np.inf, 0, np.inf, 50], [1, -1e30, -1e30, -1e30, -1e30]])
+    odd = np.float32(
+        [
+            [-1, 0, 0, 50, 50],
+            [3, 0, 0, 50, 50],
+            [np.nan, 0, 0, 50, 50],
+            [1e30, 0, 0, 9, 9],
+            [0, np.nan, np.nan, np.nan, np.nan],
+            [0, np.inf, 0, np.inf, 50],
+            [1, -1e30, -1e30, -1e30, -1e30],
+        ]
+    )
     repeated = {name: np.resize(array, (len(odd),) + array.shape[1:]) for name, array in case.inputs.items()}
-    inputs = {name: array if name == 'data' else np.concatenate([repeated[name], array])
-              for name, array in case.inputs.items()}
-    inputs['rois'][:len(odd)] = odd
+    inputs = {
+        name: array if name == 'data' else np.concatenate([repeated[name], array])
+        for name, array in case.inputs.items()
+    }
+    inputs['rois'][: len(odd)] = odd
     grads = np.concatenate([np.ones((len(odd),) + case.out_grad.shape[1:], np.float32), case.out_grad])
     out, found = runner.run(case._replace(inputs=inputs, out_grad=grads))
     alone, expected = runner.run(case)
-    np.testing.assert_array_equal(out[:len(odd)], 0)
-    np.testing.assert_array_equal(out[len(odd):], alone)
-    np.testing.assert_allclose(found['data'], expected['data'], rtol=1e-4, atol=1e-5)   # atomics: in any order
+    np.testing.assert_array_equal(out[: len(odd)], 0)
+    np.testing.assert_array_equal(out[len(odd) :], alone)
+    np.testing.assert_allclose(found['data'], expected['data'], rtol=1e-4, atol=1e-5)  # atomics: in any order
 
 
 # ---- nothing to do ----
+
 
 def _empty():
     yield 'convolution, empty batch', _empty_batch
@@ -182,8 +219,9 @@ def _no_regions(make, runner):
 
 # ---- boxes ----
 
+
 def _boxes():
-    for count, places in ((1, 12), (33, 12), (300, 40), (1100, 8)):   # 1100 needs two tiles of the sort
+    for count, places in ((1, 12), (33, 12), (300, 40), (1100, 8)):  # 1100 needs two tiles of the sort
         yield f'suppression of {count}', functools.partial(_suppression, count, places)
     yield 'suppression, NaN scores and boxes', _odd_boxes
     for name, heights in {'one map': (38,), 'maps of a pyramid': (19, 10, 5)}.items():
@@ -230,7 +268,7 @@ def proposal_inputs(heights, images=2):
     for level, height in enumerate(heights):
         stride, per_cell = 16 << level, len(RATIOS) * len(SCALES)
         scores = random.uniform(0, 1, (images, 2 * per_cell, height, height + 2)).astype(np.float32)
-        scores = np.round(scores * 256) / 256   # equal scores are frequent
+        scores = np.round(scores * 256) / 256  # equal scores are frequent
         deltas = random.standard_normal((images, 4 * per_cell, height, height + 2)).astype(np.float32) * 0.3
         scores[0, per_cell:, 0, 0], deltas[0, 0, 1, 1], deltas[0, 2, 2, 2] = np.nan, np.nan, 1e6
         maps.append((scores, deltas, generate_anchors(stride, RATIOS, SCALES), stride))
@@ -263,7 +301,7 @@ def _proposals(heights, threshold, min_size, runner):
     rois, scores, counts = runner.proposal(maps, infos, pre_nms, post_nms, threshold, min_size or 16)
     for image, info in enumerate(infos):
         mine = slice(image * post_nms, (image + 1) * post_nms)
-        levels = [(score[image, score.shape[1] // 2:], delta[image], stride) for score, delta, _, stride in maps]
+        levels = [(score[image, score.shape[1] // 2 :], delta[image], stride) for score, delta, _, stride in maps]
         with np.errstate(invalid='ignore'):
             boxes, best = proposals_of(levels, info, pre_nms, post_nms, threshold, min_size or 16)
         assert counts[image] == len(boxes)
@@ -271,7 +309,7 @@ def _proposals(heights, threshold, min_size, runner):
             boxes, best = np.float32([[0, 0, info[1] - 1, info[0] - 1]]), np.float32([0])
         turns = np.arange(post_nms) % len(boxes)
         np.testing.assert_array_equal(rois[mine, 0], image)
-        np.testing.assert_allclose(rois[mine, 1:], boxes[turns], rtol=1e-5, atol=1e-3)   # exp differs in its last bit
+        np.testing.assert_allclose(rois[mine, 1:], boxes[turns], rtol=1e-5, atol=1e-3)  # exp differs in its last bit
         np.testing.assert_array_equal(scores[mine], best[turns])
 
 
@@ -281,10 +319,11 @@ def contrib_proposals(name, runner):
     rois, scores = runner.contrib_proposal(inputs, attributes)
     exact_rois, exact_scores = reference.contrib_proposal(**inputs, **attributes)
     np.testing.assert_array_equal(scores, exact_scores.astype(np.float32))
-    np.testing.assert_allclose(rois, exact_rois, rtol=0, atol=1e-3)   # float32 of some 200 pixels
+    np.testing.assert_allclose(rois, exact_rois, rtol=0, atol=1e-3)  # float32 of some 200 pixels
 
 
 # ---- refused ----
+
 
 def _refused():
     yield 'a workspace that is too small is refused', _small_workspace
@@ -310,5 +349,5 @@ def _impossible(runner):
     wrong = case._replace(attributes=dict(case.attributes, num_deformable_group=3))
     assert _status_of(lambda: runner.run(wrong)) == 2
     inputs, attributes = cases.proposal('usual')
-    far = dict(attributes, feature_stride=2 ** 21)   # 13 columns of it are more pixels than float32 tells apart
+    far = dict(attributes, feature_stride=2**21)  # 13 columns of it are more pixels than float32 tells apart
     assert _status_of(lambda: runner.contrib_proposal(inputs, far)) == 2

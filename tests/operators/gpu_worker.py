@@ -3,18 +3,19 @@ stand_in_runtime.c stands in for CUDA and runs no kernel of MXNet.
 
     python -m tests.operators.gpu_worker LIBRARY    prints a line for each thing that is right
 """
+
 import sys
 
-import dcn.operators  # first: it finds the libraries that MXNet's GPU build needs
-
-import mxnet as mx
 import numpy as np
 
+import dcn.operators  # first: it finds the libraries that MXNet's GPU build needs
 from dcn.operators import native
 from tests.operators import cases, cuda_checks
 from tests.operators.cuda_runner import assert_right, in_half
 
-PLACE = mx.gpu(mx.context.num_gpus() - 1)   # the last, to see that the number of the device arrives
+import mxnet as mx
+
+PLACE = mx.gpu(mx.context.num_gpus() - 1)  # the last, to see that the number of the device arrives
 
 
 def run_on_gpu(case, request='write', **more):
@@ -45,10 +46,13 @@ def check_values():
 def check_proposals():
     for operator, name in (('Proposal', 'usual'), ('MultiProposal', 'two images')):
         inputs, attributes = cases.proposal(name)
-        arrays = {place: {key: mx.nd.array(value, place) for key, value in inputs.items()}
-                  for place in (mx.cpu(), PLACE)}
-        found, expected = (getattr(mx.nd.contrib, operator)(output_score=True, **arrays[place], **attributes)
-                           for place in (PLACE, mx.cpu()))
+        arrays = {
+            place: {key: mx.nd.array(value, place) for key, value in inputs.items()} for place in (mx.cpu(), PLACE)
+        }
+        found, expected = (
+            getattr(mx.nd.contrib, operator)(output_score=True, **arrays[place], **attributes)
+            for place in (PLACE, mx.cpu())
+        )
         for one, other in zip(found, expected):
             # exponentials differ in their last bit
             np.testing.assert_allclose(one.asnumpy(), other.asnumpy(), rtol=0, atol=1e-3)

@@ -5,6 +5,7 @@ History: stock MXNet 1.9.1 on the CPU reads wild memory for a RoI whose batch in
 no numbers, and for too few channels in position-sensitive pooling; it accepts offsets of another batch size than the
 data.
 """
+
 import pytest
 
 from tests.operators import bad_inputs

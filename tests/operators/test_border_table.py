@@ -4,41 +4,48 @@ v1 is the rule of the paper's own code and of every network trained with it in 2
 December 2018. The numbers are written down here and come from no code: r0 to r3 stand for the four pixels along the
 axis that is being tested.
 """
+
 import numpy as np
 import pytest
 
 from dcn.operators import reference
 from tests.operators import cases
 
-PIXELS = np.array([3., 5., -2., 7.])
+PIXELS = np.array([3.0, 5.0, -2.0, 7.0])
 # Along the other axis the map is PIXELS times 1, 2; sampled at 0.25 that is 1.25, with slope 1.
-OTHER = np.array([[1., 2.]])
-ALONG_OTHER, SLOPE_OTHER = 1.25, 1.
+OTHER = np.array([[1.0, 2.0]])
+ALONG_OTHER, SLOPE_OTHER = 1.25, 1.0
 
 # position, boundary: value and derivative as weights of r0..r3; the gradient of the pixels has the weights of the value
 NOTHING = [0, 0, 0, 0]
 TABLE = [
     # position   v1: value, derivative            v2: value, derivative
-    (-1.5,       NOTHING, NOTHING,                NOTHING, NOTHING),
-    (-1,         NOTHING, NOTHING,                NOTHING, NOTHING),
-    (-0.75,      NOTHING, NOTHING,                [.25, 0, 0, 0], [1, 0, 0, 0]),
-    (0,          [1, 0, 0, 0], [-1, 1, 0, 0],     [1, 0, 0, 0], [-1, 1, 0, 0]),
-    (1,          [0, 1, 0, 0], [0, -1, 1, 0],     [0, 1, 0, 0], [0, -1, 1, 0]),        # the right derivative
-    (1.25,       [0, .75, .25, 0], [0, -1, 1, 0], [0, .75, .25, 0], [0, -1, 1, 0]),
-    (2.5,        [0, 0, .5, .5], [0, 0, -1, 1],   [0, 0, .5, .5], [0, 0, -1, 1]),
-    (3,          [0, 0, 0, 1], NOTHING,           [0, 0, 0, 1], [0, 0, 0, -1]),        # the last pixel
-    (3.25,       [0, 0, 0, 1], NOTHING,           [0, 0, 0, .75], [0, 0, 0, -1]),      # v1: moved back onto it
-    (4,          NOTHING, NOTHING,                NOTHING, NOTHING),
-    (5.5,        NOTHING, NOTHING,                NOTHING, NOTHING),
+    (-1.5, NOTHING, NOTHING, NOTHING, NOTHING),
+    (-1, NOTHING, NOTHING, NOTHING, NOTHING),
+    (-0.75, NOTHING, NOTHING, [0.25, 0, 0, 0], [1, 0, 0, 0]),
+    (0, [1, 0, 0, 0], [-1, 1, 0, 0], [1, 0, 0, 0], [-1, 1, 0, 0]),
+    (1, [0, 1, 0, 0], [0, -1, 1, 0], [0, 1, 0, 0], [0, -1, 1, 0]),  # the right derivative
+    (1.25, [0, 0.75, 0.25, 0], [0, -1, 1, 0], [0, 0.75, 0.25, 0], [0, -1, 1, 0]),
+    (2.5, [0, 0, 0.5, 0.5], [0, 0, -1, 1], [0, 0, 0.5, 0.5], [0, 0, -1, 1]),
+    (3, [0, 0, 0, 1], NOTHING, [0, 0, 0, 1], [0, 0, 0, -1]),  # the last pixel
+    (3.25, [0, 0, 0, 1], NOTHING, [0, 0, 0, 0.75], [0, 0, 0, -1]),  # v1: moved back onto it
+    (4, NOTHING, NOTHING, NOTHING, NOTHING),
+    (5.5, NOTHING, NOTHING, NOTHING, NOTHING),
 ]
-ROWS = [pytest.param(row[0], boundary, *row[place:place + 2], id=f'{boundary}-at-{row[0]}')
-        for row in TABLE for boundary, place in (('v1', 1), ('v2', 3))]
+ROWS = [
+    pytest.param(row[0], boundary, *row[place : place + 2], id=f'{boundary}-at-{row[0]}')
+    for row in TABLE
+    for boundary, place in (('v1', 1), ('v2', 3))
+]
 
 
 def _weighted(weights):
     """[0, 0, .5, .5] as a formula: '0.5 r2 + 0.5 r3'."""
-    terms = [f'{"-" if weight < 0 else "+"} {"" if abs(weight) == 1 else f"{abs(weight):g} "}r{k}'
-             for k, weight in enumerate(weights) if weight]
+    terms = [
+        f'{"-" if weight < 0 else "+"} {"" if abs(weight) == 1 else f"{abs(weight):g} "}r{k}'
+        for k, weight in enumerate(weights)
+        if weight
+    ]
     text = ' '.join(terms) or '0'
     return text[2:] if text.startswith('+ ') else text.replace('- ', '-', 1)
 
@@ -56,8 +63,16 @@ def _sample(position, boundary, axis):
     if axis == 'x':
         image, where = image.T, where[::-1]
     inputs = {'data': image[None, None], 'offset': np.reshape(where, (1, 2, 1, 1)), 'weight': np.ones((1, 1, 1, 1))}
-    attributes = dict(kernel=(1, 1), stride=image.shape, pad=(0, 0), dilate=(1, 1), num_filter=1, num_group=1,
-                      num_deformable_group=1, no_bias=True)
+    attributes = dict(
+        kernel=(1, 1),
+        stride=image.shape,
+        pad=(0, 0),
+        dilate=(1, 1),
+        num_filter=1,
+        num_group=1,
+        num_deformable_group=1,
+        no_bias=True,
+    )
     return cases.Case('DeformableConvolution', inputs, attributes, np.ones((1, 1, 1, 1)))
 
 

@@ -3,6 +3,7 @@
 
 What only a GPU can show is in tools/cuda_check.py.
 """
+
 import json
 import os
 import subprocess
@@ -19,19 +20,37 @@ from tests.operators.cuda_runner import HostMemory, Runner
 
 CHECKS = cuda_checks.every_check()
 # one of every kernel and element type; the rest takes minutes when threads take turns
-QUICK = [f'convolution, {cuda_checks.ASYMMETRIC}, v1', f'convolution, {cuda_checks.ASYMMETRIC}, v2, float64',
-         'convolution, groups 3 across deformable groups 2, half', 'convolution, 1x1, tf32',
-         'modulated convolution, deformable groups 4 inside groups 2, no bias',
-         'convolution, filters for tiles of 128 x 64, v1', 'convolution, offsets far outside, v2',
-         'convolution, empty batch', 'convolution, every border region, v1', 'convolution, every border region, v2',
-         'convolution, offsets that are no numbers, v1', 'convolution, offsets that are no numbers, v2',
-         'convolution, add, half', 'DeformablePSROIPooling, parts per class',
-         'DeformablePSROIPooling, parts coarser than bins, half', 'DeformablePSROIPooling, add, half',
-         'DeformablePSROIPooling without trans, scale 0.3', 'PSROIPooling, groups coarser than bins',
-         'ROIPooling, scale 0.3', 'ROIPooling, bins without a largest cell', 'suppression of 33',
-         'suppression of 1100', 'suppression of nothing', 'suppression, NaN scores and boxes',
-         'proposals, maps of a pyramid', 'proposals, few survive and repeat', 'proposals, all too small',
-         'a workspace that is too small is refused', 'an impossible shape is refused']
+QUICK = [
+    f'convolution, {cuda_checks.ASYMMETRIC}, v1',
+    f'convolution, {cuda_checks.ASYMMETRIC}, v2, float64',
+    'convolution, groups 3 across deformable groups 2, half',
+    'convolution, 1x1, tf32',
+    'modulated convolution, deformable groups 4 inside groups 2, no bias',
+    'convolution, filters for tiles of 128 x 64, v1',
+    'convolution, offsets far outside, v2',
+    'convolution, empty batch',
+    'convolution, every border region, v1',
+    'convolution, every border region, v2',
+    'convolution, offsets that are no numbers, v1',
+    'convolution, offsets that are no numbers, v2',
+    'convolution, add, half',
+    'DeformablePSROIPooling, parts per class',
+    'DeformablePSROIPooling, parts coarser than bins, half',
+    'DeformablePSROIPooling, add, half',
+    'DeformablePSROIPooling without trans, scale 0.3',
+    'PSROIPooling, groups coarser than bins',
+    'ROIPooling, scale 0.3',
+    'ROIPooling, bins without a largest cell',
+    'suppression of 33',
+    'suppression of 1100',
+    'suppression of nothing',
+    'suppression, NaN scores and boxes',
+    'proposals, maps of a pyramid',
+    'proposals, few survive and repeat',
+    'proposals, all too small',
+    'a workspace that is too small is refused',
+    'an impossible shape is refused',
+]
 QUICK += [name for name in CHECKS if 'no regions' in name or 'contrib' in name]
 
 
@@ -51,8 +70,13 @@ def test_kernel_on_the_whole_grid(name, runner):
     CHECKS[name](runner)
 
 
-@pytest.mark.parametrize('make', [lambda: cases.convolution('groups 3 across deformable groups 2'),
-                                  lambda: cases.deformable_pooling('parts per class')])
+@pytest.mark.parametrize(
+    'make',
+    [
+        lambda: cases.convolution('groups 3 across deformable groups 2'),
+        lambda: cases.deformable_pooling('parts per class'),
+    ],
+)
 def test_the_order_of_threads_changes_nothing_but_atomic_sums(make, runner, monkeypatch):
     """A barrier that is missing shows when the threads of a block run the other way round."""
     case = make()
@@ -79,33 +103,45 @@ def test_proposals_are_those_of_the_custom_operator(runner):
     rois, scores, counts = runner.proposal(maps, infos, 200, 50, 0.7, 16)
     rule = Rule(cuda_checks.SCALES, cuda_checks.RATIOS, 200, 50, 0.7, 16)
     for image, info in enumerate(infos):
-        levels = [(score[image, score.shape[1] // 2:], delta[image], stride) for score, delta, _, stride in maps]
+        levels = [(score[image, score.shape[1] // 2 :], delta[image], stride) for score, delta, _, stride in maps]
         boxes, best = propose(levels, info, rule, 'proposal')
         first, count = image * 50, counts[image]
         assert count > 5
-        np.testing.assert_allclose(rois[first:first + count, 1:], boxes[:count], rtol=1e-5, atol=1e-3)
-        np.testing.assert_array_equal(scores[first:first + count], best[:count])
+        np.testing.assert_allclose(rois[first : first + count, 1:], boxes[:count], rtol=1e-5, atol=1e-3)
+        np.testing.assert_array_equal(scores[first : first + count], best[:count])
 
 
 # ---- half precision of the emulator ----
 
+
 def test_emulated_half_precision_rounds_as_numpy_does(runner):
     """Every kind of float32 through a 1 x 1 convolution by 1: subnormal, halfway, too large."""
-    values = np.float16([0, -0., 1, 1.0009765625, 6e-8, 6.1e-5, 65504, -65504, 0.333251953125, 2048, -2.5])
-    case = cases.Case('DeformableConvolution', {'data': values.reshape(1, 1, 1, -1), 'offset': np.zeros(
-        (1, 2, 1, len(values)), np.float16), 'weight': np.ones((1, 1, 1, 1), np.float16)}, dict(
-            kernel=(1, 1), stride=(1, 1), pad=(0, 0), dilate=(1, 1), num_group=1, num_deformable_group=1),
-        np.zeros((1, 1, 1, len(values)), np.float16))
+    values = np.float16([0, -0.0, 1, 1.0009765625, 6e-8, 6.1e-5, 65504, -65504, 0.333251953125, 2048, -2.5])
+    case = cases.Case(
+        'DeformableConvolution',
+        {
+            'data': values.reshape(1, 1, 1, -1),
+            'offset': np.zeros((1, 2, 1, len(values)), np.float16),
+            'weight': np.ones((1, 1, 1, 1), np.float16),
+        },
+        dict(kernel=(1, 1), stride=(1, 1), pad=(0, 0), dilate=(1, 1), num_group=1, num_deformable_group=1),
+        np.zeros((1, 1, 1, len(values)), np.float16),
+    )
     np.testing.assert_array_equal(runner.run(case, 'null')[0].ravel(), values)
 
 
 # ---- building ----
 
+
 def test_without_nvcc_there_is_one_sentence(repository):
     script = str(repository / 'operator_cxx' / 'build_cuda.py')
     environment = dict(os.environ, NVCC='/nowhere/nvcc')
-    process = subprocess.run([sys.executable, script], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                             universal_newlines=True)
+    process = subprocess.run(
+        [sys.executable, script],
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
     assert process.returncode == 1 and not process.stdout
     assert process.stderr.startswith('No CUDA compiler was found') and process.stderr.count('\n') == 1
 
@@ -128,8 +164,19 @@ def test_compiles_for_the_newest_target(build_cuda, repository, tmp_path):
     nvcc = _nvcc(build_cuda)
     known = [number for number in build_cuda.ARCHITECTURES if number in build_cuda.supported_architectures(nvcc)]
     path, target = repository / 'operator_cxx' / 'cuda' / 'nms.cu', tmp_path / 'object.o'
-    build_cuda.core.run([nvcc, *build_cuda.NVCC_FLAGS, f'-arch=sm_{known[-1]}', *build_cuda.core.wanted_flags(path),
-                         '-c', str(path), '-o', str(target)], 'compiling nms')
+    build_cuda.core.run(
+        [
+            nvcc,
+            *build_cuda.NVCC_FLAGS,
+            f'-arch=sm_{known[-1]}',
+            *build_cuda.core.wanted_flags(path),
+            '-c',
+            str(path),
+            '-o',
+            str(target),
+        ],
+        'compiling nms',
+    )
     assert target.stat().st_size > 0
 
 
@@ -150,19 +197,29 @@ def test_a_library_that_is_not_built_is_a_sentence(tmp_path, monkeypatch):
 def test_importing_the_operators_loads_no_gpu_library(repository):
     if gpu_libraries.gpu_build():
         pytest.skip('MXNet itself loads them')
-    program = ('import dcn.operators, dcn.operators.cuda; '
-               'print([line for line in open("/proc/self/maps") if "dcn_cuda" in line or "libcuda" in line])')
-    process = subprocess.run([sys.executable, '-c', program], cwd=str(repository), stdout=subprocess.PIPE,
-                             stderr=subprocess.PIPE, universal_newlines=True)
+    program = (
+        'import dcn.operators, dcn.operators.cuda; '
+        'print([line for line in open("/proc/self/maps") if "dcn_cuda" in line or "libcuda" in line])'
+    )
+    process = subprocess.run(
+        [sys.executable, '-c', program],
+        cwd=str(repository),
+        capture_output=True,
+        text=True,
+    )
     assert process.returncode == 0 and process.stdout.strip().splitlines()[-1] == '[]', process.stderr
 
 
 # ---- the script for machines with a GPU ----
 
+
 def _check_script(repository, *arguments):
-    return subprocess.run([sys.executable, str(repository / 'tools' / 'cuda_check.py'), *arguments],
-                          cwd=str(repository.parent), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                          universal_newlines=True)
+    return subprocess.run(
+        [sys.executable, str(repository / 'tools' / 'cuda_check.py'), *arguments],
+        cwd=str(repository.parent),
+        capture_output=True,
+        text=True,
+    )
 
 
 def test_check_script_says_in_one_sentence_that_there_is_no_gpu(repository):
@@ -183,6 +240,7 @@ def test_check_script_on_the_emulated_kernels(runner, repository, tmp_path):
 
 def test_check_script_reports_what_is_wrong():
     """A library whose suppression keeps nothing is found out by every check of it."""
+
     class Broken:
         def nms(self, dets, thresh, max_keep):
             return np.zeros(0, np.int64)
@@ -209,5 +267,5 @@ def test_check_script_does_not_take_a_tool_that_was_cut_off_for_clean(tmp_path, 
 
 
 def test_check_script_table():
-    text = cuda_check.table({'a shape': {'own': 2., 'own backward': 6., 'dense': 1., 'torchvision': 5.}})
+    text = cuda_check.table({'a shape': {'own': 2.0, 'own backward': 6.0, 'dense': 1.0, 'torchvision': 5.0}})
     assert text.splitlines()[1].split() == ['a', 'shape', '2.000', '6.000', '1.000', '5.000', '0.50', '2.50']

@@ -3,6 +3,7 @@
 Everything between a node and the C interface of libdcn_cuda.so is the same; streams, devices and MXNet's memory on a
 GPU are what this cannot show.
 """
+
 import functools
 import os
 import re
@@ -10,7 +11,6 @@ import subprocess
 import sys
 import warnings
 
-import mxnet as mx
 import numpy as np
 import pytest
 
@@ -20,14 +20,18 @@ from tests.operators import cases, cuda_checks, test_contrib_proposal
 from tests.operators.cuda_runner import BEFORE_ADD, assert_right, in_half
 from tests.test_gpu_libraries import driver_without_gpu
 
+import mxnet as mx
+
 CASES = {
     'DeformableConvolution': functools.partial(cases.convolution, cuda_checks.ASYMMETRIC),
-    'DeformableConvolution without bias': functools.partial(cases.convolution,
-                                                            'deformable groups 4 inside groups 2, no bias'),
+    'DeformableConvolution without bias': functools.partial(
+        cases.convolution, 'deformable groups 4 inside groups 2, no bias'
+    ),
     'ModulatedDeformableConvolution': functools.partial(cases.convolution, cuda_checks.ASYMMETRIC, modulated=True),
-    **{name: functools.partial(make, 'parts per class') for name, make in cuda_checks.POOLINGS.items()}}
+    **{name: functools.partial(make, 'parts per class') for name, make in cuda_checks.POOLINGS.items()},
+}
 EVERY = pytest.mark.parametrize('name', CASES)
-FALLING_BACK = [name for name in CASES if 'Modulated' not in name]   # stock's has no gradients on the CPU
+FALLING_BACK = [name for name in CASES if 'Modulated' not in name]  # stock's has no gradients on the CPU
 
 
 @pytest.fixture
@@ -70,11 +74,13 @@ def test_half_precision(name, on_gpu):
 @EVERY
 def test_requests(name, on_gpu):
     case = CASES[name]()
-    written, added = cases.run(case)[1], cases.run(case, 'add', grads={
-        key: np.full_like(array, BEFORE_ADD) for key, array in case.inputs.items()})[1]
+    written, added = (
+        cases.run(case)[1],
+        cases.run(case, 'add', grads={key: np.full_like(array, BEFORE_ADD) for key, array in case.inputs.items()})[1],
+    )
     for key, gradient in added.items():
         np.testing.assert_allclose(gradient, written[key] + BEFORE_ADD, rtol=1e-5, atol=1e-4, err_msg=key)
-    alone = cases.run(case, {'data': 'write'})[1]   # the others: null
+    alone = cases.run(case, {'data': 'write'})[1]  # the others: null
     assert list(alone) == ['data']
     np.testing.assert_allclose(alone['data'], written['data'], rtol=1e-5, atol=1e-5)
 
@@ -85,7 +91,7 @@ def test_proposals_are_those_of_the_cpu(name, bindings, emulated_kernels):
     expected = test_contrib_proposal.run(inputs, attributes, 'own')
     bindings.serve_gpus(emulated_kernels, everywhere=True)
     for found, wanted in zip(test_contrib_proposal.run(inputs, attributes, 'own'), expected):
-        np.testing.assert_array_equal(found, wanted)   # one compiler, one exponential: bit for bit
+        np.testing.assert_array_equal(found, wanted)  # one compiler, one exponential: bit for bit
 
 
 def test_gradients_of_proposals_are_zero(on_gpu):
@@ -98,10 +104,14 @@ def test_gradients_of_proposals_are_zero(on_gpu):
         rois = mx.nd.contrib.Proposal(**arrays, **attributes)
     rois.backward()
     assert {key: set(array.grad.asnumpy().ravel()) for key, array in arrays.items()} == {
-        'cls_prob': {0}, 'bbox_pred': {0}, 'im_info': {7}}
+        'cls_prob': {0},
+        'bbox_pred': {0},
+        'im_info': {7},
+    }
 
 
 # ---- what is refused ----
+
 
 def test_regions_in_half_precision_are_refused(on_gpu):
     case = cases.cast(CASES['PSROIPooling'](), np.float16)
@@ -123,6 +133,7 @@ def test_what_the_library_refuses_comes_with_its_sentence(on_gpu):
 
 
 # ---- without the library ----
+
 
 @pytest.mark.parametrize('name', FALLING_BACK)
 @pytest.mark.parametrize('dtype', [np.float32, np.float64])
@@ -155,6 +166,7 @@ def test_a_rule_that_stock_lacks_is_refused(bindings):
 
 # ---- which library ----
 
+
 def test_status_tells_what_gpus_get(bindings, emulated_kernels, monkeypatch):
     monkeypatch.setattr(cuda, 'BUILD', emulated_kernels.parent)
     monkeypatch.setattr(cuda, 'PRODUCT', 'libdcn_of_nobody.so')
@@ -167,8 +179,9 @@ def test_status_tells_what_gpus_get(bindings, emulated_kernels, monkeypatch):
         assert set(native.status('gpu').values()) == {'stock'}
 
 
-@pytest.mark.parametrize('other, words', [('manifest.json', 'invalid ELF header'),
-                                          ('libdcn.so', 'has no dcn_cuda_error: build it again')])
+@pytest.mark.parametrize(
+    'other, words', [('manifest.json', 'invalid ELF header'), ('libdcn.so', 'has no dcn_cuda_error: build it again')]
+)
 def test_a_library_that_does_not_load_is_one_warning(other, words, bindings, emulated_kernels, monkeypatch):
     """``other``: a file of the build that is no library for GPUs."""
     bindings.serve_gpus(emulated_kernels)
@@ -196,18 +209,26 @@ def test_a_library_older_than_its_sources_is_used_with_a_warning(bindings, emula
 
 # ---- GPU contexts of MXNet's GPU build ----
 
+
 def test_gpu_contexts_of_the_gpu_build(repository, bindings, emulated_kernels, tmp_path):
     """Device, stream, workspace and arrays are those that MXNet gives to operators on its second GPU; CUDA itself is
     a stand-in."""
     if not gpu_libraries.gpu_build():
         pytest.skip('the CPU build of MXNet is installed')
     runtime = tmp_path / 'runtime.so'
-    subprocess.run(['gcc', '-shared', '-fPIC', '-O1', str(repository / 'tests/operators/stand_in_runtime.c'), '-o',
-                    str(runtime)], check=True)
+    subprocess.run(
+        ['gcc', '-shared', '-fPIC', '-O1', str(repository / 'tests/operators/stand_in_runtime.c'), '-o', str(runtime)],
+        check=True,
+    )
     environment = dict(os.environ, LD_PRELOAD=str(runtime), LD_LIBRARY_PATH=str(driver_without_gpu(tmp_path)))
-    process = subprocess.run([sys.executable, '-m', 'tests.operators.gpu_worker', str(emulated_kernels)],
-                             cwd=str(repository), env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                             universal_newlines=True, timeout=300)
+    process = subprocess.run(
+        [sys.executable, '-m', 'tests.operators.gpu_worker', str(emulated_kernels)],
+        cwd=str(repository),
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     done = process.stdout.splitlines()
     assert process.returncode == 0 and done[-1] == 'stock', process.stdout + process.stderr[-3000:]
-    assert len(done) == 3 * 6 + 2 + 1   # operators in three types, proposals, the stock operator
+    assert len(done) == 3 * 6 + 2 + 1  # operators in three types, proposals, the stock operator

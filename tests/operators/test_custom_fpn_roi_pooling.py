@@ -1,10 +1,12 @@
 """Custom operator `fpn_roi_pooling`: levels by size, pooling of each level against a graph of MXNet operators."""
-import mxnet as mx
+
 import numpy as np
 import pytest
 
 import dcn.operators  # noqa: F401  (registers the operator)
 from dcn.operators.fpn_roi_pooling import level_of_roi
+
+import mxnet as mx
 
 LEVELS, CHANNELS, SIZE = ('p2', 'p3', 'p4', 'p5'), 3, 3
 # (image, side in pixels) of square RoIs, of which eq. 1 of FPN puts two on each level
@@ -15,10 +17,11 @@ def square(side, image=0, corner=0.0):
     return [image, corner, corner, corner + side - 1, corner + side - 1]
 
 
-@pytest.mark.parametrize('side, level', [(1, 0), (55, 0), (111, 0), (112, 1), (223, 1), (224, 2), (447, 2), (448, 3),
-                                         (2000, 3)])
+@pytest.mark.parametrize(
+    'side, level', [(1, 0), (55, 0), (111, 0), (112, 1), (223, 1), (224, 2), (447, 2), (448, 3), (2000, 3)]
+)
 def test_fpn_eq1(side, level):
-    rois = np.array([square(side), [0, 0, 0, 2 * side - 1, side / 2 - 1]], np.float32)       # of equal area
+    rois = np.array([square(side), [0, 0, 0, 2 * side - 1, side / 2 - 1]], np.float32)  # of equal area
     assert level_of_roi(rois, 4).tolist() == [level, level]
     assert level_of_roi(np.array([square(side / 7)], np.float32), 4, 224 / 7).tolist() == [level]
 
@@ -34,8 +37,8 @@ def arrays():
     rng = np.random.default_rng(0)
     found = {f'data_{name}': rng.normal(size=(2, CHANNELS, 128 >> i, 128 >> i)) for i, name in enumerate(LEVELS)}
     for name in LEVELS:
-        found[f'offset_weight_{name}'] = rng.normal(0, 0.3, (2 * SIZE ** 2, CHANNELS * SIZE ** 2))
-        found[f'offset_bias_{name}'] = rng.normal(0, 0.3, 2 * SIZE ** 2)
+        found[f'offset_weight_{name}'] = rng.normal(0, 0.3, (2 * SIZE**2, CHANNELS * SIZE**2))
+        found[f'offset_bias_{name}'] = rng.normal(0, 0.3, 2 * SIZE**2)
     found['rois'] = np.array([square(side, image, 5.5) for image, side in SIDES])
     return {name: value.astype(np.float32) for name, value in found.items()}
 
@@ -54,8 +57,13 @@ def step(executor, head):
 
 def operator(arrays, deformable):
     names = [name for name in arrays if deformable or not name.startswith('offset')]
-    return mx.sym.Custom(**{name: mx.sym.Variable(name) for name in names}, op_type='fpn_roi_pooling',
-                         with_deformable=deformable, pooled_height=SIZE, pooled_width=SIZE)
+    return mx.sym.Custom(
+        **{name: mx.sym.Variable(name) for name in names},
+        op_type='fpn_roi_pooling',
+        with_deformable=deformable,
+        pooled_height=SIZE,
+        pooled_width=SIZE,
+    )
 
 
 def graph(name, stride, deformable):
@@ -63,18 +71,29 @@ def graph(name, stride, deformable):
     data, rois = mx.sym.Variable('data_' + name), mx.sym.Variable('rois')
     if not deformable:
         return mx.sym.ROIPooling(data, rois, pooled_size=(SIZE, SIZE), spatial_scale=1 / stride)
-    settings = dict(data=data, rois=rois, spatial_scale=1 / stride, group_size=1, pooled_size=SIZE, part_size=SIZE,
-                    sample_per_part=4, output_dim=CHANNELS)
+    settings = dict(
+        data=data,
+        rois=rois,
+        spatial_scale=1 / stride,
+        group_size=1,
+        pooled_size=SIZE,
+        part_size=SIZE,
+        sample_per_part=4,
+        output_dim=CHANNELS,
+    )
     moves = mx.sym.FullyConnected(
-        mx.sym.contrib.DeformablePSROIPooling(no_trans=True, **settings), mx.sym.Variable('offset_weight_' + name),
-        mx.sym.Variable('offset_bias_' + name), num_hidden=2 * SIZE ** 2)
+        mx.sym.contrib.DeformablePSROIPooling(no_trans=True, **settings),
+        mx.sym.Variable('offset_weight_' + name),
+        mx.sym.Variable('offset_bias_' + name),
+        num_hidden=2 * SIZE**2,
+    )
     moves = mx.sym.Reshape(moves, shape=(-1, 2, SIZE, SIZE))
     return mx.sym.contrib.DeformablePSROIPooling(trans=moves, trans_std=0.1, no_trans=False, **settings)
 
 
 @pytest.mark.parametrize('deformable', [False, True])
 def test_each_roi_is_pooled_from_its_level(deformable, arrays):
-    order = np.random.default_rng(2).permutation(len(SIDES))        # levels mixed, as proposals are
+    order = np.random.default_rng(2).permutation(len(SIDES))  # levels mixed, as proposals are
     arrays['rois'] = arrays['rois'][order]
     head = np.random.default_rng(3).normal(size=(len(SIDES), CHANNELS, SIZE, SIZE))
     out, grads = step(bound(operator(arrays, deformable), arrays), head)
@@ -98,15 +117,22 @@ def test_a_level_without_rois_has_no_gradient(deformable, arrays):
     head = np.ones((len(SIDES), CHANNELS, SIZE, SIZE))
     _, first = step(executor, head)
     assert all(grad.any() for name, grad in first.items() if name != 'rois')
-    executor.arg_dict['rois'][:] = mx.nd.array([square(60 + side) for side in range(len(SIDES))])     # all on P2
+    executor.arg_dict['rois'][:] = mx.nd.array([square(60 + side) for side in range(len(SIDES))])  # all on P2
     _, second = step(executor, head)
-    assert {name for name, grad in second.items() if grad.any()} == {
-        name for name in second if name.endswith('_p2')}
+    assert {name for name, grad in second.items() if grad.any()} == {name for name in second if name.endswith('_p2')}
 
 
 def test_shapes_follow_from_the_data():
-    symbol = operator(dict.fromkeys([*(f'data_{name}' for name in LEVELS), *(
-        f'offset_{part}_{name}' for name in LEVELS for part in ('weight', 'bias')), 'rois']), True)
+    symbol = operator(
+        dict.fromkeys(
+            [
+                *(f'data_{name}' for name in LEVELS),
+                *(f'offset_{part}_{name}' for name in LEVELS for part in ('weight', 'bias')),
+                'rois',
+            ]
+        ),
+        True,
+    )
     maps = {f'data_{name}': (2, 16, 64 >> i, 96 >> i) for i, name in enumerate(LEVELS)}
     args, outs, _ = symbol.infer_shape(**maps, rois=(20, 5))
     shapes = dict(zip(symbol.list_arguments(), args))
@@ -116,10 +142,17 @@ def test_shapes_follow_from_the_data():
 
 def test_beside_an_operator_without_gradient(arrays):
     """MXNet 1.9.1 takes the last Custom operator's backward dependencies for those of all ("unknown storage type")."""
-    labels = mx.sym.Custom(cls_score=mx.sym.Variable('score'), bbox_pred=mx.sym.Variable('deltas'),
-                           labels=mx.sym.Variable('labels'), bbox_targets=mx.sym.Variable('targets'),
-                           bbox_weights=mx.sym.Variable('weights'), op_type='BoxAnnotatorOHEM', num_classes=2,
-                           num_reg_classes=2, roi_per_img=4)
+    labels = mx.sym.Custom(
+        cls_score=mx.sym.Variable('score'),
+        bbox_pred=mx.sym.Variable('deltas'),
+        labels=mx.sym.Variable('labels'),
+        bbox_targets=mx.sym.Variable('targets'),
+        bbox_weights=mx.sym.Variable('weights'),
+        op_type='BoxAnnotatorOHEM',
+        num_classes=2,
+        num_reg_classes=2,
+        roi_per_img=4,
+    )
     both = [mx.sym.sum(operator(arrays, True)), mx.sym.sum(labels[0])]
     more = {'score': (8, 2), 'deltas': (8, 8), 'labels': (8,), 'targets': (8, 8), 'weights': (8, 8)}
     more = {name: np.zeros(shape) for name, shape in more.items()}

@@ -1,11 +1,13 @@
 """Custom operator `BoxAnnotatorOHEM` against plain loops."""
+
 import math
 
-import mxnet as mx
 import numpy as np
 import pytest
 
 import dcn.operators  # noqa: F401  (registers the operator)
+
+import mxnet as mx
 
 NAMES = ('cls_score', 'bbox_pred', 'labels', 'bbox_targets', 'bbox_weights')
 
@@ -15,14 +17,28 @@ def inputs(rows=12, classes=5, seed=0):
     labels = rng.integers(0, classes, rows)
     weights = np.zeros((rows, 8))
     weights[labels > 0, 4:] = 1
-    return [array.astype(np.float32) for array in (
-        rng.normal(0, 2, (rows, classes)), rng.normal(0, 1, (rows, 8)), labels, rng.normal(0, 1, (rows, 8)), weights)]
+    return [
+        array.astype(np.float32)
+        for array in (
+            rng.normal(0, 2, (rows, classes)),
+            rng.normal(0, 1, (rows, 8)),
+            labels,
+            rng.normal(0, 1, (rows, 8)),
+            weights,
+        )
+    ]
 
 
 def run(arrays, keep, **attributes):
     """[labels_ohem, bbox_weights_ohem] through an MXNet executor; the gradients must come back as zeros."""
-    symbol = mx.sym.Custom(*(mx.sym.Variable(n) for n in NAMES), op_type='BoxAnnotatorOHEM', num_reg_classes=2,
-                           num_classes=arrays[0].shape[1], roi_per_img=keep, **attributes)
+    symbol = mx.sym.Custom(
+        *(mx.sym.Variable(n) for n in NAMES),
+        op_type='BoxAnnotatorOHEM',
+        num_reg_classes=2,
+        num_classes=arrays[0].shape[1],
+        roi_per_img=keep,
+        **attributes,
+    )
     assert symbol.list_outputs() == [f'{symbol.name}_labels_ohem', f'{symbol.name}_bbox_weights_ohem']
     bound = {name: mx.nd.array(array) for name, array in zip(NAMES, arrays)}
     grads = {name: mx.nd.ones(array.shape) for name, array in bound.items()}
@@ -42,7 +58,7 @@ def loss(cls_score, bbox_pred, label, target, weight):
     return total
 
 
-@pytest.mark.parametrize('keep', [1, 5, 12, 128])     # 128: more than there are RoIs
+@pytest.mark.parametrize('keep', [1, 5, 12, 128])  # 128: more than there are RoIs
 def test_keeps_the_largest_losses(keep):
     arrays = inputs()
     losses = [loss(*row) for row in zip(*arrays)]
@@ -82,7 +98,7 @@ def test_unused_rows_never_take_a_place():
 
 def test_two_images_equal_two_calls():
     first, second = inputs(seed=0), inputs(seed=1)
-    second[1] *= 100      # over one list, the second image would take every place
+    second[1] *= 100  # over one list, the second image would take every place
     both = run([np.concatenate(pair) for pair in zip(first, second)], 4, batch_images=2)
     for part, arrays in ((slice(0, 12), first), (slice(12, 24), second)):
         for found, expected in zip(both, run(arrays, 4)):
@@ -93,7 +109,7 @@ def test_scores_that_overflow_exp():
     arrays = inputs(4)
     arrays[0][:] = 0
     arrays[2][:], arrays[4][:] = 1, 0
-    arrays[0][2, 0] = 1000    # the label has probability 0: loss 32.2, the largest
+    arrays[0][2, 0] = 1000  # the label has probability 0: loss 32.2, the largest
     np.testing.assert_array_equal(run(arrays, 1)[0], [-1, -1, 1, -1])
 
 
@@ -105,7 +121,13 @@ def test_nan_does_not_crash():
 
 
 def test_rows_must_divide_into_images():
-    symbol = mx.sym.Custom(*(mx.sym.Variable(n) for n in NAMES), op_type='BoxAnnotatorOHEM', num_classes=5,
-                           num_reg_classes=2, roi_per_img=4, batch_images=2)
+    symbol = mx.sym.Custom(
+        *(mx.sym.Variable(n) for n in NAMES),
+        op_type='BoxAnnotatorOHEM',
+        num_classes=5,
+        num_reg_classes=2,
+        roi_per_img=4,
+        batch_images=2,
+    )
     with pytest.raises(mx.base.MXNetError):
         symbol.infer_shape(cls_score=(7, 5), bbox_pred=(7, 8))

@@ -1,7 +1,7 @@
 """Custom operator `proposal` against plain loops over the steps of the original."""
+
 import math
 
-import mxnet as mx
 import numpy as np
 import pytest
 
@@ -10,10 +10,19 @@ from dcn.errors import UserError
 from dcn.operators.proposal import Rule, propose
 from tests.boxes import iou
 
+import mxnet as mx
+
 STRIDE, SCALES, RATIOS = 16, (2, 4), (0.5, 1, 2)
 ANCHORS = 6
-DEFAULTS = dict(feat_stride=STRIDE, scales=str(SCALES), ratios=str(RATIOS), rpn_pre_nms_top_n=60, rpn_post_nms_top_n=20,
-                threshold=0.7, rpn_min_size=0)
+DEFAULTS = dict(
+    feat_stride=STRIDE,
+    scales=str(SCALES),
+    ratios=str(RATIOS),
+    rpn_pre_nms_top_n=60,
+    rpn_post_nms_top_n=20,
+    threshold=0.7,
+    rpn_min_size=0,
+)
 
 
 def inputs(images=1, rows=5, columns=7, info=(80, 112, 1.0), seed=0):
@@ -46,7 +55,7 @@ def oracle(scores, deltas, info, pre=60, post=20, threshold=0.7, min_size=0):
         for x in range(int(width / STRIDE)):
             for a in range(ANCHORS):
                 x1, y1, x2, y2 = base[a] + (x * STRIDE, y * STRIDE, x * STRIDE, y * STRIDE)
-                dx, dy, dw, dh = (float(v) for v in deltas[4 * a:4 * a + 4, y, x])
+                dx, dy, dw, dh = (float(v) for v in deltas[4 * a : 4 * a + 4, y, x])
                 w, h = x2 - x1 + 1, y2 - y1 + 1
                 centre_x, centre_y = x1 + 0.5 * (w - 1) + dx * w, y1 + 0.5 * (h - 1) + dy * h
                 half_w, half_h = 0.5 * (math.exp(dw) * w - 1), 0.5 * (math.exp(dh) * h - 1)
@@ -62,22 +71,32 @@ def oracle(scores, deltas, info, pre=60, post=20, threshold=0.7, min_size=0):
     return np.array(kept[:post])
 
 
-@pytest.mark.parametrize('settings, info', [
-    (dict(), (80, 112, 1.0)),
-    (dict(), (70, 100, 1.0)),                                # 4.4 x 6.25 cells: the last row and column give nothing
-    (dict(rpn_min_size=24), (80, 112, 1.5)),                 # minimum 36 pixels in the scaled image
-    (dict(rpn_pre_nms_top_n=0, threshold=0.3), (80, 112, 1.0)),   # 0: no limit before NMS
-    (dict(rpn_pre_nms_top_n=7, rpn_post_nms_top_n=5), (80, 112, 1.0)),
-])
+@pytest.mark.parametrize(
+    'settings, info',
+    [
+        (dict(), (80, 112, 1.0)),
+        (dict(), (70, 100, 1.0)),  # 4.4 x 6.25 cells: the last row and column give nothing
+        (dict(rpn_min_size=24), (80, 112, 1.5)),  # minimum 36 pixels in the scaled image
+        (dict(rpn_pre_nms_top_n=0, threshold=0.3), (80, 112, 1.0)),  # 0: no limit before NMS
+        (dict(rpn_pre_nms_top_n=7, rpn_post_nms_top_n=5), (80, 112, 1.0)),
+    ],
+)
 def test_against_the_loop(settings, info):
     scores, deltas, info = inputs(info=info)
     found = run(scores, deltas, info, **settings)
     merged = dict(DEFAULTS, **settings)
-    expected = oracle(scores[0], deltas[0], info[0], merged['rpn_pre_nms_top_n'], merged['rpn_post_nms_top_n'],
-                      merged['threshold'], merged['rpn_min_size'])
+    expected = oracle(
+        scores[0],
+        deltas[0],
+        info[0],
+        merged['rpn_pre_nms_top_n'],
+        merged['rpn_post_nms_top_n'],
+        merged['threshold'],
+        merged['rpn_min_size'],
+    )
     assert len(expected) > 3
     assert found.shape == (merged['rpn_post_nms_top_n'], 5)
-    np.testing.assert_allclose(found[:len(expected), 1:], expected[:, :4], atol=1e-4)
+    np.testing.assert_allclose(found[: len(expected), 1:], expected[:, :4], atol=1e-4)
     assert not found[:, 0].any()
 
 
@@ -86,8 +105,8 @@ def test_score_output():
     rois, score = run(scores, deltas, info, outputs=2, output_score=True)
     expected = oracle(scores[0], deltas[0], info[0])
     assert score.shape == (20, 1)
-    np.testing.assert_allclose(score[:len(expected), 0], expected[:, 4])
-    np.testing.assert_allclose(rois[:len(expected), 1:], expected[:, :4], atol=1e-4)
+    np.testing.assert_allclose(score[: len(expected), 0], expected[:, 4])
+    np.testing.assert_allclose(rois[: len(expected), 1:], expected[:, :4], atol=1e-4)
 
 
 def test_padding_repeats_kept_boxes_and_repeats_itself():
@@ -95,10 +114,10 @@ def test_padding_repeats_kept_boxes_and_repeats_itself():
     kept = oracle(scores[0], deltas[0], info[0], pre=8, post=20)
     assert len(kept) <= 8
     found = run(scores, deltas, info, rpn_pre_nms_top_n=8)
-    for row in found[len(kept):]:
+    for row in found[len(kept) :]:
         assert np.abs(kept[:, :4] - row[1:]).max(axis=1).min() < 1e-4
     # not always the same box, and a function of the inputs alone
-    assert len(np.unique(found[len(kept):], axis=0)) > 1
+    assert len(np.unique(found[len(kept) :], axis=0)) > 1
     np.testing.assert_array_equal(run(scores, deltas, info, rpn_pre_nms_top_n=8), found)
 
 
@@ -111,7 +130,7 @@ def test_two_images_equal_two_calls():
     for index in range(2):
         part = slice(index, index + 1)
         single = run(scores[part], deltas[part], info[part], rpn_pre_nms_top_n=9)
-        np.testing.assert_array_equal(both[20 * index:20 * index + 20, 1:], single[:, 1:])
+        np.testing.assert_array_equal(both[20 * index : 20 * index + 20, 1:], single[:, 1:])
 
 
 def test_cells_beyond_the_image_change_nothing():
@@ -140,20 +159,23 @@ def test_scores_that_are_not_finite_are_dropped(bad):
 
 def test_deltas_that_are_not_a_number_are_dropped():
     scores, deltas, info = inputs()
-    scores[0, ANCHORS + 1, 2, 3] = 2     # the best box of all, but for its delta
+    scores[0, ANCHORS + 1, 2, 3] = 2  # the best box of all, but for its delta
     deltas[0, 4 * 1 + 2, 2, 3] = np.nan
     found = run(scores, deltas, info, rpn_post_nms_top_n=5)
     scores[0, ANCHORS + 1, 2, 3] = -1
     np.testing.assert_array_equal(found, run(scores, np.nan_to_num(deltas), info, rpn_post_nms_top_n=5))
 
 
-@pytest.mark.parametrize('which, info, box', [
-    ('deltas', (80, 112, 1.0), (0, 0, 111, 79)),
-    ('scores', (80, 112, 1.0), (0, 0, 111, 79)),
-    ('nothing', (10, 112, 1.0), (0, 0, 111, 9)),              # lower than one cell
-    ('nothing', (0, 0, 0), (0, 0, 0, 0)),
-    ('nothing', (np.nan, np.nan, np.nan), (0, 0, 0, 0)),
-])
+@pytest.mark.parametrize(
+    'which, info, box',
+    [
+        ('deltas', (80, 112, 1.0), (0, 0, 111, 79)),
+        ('scores', (80, 112, 1.0), (0, 0, 111, 79)),
+        ('nothing', (10, 112, 1.0), (0, 0, 111, 9)),  # lower than one cell
+        ('nothing', (0, 0, 0), (0, 0, 0, 0)),
+        ('nothing', (np.nan, np.nan, np.nan), (0, 0, 0, 0)),
+    ],
+)
 def test_nothing_left_gives_the_full_image(which, info, box):
     scores, deltas, info = inputs(info=info)
     {'deltas': deltas, 'scores': scores, 'nothing': scores[:0]}[which][:] = np.nan

@@ -1,7 +1,7 @@
 """Custom operator `proposal_target`: plain loops, hand-made cases, batches and refusals."""
+
 from pathlib import Path
 
-import mxnet as mx
 import numpy as np
 import pytest
 
@@ -11,10 +11,16 @@ from dcn.errors import UserError
 from dcn.operators.proposal_target import ProposalTargetProp
 from tests.boxes import iou
 
+import mxnet as mx
+
 STDS = (0.1, 0.1, 0.2, 0.2)
 OUTPUTS = ('rois_output', 'label', 'bbox_target', 'bbox_weight')
-REFERENCE = (Path(__file__).resolve().parents[3] / 'shared' / 'reference' /
-             'train__rfcn__resnet_v1_101_voc0712_rfcn_dcn_end2end_ohem__seed0.npz')
+REFERENCE = (
+    Path(__file__).resolve().parents[3]
+    / 'shared'
+    / 'reference'
+    / 'train__rfcn__resnet_v1_101_voc0712_rfcn_dcn_end2end_ohem__seed0.npz'
+)
 GT = np.array([[10, 10, 49, 59, 7], [60, 20, 99, 79, 2]], dtype=np.float32)
 
 
@@ -52,8 +58,8 @@ def expected_row(box, gt, classes, fg=0.5):
         return 0, target, weight
     label = int(gt[best, 4])
     column = 4 * (1 if classes == 2 else label)
-    target[column:column + 4] = bbox_transform(box[None].astype(np.float64), gt[best:best + 1, :4])[0] / STDS
-    weight[column:column + 4] = 1
+    target[column : column + 4] = bbox_transform(box[None].astype(np.float64), gt[best : best + 1, :4])[0] / STDS
+    weight[column : column + 4] = 1
     return label, target, weight
 
 
@@ -102,8 +108,9 @@ def test_too_few_rois_are_repeated_as_background():
 
 def test_normalisation_and_weights():
     rois = np.array([[0, 14, 10, 53, 59]], dtype=np.float32)
-    attributes = dict(bbox_means='(0.5, 0.0, 0.0, 0.0)', bbox_stds='(0.2, 0.1, 0.1, 0.1)',
-                      bbox_weights='(1.0, 2.0, 3.0, 4.0)')
+    attributes = dict(
+        bbox_means='(0.5, 0.0, 0.0, 0.0)', bbox_stds='(0.2, 0.1, 0.1, 0.1)', bbox_weights='(1.0, 2.0, 3.0, 4.0)'
+    )
     # the first ground truth is 40 wide and 4 pixels to the left: dx = -0.1
     _, _, target, weight = run(rois, GT, **attributes)
     np.testing.assert_allclose(target[0, 4:], [(-0.1 - 0.5) / 0.2, 0, 0, 0], atol=1e-5)
@@ -114,8 +121,17 @@ def test_normalisation_and_weights():
 
 def test_defaults_are_those_of_the_experiments():
     rois = random_rois(20)
-    explicit = run(rois, GT, fg_thresh='0.5', bg_thresh_hi='0.5', bg_thresh_lo='0.0', bbox_means='(0.0, 0.0, 0.0, 0.0)',
-                   bbox_stds=str(STDS), bbox_weights='(1.0, 1.0, 1.0, 1.0)', bbox_normalization_precomputed='True')
+    explicit = run(
+        rois,
+        GT,
+        fg_thresh='0.5',
+        bg_thresh_hi='0.5',
+        bg_thresh_lo='0.0',
+        bbox_means='(0.0, 0.0, 0.0, 0.0)',
+        bbox_stds=str(STDS),
+        bbox_weights='(1.0, 1.0, 1.0, 1.0)',
+        bbox_normalization_precomputed='True',
+    )
     for a, b in zip(run(rois, GT), explicit):
         np.testing.assert_array_equal(a, b)
 
@@ -132,7 +148,7 @@ def test_two_images_equal_two_calls(batch_rois):
     for index, (rois, gt) in enumerate([(first, GT), (second, gt_second)]):
         single = run(np.insert(rois[:, 1:], 0, 0, axis=1), gt, batch_rois=single_rois)
         count = len(single[1])
-        part = [array[rows * index:rows * index + count] for array in both]
+        part = [array[rows * index : rows * index + count] for array in both]
         assert (part[0][:, 0] == index).all()
         np.testing.assert_array_equal(part[0][:, 1:], single[0][:, 1:])
         for a, b in zip(part[1:], single[1:]):
@@ -160,8 +176,17 @@ def test_draws_follow_the_inputs():
 
 
 def test_pickled_config_can_be_read_but_not_run():
-    symbol = mx.sym.Custom(mx.sym.Variable('rois'), mx.sym.Variable('gt'), name='target', op_type='proposal_target',
-                           num_classes=2, batch_images=1, batch_rois=-1, fg_fraction=0.25, cfg='(dp0\n.')
+    symbol = mx.sym.Custom(
+        mx.sym.Variable('rois'),
+        mx.sym.Variable('gt'),
+        name='target',
+        op_type='proposal_target',
+        num_classes=2,
+        batch_images=1,
+        batch_rois=-1,
+        fg_fraction=0.25,
+        cfg='(dp0\n.',
+    )
     loaded = mx.sym.load_json(symbol.tojson())
     assert loaded.attr_dict()['target']['cfg'] == '(dp0\n.'
     with pytest.raises(mx.base.MXNetError):
@@ -173,9 +198,16 @@ def test_plain_attributes_are_not_refused():
     assert symbol.infer_shape(rois=(300, 5), gt=(5, 5))[1] == [(305, 5), (305,), (305, 8), (305, 8)]
 
 
-@pytest.mark.parametrize('name, text', [
-    ('bbox_stds', '(0.1, 0.2)'), ('bbox_means', '__import__("os")'), ('fg_thresh', 'half'),
-    ('bbox_normalization_precomputed', 'perhaps'), ('batch_rois', '1.5')])
+@pytest.mark.parametrize(
+    'name, text',
+    [
+        ('bbox_stds', '(0.1, 0.2)'),
+        ('bbox_means', '__import__("os")'),
+        ('fg_thresh', 'half'),
+        ('bbox_normalization_precomputed', 'perhaps'),
+        ('batch_rois', '1.5'),
+    ],
+)
 def test_bad_attribute_is_named(name, text):
     with pytest.raises(UserError, match=f'{name}: expected'):
         ProposalTargetProp(num_classes='2', **{name: text})

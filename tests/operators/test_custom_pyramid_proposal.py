@@ -1,5 +1,5 @@
 """Custom operator `pyramid_proposal` against the operator `proposal` and against its steps in NumPy."""
-import mxnet as mx
+
 import numpy as np
 import pytest
 
@@ -7,9 +7,12 @@ import dcn.operators  # noqa: F401  (registers the operator)
 from dcn.bbox import bbox_pred, clip_boxes, generate_anchors, shifted_anchors
 from dcn.operators.reference import nms
 
+import mxnet as mx
+
 RATIOS, ANCHORS = (0.5, 1, 2), 3
-SETTINGS = dict(scales='(8,)', ratios=str(RATIOS), rpn_pre_nms_top_n=40, rpn_post_nms_top_n=15, threshold=0.7,
-                rpn_min_size=0)
+SETTINGS = dict(
+    scales='(8,)', ratios=str(RATIOS), rpn_pre_nms_top_n=40, rpn_post_nms_top_n=15, threshold=0.7, rpn_min_size=0
+)
 HEIGHT, WIDTH = 80, 112
 
 
@@ -24,8 +27,12 @@ def inputs(strides, images=1, seed=0):
 
 
 def run(arrays, strides, **extra):
-    outputs = mx.nd.Custom(*map(mx.nd.array, arrays.values()), op_type='pyramid_proposal', feat_stride=str(strides),
-                           **{**SETTINGS, **extra})
+    outputs = mx.nd.Custom(
+        *map(mx.nd.array, arrays.values()),
+        op_type='pyramid_proposal',
+        feat_stride=str(strides),
+        **{**SETTINGS, **extra},
+    )
     return [out.asnumpy() for out in outputs] if isinstance(outputs, list) else outputs.asnumpy()
 
 
@@ -33,7 +40,7 @@ def oracle(arrays, strides):
     """Boxes and scores of image 0 that suppression leaves, best first."""
     boxes, scores = [], []
     for stride in strides:
-        rows, columns = HEIGHT // stride, WIDTH // stride       # the floor, as in `proposal`
+        rows, columns = HEIGHT // stride, WIDTH // stride  # the floor, as in `proposal`
         anchors = shifted_anchors(generate_anchors(stride, RATIOS, (8,)), stride, rows, columns)
         deltas = arrays[f'rpn_bbox_pred_stride{stride}'][0, :, :rows, :columns]
         deltas = deltas.reshape(ANCHORS, 4, rows, columns).transpose(2, 3, 0, 1).reshape(-1, 4)
@@ -52,14 +59,15 @@ def test_all_levels_share_one_suppression(strides):
     rois, scores = run(arrays, strides, output_score=True)
     expected = oracle(arrays, strides)
     assert len(expected) > 10
-    np.testing.assert_allclose(rois[:len(expected), 1:], expected[:, :4], atol=1e-3)
-    np.testing.assert_array_equal(scores[:len(expected), 0], expected[:, 4])
+    np.testing.assert_allclose(rois[: len(expected), 1:], expected[:, :4], atol=1e-3)
+    np.testing.assert_array_equal(scores[: len(expected), 0], expected[:, 4])
 
 
 def test_one_level_is_the_operator_proposal():
     arrays = inputs((16,))
-    single = mx.nd.Custom(*map(mx.nd.array, arrays.values()), op_type='proposal', feat_stride=16,
-                          **{**SETTINGS, 'rpn_post_nms_top_n': 5}).asnumpy()
+    single = mx.nd.Custom(
+        *map(mx.nd.array, arrays.values()), op_type='proposal', feat_stride=16, **{**SETTINGS, 'rpn_post_nms_top_n': 5}
+    ).asnumpy()
     np.testing.assert_array_equal(run(arrays, (16,), rpn_post_nms_top_n=5), single)
 
 
@@ -69,5 +77,5 @@ def test_images_are_independent():
     both = run(arrays, strides)
     assert both[:, 0].tolist() == [0] * 15 + [1] * 15
     for image in range(2):
-        one = run({name: value[image:image + 1] for name, value in arrays.items()}, strides)
-        np.testing.assert_array_equal(both[15 * image:15 * image + 15, 1:], one[:, 1:])
+        one = run({name: value[image : image + 1] for name, value in arrays.items()}, strides)
+        np.testing.assert_array_equal(both[15 * image : 15 * image + 15, 1:], one[:, 1:])

@@ -1,4 +1,5 @@
 """DeformableConvolution in MXNet against the float64 oracle, against dense convolution, and against itself."""
+
 import numpy as np
 import pytest
 
@@ -81,6 +82,7 @@ def test_im2col_step_changes_nothing(step, need_own):
 
 # ---- requests ----
 
+
 @pytest.mark.parametrize('name', ['data', 'offset', 'weight', 'bias'])
 def test_add_request_adds(name, need_own):
     """History: stock MXNet 1.9.1 overwrites the gradients of data and offset when asked to add."""
@@ -117,8 +119,9 @@ def test_add_request_adds_under_a_mask(name, need_own):
     held = {key: np.full_like(array, 100) for key, array in case.inputs.items()}
     _, grads = cases.run(case, {name: 'add'}, held)
     exact, plain = (cases.oracle(case, dtype)[1][name] for dtype in (np.float64, np.float32))
-    assert_exact_enough(grads[name], exact + 100, plain + np.float32(100), f'gradient of {name}',
-                        convolution_roundings(case)[name])
+    assert_exact_enough(
+        grads[name], exact + 100, plain + np.float32(100), f'gradient of {name}', convolution_roundings(case)[name]
+    )
 
 
 def test_null_gradients_are_left_alone():
@@ -128,6 +131,7 @@ def test_null_gradients_are_left_alone():
 
 
 # ---- a batch is its images ----
+
 
 @pytest.mark.parametrize('modulated', [False, True])
 @pytest.mark.parametrize('name', [ASYMMETRIC, 'res5 in small', 'batch 33', 'few channels', 'large'])
@@ -147,18 +151,22 @@ def test_a_batch_equals_its_images_bit_for_bit(name, modulated, need_own):
 
 # ---- where deformable convolution is dense convolution (eq. 1) ----
 
-DENSE = ['kernel 3x2, stride 2x1, pad 1x0, dilate 2x1', 'kernel 2x3, stride 1x2, pad 0x1, dilate 1x2', ASYMMETRIC,
-         'res5 in small']
+DENSE = [
+    'kernel 3x2, stride 2x1, pad 1x0, dilate 2x1',
+    'kernel 2x3, stride 1x2, pad 0x1, dilate 1x2',
+    ASYMMETRIC,
+    'res5 in small',
+]
 
 
 def _dense(case, dtype, shift=(0, 0)):
     """Stock Convolution on the case's data moved by ``shift`` pixels (y, x), which brings pixels from outside as
     zeros."""
     p, (height, width) = case.attributes, case.inputs['data'].shape[2:]
-    margin = 20   # more than any padding and shift here
+    margin = 20  # more than any padding and shift here
     framed = np.pad(case.inputs['data'], ((0, 0), (0, 0), (margin, margin), (margin, margin)))
     top, left = (margin - pad + move for pad, move in zip(p['pad'], shift))
-    moved = framed[:, :, top:top + height + 2 * p['pad'][0], left:left + width + 2 * p['pad'][1]]
+    moved = framed[:, :, top : top + height + 2 * p['pad'][0], left : left + width + 2 * p['pad'][1]]
     inputs = {name: array for name, array in case.inputs.items() if name != 'offset'}
     attributes = {name: value for name, value in p.items() if name != 'num_deformable_group'}
     dense = cases.Case('Convolution', dict(inputs, data=moved), dict(attributes, pad=(0, 0)), case.out_grad)
@@ -191,6 +199,7 @@ def test_eq2_whole_offsets_are_a_shifted_dense_convolution(name, shift, boundary
 
 
 # ---- own and stock ----
+
 
 @pytest.mark.parametrize('name', cases.CONVOLUTIONS)
 def test_own_equals_stock(name, need_own):
@@ -231,8 +240,10 @@ def test_gluon_block_gets_the_own_operator(need_own):
     wrong."""
     need_own(OPERATOR, "overwrites where grad_req is 'add'")
     import mxnet as mx
-    block = mx.gluon.contrib.cnn.DeformableConvolution(6, kernel_size=(3, 2), in_channels=4, num_deformable_group=2,
-                                                       offset_weight_initializer=mx.init.Normal(0.1))
+
+    block = mx.gluon.contrib.cnn.DeformableConvolution(
+        6, kernel_size=(3, 2), in_channels=4, num_deformable_group=2, offset_weight_initializer=mx.init.Normal(0.1)
+    )
     block.initialize(mx.init.Normal(0.1))
     data = mx.nd.array(cases.convolution(ASYMMETRIC).inputs['data'])
     gradients = []

@@ -1,4 +1,5 @@
 """Empty batches and no RoIs, which MXNet knows under numpy shape semantics only (plain 0 means unknown there)."""
+
 import numpy as np
 import pytest
 
@@ -8,6 +9,7 @@ from tests.operators import cases
 @pytest.fixture
 def numpy_shapes(active_operators):
     import mxnet as mx
+
     with mx.util.np_shape():
         yield
 
@@ -39,6 +41,7 @@ def test_no_rois(numpy_shapes, need_own, make, request_, expected):
 def test_rois_on_no_image(numpy_shapes, need_own, make):
     """A batch without images has no pixel to pool: zeros, or refused."""
     import mxnet as mx
+
     case = make('parts per class')
     need_own(case.operator, 'does not know empty batches')
     try:

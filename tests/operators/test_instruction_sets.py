@@ -1,4 +1,5 @@
 """The same results from the code for every instruction set, and no code of one among that of another."""
+
 import re
 import shutil
 import subprocess
@@ -25,6 +26,7 @@ def results(repository, tmp_path_factory, need_own):
             assert process.returncode == 0, process.stderr[-2000:]
             found[name, threads] = np.load(path)
         return found[name, threads]
+
     return run
 
 
@@ -53,7 +55,7 @@ def test_the_environment_chooses_the_instruction_set(name, repository, need_own)
 def test_an_unknown_instruction_set_is_passed_over_with_a_warning(repository, need_own):
     process = worker.start(repository, 'isa', DCN_ISA='avx1024')
     assert process.returncode == 0
-    assert "DCN_ISA asks for avx1024, which this processor or this build does not have" in process.stderr
+    assert 'DCN_ISA asks for avx1024, which this processor or this build does not have' in process.stderr
     assert process.stdout.strip() == native.instruction_set()
 
 
@@ -80,8 +82,12 @@ def test_wide_vectors_stand_only_in_code_for_wide_vectors(need_own):
     """What several objects carry, a linker keeps once: a copy with wide vectors would end older processors."""
     if not shutil.which('objdump'):
         pytest.skip('objdump is not installed')
-    code = subprocess.run(['objdump', '-d', '--no-show-raw-insn', str(OPERATOR_CXX / 'build' / 'libdcn.so')],
-                          stdout=subprocess.PIPE, universal_newlines=True, check=True).stdout
+    code = subprocess.run(
+        ['objdump', '-d', '--no-show-raw-insn', str(OPERATOR_CXX / 'build' / 'libdcn.so')],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    ).stdout
     function, strays = '', set()
     for line in code.splitlines():
         start = re.match(r'[0-9a-f]+ <(.*)>:', line)
@@ -97,9 +103,9 @@ def test_products_in_bfloat16_err_by_some_thousandths(need_bf16):
     exact, exact_grads = cases.run(case)
     native.use_bf16(True)
     rounded, grads = cases.run(case)
-    error = np.sqrt(np.mean((rounded - exact) ** 2) / np.mean(exact ** 2))
+    error = np.sqrt(np.mean((rounded - exact) ** 2) / np.mean(exact**2))
     assert 2e-4 < error < 5e-3
-    for name, grad in exact_grads.items():   # the backward pass stays as it is
+    for name, grad in exact_grads.items():  # the backward pass stays as it is
         np.testing.assert_array_equal(grads[name], grad, err_msg=name)
 
 

@@ -1,4 +1,5 @@
 """dcn.nms against the oracle that compares boxes one by one, and counts of boxes that cannot be."""
+
 import subprocess
 import sys
 
@@ -19,16 +20,17 @@ def _boxes(count, places):
     return np.column_stack([first, last, random.integers(1, 20, count) / 20]).astype(np.float32)
 
 
-@pytest.mark.parametrize('thresh', [0., 0.3, 1 / 3, 0.5, 0.7, 1.])
+@pytest.mark.parametrize('thresh', [0.0, 0.3, 1 / 3, 0.5, 0.7, 1.0])
 @pytest.mark.parametrize('count', [0, 1, 33, 300])
 def test_nms_equals_the_oracle(count, thresh):
     dets = _boxes(count, 12)
     np.testing.assert_array_equal(nms.nms(dets, thresh), reference.nms(dets, thresh))
 
 
-@pytest.mark.parametrize('count', [2 ** 32, 2 ** 58])
-@pytest.mark.parametrize('suppress', [lambda dets: nms.nms(dets, 0.5, max_keep=1),
-                                      lambda dets: nms.soft_nms(dets, 0.5, max_dets=1)])
+@pytest.mark.parametrize('count', [2**32, 2**58])
+@pytest.mark.parametrize(
+    'suppress', [lambda dets: nms.nms(dets, 0.5, max_keep=1), lambda dets: nms.soft_nms(dets, 0.5, max_dets=1)]
+)
 def test_too_many_boxes_are_refused(suppress, count):
     """History: the process ended by std::length_error. The array has one row of memory."""
     if nms.backend is nms.fallback:
@@ -42,14 +44,20 @@ def test_memory_that_runs_out_is_a_status(repository):
     """Of 2 ** 32 - 1 boxes; in a process that may have 4 GB."""
     if native.core() is None:
         pytest.skip('the core is not built')
-    program = ('from tests.operators import without_mxnet\n'
-               'import resource\n'
-               'from dcn.compiled import OPERATOR_CXX\n'
-               'from tests.operators.core_runner import Core\n'
-               'core = Core(OPERATOR_CXX / "build" / "libdcn.so")\n'
-               'resource.setrlimit(resource.RLIMIT_AS, (4 * 2 ** 30,) * 2)\n'
-               'print(core.nms(None, 2 ** 32 - 1, 0.5, 1, None),\n'
-               '      core.soft_nms(None, 2 ** 32 - 1, 0.5, 0, 1, None, None))\n')
-    process = subprocess.run([sys.executable, '-c', program], cwd=str(repository), stdout=subprocess.PIPE,
-                             stderr=subprocess.PIPE, universal_newlines=True)
-    assert process.stdout == '-3 -3\n', process.stderr   # minus DCN_NO_MEMORY
+    program = (
+        'from tests.operators import without_mxnet\n'
+        'import resource\n'
+        'from dcn.compiled import OPERATOR_CXX\n'
+        'from tests.operators.core_runner import Core\n'
+        'core = Core(OPERATOR_CXX / "build" / "libdcn.so")\n'
+        'resource.setrlimit(resource.RLIMIT_AS, (4 * 2 ** 30,) * 2)\n'
+        'print(core.nms(None, 2 ** 32 - 1, 0.5, 1, None),\n'
+        '      core.soft_nms(None, 2 ** 32 - 1, 0.5, 0, 1, None, None))\n'
+    )
+    process = subprocess.run(
+        [sys.executable, '-c', program],
+        cwd=str(repository),
+        capture_output=True,
+        text=True,
+    )
+    assert process.stdout == '-3 -3\n', process.stderr  # minus DCN_NO_MEMORY

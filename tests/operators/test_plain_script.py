@@ -1,5 +1,6 @@
 """Somebody's own MXNet script that adds ``import dcn.operators``: the same numbers, and nothing on the screen that does
 not concern him."""
+
 import json
 import os
 import subprocess
@@ -8,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-SCRIPT = '''
+SCRIPT = """
 import json, sys
 import mxnet as mx
 
@@ -33,23 +34,30 @@ with mx.autograd.record():
 loss.backward()
 found.update(out=out.asnumpy().tolist(), loss=loss.asscalar().item(), image=image.grad.asnumpy().tolist())
 json.dump(found, sys.stdout)
-'''
+"""
 
 
 @pytest.fixture
 def script(tmp_path, repository):
     """script(text) -> the finished process of such a script in a folder of the user's; MXNet's lines of its log are
     taken out of stderr."""
+
     def run(text, **environment):
         path = tmp_path / 'mine.py'
         path.write_text(text)
         inherited = {name: value for name, value in os.environ.items() if name != 'OMP_NUM_THREADS'}
         settings = dict(inherited, PYTHONPATH=str(repository / 'lib'), **environment)
-        process = subprocess.run([sys.executable, str(path)], cwd=str(tmp_path), env=settings, stdout=subprocess.PIPE,
-                                 stderr=subprocess.PIPE, universal_newlines=True)
+        process = subprocess.run(
+            [sys.executable, str(path)],
+            cwd=str(tmp_path),
+            env=settings,
+            capture_output=True,
+            text=True,
+        )
         assert process.returncode == 0, process.stderr
         process.stderr = ''.join(line for line in process.stderr.splitlines(True) if 'ubgraph backend' not in line)
         return process
+
     return run
 
 

@@ -1,4 +1,5 @@
 """DeformablePSROIPooling and PSROIPooling in MXNet against the float64 oracle, the stock operators, and themselves."""
+
 import numpy as np
 import pytest
 
@@ -6,7 +7,7 @@ from dcn.operators import native
 from tests.operators import cases
 from tests.operators.policy import assert_case_exact_enough, assert_exact_enough, roundings_of_a_sum
 
-KINDS = {   # operator: the cases of one name
+KINDS = {  # operator: the cases of one name
     'DeformablePSROIPooling': cases.deformable_pooling,
     'DeformablePSROIPooling without trans': lambda name, dtype=np.float32: cases.deformable_pooling(name, dtype, True),
     'PSROIPooling': cases.pooling,
@@ -55,6 +56,7 @@ def _many_whole_boxes():
 
 # ---- requests ----
 
+
 @pytest.mark.parametrize('kind', KINDS)
 @pytest.mark.parametrize('name', ['R-FCN', 'parts per class'])
 def test_add_request_adds(kind, name):
@@ -65,12 +67,20 @@ def test_add_request_adds(kind, name):
     # Terms per bin or pixel, about; each may be rounded on top of what is held.
     terms = 10 * case.attributes.get('sample_per_part', 1) ** 2
     for key, gradient in grads.items():
-        assert_exact_enough(gradient, exact[key] + 1, plain[key] + np.float32(1), f'gradient of {key}',
-                            roundings_of_a_sum(terms))
+        assert_exact_enough(
+            gradient, exact[key] + 1, plain[key] + np.float32(1), f'gradient of {key}', roundings_of_a_sum(terms)
+        )
 
 
-@pytest.mark.parametrize('kind, name', [(kind, name) for kind in KINDS for name in ('data', 'rois', 'trans')
-                                        if name != 'trans' or kind == 'DeformablePSROIPooling'])
+@pytest.mark.parametrize(
+    'kind, name',
+    [
+        (kind, name)
+        for kind in KINDS
+        for name in ('data', 'rois', 'trans')
+        if name != 'trans' or kind == 'DeformablePSROIPooling'
+    ],
+)
 def test_one_gradient_alone(kind, name):
     """The others are null: the one that is asked for is the same as among all; RoIs get zeros."""
     case = KINDS[kind]('parts per class')
@@ -90,6 +100,7 @@ def test_forward_alone_equals_forward_of_training(kind):
 
 
 # ---- a batch is its images, a list of RoIs is its RoIs ----
+
 
 @pytest.mark.parametrize('kind', KINDS)
 @pytest.mark.parametrize('name', ['R-FCN', 'parts per class', 'large'])
@@ -113,8 +124,10 @@ def test_a_batch_equals_its_images_bit_for_bit(kind, name):
     out, grads = cases.run(case)
     owner = case.inputs['rois'][:, 0]
     for image in range(len(case.inputs['data'])):
-        inputs = {key: array[image:image + 1] if key == 'data' else array[owner == image]
-                  for key, array in case.inputs.items()}
+        inputs = {
+            key: array[image : image + 1] if key == 'data' else array[owner == image]
+            for key, array in case.inputs.items()
+        }
         inputs['rois'] = inputs['rois'] * np.float32([0, 1, 1, 1, 1])
         alone, alone_grads = cases.run(case._replace(inputs=inputs, out_grad=case.out_grad[owner == image]))
         np.testing.assert_array_equal(out[owner == image], alone)
@@ -122,6 +135,7 @@ def test_a_batch_equals_its_images_bit_for_bit(kind, name):
 
 
 # ---- own and stock ----
+
 
 @pytest.mark.parametrize('kind', KINDS)
 @pytest.mark.parametrize('name', cases.POOLINGS)

@@ -1,5 +1,6 @@
 """What is only seen from outside of a process: bit equality over numbers of threads, hangs, and graphs that stock MXNet
 writes."""
+
 import json
 import re
 
@@ -55,6 +56,7 @@ def test_operators_at_the_same_time_do_not_hang(repository, need_own, threads):
 
 
 # ---- graphs ----
+
 
 @pytest.fixture(scope='module')
 def stock_graphs(repository):

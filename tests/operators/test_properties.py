@@ -3,6 +3,7 @@ its own images, and itself under the other border rule.
 
 Offsets and data are small whole numbers or fractions of them, so that most of the comparisons are exact.
 """
+
 import functools
 
 import numpy as np
@@ -13,8 +14,12 @@ from dcn.operators import reference
 from dcn.rng import generator
 from tests.operators import cases
 
-QUICK = settings(max_examples=25, deadline=None, derandomize=True,
-                 suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+QUICK = settings(
+    max_examples=25,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
 
 
 @st.composite
@@ -27,19 +32,30 @@ def convolutions(draw, modulated=False):
     groups, deformable_groups = draw(st.sampled_from([(1, 1), (1, 2), (2, 1), (2, 2), (3, 2), (2, 4)]))
     channels = draw(st.integers(1, 3)) * int(np.lcm(groups, deformable_groups))
     filters = draw(st.integers(1, 3)) * int(np.lcm(groups, deformable_groups))
-    batch, random = draw(st.integers(1, 3)), generator(draw(st.integers(0, 10 ** 6)), 'properties')
+    batch, random = draw(st.integers(1, 3)), generator(draw(st.integers(0, 10**6)), 'properties')
     out, taps = cases.output_size(size, kernel, stride, pad, dilate), kernel[0] * kernel[1]
-    inputs = {'data': random.integers(-4, 5, (batch, channels) + size).astype(np.float32),
-              'offset': cases.exact_offsets(random, (batch, 2 * deformable_groups * taps) + out, 4.).astype(np.float32)}
+    inputs = {
+        'data': random.integers(-4, 5, (batch, channels) + size).astype(np.float32),
+        'offset': cases.exact_offsets(random, (batch, 2 * deformable_groups * taps) + out, 4.0).astype(np.float32),
+    }
     if modulated:
         inputs['mask'] = random.integers(0, 9, (batch, deformable_groups * taps) + out).astype(np.float32) / 4
     inputs['weight'] = random.integers(-2, 3, (filters, channels // groups) + kernel).astype(np.float32)
     inputs['bias'] = random.integers(-2, 3, filters).astype(np.float32)
-    attributes = dict(kernel=kernel, stride=stride, pad=pad, dilate=dilate, num_filter=filters, num_group=groups,
-                      num_deformable_group=deformable_groups, no_bias=False)
+    attributes = dict(
+        kernel=kernel,
+        stride=stride,
+        pad=pad,
+        dilate=dilate,
+        num_filter=filters,
+        num_group=groups,
+        num_deformable_group=deformable_groups,
+        no_bias=False,
+    )
     out_grad = random.integers(-2, 3, (batch, filters) + out).astype(np.float32)
-    return cases.Case('ModulatedDeformableConvolution' if modulated else 'DeformableConvolution', inputs, attributes,
-                      out_grad)
+    return cases.Case(
+        'ModulatedDeformableConvolution' if modulated else 'DeformableConvolution', inputs, attributes, out_grad
+    )
 
 
 def dense(case, data=None):
@@ -65,7 +81,7 @@ def test_whole_offsets_are_a_shifted_dense_convolution(case, down, right):
     margin, (top, left), (height, width) = 9, case.attributes['pad'], case.inputs['data'].shape[2:]
     framed = np.pad(case.inputs['data'], ((0, 0), (0, 0), (margin, margin), (margin, margin)))
     rows, columns = margin - top + down, margin - left + right
-    moved = framed[:, :, rows:rows + height + 2 * top, columns:columns + width + 2 * left]
+    moved = framed[:, :, rows : rows + height + 2 * top, columns : columns + width + 2 * left]
     np.testing.assert_array_equal(cases.run(case, 'null')[0], dense(case, np.ascontiguousarray(moved)))
 
 
@@ -105,7 +121,7 @@ def test_v1_is_v2_with_clamped_offsets_and_an_inside_mask(case, need_own):
 
 
 @QUICK
-@given(case=convolutions(modulated=True), factor=st.sampled_from([0., 0.5, 2.]))
+@given(case=convolutions(modulated=True), factor=st.sampled_from([0.0, 0.5, 2.0]))
 def test_output_and_data_gradient_are_linear_in_the_mask(case, factor, need_own):
     need_own('ModulatedDeformableConvolution', 'has no backward')
     case.inputs['bias'][:] = 0

@@ -1,4 +1,5 @@
 """MXNet's line about subgraphs is swallowed, everything else on stderr arrives."""
+
 import os
 
 import pytest

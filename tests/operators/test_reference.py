@@ -1,5 +1,6 @@
 """The oracles themselves: cases that a person can check, central finite differences, and the stock operators of MXNet
 in float64."""
+
 import numpy as np
 import pytest
 
@@ -7,8 +8,8 @@ from dcn.operators import native, reference
 from dcn.rng import generator
 from tests.operators import cases
 
-IMAGE = np.arange(16.).reshape(1, 1, 4, 4)   # x(y, x) = 4 y + x, so that a bilinear sample inside is 4 y + x as well
-WHOLE = np.array([[0., 0, 0, 3, 3]])         # the RoI of all 16 pixels
+IMAGE = np.arange(16.0).reshape(1, 1, 4, 4)  # x(y, x) = 4 y + x, so that a bilinear sample inside is 4 y + x as well
+WHOLE = np.array([[0.0, 0, 0, 3, 3]])  # the RoI of all 16 pixels
 
 # ---- cases to check by hand ----
 
@@ -43,7 +44,7 @@ def test_eq5_psroi_pooling_means():
 
 def test_eq5_each_bin_has_its_own_channels():
     """Channel c holds the number c, so the result shows who served which bin: (output * 2 + row) * 2 + column."""
-    data = np.arange(8.).reshape(1, 8, 1, 1) * np.ones((4, 4))
+    data = np.arange(8.0).reshape(1, 8, 1, 1) * np.ones((4, 4))
     out = reference.psroi_pooling(data, WHOLE, spatial_scale=1, output_dim=2, pooled_size=2)
     np.testing.assert_array_equal(out[0], [[[0, 1], [2, 3]], [[4, 5], [6, 7]]])
 
@@ -79,7 +80,7 @@ def test_eq6_trans_is_x_before_y_in_units_of_the_roi():
 def test_nms_drops_what_overlaps_the_best():
     """Boxes of 10 x 10 pixels: the second shares 90 of 110 with the first, the third nothing, the fourth equals the
     third."""
-    dets = np.array([[0, 0, 9, 9, .5], [1, 0, 10, 9, .9], [20, 0, 29, 9, .7], [20, 0, 29, 9, .7]])
+    dets = np.array([[0, 0, 9, 9, 0.5], [1, 0, 10, 9, 0.9], [20, 0, 29, 9, 0.7], [20, 0, 29, 9, 0.7]])
     assert reference.nms(dets, 0.5).tolist() == [1, 2]
     assert reference.nms(dets, 0.9).tolist() == [1, 2, 0]
     assert reference.nms(dets[:0], 0.5).tolist() == []
@@ -87,14 +88,14 @@ def test_nms_drops_what_overlaps_the_best():
 
 def test_nms_keeps_an_overlap_of_just_the_threshold():
     """Two boxes of 2 x 1 pixels that share one of three: an IoU of 1/3."""
-    dets = np.array([[0, 0, 1, 0, .9], [1, 0, 2, 0, .8]])
+    dets = np.array([[0, 0, 1, 0, 0.9], [1, 0, 2, 0, 0.8]])
     assert reference.nms(dets, 1 / 3).tolist() == [0, 1]
     assert reference.nms(dets, 0.33).tolist() == [0]
 
 
 # ---- finite differences ----
 
-STEP = 1e-6   # f is at most quadratic along one input between its kinks, so a central difference errs by rounding alone
+STEP = 1e-6  # f is at most quadratic along one input between its kinks, so a central difference errs by rounding alone
 
 
 def _assert_gradients_are_differences(case, away_from_kinks, **more):
@@ -105,10 +106,16 @@ def _assert_gradients_are_differences(case, away_from_kinks, **more):
     for name in set(grads) - {'rois'}:
         direction = generator(5, name).standard_normal(case.inputs[name].shape)
         moved = [dict(case.inputs, **{name: case.inputs[name] + sign * STEP * direction}) for sign in (1, -1)]
-        ahead, behind = (np.sum(cases.oracle(case._replace(inputs=inputs), **more)[0] * case.out_grad)
-                         for inputs in moved)
-        np.testing.assert_allclose(np.sum(grads[name] * direction), (ahead - behind) / (2 * STEP), rtol=1e-6, atol=1e-7,
-                                   err_msg=f'gradient of {name}')
+        ahead, behind = (
+            np.sum(cases.oracle(case._replace(inputs=inputs), **more)[0] * case.out_grad) for inputs in moved
+        )
+        np.testing.assert_allclose(
+            np.sum(grads[name] * direction),
+            (ahead - behind) / (2 * STEP),
+            rtol=1e-6,
+            atol=1e-7,
+            err_msg=f'gradient of {name}',
+        )
 
 
 def _between_pixels(case):
@@ -118,9 +125,12 @@ def _between_pixels(case):
     return case._replace(inputs=dict(case.inputs, offset=np.floor(offset) + fraction))
 
 
-SMALL_CONVOLUTIONS = ['kernel 3x2, stride 2x1, pad 1x0, dilate 2x1',
-                      'asymmetric, groups 2, deformable groups 2, batch 3', 'groups 3 across deformable groups 2',
-                      'one pixel']
+SMALL_CONVOLUTIONS = [
+    'kernel 3x2, stride 2x1, pad 1x0, dilate 2x1',
+    'asymmetric, groups 2, deformable groups 2, batch 3',
+    'groups 3 across deformable groups 2',
+    'one pixel',
+]
 
 
 @pytest.mark.parametrize('boundary', ['v1', 'v2'])
@@ -149,6 +159,7 @@ def test_roi_pooling_gradients_are_differences():
 
 # ---- stock MXNet in float64: kinks, borders and halves included, since both follow the same rules there ----
 
+
 def _assert_equals_stock(case, backward=True):
     case = cases.cast(case, np.float64)
     expected, expected_grads = cases.oracle(case)
@@ -156,8 +167,9 @@ def _assert_equals_stock(case, backward=True):
         out, grads = cases.run(case, 'write' if backward else 'null')
     np.testing.assert_allclose(out, expected, rtol=1e-12, atol=1e-12)
     for name, gradient in grads.items():
-        np.testing.assert_allclose(gradient, expected_grads[name], rtol=1e-12, atol=1e-12,
-                                   err_msg=f'gradient of {name}')
+        np.testing.assert_allclose(
+            gradient, expected_grads[name], rtol=1e-12, atol=1e-12, err_msg=f'gradient of {name}'
+        )
 
 
 @pytest.mark.parametrize('name', list(cases.CONVOLUTIONS) + list(cases.ODD_CONVOLUTIONS))

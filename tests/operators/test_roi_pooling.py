@@ -1,5 +1,5 @@
 """RoI pooling: against stock MXNet bit by bit, against the oracle, on every request, and on RoIs that make no sense."""
-import mxnet as mx
+
 import numpy as np
 import pytest
 
@@ -7,9 +7,12 @@ import dcn.operators
 from dcn.operators import native, reference
 from dcn.operators.pooling import DeformableRoiPooling, RoiPooling
 
+import mxnet as mx
+
 # in pixels at a stride of 8: inside, beyond the border, of swapped corners, of one pixel, at halves that round away
-ROIS = np.array([[0, 3, 4, 100, 90], [1, -20, 5, 60, 400], [0, 30, 30, 20, 20], [1, 9, 9, 9, 9], [1, 4, 12, 44, 52]],
-                np.float32)
+ROIS = np.array(
+    [[0, 3, 4, 100, 90], [1, -20, 5, 60, 400], [0, 30, 30, 20, 20], [1, 9, 9, 9, 9], [1, 4, 12, 44, 52]], np.float32
+)
 
 
 @pytest.fixture
@@ -70,8 +73,10 @@ def test_gradients_add_up_and_stay_away(data):
 
 @needs_own
 def test_regions_without_image_or_number_pool_to_zero(data):
-    bad = np.array([[2, 0, 0, 9, 9], [-1, 0, 0, 9, 9], [np.nan, 0, 0, 9, 9], [0, np.nan, 0, 9, np.nan],
-                    [0, 1e30, 0, 1e30, 9]], np.float32)
+    bad = np.array(
+        [[2, 0, 0, 9, 9], [-1, 0, 0, 9, 9], [np.nan, 0, 0, 9, 9], [0, np.nan, 0, 9, np.nan], [0, 1e30, 0, 1e30, 9]],
+        np.float32,
+    )
     out, grad, _ = pooled(data, bad)
     assert not out.any() and not grad.any()
     for value in (np.nan, -np.inf):
@@ -80,9 +85,13 @@ def test_regions_without_image_or_number_pool_to_zero(data):
 
 
 @needs_own
-@pytest.mark.parametrize('shapes, words', [
-    ({'data': (2, 3, 4), 'rois': (1, 5)}, 'ROIPooling: data needs 4 dimensions'),
-    ({'data': (2, 3, 4, 4), 'rois': (1, 4)}, 'shape of rois')])
+@pytest.mark.parametrize(
+    'shapes, words',
+    [
+        ({'data': (2, 3, 4), 'rois': (1, 5)}, 'ROIPooling: data needs 4 dimensions'),
+        ({'data': (2, 3, 4, 4), 'rois': (1, 4)}, 'shape of rois'),
+    ],
+)
 def test_wrong_shapes_are_named(shapes, words):
     symbol = mx.sym.ROIPooling(mx.sym.Variable('data'), mx.sym.Variable('rois'), pooled_size=(7, 7), spatial_scale=0.1)
     with pytest.raises(mx.base.MXNetError, match=words):
@@ -100,11 +109,15 @@ def test_the_doors_to_the_core_equal_the_oracles(trans, data, monkeypatch):
         data_grad = np.ones_like(data)
         moves_grad = deformable.backward(out_grad, data, ROIS, moves, data_grad)
         plain.backward(out_grad, data, ROIS, data_grad)
-        return [deformable.forward(data, ROIS, moves), plain.forward(data, ROIS), data_grad,
-                *([moves_grad] if trans else [])]
+        return [
+            deformable.forward(data, ROIS, moves),
+            plain.forward(data, ROIS),
+            data_grad,
+            *([moves_grad] if trans else []),
+        ]
 
     found = measure()
-    monkeypatch.setattr(native, 'core', lambda: None)       # as where no compiler is
+    monkeypatch.setattr(native, 'core', lambda: None)  # as where no compiler is
     for mine, oracle in zip(found, measure()):
         assert mine.dtype == oracle.dtype == np.float32
         np.testing.assert_allclose(mine, oracle, rtol=1e-4, atol=1e-5)
@@ -113,9 +126,11 @@ def test_the_doors_to_the_core_equal_the_oracles(trans, data, monkeypatch):
 @needs_own
 def test_graph_is_written_as_stock_mxnet_writes_it():
     """The stock operator has a hidden second output; node_row_ptr in the file counts it."""
+
     def written():
         inputs = mx.sym.Variable('data'), mx.sym.Variable('rois')
         return mx.sym.ROIPooling(*inputs, pooled_size=(7, 7), spatial_scale=0.0625, name='roi_pool').tojson()
+
     own = written()
     with native.using('stock'):
         assert own == written()

@@ -1,5 +1,6 @@
 """tools/sanitize.py finds nothing in the core, and finds what is planted there; only where a sanitizer is not
 installed does it say that it cannot be used."""
+
 import os
 import re
 import shutil
@@ -8,15 +9,24 @@ import sys
 
 import pytest
 
-FULL = pytest.mark.full   # a build of the core for each sanitizer: minutes
+FULL = pytest.mark.full  # a build of the core for each sanitizer: minutes
 
 # (sanitizer, file, what stands there, what is put in its place, words of the report)
 FAULTS = {
-    'one region too many is read': ('address', 'cpu/roi_planes.h', 'for (int r = 0; r < count; ++r)',
-                                    'for (int r = 0; r <= count; ++r)', 'heap-buffer-overflow'),
-    'items are counted by all threads': ('thread', 'cpu/parallel.h', 'body(item, omp_get_thread_num());',
-                                         '{ static long items; ++items; body(item, omp_get_thread_num()); }',
-                                         'data race'),
+    'one region too many is read': (
+        'address',
+        'cpu/roi_planes.h',
+        'for (int r = 0; r < count; ++r)',
+        'for (int r = 0; r <= count; ++r)',
+        'heap-buffer-overflow',
+    ),
+    'items are counted by all threads': (
+        'thread',
+        'cpu/parallel.h',
+        'body(item, omp_get_thread_num());',
+        '{ static long items; ++items; body(item, omp_get_thread_num()); }',
+        'data race',
+    ),
 }
 # a compiler that lacks what a flag asks for
 LACKING = """#!/bin/sh
@@ -30,9 +40,13 @@ exec g++ "$@"
 
 def _sanitize(root, *arguments, **environment):
     """(exit status, what was said)."""
-    process = subprocess.run([sys.executable, str(root / 'tools' / 'sanitize.py'), *arguments],
-                             env=dict(os.environ, **environment), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                             universal_newlines=True)
+    process = subprocess.run(
+        [sys.executable, str(root / 'tools' / 'sanitize.py'), *arguments],
+        env=dict(os.environ, **environment),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
     return process.returncode, process.stdout
 
 
@@ -46,8 +60,9 @@ def _sanitize_where_possible(root, *arguments):
 
 def _copy(repository, folder):
     """The operators' sources below ``folder``, and links to what they are checked with."""
-    shutil.copytree(str(repository / 'operator_cxx'), str(folder / 'operator_cxx'),
-                    ignore=shutil.ignore_patterns('build'))
+    shutil.copytree(
+        str(repository / 'operator_cxx'), str(folder / 'operator_cxx'), ignore=shutil.ignore_patterns('build')
+    )
     for package in ('lib', 'tests', 'tools'):
         (folder / package).symlink_to(repository / package)
     return folder / 'operator_cxx'
@@ -89,10 +104,14 @@ def test_a_core_that_does_not_compile_is_a_failure(repository, tmp_path, sanitiz
     assert 'spoilt on purpose' in said
 
 
-@pytest.mark.parametrize('flag, status, words', [
-    ('-fsanitize=', 2, 'thread sanitizer cannot be used here: .* has no -fsanitize=thread; use g[+][+]'),
-    ('-fopenmp', 1, 'thread sanitizer, BROKEN: .* has no OpenMP .*; install its libgomp'),
-    ('-shared', 1, 'thread sanitizer, BROKEN: .* does not compile a program that does nothing')])
+@pytest.mark.parametrize(
+    'flag, status, words',
+    [
+        ('-fsanitize=', 2, 'thread sanitizer cannot be used here: .* has no -fsanitize=thread; use g[+][+]'),
+        ('-fopenmp', 1, 'thread sanitizer, BROKEN: .* has no OpenMP .*; install its libgomp'),
+        ('-shared', 1, 'thread sanitizer, BROKEN: .* does not compile a program that does nothing'),
+    ],
+)
 def test_what_a_compiler_lacks(repository, tmp_path, flag, status, words, need_compiler):
     compiler = tmp_path / 'compiler'
     compiler.write_text(LACKING.format(flag=flag))

@@ -1,4 +1,5 @@
 """The self-test of the operators: its table, its exit status, and that it would notice."""
+
 import os
 
 import numpy as np
@@ -32,8 +33,10 @@ def test_a_wrong_gradient_is_one_sentence_and_status_1(capsys, monkeypatch):
 
     def one_wrong():
         for check in right():
+
             def backward(out_grad, inner=check.backward, **inputs):
                 return {name: array + (name == 'trans') for name, array in inner(out_grad, **inputs).items()}
+
             yield check._replace(backward=backward)
 
     monkeypatch.setattr(selftest, 'checks', one_wrong)

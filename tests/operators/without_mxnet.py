@@ -1,5 +1,6 @@
 """Import this first, and single modules of dcn.operators can be imported without MXNet, which the package's own
 __init__ imports: for processes that a sanitizer watches, or that must start fast."""
+
 import sys
 import types
 from pathlib import Path

@@ -1,12 +1,13 @@
 """What must run in a process of its own: bad inputs (they may crash it), other environments, other numbers of threads.
 
-    python -m tests.operators.worker bad [NAME]      bad inputs, from NAME on; a line of JSON before and after each
-    python -m tests.operators.worker results FILE    saves outputs and gradients of all operators, to be compared bit
-                                                     for bit
-    python -m tests.operators.worker together        keeps several operators busy at once, and prints 'done'
-    python -m tests.operators.worker json            which operators are active, and the JSON of graphs that use them
-    python -m tests.operators.worker isa             the instruction set of the own operators
+python -m tests.operators.worker bad [NAME]      bad inputs, from NAME on; a line of JSON before and after each
+python -m tests.operators.worker results FILE    saves outputs and gradients of all operators, to be compared bit
+                                                 for bit
+python -m tests.operators.worker together        keeps several operators busy at once, and prints 'done'
+python -m tests.operators.worker json            which operators are active, and the JSON of graphs that use them
+python -m tests.operators.worker isa             the instruction set of the own operators
 """
+
 import json
 import os
 import subprocess
@@ -19,17 +20,24 @@ import dcn.operators
 from dcn.operators import pooling
 from tests.operators import bad_inputs, cases
 
-TIMEOUT = 120   # seconds; a worker needs 3 to 10, and one that hangs needs for ever
+TIMEOUT = 120  # seconds; a worker needs 3 to 10, and one that hangs needs for ever
 
 
 def start(repository, *arguments, **environment):
     """Run the worker; the finished process, with text output. Raises subprocess.TimeoutExpired if it hangs."""
     command = [sys.executable, '-m', 'tests.operators.worker'] + list(arguments)
-    return subprocess.run(command, cwd=str(repository), env=dict(os.environ, **environment), stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE, universal_newlines=True, timeout=TIMEOUT)
+    return subprocess.run(
+        command,
+        cwd=str(repository),
+        env=dict(os.environ, **environment),
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+    )
 
 
 # ---- bad inputs ----
+
 
 def verdicts(repository):
     """{name: verdict} of all bad inputs. A process that dies is a verdict for the case it was at; the next one goes on
@@ -47,9 +55,10 @@ def verdicts(repository):
 
 def run_bad_inputs(first=None):
     import mxnet as mx
+
     table = dict(bad_inputs.REFUSED, **bad_inputs.SURVIVED)
     names = list(table)
-    for name in names[names.index(first) if first else 0:]:
+    for name in names[names.index(first) if first else 0 :]:
         print(json.dumps({'name': name}), flush=True)
         try:
             verdict = table[name]()
@@ -59,6 +68,7 @@ def run_bad_inputs(first=None):
 
 
 # ---- bit equality, work at the same time, JSON ----
+
 
 def every_case():
     """Cases of all own operators: the grid, and one of each at a size that several threads share."""
@@ -86,6 +96,7 @@ def run_together():
     """Independent executors whose operators the engine runs at the same time, nobody waits before the end; beside them
     a Python thread calls the C interface."""
     import mxnet as mx
+
     executors, beside = [], threading.Thread(target=pool_through_the_c_interface)
     for case in [cases.convolution('large')] * 4 + [cases.deformable_pooling('large'), cases.pooling('large')]:
         arrays = {name: mx.nd.array(array) for name, array in case.inputs.items()}
@@ -113,8 +124,10 @@ def pool_through_the_c_interface():
 def graphs():
     """{name: JSON} of graphs of one operator each."""
     drawn = {f'DeformableConvolution, {name}': cases.convolution(name) for name in cases.CONVOLUTIONS}
-    drawn.update((f'ModulatedDeformableConvolution, {name}', cases.convolution(name, modulated=True))
-                 for name in cases.CONVOLUTIONS)
+    drawn.update(
+        (f'ModulatedDeformableConvolution, {name}', cases.convolution(name, modulated=True))
+        for name in cases.CONVOLUTIONS
+    )
     for name in cases.POOLINGS:
         drawn[f'DeformablePSROIPooling, {name}'] = cases.deformable_pooling(name)
         drawn[f'DeformablePSROIPooling, {name}, no trans'] = cases.deformable_pooling(name, no_trans=True)
@@ -131,6 +144,11 @@ def print_instruction_set():
 
 
 if __name__ == '__main__':
-    tasks = {'bad': run_bad_inputs, 'results': save_results, 'together': run_together, 'json': print_graphs,
-             'isa': print_instruction_set}
+    tasks = {
+        'bad': run_bad_inputs,
+        'results': save_results,
+        'together': run_together,
+        'json': print_graphs,
+        'isa': print_instruction_set,
+    }
     tasks[sys.argv[1]](*sys.argv[2:])

@@ -1,4 +1,5 @@
 """The original's three demos, on small networks with random weights in model/: each really runs and draws."""
+
 import cv2
 import numpy as np
 import pytest
@@ -8,9 +9,12 @@ from dcn.errors import UserError
 from rfcn import deform_conv_demo, deform_psroi_demo, demo
 from tests.rfcn.tiny import SMALL, write_checkpoint, write_photo
 
-NAMES = [('rfcn_coco_demo', 'rfcn_coco', ['symbol=resnet_v1_101_rfcn']),
-         ('rfcn_coco_demo', 'rfcn_dcn_coco', ['symbol=resnet_v1_101_rfcn_dcn']),
-         ('deform_conv_demo', 'deform_conv', []), ('deform_psroi_demo', 'deform_psroi', [])]
+NAMES = [
+    ('rfcn_coco_demo', 'rfcn_coco', ['symbol=resnet_v1_101_rfcn']),
+    ('rfcn_coco_demo', 'rfcn_dcn_coco', ['symbol=resnet_v1_101_rfcn_dcn']),
+    ('deform_conv_demo', 'deform_conv', []),
+    ('deform_psroi_demo', 'deform_psroi', []),
+]
 
 
 @pytest.fixture(scope='module')
@@ -65,21 +69,32 @@ def test_deform_psroi_demo_draws_the_given_roi(inside):
     assert cv2.imread('middle/photo.png') is not None
 
 
-@pytest.mark.parametrize('rois, sentence', [
-    (['1,2,3'], 'expected X1,Y1,X2,Y2'), (['1,2,3,x'], 'expected X1,Y1,X2,Y2'),
-    (['1,2,90,5'], '0 <= X1 <= X2 < 80 and 0 <= Y1 <= Y2 < 64'),
-    (['5,2,3,5'], '0 <= X1 <= X2 < 80'),
-    (['1,2,3,5,gorilla'], 'class gorilla is unknown; expected 1 to 20 or one of aeroplane'),
-    (['1,2,3,5,0'], 'class 0 is unknown'), (['1,2,3,5', '1,2,3,5'], 'expected one for each of the 1 photos, found 2')])
+@pytest.mark.parametrize(
+    'rois, sentence',
+    [
+        (['1,2,3'], 'expected X1,Y1,X2,Y2'),
+        (['1,2,3,x'], 'expected X1,Y1,X2,Y2'),
+        (['1,2,90,5'], '0 <= X1 <= X2 < 80 and 0 <= Y1 <= Y2 < 64'),
+        (['5,2,3,5'], '0 <= X1 <= X2 < 80'),
+        (['1,2,3,5,gorilla'], 'class gorilla is unknown; expected 1 to 20 or one of aeroplane'),
+        (['1,2,3,5,0'], 'class 0 is unknown'),
+        (['1,2,3,5', '1,2,3,5'], 'expected one for each of the 1 photos, found 2'),
+    ],
+)
 def test_wrong_rois_are_told(inside, rois, sentence):
     with pytest.raises(UserError, match=sentence):
         deform_psroi_demo.main(['a/photo.png', *(word for roi in rois for word in ('--roi', roi)), '--set', *SMALL])
 
 
-@pytest.mark.parametrize('main, arguments, name', [
-    (demo.main, [], 'rfcn_dcn_coco'), (demo.main, ['--rfcn_only'], 'rfcn_coco'),
-    (deform_conv_demo.main, [], 'deform_conv'),
-    (deform_psroi_demo.main, [], 'deform_psroi')])
+@pytest.mark.parametrize(
+    'main, arguments, name',
+    [
+        (demo.main, [], 'rfcn_dcn_coco'),
+        (demo.main, ['--rfcn_only'], 'rfcn_coco'),
+        (deform_conv_demo.main, [], 'deform_conv'),
+        (deform_psroi_demo.main, [], 'deform_psroi'),
+    ],
+)
 def test_missing_checkpoints_are_told_with_their_place(main, arguments, name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr('dcn.cli.detect.ROOT', str(tmp_path))

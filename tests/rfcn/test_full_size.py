@@ -1,4 +1,5 @@
 """Deformable R-FCN as published, ResNet-101 at 600 x 1000 with the VOC experiment file, through its commands."""
+
 import glob
 import math
 import os
@@ -26,15 +27,22 @@ def experiment(tmp_path_factory):
             text = text.replace(generated, voc)
         with open(path, 'w') as stream:
             stream.write(text)
-    return ["network.pretrained=''", f'dataset.root_path={folder}', f'dataset.dataset_path={folder}',
-            f'output_path={folder}/output', 'dataset.image_set=2007_train', 'dataset.test_image_set=2007_test',
-            'TRAIN.lr=0.0001']
+    return [
+        "network.pretrained=''",
+        f'dataset.root_path={folder}',
+        f'dataset.dataset_path={folder}',
+        f'output_path={folder}/output',
+        'dataset.image_set=2007_train',
+        'dataset.test_image_set=2007_test',
+        'TRAIN.lr=0.0001',
+    ]
 
 
 def run(repository, script, overrides, *flags):
     command = [sys.executable, script, '--cfg', CFG, '--gpus', 'cpu', *flags, '--set', *overrides]
-    done = subprocess.run(command, cwd=repository, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                          timeout=1200)
+    done = subprocess.run(
+        command, cwd=repository, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=1200
+    )
     assert done.returncode == 0, done.stdout
     return done.stdout
 

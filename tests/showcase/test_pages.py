@@ -1,13 +1,15 @@
 """The pages of the demo: what a tile's caption counts, and that pages of any content can be put together."""
-import mxnet as mx
+
 import numpy as np
 
 from dcn.showcase import pages
+from dcn.showcase.probe import deformable_layers
 from dcn.visualize.boxes import label_corner
 from dcn.visualize.canvas import text_size, text_strip
 from dcn.visualize.parts import draw_coloured_parts, middle_half, part_boxes
-from dcn.showcase.probe import deformable_layers
 from dcn.visualize.sampling import spread_cells
+
+import mxnet as mx
 
 TRUTH = pages.Found(np.array([[0, 0, 9, 9], [20, 20, 39, 39]]), None, np.array([1, 2]))
 
@@ -45,8 +47,14 @@ def test_agreement_leaves_out_what_does_not_count():
 def test_segmentations_page_holds_any_number_of_images():
     image, labels = np.zeros((40, 40, 3), np.uint8), np.eye(40, dtype=np.uint8)
     for count in (1, 3):
-        page = pages.segmentations_page([image] * count, [labels] * count, {'net': [labels] * count},
-                                        ('background', 'line'), np.array([[0, 0, 0], [255, 0, 0]]), 'all.')
+        page = pages.segmentations_page(
+            [image] * count,
+            [labels] * count,
+            {'net': [labels] * count},
+            ('background', 'line'),
+            np.array([[0, 0, 0], [255, 0, 0]]),
+            'all.',
+        )
         assert page.dtype == np.uint8 and (page[:20] == 255).all()
 
 
@@ -54,10 +62,10 @@ def test_label_keeps_off_its_box_other_boxes_and_labels():
     extent, shape = (30, 10), (100, 100, 3)
     box, above = (20, 20, 60, 60), (20, 5, 60, 19)
     whole = (0, 0, 100, 100)
-    assert label_corner(box, extent, shape, [box], []) == (20, 10)                              # above the box
-    assert label_corner(box, extent, shape, [box, above], []) == (20, 60)                       # above is taken: below
-    assert label_corner(box, extent, shape, [box, above], [(20, 60, 60, 70)]) == (60, 20)       # below, too: beside
-    assert label_corner(whole, extent, shape, [whole], []) == (0, 0)                            # no room outside
+    assert label_corner(box, extent, shape, [box], []) == (20, 10)  # above the box
+    assert label_corner(box, extent, shape, [box, above], []) == (20, 60)  # above is taken: below
+    assert label_corner(box, extent, shape, [box, above], [(20, 60, 60, 70)]) == (60, 20)  # below, too: beside
+    assert label_corner(whole, extent, shape, [whole], []) == (0, 0)  # no room outside
 
 
 def test_text_is_broken_between_words():
@@ -76,8 +84,9 @@ def test_coloured_parts_show_the_surroundings_and_grey_beyond_the_image():
 def test_deformable_layers_are_found_with_their_numbers():
     data = mx.sym.Variable('data')
     offset = mx.sym.Convolution(data, kernel=(3, 3), pad=(1, 1), num_filter=36, name='where')
-    net = mx.sym.contrib.DeformableConvolution(data, offset, kernel=(3, 3), pad=(2, 2), dilate=(2, 2), num_filter=4,
-                                               num_deformable_group=2, name='deform')
+    net = mx.sym.contrib.DeformableConvolution(
+        data, offset, kernel=(3, 3), pad=(2, 2), dilate=(2, 2), num_filter=4, num_deformable_group=2, name='deform'
+    )
     assert deformable_layers(mx.sym.Activation(net, act_type='relu')) == [('deform', 'where_output', 3, 2, 2, 2)]
 
 

@@ -1,4 +1,5 @@
 """Offsets asked of a network on given boxes are those of its whole test graph on the same boxes."""
+
 import numpy as np
 import pytest
 
@@ -43,10 +44,14 @@ def test_network_without_deformable_pooling_is_told(case, repository):
         PartNetwork(plain, params)
 
 
-@pytest.mark.parametrize('path, changes, bins', [
-    ('faster_rcnn/cfgs/shapes_rcnn_dcn_end2end.yaml', [], 5),
-    ('faster_rcnn/cfgs/shapes_rcnn_dcn_end2end.yaml', ['network.roi_pooling=modulated'], 5),
-    ('fpn/cfgs/shapes_fpn_dcn_end2end_ohem.yaml', ['network.pooled_size=3'], 3)])
+@pytest.mark.parametrize(
+    'path, changes, bins',
+    [
+        ('faster_rcnn/cfgs/shapes_rcnn_dcn_end2end.yaml', [], 5),
+        ('faster_rcnn/cfgs/shapes_rcnn_dcn_end2end.yaml', ['network.roi_pooling=modulated'], 5),
+        ('fpn/cfgs/shapes_fpn_dcn_end2end_ohem.yaml', ['network.pooled_size=3'], 3),
+    ],
+)
 def test_parts_of_one_move_for_all_classes(tmp_path, repository, path, changes, bins):
     """The same move twice for the same box; another one for another box, of another level of the pyramid."""
     path, changes = repository / 'experiments' / path, [*SMALL, *changes]

@@ -1,4 +1,5 @@
 """Detections on an image: what is drawn where."""
+
 import cv2
 import numpy as np
 

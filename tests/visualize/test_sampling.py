@@ -1,4 +1,5 @@
 """Sampling points and part offsets, checked by hand; borders are where the original's picture was wrong."""
+
 import numpy as np
 
 from dcn.visualize.canvas import BLUE, GREEN, RED
@@ -14,8 +15,8 @@ def test_eq2_zero_offsets_give_the_regular_dilated_grid():
 
 def test_eq2_offset_of_one_tap_is_y_then_x():
     offset = np.zeros((18, 9, 9))
-    offset[2 * 5] = 0.5      # tap 5 (middle row, right column), y
-    offset[2 * 5 + 1] = -1   # the same tap, x
+    offset[2 * 5] = 0.5  # tap 5 (middle row, right column), y
+    offset[2 * 5 + 1] = -1  # the same tap, x
     points = sample_points(offset, np.array([[4, 4]]))
     assert points[0, 5].tolist() == [4.5, 5.0]
     assert points[0, 4].tolist() == [4.0, 4.0]

@@ -1,4 +1,5 @@
 """Coloured photos and their legend."""
+
 import numpy as np
 import pytest
 
@@ -8,7 +9,7 @@ from dcn.visualize.segmentation import draw_segmentation, share_text, shares
 
 NAMES = ('background', 'road', 'sky')
 PALETTE = np.array([[0, 0, 0], [128, 64, 128], [0, 130, 255]], np.uint8)
-MARGIN = 8      # of a picture whose short side is 420
+MARGIN = 8  # of a picture whose short side is 420
 
 
 def drawn(labels, value=100):
@@ -27,19 +28,19 @@ def test_colours_lie_over_a_gray_photo():
     np.testing.assert_allclose(places[0], [gray] * 3, atol=1)
     for place, rgb in zip(places[1:3], PALETTE[1:]):
         np.testing.assert_allclose(place, 0.4 * gray + 0.6 * rgb[::-1].astype(float), atol=2)
-    np.testing.assert_array_equal(places[3], [200, 100, 100])    # what does not count keeps its photo
+    np.testing.assert_array_equal(places[3], [200, 100, 100])  # what does not count keeps its photo
     # a light line between the classes
-    assert picture[MARGIN + 50, MARGIN + 205:MARGIN + 215].max(axis=1).max() > 180
+    assert picture[MARGIN + 50, MARGIN + 205 : MARGIN + 215].max(axis=1).max() > 180
 
 
 def test_the_largest_region_bears_its_name():
     labels = np.full((420, 420), 1, np.uint8)
-    middle = drawn(labels)[MARGIN + 190:MARGIN + 230, MARGIN + 150:MARGIN + 270]
+    middle = drawn(labels)[MARGIN + 190 : MARGIN + 230, MARGIN + 150 : MARGIN + 270]
     # the name stands on the full colour
     assert (middle == PALETTE[1][::-1]).all(axis=2).sum() > 200
     tiny = np.zeros((420, 420), np.uint8)
     tiny[100:106, 100:106] = 1
-    assert not (drawn(tiny)[:MARGIN + 420] == PALETTE[1][::-1]).all(axis=2).any()
+    assert not (drawn(tiny)[: MARGIN + 420] == PALETTE[1][::-1]).all(axis=2).any()
 
 
 @pytest.mark.parametrize('size', [(1, 1), (1, 500), (700, 2), (30, 40), (1200, 900)])
@@ -48,7 +49,7 @@ def test_photos_of_any_shape(size):
     height, width = picture.shape[:2]
     # the photo, enlarged where it is small, and below it a legend that is never narrower than 420
     assert width >= 420 and height > min(420, size[0]) and max(height, width) < 4400
-    assert (picture[-MARGIN // 2:] == PAPER).all()
+    assert (picture[-MARGIN // 2 :] == PAPER).all()
 
 
 def test_an_image_without_classes_has_no_legend():

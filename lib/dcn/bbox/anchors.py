@@ -1,4 +1,5 @@
 """Reference boxes of the region proposal network (Faster R-CNN, section 3.1.1; the rounding is the original's)."""
+
 import functools
 
 import numpy as np

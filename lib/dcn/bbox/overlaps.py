@@ -1,4 +1,5 @@
 """Intersection over union of every box with every other (inclusive corners: a box from 3 to 3 has width 1)."""
+
 import numpy as np
 
 from dcn.compiled import suppression
@@ -12,7 +13,7 @@ def bbox_overlaps(boxes, query):
     boxes: (N, 4), query: (K, 4), both [x1, y1, x2, y2] in pixels. Returns (N, K); 0 where two boxes are disjoint
     or one of them holds a NaN.
     """
-    boxes, query = _as_boxes(boxes, "boxes"), _as_boxes(query, "query")
+    boxes, query = _as_boxes(boxes, 'boxes'), _as_boxes(query, 'query')
     return _overlaps_numpy(boxes, query) if _native is None else _native.overlaps(boxes, query)
 
 
@@ -22,7 +23,7 @@ def _as_boxes(boxes, name):
     if boxes.size == 0:
         return np.zeros((0, 4))
     if boxes.ndim != 2 or boxes.shape[1] < 4:
-        raise ValueError(f"{name}: expected shape (N, 4) [x1, y1, x2, y2], found {boxes.shape}")
+        raise ValueError(f'{name}: expected shape (N, 4) [x1, y1, x2, y2], found {boxes.shape}')
     return np.ascontiguousarray(boxes[:, :4])
 
 

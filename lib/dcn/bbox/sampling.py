@@ -1,4 +1,5 @@
 """Which RoIs the box head learns from, and what it should say about them (Fast R-CNN, section 2.3)."""
+
 import collections
 
 import numpy as np
@@ -26,13 +27,13 @@ def sample_rois(rois, gt_boxes, count, rule, rng, everything=False):
     keep = np.concatenate([foreground, _at_most(background, count - len(foreground), rng)])
     while len(keep) < count:
         # as in the original, RoIs of any overlap fill the gap and count as background
-        keep = np.concatenate([keep, rng.permutation(len(rois))[:count - len(keep)]])
+        keep = np.concatenate([keep, rng.permutation(len(rois))[: count - len(keep)]])
     labels = np.zeros(len(keep))
     targets = np.zeros((len(keep), 4))
     if len(foreground):
         matched = gt_boxes[best[foreground]]
-        labels[:len(foreground)] = matched[:, 4]
-        targets[:len(foreground)] = bbox_transform(rois[foreground], matched[:, :4])
+        labels[: len(foreground)] = matched[:, 4]
+        targets[: len(foreground)] = bbox_transform(rois[foreground], matched[:, :4])
     return rois[keep], labels, targets
 
 

@@ -1,4 +1,5 @@
 """Boxes to regression targets and back (Fast R-CNN's parameters; R-CNN, appendix C, eq. 1 to 10), and clipping."""
+
 import numpy as np
 
 

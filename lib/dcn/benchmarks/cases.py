@@ -1,4 +1,5 @@
 """What ``dcn bench ops`` times: calls of operators at real sizes and at small ones, and their inputs."""
+
 import collections
 
 import numpy as np
@@ -7,17 +8,26 @@ from dcn.rng import generator
 
 Case = collections.namedtuple('Case', 'operator inputs attributes backward')
 Case.__doc__ = """A call: name of the operator, shapes of its inputs by name, attributes, whether it has a gradient."""
-STRIDE = 16   # pixels of the image for a cell of the feature map
+STRIDE = 16  # pixels of the image for a cell of the feature map
 
 
 def convolution(batch, channels, height, width, filters, groups, dilate=2, modulated=False):
     """3 x 3, stride 1, as many positions as pixels."""
-    inputs = {'data': (batch, channels, height, width), 'offset': (batch, 18 * groups, height, width),
-              'weight': (filters, channels, 3, 3)}
+    inputs = {
+        'data': (batch, channels, height, width),
+        'offset': (batch, 18 * groups, height, width),
+        'weight': (filters, channels, 3, 3),
+    }
     if modulated:
         inputs['mask'] = (batch, 9 * groups, height, width)
-    attributes = dict(kernel=(3, 3), pad=(dilate, dilate), dilate=(dilate, dilate), num_filter=filters,
-                      num_deformable_group=groups, no_bias=True)
+    attributes = dict(
+        kernel=(3, 3),
+        pad=(dilate, dilate),
+        dilate=(dilate, dilate),
+        num_filter=filters,
+        num_deformable_group=groups,
+        no_bias=True,
+    )
     return Case('ModulatedDeformableConvolution' if modulated else 'DeformableConvolution', inputs, attributes, True)
 
 
@@ -32,15 +42,26 @@ def psroi_pooling(operator, classes, rois, height=38, width=63, **attributes):
 
 def roi_pooling(channels, rois, height=38, width=63):
     """7 x 7 bins."""
-    return Case('ROIPooling', {'data': (1, channels, height, width), 'rois': (rois, 5)},
-                dict(pooled_size=(7, 7), spatial_scale=1 / STRIDE), True)
+    return Case(
+        'ROIPooling',
+        {'data': (1, channels, height, width), 'rois': (rois, 5)},
+        dict(pooled_size=(7, 7), spatial_scale=1 / STRIDE),
+        True,
+    )
 
 
 def proposal(height, width, before, after):
     """9 anchors for each cell; `before` candidates enter suppression, `after` proposals leave it."""
     inputs = {'cls_prob': (1, 18, height, width), 'bbox_pred': (1, 36, height, width), 'im_info': (1, 3)}
-    attributes = dict(scales=(8, 16, 32), ratios=(0.5, 1, 2), feature_stride=STRIDE, threshold=0.7,
-                      rpn_pre_nms_top_n=before, rpn_post_nms_top_n=after, rpn_min_size=16)
+    attributes = dict(
+        scales=(8, 16, 32),
+        ratios=(0.5, 1, 2),
+        feature_stride=STRIDE,
+        threshold=0.7,
+        rpn_pre_nms_top_n=before,
+        rpn_post_nms_top_n=after,
+        rpn_min_size=16,
+    )
     return Case('Proposal', inputs, attributes, False)
 
 

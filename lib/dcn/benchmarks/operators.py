@@ -4,6 +4,7 @@ Each peer works in a process of its own; a round asks every peer for one timing 
 and the median over the rounds counts. Compare ratios: absolute times change with the machine and with what else it
 does.
 """
+
 import argparse
 import contextlib
 import json
@@ -17,19 +18,19 @@ from pathlib import Path
 
 import numpy as np
 
-from dcn.errors import UserError
-from dcn.files import atomic_write
 from dcn.benchmarks import libraries as bench_libraries
 from dcn.benchmarks import peers as bench_peers
 from dcn.benchmarks import report as bench_report
 from dcn.benchmarks.cases import CASES, directions, inputs
+from dcn.errors import UserError
+from dcn.files import atomic_write
 from dcn.paths import OPERATOR_CXX, ROOT
 
 PEERS_FOLDER = OPERATOR_CXX / 'build' / 'peers'
-INSIDE = ('own', 'bf16', 'stock', 'dense', 'valid')   # peers within MXNet: dcn.benchmarks.worker
+INSIDE = ('own', 'bf16', 'stock', 'dense', 'valid')  # peers within MXNet: dcn.benchmarks.worker
 LEAST_ROUNDS = 3
-LONGEST_REST = 0.5   # seconds that threads of a peer may go on spinning after its turn
-OUTSIDE_RULE = {'DeformableConvolution': {'boundary': 'v2'}}   # how other libraries treat borders
+LONGEST_REST = 0.5  # seconds that threads of a peer may go on spinning after its turn
+OUTSIDE_RULE = {'DeformableConvolution': {'boundary': 'v2'}}  # how other libraries treat borders
 
 
 class Peer:
@@ -43,8 +44,14 @@ class Peer:
         else:
             command = [str(bench_peers.python_of(folder, name).absolute()), bench_libraries.__file__, name]
             environment.update(bench_peers.settings(folder, name))
-        self._process = subprocess.Popen(command, cwd=str(ROOT), env=environment, stdin=subprocess.PIPE,
-                                         stdout=subprocess.PIPE, universal_newlines=True)
+        self._process = subprocess.Popen(
+            command,
+            cwd=str(ROOT),
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            universal_newlines=True,
+        )
 
     def ask(self, **question):
         """The answer to one question, a dict."""
@@ -67,7 +74,7 @@ class Peer:
     def _states(self):
         states = set()
         for stat in Path(f'/proc/{self._process.pid}/task').glob('*/stat'):
-            with contextlib.suppress(OSError):   # the thread has ended
+            with contextlib.suppress(OSError):  # the thread has ended
                 states.add(stat.read_text().rpartition(') ')[2][0])
         return states
 
@@ -84,7 +91,7 @@ def has(peer, case, direction):
         return 'Convolution' in case.operator
     if peer == 'bf16':
         return 'Convolution' in case.operator and direction == 'forward'
-    if peer == 'stock':   # MXNet 1.9.1 has no modulated backward on CPUs, and no NMS with whole pixels
+    if peer == 'stock':  # MXNet 1.9.1 has no modulated backward on CPUs, and no NMS with whole pixels
         return case.operator != 'NMS' and (case.operator, direction) != ('ModulatedDeformableConvolution', 'backward')
     return True
 
@@ -103,13 +110,15 @@ def measure(names, workers, rounds, most_seconds, check):
             np.savez(path, **inputs(case))
             for direction in directions(case):
                 print(f'timing {name} {direction}', file=sys.stderr, flush=True)
-                question = dict(case=name, direction=direction, operator=case.operator, attributes=case.attributes,
-                                file=path)
+                question = dict(
+                    case=name, direction=direction, operator=case.operator, attributes=case.attributes, file=path
+                )
                 active = [worker for worker in workers if has(worker.name, case, direction)]
                 row = dict(case=name, direction=direction, **_interleaved(active, question, rounds, most_seconds))
                 if check:
-                    row['apart'] = _compare([worker for worker in workers if worker.name in row['seconds']],
-                                            question, scratch)
+                    row['apart'] = _compare(
+                        [worker for worker in workers if worker.name in row['seconds']], question, scratch
+                    )
                 results.append(row)
     return results
 
@@ -121,7 +130,7 @@ def _interleaved(active, question, rounds, most_seconds):
             start = time.perf_counter()
             answer = worker.ask(**question)
             worker.settle()
-            if turn:   # the first turn loads libraries and compiles
+            if turn:  # the first turn loads libraries and compiles
                 spent[worker] += time.perf_counter() - start
             if 'seconds' in answer:
                 samples[worker.name].append(answer['seconds'])
@@ -131,9 +140,12 @@ def _interleaved(active, question, rounds, most_seconds):
             if 'missing' in answer or (turn + 1 >= least and spent[worker] > most_seconds):
                 active.remove(worker)
     timed = {peer: times for peer, times in samples.items() if times}
-    return dict(missing=missing, seconds={peer: statistics.median(times) for peer, times in timed.items()},
-                least={peer: min(times) for peer, times in timed.items()},
-                rounds={peer: len(times) for peer, times in timed.items()})
+    return dict(
+        missing=missing,
+        seconds={peer: statistics.median(times) for peer, times in timed.items()},
+        least={peer: min(times) for peer, times in timed.items()},
+        rounds={peer: len(times) for peer, times in timed.items()},
+    )
 
 
 def _compare(workers, question, scratch):
@@ -176,8 +188,13 @@ def measure_memory(names, peers):
             if peer in peers and all(has(peer, CASES[name], direction) for direction in directions(CASES[name])):
                 environment = dict(os.environ, DCN_STOCK_OPERATORS=str(int(peer == 'stock')))
                 answer = subprocess.run(
-                    [sys.executable, '-m', 'dcn.benchmarks.worker', peer, '--memory', name], check=True,
-                    cwd=str(ROOT), env=environment, stdout=subprocess.PIPE, universal_newlines=True).stdout
+                    [sys.executable, '-m', 'dcn.benchmarks.worker', peer, '--memory', name],
+                    check=True,
+                    cwd=str(ROOT),
+                    env=environment,
+                    stdout=subprocess.PIPE,
+                    text=True,
+                ).stdout
                 found[name][peer] = json.loads(answer)['bytes']
     return found
 
@@ -185,6 +202,7 @@ def measure_memory(names, peers):
 def available(asked, folder):
     """Names of the peers to time; a UserError where an environment is missing."""
     from dcn.operators import native
+
     peers = [peer for peer in INSIDE if peer != 'bf16' or native.bf16_known()]
     if not asked:
         return peers
@@ -197,19 +215,32 @@ def available(asked, folder):
 def parsed(argv):
     """The command line."""
     parser = argparse.ArgumentParser(
-        prog='dcn bench', description='Time our operators beside the stock ones, the dense convolution of the same '
+        prog='dcn bench',
+        description='Time our operators beside the stock ones, the dense convolution of the same '
         'shape and other libraries: minutes for all cases. Run it on an idle machine; OMP_NUM_THREADS sets the number '
-        'of threads.')
-    parser.add_argument('what', nargs='?', choices=('ops',), default='ops', metavar='ops',
-                        help='operators (the only choice)')
-    parser.add_argument('--rounds', type=int, default=15, metavar='N',
-                        help='timings per case and peer (default %(default)s)')
-    parser.add_argument('--seconds', type=float, default=1.5, metavar='S',
-                        help='a peer that has cost so much for a case stops early, after two or three rounds '
-                        '(default %(default)s)')
+        'of threads.',
+    )
+    parser.add_argument(
+        'what', nargs='?', choices=('ops',), default='ops', metavar='ops', help='operators (the only choice)'
+    )
+    parser.add_argument(
+        '--rounds', type=int, default=15, metavar='N', help='timings per case and peer (default %(default)s)'
+    )
+    parser.add_argument(
+        '--seconds',
+        type=float,
+        default=1.5,
+        metavar='S',
+        help='a peer that has cost so much for a case stops early, after two or three rounds (default %(default)s)',
+    )
     parser.add_argument('--only', default='', metavar='TEXT', help='only cases whose name has TEXT in it')
-    parser.add_argument('--peers', nargs='?', const=str(PEERS_FOLDER), metavar='DIR',
-                        help='also time the libraries whose environments are below DIR (default %(const)s)')
+    parser.add_argument(
+        '--peers',
+        nargs='?',
+        const=str(PEERS_FOLDER),
+        metavar='DIR',
+        help='also time the libraries whose environments are below DIR (default %(const)s)',
+    )
     parser.add_argument('--check', action='store_true', help="also compare the libraries' results with the own ones")
     parser.add_argument('--memory', action='store_true', help='also measure the peak memory of a call')
     parser.add_argument('--json', metavar='FILE', help='write medians in seconds, machine and versions as JSON')
@@ -227,17 +258,27 @@ def main(argv=None):
     if args.check and args.peers is None:
         raise UserError('--check compares the results of other libraries: it needs --peers')
     os.environ.setdefault('OMP_NUM_THREADS', str(len(os.sched_getaffinity(0))))
-    peers = [peer for peer in available(args.peers is not None, args.peers)
-             if any(has(peer, CASES[name], direction) for name in names for direction in directions(CASES[name]))]
+    peers = [
+        peer
+        for peer in available(args.peers is not None, args.peers)
+        if any(has(peer, CASES[name], direction) for name in names for direction in directions(CASES[name]))
+    ]
     with contextlib.ExitStack() as stack:
         workers = [Peer(name, args.peers) for name in peers]
         for worker in workers:
             stack.callback(worker.close)
-        versions = {name: worker.ask(versions=[pin.split('==')[0] for pin in bench_peers.PACKAGES.get(name, [])])
-                    for name, worker in zip(peers, workers)}
+        versions = {
+            name: worker.ask(versions=[pin.split('==')[0] for pin in bench_peers.PACKAGES.get(name, [])])
+            for name, worker in zip(peers, workers)
+        }
         times = measure(names, workers, args.rounds, args.seconds, args.check)
-    report = dict(machine=bench_report.machine(), versions=bench_report.with_own(versions), asked=args.rounds,
-                  times=times, memory=measure_memory(names, peers) if args.memory else {})
+    report = dict(
+        machine=bench_report.machine(),
+        versions=bench_report.with_own(versions),
+        asked=args.rounds,
+        times=times,
+        memory=measure_memory(names, peers) if args.memory else {},
+    )
     print(bench_report.table(report, peers))
     if args.json:
         with atomic_write(args.json, 'w') as stream:

@@ -4,6 +4,7 @@
 
 torch from PyPI brings CUDA, gigabytes of it; PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu spares them.
 """
+
 import argparse
 import os
 import re
@@ -16,7 +17,7 @@ PACKAGES = {
     'openvino': ['openvino==2026.4.1', 'numpy==2.4.6'],
     'onnxruntime': ['onnxruntime==1.32.0', 'onnx==1.23.2', 'numpy==2.4.6'],
 }
-STAND_INS = 'stand_ins'   # folder of an environment that its library loader searches first
+STAND_INS = 'stand_ins'  # folder of an environment that its library loader searches first
 CUDA_OF_TORCH = ('libc10_cuda.so', 'libtorch_cuda.so')
 
 
@@ -40,8 +41,9 @@ def make(folder, names):
         subprocess.run([str(python), '-m', 'pip', 'install', '--quiet', *PACKAGES[name]], check=True)
         if name == 'torchvision':
             _complete_torchvision(folder)
-        subprocess.run([str(python), '-c', f'import {name}'], check=True,
-                       env=dict(os.environ, **settings(folder, name)))
+        subprocess.run(
+            [str(python), '-c', f'import {name}'], check=True, env=dict(os.environ, **settings(folder, name))
+        )
         print(f'{name}: {Path(folder, name)}')
 
 
@@ -61,10 +63,13 @@ def _complete_torchvision(folder):
     names = sorted(set(re.findall(rb'\0(_ZNK?(?:2at|3c10)4cuda\w+)(?=\0)', needed)))
     source = ''.join(f'char {name.decode()}[64];\n' for name in names)
     for library in CUDA_OF_TORCH:
-        subprocess.run(['cc', '-shared', '-fPIC', f'-Wl,-soname,{library}', '-x', 'c', '-', '-o',
-                        str(stand_ins / library)], input=source.encode(), check=True)
+        subprocess.run(
+            ['cc', '-shared', '-fPIC', f'-Wl,-soname,{library}', '-x', 'c', '-', '-o', str(stand_ins / library)],
+            input=source.encode(),
+            check=True,
+        )
         source = ''
-    for runtime in (packages / 'torchvision.libs').glob('libcudart.*.so.*'):   # comes along under a longer name
+    for runtime in (packages / 'torchvision.libs').glob('libcudart.*.so.*'):  # comes along under a longer name
         link = stand_ins / f'libcudart.so.{runtime.name.rpartition(".")[2]}'
         if not link.is_symlink():
             link.symlink_to(runtime.resolve())

@@ -1,18 +1,26 @@
 """What ``dcn bench ops`` prints: the machine, the table of times, and what must be known to read it."""
+
 import os
 import platform
 
-LEGEND = {'dense': "dense: MXNet's convolution (oneDNN) of the same shape, which leaves out products with padding",
-          'valid': 'valid: the same on data that have their padding already: all products, as the own operator makes'}
-LEAST_APART = 1e-4   # a share of values that is printed
-UNSTEADY = 1.5   # medians so many times the shortest round are pointed out
+LEGEND = {
+    'dense': "dense: MXNet's convolution (oneDNN) of the same shape, which leaves out products with padding",
+    'valid': 'valid: the same on data that have their padding already: all products, as the own operator makes',
+}
+LEAST_APART = 1e-4  # a share of values that is printed
+UNSTEADY = 1.5  # medians so many times the shortest round are pointed out
 
 
 def machine():
     """{processor, cores, threads, instruction set}"""
     from dcn.operators import native
-    return {'processor': _processor(), 'cores': len(os.sched_getaffinity(0)),
-            'threads': int(os.environ['OMP_NUM_THREADS']), 'instruction set': native.instruction_set()}
+
+    return {
+        'processor': _processor(),
+        'cores': len(os.sched_getaffinity(0)),
+        'threads': int(os.environ['OMP_NUM_THREADS']),
+        'instruction set': native.instruction_set(),
+    }
 
 
 def _processor():
@@ -24,6 +32,7 @@ def _processor():
 def with_own(versions):
     """{package: version} of all peers {peer: {package: version}}, MXNet's among them."""
     import mxnet
+
     found = {'mxnet': mxnet.__version__}
     for packages in versions.values():
         found.update(packages)
@@ -33,17 +42,21 @@ def with_own(versions):
 def table(report, peers):
     """A report {machine, versions, asked, times, memory} as text."""
     where = report['machine']
-    lines = [f'{where["processor"]}, {where["threads"]} threads, {where["instruction set"]}; '
-             + ', '.join(f'{name} {version}' for name, version in report['versions'].items()),
-             f'own: milliseconds, medians of {report["asked"]} rounds; others: multiples of own, above 1 slower']
+    lines = [
+        f'{where["processor"]}, {where["threads"]} threads, {where["instruction set"]}; '
+        + ', '.join(f'{name} {version}' for name, version in report['versions'].items()),
+        f'own: milliseconds, medians of {report["asked"]} rounds; others: multiples of own, above 1 slower',
+    ]
     lines += [LEGEND[peer] for peer in peers if peer in LEGEND] + ['']
     width = max(len(row['case']) for row in report['times']) + 2
     others = [peer for peer in peers if peer != 'own']
     lines.append(f'{"":{width}s}{"":8s}{"own":>9s}' + ''.join(f'{peer:>{_width(peer)}s}' for peer in others))
     for row in report['times']:
         seconds = row['seconds']
-        lines.append(f'{row["case"]:{width}s}{row["direction"]:8s}{seconds["own"] * 1e3:9.3f}'
-                     + ''.join(f'{_multiple(seconds, peer):>{_width(peer)}s}' for peer in others))
+        lines.append(
+            f'{row["case"]:{width}s}{row["direction"]:8s}{seconds["own"] * 1e3:9.3f}'
+            + ''.join(f'{_multiple(seconds, peer):>{_width(peer)}s}' for peer in others)
+        )
     return '\n'.join(lines + _notes(report) + _memory(report['memory'], width))
 
 
@@ -60,16 +73,29 @@ def _multiple(seconds, peer):
 
 def _notes(report):
     rows = [(f'{row["case"]} {row["direction"]}', row) for row in report['times']]
-    notes = [f'{name}: {peer} failed: {why}' for name, row in rows for peer, why in row['missing'].items()
-             if not why.startswith('Missing')]
-    unsteady = [f'{name}: {peer}' for name, row in rows for peer, seconds in row['seconds'].items()
-                if seconds > UNSTEADY * row['least'][peer]]
+    notes = [
+        f'{name}: {peer} failed: {why}'
+        for name, row in rows
+        for peer, why in row['missing'].items()
+        if not why.startswith('Missing')
+    ]
+    unsteady = [
+        f'{name}: {peer}'
+        for name, row in rows
+        for peer, seconds in row['seconds'].items()
+        if seconds > UNSTEADY * row['least'][peer]
+    ]
     if unsteady:
-        notes.append(f'unsteady, do not rely on them (median above {UNSTEADY} times the shortest round; was the '
-                     'machine idle?): ' + '; '.join(unsteady))
+        notes.append(
+            f'unsteady, do not rely on them (median above {UNSTEADY} times the shortest round; was the '
+            'machine idle?): ' + '; '.join(unsteady)
+        )
     compared = [(name, peer, share) for name, row in rows for peer, share in row.get('apart', {}).items()]
-    notes += [f'{name}: {100 * share:.2f} % of the values of {peer} are apart' for name, peer, share in compared
-              if share > LEAST_APART]
+    notes += [
+        f'{name}: {100 * share:.2f} % of the values of {peer} are apart'
+        for name, peer, share in compared
+        if share > LEAST_APART
+    ]
     if compared:
         alike = sum(share <= LEAST_APART for _, _, share in compared)
         notes.append(f'{alike} of {len(compared)} results of other libraries equal the own ones')
@@ -80,5 +106,6 @@ def _memory(memory, width):
     if not memory:
         return []
     return ['', 'most memory of a call, forward and backward, beyond inputs, outputs and gradients, in MB'] + [
-        f'{name:{width}s}' + '  '.join(f'{peer} {size / 2 ** 20:.0f}' for peer, size in sizes.items())
-        for name, sizes in memory.items()]
+        f'{name:{width}s}' + '  '.join(f'{peer} {size / 2**20:.0f}' for peer, size in sizes.items())
+        for name, sizes in memory.items()
+    ]

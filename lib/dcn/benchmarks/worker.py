@@ -5,6 +5,7 @@
 Answers questions (see `dcn.benchmarks.libraries.serve`), or prints {bytes}: what the process needed at most during
 the first forward and backward call of a case, beyond its inputs, outputs and gradients.
 """
+
 import argparse
 import json
 
@@ -24,6 +25,7 @@ class Operator:
 
     def __init__(self, name, attributes, arrays, differentiable):
         import mxnet as mx
+
         self._mx = mx
         operator = getattr(mx.sym.contrib, name, None) or getattr(mx.sym, name)
         self._arrays = {key: mx.nd.array(array) for key, array in arrays.items()}
@@ -36,7 +38,7 @@ class Operator:
             if differentiable and key != 'rois':
                 array.attach_grad()
         for array in [*self._arrays.values(), *self._grads().values(), self._head, *self._executor.outputs]:
-            array[:] = array   # in memory from here on
+            array[:] = array  # in memory from here on
         mx.nd.waitall()
 
     def _grads(self):
@@ -74,6 +76,7 @@ def suppression(attributes, arrays):
 
     def run():
         return nms(arrays['dets'], attributes['threshold'], attributes['most'])
+
     return Call(run, lambda: {'out': run()}, None)
 
 
@@ -110,7 +113,7 @@ def peak_bytes(case):
         if case.backward:
             calls += [operator.record, operator.wait, operator.backward, operator.wait]
     with open('/proc/self/clear_refs', 'w') as stream:
-        stream.write('5')   # the peak begins anew
+        stream.write('5')  # the peak begins anew
     before = _status('VmRSS')
     for call in calls:
         call()
@@ -129,6 +132,7 @@ def main():
     parser.add_argument('--memory', metavar='CASE')
     args = parser.parse_args()
     from dcn.operators import native
+
     if args.peer == 'bf16':
         native.use_bf16(True)
     if args.memory:

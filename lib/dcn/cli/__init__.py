@@ -1,4 +1,5 @@
 """The command ``dcn``: one table of commands; each one's module is imported only when it is called."""
+
 import importlib
 import sys
 
@@ -6,15 +7,19 @@ from dcn.errors import UserError
 
 # name -> (module, its main function, one line for --help)
 COMMANDS = {
-    'demo': ('dcn.cli.demo', 'main', 'test a family\'s small networks, plain beside deformable, and write pictures'),
+    'demo': ('dcn.cli.demo', 'main', "test a family's small networks, plain beside deformable, and write pictures"),
     'detect': ('dcn.cli.detect', 'main', 'detect objects on photos with any checkpoint'),
     'segment': ('dcn.cli.segment', 'main', 'find the class of each pixel of photos with any checkpoint'),
     'train': ('dcn.cli.train_test', 'dcn_train', 'train the network of a YAML file'),
-    'test': ('dcn.cli.train_test', 'dcn_test', 'test a trained network with its data set\'s own metric'),
+    'test': ('dcn.cli.train_test', 'dcn_test', "test a trained network with its data set's own metric"),
     'validate': ('dcn.dataset.validate', 'main', 'check a data set before training: each problem with file and line'),
     'inspect': ('dcn.cli.inspect', 'main', 'a network or checkpoint as table, JSON, Graphviz or web page'),
     'diff': ('dcn.cli.diff', 'main', 'what differs between two graphs or two checkpoints'),
-    'doctor': ('dcn.inspection.checkpoint.doctor', 'main', 'which network a checkpoint is of, what is wrong with it, what to do'),
+    'doctor': (
+        'dcn.inspection.checkpoint.doctor',
+        'main',
+        'which network a checkpoint is of, what is wrong with it, what to do',
+    ),
     'paper': ('dcn.cli.paper', 'main', 'the published results: commands, data, and published beside measured'),
     'convert': ('dcn.cli.convert', 'main', 'weights from Gluon, torchvision, Caffe; to and from safetensors, npz'),
     'bench': ('dcn.benchmarks.operators', 'main', 'time the own operators against the stock ones'),
@@ -23,7 +28,7 @@ COMMANDS = {
 
 def usage():
     rows = '\n'.join(f'  {name:10s} {line}' for name, (_, _, line) in COMMANDS.items())
-    return f'usage: dcn COMMAND [options]\n\n{rows}\n\n\'dcn COMMAND --help\' tells more about each.'
+    return f"usage: dcn COMMAND [options]\n\n{rows}\n\n'dcn COMMAND --help' tells more about each."
 
 
 def guarded(main, argv=None):
@@ -41,10 +46,12 @@ def guarded(main, argv=None):
         return 141
     except OSError as error:
         if error.strerror is None:
-            raise   # not the system's word on a file or folder
+            raise  # not the system's word on a file or folder
         place = '' if error.filename is None else f'{error.filename}: '
-        print(f'error: {place}{error.strerror}; give a path that can be read or written here, or change this one',
-              file=sys.stderr)
+        print(
+            f'error: {place}{error.strerror}; give a path that can be read or written here, or change this one',
+            file=sys.stderr,
+        )
         return 2
 
 
@@ -54,8 +61,8 @@ def main(argv=None):
         print(usage())
         return 0
     if argv[0] not in COMMANDS:
-        print(f'error: unknown command \'{argv[0]}\'\n\n{usage()}', file=sys.stderr)
+        print(f"error: unknown command '{argv[0]}'\n\n{usage()}", file=sys.stderr)
         return 2
     module, function, _ = COMMANDS[argv[0]]
-    sys.argv = [f'dcn {argv[0]}', *argv[1:]]     # for usage lines and the log
+    sys.argv = [f'dcn {argv[0]}', *argv[1:]]  # for usage lines and the log
     return guarded(lambda rest: getattr(importlib.import_module(module), function)(rest), argv[1:])

@@ -1,5 +1,6 @@
 """``dcn demo``: the small networks that come with the project, a family's plain one beside its deformable one: their
 scores on the test images of the data set shapes, and pictures."""
+
 import argparse
 import collections
 import os
@@ -14,8 +15,12 @@ iterations that --train gives it; None: as many as the file says."""
 
 
 def _pair(title, folder, plain, deformable, ending, iterations=None):
-    return tuple(Network(name, f'experiments/{folder}/cfgs/{stem}{ending}.yaml', f'experiments/{folder}/shapes/{stem}',
-                         iterations) for name, stem in ((title, plain), (f'Deformable {title}', deformable)))
+    return tuple(
+        Network(
+            name, f'experiments/{folder}/cfgs/{stem}{ending}.yaml', f'experiments/{folder}/shapes/{stem}', iterations
+        )
+        for name, stem in ((title, plain), (f'Deformable {title}', deformable))
+    )
 
 
 # 4000 iterations: under 15 minutes on two cores for the slower network
@@ -38,13 +43,19 @@ def main(argv=None):
 
 def parser():
     result = argparse.ArgumentParser(
-        prog='dcn demo', description='Test two small networks of a family, which come with the project, on generated '
-        'images, plain beside deformable, and write pictures of what they find and where they look.')
-    result.add_argument('--family', choices=[*NETWORKS, 'all'], default='rfcn',
-                        help='networks: %(choices)s (default %(default)s)')
+        prog='dcn demo',
+        description='Test two small networks of a family, which come with the project, on generated '
+        'images, plain beside deformable, and write pictures of what they find and where they look.',
+    )
     result.add_argument(
-        '--train', action='store_true', help='first train both (at most 15 minutes each on two cores; an interrupted '
-        'training goes on where it stopped), then show those')
+        '--family', choices=[*NETWORKS, 'all'], default='rfcn', help='networks: %(choices)s (default %(default)s)'
+    )
+    result.add_argument(
+        '--train',
+        action='store_true',
+        help='first train both (at most 15 minutes each on two cores; an interrupted '
+        'training goes on where it stopped), then show those',
+    )
     more_arguments(result, 'output/demo')
     return result
 
@@ -61,11 +72,13 @@ def show(family, args):
     trials = [trial(*each, args.gpus) for each in zip(networks, cfgs, files)]
     print('\n' + table(trials))
     from dcn.showcase.pictures import pictures
+
     print_written(pictures(trials, os.path.join(args.out, family)))
 
 
 def configuration(network, args):
     from dcn.config import load_config
+
     training = [f'TRAIN.iterations={network.iterations}'] if args.train and network.iterations else []
     return load_config(in_project(network.cfg), [f'output_path={args.out}', *training, *args.overrides])
 
@@ -75,6 +88,7 @@ def trained(cfg, gpus):
     from dcn.checkpoint import latest_state, params_path
     from dcn.engine import train
     from dcn.engine.training.run import checkpoint_prefix
+
     prefix = checkpoint_prefix(cfg)
     started = latest_state(prefix) is not None
     print(f'{"going on with" if started else "training"} {cfg.name}; checkpoints: {prefix}-*.params')
@@ -87,6 +101,7 @@ def without_training_images(cfgs, out):
     """Where the data set is not generated yet, generate its test images alone, the same ones, below ``out``: a few
     seconds instead of a minute."""
     from dcn.dataset.shapes.detection import generate
+
     if os.path.isdir(cfgs[0].dataset.dataset_path):
         return
     for cfg in cfgs:
@@ -101,6 +116,7 @@ def trial(network, cfg, path, gpus=None):
     from dcn.engine import Predictor, contexts, task_of
     from dcn.engine.inference.predictor import checked_symbol
     from dcn.engine.tasks.task import Options
+
     task = task_of(cfg, is_train=False)
     images, devices = task.test_set(), contexts(cfg, gpus)
     print(f'testing {network.title} on {images.num_images} images ({os.path.relpath(path)})', flush=True)

@@ -1,13 +1,14 @@
 """``dcn diff``: what differs between two networks or two checkpoints; nothing, and status 0, where they are equal."""
+
 import argparse
 import json
 import sys
 
 from dcn.cli import guarded
-from dcn.errors import UserError
-from dcn.inspection.graph import compare as compare_graphs
-from dcn.inspection.checkpoint import compare as compare_tensors
 from dcn.cli.inspect import build_arguments, graph_shapes
+from dcn.errors import UserError
+from dcn.inspection.checkpoint import compare as compare_tensors
+from dcn.inspection.graph import compare as compare_graphs
 from dcn.inspection.graph.network import describe
 from dcn.inspection.shape_inference import free_inputs
 from dcn.inspection.sources import open_source
@@ -15,12 +16,16 @@ from dcn.inspection.sources import open_source
 
 def main(argv=None):
     args = parser().parse_args(argv)
-    one, two = (open_source(what, 'train' if args.train else 'test', args.part, args.overrides or ())
-                for what in (args.one, args.two))
+    one, two = (
+        open_source(what, 'train' if args.train else 'test', args.part, args.overrides or ())
+        for what in (args.one, args.two)
+    )
     if (one.graph is None) != (two.graph is None):
         checkpoint = one if one.graph is None else two
-        raise UserError(f'{checkpoint.label}: expected two networks or two checkpoints, found a checkpoint and a '
-                        f'network; "dcn doctor {checkpoint.label} --cfg YAML" checks a checkpoint against a network')
+        raise UserError(
+            f'{checkpoint.label}: expected two networks or two checkpoints, found a checkpoint and a '
+            f'network; "dcn doctor {checkpoint.label} --cfg YAML" checks a checkpoint against a network'
+        )
     if one.graph is None:
         lines = compare_tensors.differences(one.params, two.params, args.tolerance)
     else:
@@ -36,15 +41,26 @@ def parser():
     made = argparse.ArgumentParser(
         prog='dcn diff',
         description='Compare two networks (symbol JSON, YAML file or symbol name; nodes are paired by name and by '
-                    'topology) or two checkpoints. "<" is only in the first, ">" only in the second. Prints nothing '
-                    'and ends with status 0 where they are equal, with 1 where they differ.',
-        epilog='example: dcn diff resnet_v1_101_rfcn resnet_v1_101_rfcn_dcn')
+        'topology) or two checkpoints. "<" is only in the first, ">" only in the second. Prints nothing '
+        'and ends with status 0 where they are equal, with 1 where they differ.',
+        epilog='example: dcn diff resnet_v1_101_rfcn resnet_v1_101_rfcn_dcn',
+    )
     made.add_argument('one', metavar='A')
     made.add_argument('two', metavar='B')
-    made.add_argument('--shape', action='append', default=[], metavar='NAME=SIZES',
-                      help='shape of an input of both networks (default: what A knows)')
-    made.add_argument('--tolerance', type=float, default=0.0, metavar='X',
-                      help='values of checkpoints that differ by at most X count as equal (default 0)')
+    made.add_argument(
+        '--shape',
+        action='append',
+        default=[],
+        metavar='NAME=SIZES',
+        help='shape of an input of both networks (default: what A knows)',
+    )
+    made.add_argument(
+        '--tolerance',
+        type=float,
+        default=0.0,
+        metavar='X',
+        help='values of checkpoints that differ by at most X count as equal (default 0)',
+    )
     made.add_argument('--json', action='store_true', help='the lines as a JSON list')
     build_arguments(made)
     return made
@@ -55,8 +71,11 @@ def graph_differences(one, two, shape_texts=()):
     shapes = graph_shapes(one, shape_texts)
     common = set(free_inputs(two.graph))
     first = describe(one.graph, one.label, shapes)
-    given = {name: shape for name, shape in {**two.shapes, **first.inputs, **shapes}.items()
-             if name in ('data', 'im_info', 'gt_boxes', 'rois', *shapes) and name in common and shape is not None}
+    given = {
+        name: shape
+        for name, shape in {**two.shapes, **first.inputs, **shapes}.items()
+        if name in ('data', 'im_info', 'gt_boxes', 'rois', *shapes) and name in common and shape is not None
+    }
     return compare_graphs.differences(first, describe(two.graph, two.label, given))
 
 

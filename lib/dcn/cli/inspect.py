@@ -1,17 +1,18 @@
 """``dcn inspect``: a network or a checkpoint as a person wants to see it."""
+
 import argparse
 import json
 import sys
 
 from dcn.cli import guarded
 from dcn.errors import UserError
+from dcn.inspection.checkpoint.tensors import statistics
+from dcn.inspection.graph.network import describe
 from dcn.inspection.render import report
 from dcn.inspection.render.dot import dot
-from dcn.inspection.graph.network import describe
 from dcn.inspection.render.page import write_page
 from dcn.inspection.shape_inference import free_inputs
 from dcn.inspection.sources import PARTS, Source, open_source, symbol_beside
-from dcn.inspection.checkpoint.tensors import statistics
 
 
 def main(argv=None):
@@ -26,14 +27,23 @@ def parser():
     made = argparse.ArgumentParser(
         prog='dcn inspect',
         description='Show a network (layers, shapes, parameters, multiply-adds, receptive fields) or a checkpoint '
-                    '(statistics of every tensor). Files are read without MXNet, and no code in them is run.',
+        '(statistics of every tensor). Files are read without MXNet, and no code in them is run.',
         epilog='examples: dcn inspect model/rfcn_dcn_coco-0000.params\n'
-               '          dcn inspect experiments/rfcn/cfgs/deform_conv_demo.yaml --html network.html',
-        formatter_class=argparse.RawDescriptionHelpFormatter)
-    made.add_argument('what', metavar='FILE', help='a .params file, a symbol JSON, a YAML file, or the name of a '
-                                                   'symbol such as resnet_v1_101_rfcn_dcn')
-    made.add_argument('--shape', action='append', default=[], metavar='NAME=SIZES',
-                      help='shape of an input, such as data=1,3,600,1000 (default: the YAML file\'s image size)')
+        '          dcn inspect experiments/rfcn/cfgs/deform_conv_demo.yaml --html network.html',
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.add_argument(
+        'what',
+        metavar='FILE',
+        help='a .params file, a symbol JSON, a YAML file, or the name of a symbol such as resnet_v1_101_rfcn_dcn',
+    )
+    made.add_argument(
+        '--shape',
+        action='append',
+        default=[],
+        metavar='NAME=SIZES',
+        help="shape of an input, such as data=1,3,600,1000 (default: the YAML file's image size)",
+    )
     made.add_argument('--all', action='store_true', help='every operator by itself, no blocks folded')
     made.add_argument('--json', action='store_true', help='everything, for programs')
     made.add_argument('--html', metavar='PAGE', help='write a page with a foldable, searchable graph; works offline')
@@ -45,9 +55,13 @@ def parser():
 def build_arguments(made):
     """The options that say which of a YAML file's graphs is meant."""
     made.add_argument('--train', action='store_true', help='the training graph of a YAML file, not that for testing')
-    made.add_argument('--part', choices=[part for part in PARTS if part], default='',
-                      help='a sub-graph of alternate training: ' +
-                           ', '.join(f'{part} ({text})' for part, text in PARTS.items() if part))
+    made.add_argument(
+        '--part',
+        choices=[part for part in PARTS if part],
+        default='',
+        help='a sub-graph of alternate training: '
+        + ', '.join(f'{part} ({text})' for part, text in PARTS.items() if part),
+    )
     made.add_argument('--set', nargs='+', metavar='KEY=VALUE', dest='overrides', help='change keys of the YAML file')
 
 
@@ -66,8 +80,10 @@ def inspect_graph(source, args):
 
 def inspect_checkpoint(source, args):
     if args.dot or (args.html and not symbol_beside(source.label)):
-        raise UserError(f'{source.label}: expected a graph for --html or --dot, found a checkpoint without its '
-                        'PREFIX-symbol.json beside it; give a symbol JSON or a YAML file')
+        raise UserError(
+            f'{source.label}: expected a graph for --html or --dot, found a checkpoint without its '
+            'PREFIX-symbol.json beside it; give a symbol JSON or a YAML file'
+        )
     found = [statistics(entry) for entry in source.params]
     if args.html:
         graph = open_source(symbol_beside(source.label))
@@ -94,8 +110,9 @@ def graph_shapes(source: Source, texts):
             if not (equals and shape) or min(shape) < 1:
                 raise UserError(f'--shape {text}: expected NAME=SIZES, such as data=1,3,600,1000, found {part!r}')
             if name.strip() not in inputs:
-                raise UserError(f'--shape {text}: expected an input of the graph ({", ".join(inputs)}), '
-                                f'found {name.strip()!r}')
+                raise UserError(
+                    f'--shape {text}: expected an input of the graph ({", ".join(inputs)}), found {name.strip()!r}'
+                )
             shapes[name.strip()] = shape
     return shapes
 

@@ -1,4 +1,5 @@
 """``dcn paper``: the published results, experiment and commands behind each, and how a finished run compares."""
+
 import argparse
 import collections
 import functools
@@ -39,8 +40,10 @@ def main(argv=None):
 
 def parser():
     made = argparse.ArgumentParser(
-        prog='dcn paper', description='The results that the authors published: without ROW all of them, with it the '
-        'commands, data and weights behind one, and beside it what a finished run of those commands measured.')
+        prog='dcn paper',
+        description='The results that the authors published: without ROW all of them, with it the '
+        'commands, data and weights behind one, and beside it what a finished run of those commands measured.',
+    )
     made.add_argument('row', nargs='?', metavar='ROW', help='a name of the first column, such as rfcn-dcn-voc')
     made.add_argument('--output', metavar='DIR', help="output_path of the run (default: the experiment file's)")
     return made
@@ -58,9 +61,12 @@ def rows():
 def _row(entry, whole, sources):
     whole = dict(whole, text=sources[whole['source']])
     cells = entry.get('cells') or {None: entry['numbers']}
-    return Row(entry['id'], whole, entry['title'],
-               [_cell(entry, whole, whole['columns'][name] if name else entry, numbers)
-                for name, numbers in cells.items()])
+    return Row(
+        entry['id'],
+        whole,
+        entry['title'],
+        [_cell(entry, whole, whole['columns'][name] if name else entry, numbers) for name, numbers in cells.items()],
+    )
 
 
 def _cell(entry, whole, column, numbers):
@@ -87,15 +93,14 @@ def overview():
     sources = {row.table['source']: row.table['text'] for row in rows().values()}
     for name, text in sources.items():
         yield from textwrap.wrap(f'{name}: {text}.', 120)
-    yield f'\nEvery row: {NOT_RUN}. \'dcn paper ROW\' shows its commands and what they need.'
+    yield f"\nEvery row: {NOT_RUN}. 'dcn paper ROW' shows its commands and what they need."
 
 
 def networks_table(found):
     """Lines of a table whose rows have several networks: one column each, its metrics joined."""
     networks = list(dict.fromkeys(cell.network for row in found for cell in row.cells))
     metrics = dict.fromkeys(' / '.join(cell.published) for row in found for cell in row.cells)
-    texts = [{cell.network: ' / '.join(map(str, cell.published.values())) for cell in row.cells}
-             for row in found]
+    texts = [{cell.network: ' / '.join(map(str, cell.published.values())) for cell in row.cells} for row in found]
     body = [[row.id, row.title, *(text.get(network, '') for network in networks)] for row, text in zip(found, texts)]
     return table(['ROW', '; '.join(metrics), *networks], body, range(2, 2 + len(networks)))
 
@@ -103,9 +108,11 @@ def networks_table(found):
 def metrics_table(found):
     """Lines of a table whose rows have one network: one column for each metric."""
     metrics = list(dict.fromkeys(metric for row in found for metric in row.cells[0].published))
-    body = [[row.id, f'{row.cells[0].network}, {row.title}',
-             *(cell.published.get(metric, '') for metric in metrics)]
-            for row in found for cell in row.cells]
+    body = [
+        [row.id, f'{row.cells[0].network}, {row.title}', *(cell.published.get(metric, '') for metric in metrics)]
+        for row in found
+        for cell in row.cells
+    ]
     return table(['ROW', '', *metrics], body, range(2, 2 + len(metrics)))
 
 
@@ -128,6 +135,7 @@ def all_about(row, output=None):
 
 def _experiment(cell, output):
     from dcn.config import load_config
+
     changes = cell.overrides + ([f'output_path={output}'] if output else [])
     cfg = load_config(in_project(cell.file), changes)
     options = f' --gpus {cell.gpus}' if cell.gpus else ''
@@ -150,6 +158,7 @@ def needed(cfg):
 
 def _voc(root, image_set):
     from dcn.dataset.voc_segmentation import image_lists, year_folder
+
     year, _, name = image_set.partition('_')
     if name.endswith('_seg'):
         folder, labels = year_folder(root, year), 'SegmentationClass'
@@ -163,9 +172,12 @@ def _voc(root, image_set):
 
 def _coco(root, image_set):
     from dcn.dataset.coco import FOLDERS
+
     kind = 'image_info' if 'test' in image_set else 'instances'
-    return [os.path.join(root, 'annotations', f'{kind}_{image_set}.json'),
-            os.path.join(root, 'images', FOLDERS.get(image_set, image_set))]
+    return [
+        os.path.join(root, 'annotations', f'{kind}_{image_set}.json'),
+        os.path.join(root, 'images', FOLDERS.get(image_set, image_set)),
+    ]
 
 
 def _cityscapes(root, image_set):
@@ -179,6 +191,7 @@ LAYOUTS = {'PascalVOC': _voc, 'coco': _coco, 'CityScape': _cityscapes}
 def _comparison(cell, cfg):
     """Published beside measured, from the scores.json that testing writes."""
     from dcn.config import difference_from_default, output_folder
+
     path = os.path.join(output_folder(cfg, cfg.dataset.test_image_set), 'scores.json')
     if not os.path.isfile(path):
         yield f'  measured: {NOT_RUN}; a run of these commands is looked for in {path}'
@@ -187,13 +200,18 @@ def _comparison(cell, cfg):
         run = json.load(stream)
     yield f'  measured with {run["checkpoint"]} on {run["images"]} images:'
     theirs, ours = run.get('difference', {}), difference_from_default(cfg)
-    yield from (f'    but with {key} {theirs.get(key, "as by default")}, not {ours.get(key, "as by default")}'
-                for key in sorted({*theirs, *ours}) if key not in PLACES and theirs.get(key) != ours.get(key))
+    yield from (
+        f'    but with {key} {theirs.get(key, "as by default")}, not {ours.get(key, "as by default")}'
+        for key in sorted({*theirs, *ours})
+        if key not in PLACES and theirs.get(key) != ours.get(key)
+    )
     yield f'    {"":12s}{"published":>10s}{"measured":>10s}{"difference":>12s}'
     for metric, published in cell.published.items():
         if run['scores'].get(metric) is None:
-            yield f'    {metric:12s}{published:10.1f}         - (the run has none; of a test set without public ' \
-                  'annotations the server tells it)'
+            yield (
+                f'    {metric:12s}{published:10.1f}         - (the run has none; of a test set without public '
+                'annotations the server tells it)'
+            )
             continue
         measured = 100 * run['scores'][metric]
         yield f'    {metric:12s}{published:10.1f}{measured:10.1f}{measured - published:+12.1f}'

@@ -1,4 +1,5 @@
 """What must hold between the values of a configuration; kinds of single values are checked while loading."""
+
 from dcn.errors import UserError
 
 
@@ -14,8 +15,10 @@ def _anchors(cfg):
     network = cfg.network
     expected = len(network.ANCHOR_SCALES) * len(network.ANCHOR_RATIOS)
     if network.NUM_ANCHORS != expected:
-        return (f'network.NUM_ANCHORS is {network.NUM_ANCHORS}, but {len(network.ANCHOR_SCALES)} ANCHOR_SCALES times '
-                f'{len(network.ANCHOR_RATIOS)} ANCHOR_RATIOS make {expected}.')
+        return (
+            f'network.NUM_ANCHORS is {network.NUM_ANCHORS}, but {len(network.ANCHOR_SCALES)} ANCHOR_SCALES times '
+            f'{len(network.ANCHOR_RATIOS)} ANCHOR_RATIOS make {expected}.'
+        )
 
 
 def _normalisation(cfg):
@@ -34,8 +37,10 @@ def _classes(cfg):
     if cfg.dataset.NUM_CLASSES < 2:
         return f'dataset.NUM_CLASSES is {cfg.dataset.NUM_CLASSES}; expected at least 2, the background and one class.'
     if names is not None and len({'__background__', *names}) != cfg.dataset.NUM_CLASSES:
-        return (f'dataset.NUM_CLASSES is {cfg.dataset.NUM_CLASSES}, but dataset.CLASSES names '
-                f'{len(set(names) - {"__background__"})} different classes besides the background.')
+        return (
+            f'dataset.NUM_CLASSES is {cfg.dataset.NUM_CLASSES}, but dataset.CLASSES names '
+            f'{len(set(names) - {"__background__"})} different classes besides the background.'
+        )
 
 
 def _labels(cfg):
@@ -48,15 +53,19 @@ def _labels(cfg):
 
 def _gpus(cfg):
     if not all(part.strip().isdigit() for part in cfg.gpus.split(',') if cfg.gpus.strip()):
-        return (f'gpus is "{cfg.gpus}"; expected numbers separated by commas, such as "0,1", or nothing for the CPU '
-                '(--gpus also takes cpu).')
+        return (
+            f'gpus is "{cfg.gpus}"; expected numbers separated by commas, such as "0,1", or nothing for the CPU '
+            '(--gpus also takes cpu).'
+        )
 
 
 def _batch_rois(cfg):
     rois, images = cfg.TRAIN.BATCH_ROIS, cfg.TRAIN.BATCH_IMAGES
     if rois != -1 and (rois < 1 or rois % images):
-        return (f'TRAIN.BATCH_ROIS is {rois}; expected -1 for all of them, or a positive multiple of '
-                f'TRAIN.BATCH_IMAGES ({images}).')
+        return (
+            f'TRAIN.BATCH_ROIS is {rois}; expected -1 for all of them, or a positive multiple of '
+            f'TRAIN.BATCH_IMAGES ({images}).'
+        )
 
 
 _ALL = (_depth, _gpus)

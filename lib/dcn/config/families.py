@@ -1,4 +1,5 @@
 """The one table that knows the network families: symbol name -> home of its class and keys of its YAML file."""
+
 import collections
 import difflib
 import importlib
@@ -45,8 +46,10 @@ def nearest(name, known, cutoff=0.6):
 def lookup(symbol, source='the configuration'):
     """The Entry of a symbol name; ``source`` names the file in the error."""
     if str(symbol) not in SYMBOLS:
-        raise UserError(f'{source}: symbol is "{symbol}"; expected one of {", ".join(SYMBOLS)} '
-                        f'(nearest: {nearest(symbol, SYMBOLS, 0)}).')
+        raise UserError(
+            f'{source}: symbol is "{symbol}"; expected one of {", ".join(SYMBOLS)} '
+            f'(nearest: {nearest(symbol, SYMBOLS, 0)}).'
+        )
     return SYMBOLS[symbol]
 
 

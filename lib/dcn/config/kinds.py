@@ -1,4 +1,5 @@
 """What a configuration value may be: each kind turns a YAML value into the key's value or says what it expected."""
+
 import collections
 import math
 
@@ -35,6 +36,7 @@ def _limited(convert, low, high=math.inf):
         value = convert(value)
         _require(low <= value <= high)
         return value
+
     return convert_limited
 
 
@@ -67,6 +69,7 @@ def _sequence(convert, length=None):
     def convert_all(value):
         _require(isinstance(value, (list, tuple)) and len(value) == (length or len(value)))
         return [convert(item) for item in value]
+
     return convert_all
 
 
@@ -102,9 +105,11 @@ def optional(kind):
 
 def choice(*values):
     """One of ``values``."""
+
     def convert(value):
         _require(isinstance(value, str) and value in values)
         return value
+
     return Kind('one of ' + ', '.join(values), convert)
 
 

@@ -1,4 +1,5 @@
 """YAML file and overrides -> a fresh, checked EasyDict. There is no global configuration."""
+
 import copy
 import os
 
@@ -73,8 +74,10 @@ def _merge(schema, given, source, prefix=''):
     """The defaults of ``schema`` with the values of ``given``, each checked against its kind."""
     for key in given:
         if key not in schema:
-            raise UserError(f'{source}: unknown key "{prefix}{key}"; the nearest known key is '
-                            f'"{_nearest_key(key, schema, prefix)}".')
+            raise UserError(
+                f'{source}: unknown key "{prefix}{key}"; the nearest known key is '
+                f'"{_nearest_key(key, schema, prefix)}".'
+            )
     merged = EasyDict()
     for key, entry in schema.items():
         if isinstance(entry, dict):

@@ -2,6 +2,7 @@
 
 All of them gather in ``overrides``: 'KEY=VALUE' strings for load_config.
 """
+
 import argparse
 
 from dcn.errors import UserError
@@ -9,18 +10,38 @@ from dcn.errors import UserError
 
 def override_argument(parser):
     """Add --set."""
-    parser.add_argument('--set', action=_Extend, nargs='+', default=[], metavar='KEY=VALUE', dest='overrides',
-                        help='change keys of the experiment file, such as TRAIN.lr=0.001 (after file names)')
+    parser.add_argument(
+        '--set',
+        action=_Extend,
+        nargs='+',
+        default=[],
+        metavar='KEY=VALUE',
+        dest='overrides',
+        help='change keys of the experiment file, such as TRAIN.lr=0.001 (after file names)',
+    )
 
 
 def detection_arguments(parser):
     """Add --test-scales and --soft-nms, the short forms of detection's own keys."""
-    parser.add_argument('--test-scales', action=_TestScales, nargs='+', dest='overrides', metavar='SHORT,LONGEST',
-                        help='detect at each of these sizes in pixels and join what is found, such as 480,800 576,900 '
-                        '(after file names)')
-    parser.add_argument('--soft-nms', action=_SoftNms, nargs='?', const='gaussian', choices=('gaussian', 'linear'),
-                        dest='overrides', help='lower the scores of overlapping boxes instead of dropping these '
-                        '(TEST.SOFTNMS_THRESH says how much; default method: gaussian)')
+    parser.add_argument(
+        '--test-scales',
+        action=_TestScales,
+        nargs='+',
+        dest='overrides',
+        metavar='SHORT,LONGEST',
+        help='detect at each of these sizes in pixels and join what is found, such as 480,800 576,900 '
+        '(after file names)',
+    )
+    parser.add_argument(
+        '--soft-nms',
+        action=_SoftNms,
+        nargs='?',
+        const='gaussian',
+        choices=('gaussian', 'linear'),
+        dest='overrides',
+        help='lower the scores of overlapping boxes instead of dropping these '
+        '(TEST.SOFTNMS_THRESH says how much; default method: gaussian)',
+    )
 
 
 class _TestScales(argparse.Action):

@@ -1,4 +1,5 @@
 """Files of named arrays: .params, .safetensors and .npz, read without trusting them and written whole or not at all."""
+
 import io
 import json
 import os
@@ -16,10 +17,22 @@ from dcn.formats.errors import FormatError, shown
 from dcn.formats.mapping import map_file
 from dcn.formats.sparse import SparseArray
 
-_SAFETENSORS = {'F64': 'float64', 'F32': 'float32', 'F16': 'float16', 'BF16': 'bfloat16', 'I64': 'int64',
-                'I32': 'int32', 'I16': 'int16', 'I8': 'int8', 'U64': 'uint64', 'U32': 'uint32', 'U16': 'uint16',
-                'U8': 'uint8', 'BOOL': 'bool'}
-_LONGEST_HEADER = 100 << 20     # bytes; the format's own limit
+_SAFETENSORS = {
+    'F64': 'float64',
+    'F32': 'float32',
+    'F16': 'float16',
+    'BF16': 'bfloat16',
+    'I64': 'int64',
+    'I32': 'int32',
+    'I16': 'int16',
+    'I8': 'int8',
+    'U64': 'uint64',
+    'U32': 'uint32',
+    'U16': 'uint16',
+    'U8': 'uint8',
+    'BOOL': 'bool',
+}
+_LONGEST_HEADER = 100 << 20  # bytes; the format's own limit
 _DAMAGED = 'the file is damaged, copy or download it again'
 ENDINGS = ('.params', '.safetensors', '.npz')
 
@@ -34,8 +47,10 @@ def read(path):
         return _read_safetensors(data, path)
     if 'pickle' in kind:
         raise _pickled(path)
-    return {name: array.dense() if isinstance(array, SparseArray) else array
-            for name, array in params_file.read(path).items()}
+    return {
+        name: array.dense() if isinstance(array, SparseArray) else array
+        for name, array in params_file.read(path).items()
+    }
 
 
 def write(path, arrays):
@@ -47,46 +62,58 @@ def write(path, arrays):
         return _write_safetensors(path, arrays)
     if ending == '.npz':
         return _write_npz(path, arrays)
-    raise UserError(f'{path}: expected a name that ends in {", ".join(ENDINGS)}, found {ending or "none of them"}; '
-                    'the ending says which format to write')
+    raise UserError(
+        f'{path}: expected a name that ends in {", ".join(ENDINGS)}, found {ending or "none of them"}; '
+        'the ending says which format to write'
+    )
 
 
 def _pickled(path):
     return UserError(
         f'{path}: this is a PyTorch file, a pickle, which could run code when it is opened, so it is not; save the '
-        'weights in PyTorch with safetensors.torch.save_file(model.state_dict(), "NAME.safetensors") and convert that')
+        'weights in PyTorch with safetensors.torch.save_file(model.state_dict(), "NAME.safetensors") and convert that'
+    )
 
 
 def _read_safetensors(data, path):
     """uint64 length of the header, the header in JSON ({name: {dtype, shape, data_offsets}}), the data."""
     (length,) = struct.unpack_from('<Q', data)
     if length > min(len(data) - 8, _LONGEST_HEADER):
-        raise FormatError(f'{path}: header: expected at most {len(data) - 8} bytes, found a length of {length}; {_DAMAGED}')
+        raise FormatError(
+            f'{path}: header: expected at most {len(data) - 8} bytes, found a length of {length}; {_DAMAGED}'
+        )
     try:
-        header = json.loads(bytes(data[8:8 + length]).decode('utf-8'))
+        header = json.loads(bytes(data[8 : 8 + length]).decode('utf-8'))
     except (ValueError, RecursionError):
         raise FormatError(f'{path}: header: expected JSON, found something else; {_DAMAGED}') from None
     if not isinstance(header, dict):
         raise FormatError(f'{path}: header: expected an object, found {type(header).__name__}; {_DAMAGED}')
     start = 8 + length
-    return {name: _safetensor(data, start, name, entry, path) for name, entry in header.items()
-            if name != '__metadata__'}
+    return {
+        name: _safetensor(data, start, name, entry, path) for name, entry in header.items() if name != '__metadata__'
+    }
 
 
 def _safetensor(data, start, name, entry, path):
     entry = entry if isinstance(entry, dict) else {}
     shape, offsets, kind = (entry.get(key) for key in ('shape', 'data_offsets', 'dtype'))
-    whole = [isinstance(values, list) and all(type(v) is int and 0 <= v < 1 << 48 for v in values)
-             for values in (shape, offsets)]
+    whole = [
+        isinstance(values, list) and all(type(v) is int and 0 <= v < 1 << 48 for v in values)
+        for values in (shape, offsets)
+    ]
     if kind not in _SAFETENSORS or not all(whole) or len(offsets) != 2:
-        raise FormatError(f'{path}: tensor {shown(name)}: expected dtype, shape and data_offsets, found '
-                          f'{shown(str(entry))}; {_DAMAGED}')
+        raise FormatError(
+            f'{path}: tensor {shown(name)}: expected dtype, shape and data_offsets, found '
+            f'{shown(str(entry))}; {_DAMAGED}'
+        )
     dtype, size = dtypes.numpy_dtype(_SAFETENSORS[kind]), 1
     for length in shape:
         size *= length
     if offsets[1] - offsets[0] != size * dtype.itemsize or start + offsets[1] > len(data):
-        raise FormatError(f'{path}: tensor {shown(name)}: expected {size * dtype.itemsize} bytes within the file, '
-                          f'found {offsets[0]} to {offsets[1]} of {len(data) - start}; {_DAMAGED}')
+        raise FormatError(
+            f'{path}: tensor {shown(name)}: expected {size * dtype.itemsize} bytes within the file, '
+            f'found {offsets[0]} to {offsets[1]} of {len(data) - start}; {_DAMAGED}'
+        )
     if not size:
         return np.zeros(shape, dtype)
     return np.frombuffer(data, dtype, size, start + offsets[0]).reshape(shape)
@@ -98,10 +125,14 @@ def _write_safetensors(path, arrays):
     for name, array in arrays.items():
         array = np.ascontiguousarray(array, array.dtype.newbyteorder('<'))
         if array.dtype not in names:
-            raise UserError(f'tensor {name}: expected one of {", ".join(_SAFETENSORS)}, found {array.dtype}; convert '
-                            'it first')
-        header[name] = {'dtype': names[array.dtype], 'shape': list(array.shape),
-                        'data_offsets': [offset, offset + array.nbytes]}
+            raise UserError(
+                f'tensor {name}: expected one of {", ".join(_SAFETENSORS)}, found {array.dtype}; convert it first'
+            )
+        header[name] = {
+            'dtype': names[array.dtype],
+            'shape': list(array.shape),
+            'data_offsets': [offset, offset + array.nbytes],
+        }
         blocks.append(array)
         offset += array.nbytes
     text = json.dumps(header, separators=(',', ':')).encode('utf-8')
@@ -132,8 +163,10 @@ def _npy(archive, name, path):
         shape, _, dtype = reader(raw)
         left = len(raw.getbuffer()) - raw.tell()
         if dtype.hasobject:
-            raise FormatError(f'{path}: {shown(name)}: expected numbers, found pickled objects, which are never '
-                              'opened; save it again as an array of numbers')
+            raise FormatError(
+                f'{path}: {shown(name)}: expected numbers, found pickled objects, which are never '
+                'opened; save it again as an array of numbers'
+            )
         if min(shape, default=1) < 0 or np.prod(shape, dtype=object) * dtype.itemsize != left:
             raise ValueError(f'{left} bytes of data for shape {shape}')
         raw.seek(0)

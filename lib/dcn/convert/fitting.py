@@ -1,4 +1,5 @@
 """A checkpoint made to fit a related network: what fits is kept, new offset layers start at zero, the rest anew."""
+
 from typing import Dict, List, NamedTuple
 
 import numpy as np
@@ -36,17 +37,26 @@ def fit(arrays, wanted, auxiliary, seed=0):
             offsets.append(name)
         else:
             fresh[name] = 'not in the checkpoint'
-    stale = {f'{layer}_{kind}_test' for layer in BOX_LAYERS for kind in ('weight', 'bias')
-             if any(name.startswith(f'{layer}_') for name in fresh)}
-    found.update({name: array for name, array in arrays.items() if _is_twin(name, wanted) and
-                  name.split(':', 1)[-1] not in stale})
+    stale = {
+        f'{layer}_{kind}_test'
+        for layer in BOX_LAYERS
+        for kind in ('weight', 'bias')
+        if any(name.startswith(f'{layer}_') for name in fresh)
+    }
+    found.update(
+        {
+            name: array
+            for name, array in arrays.items()
+            if _is_twin(name, wanted) and name.split(':', 1)[-1] not in stale
+        }
+    )
     kept = {name.split(':', 1)[-1] for name in found}
     return Fitted(found, offsets, fresh, [name for name in given if name not in kept])
 
 
 def _is_twin(name, wanted):
     """Whether this is a weight for testing of a layer that the network has."""
-    return name.endswith('_test') and name.split(':', 1)[-1][:-len('_test')] in wanted
+    return name.endswith('_test') and name.split(':', 1)[-1][: -len('_test')] in wanted
 
 
 def first_value(name, shape, seed, old=None):
@@ -71,5 +81,7 @@ def test_weights(arrays, classes, stds, means):
     weight, bias = arrays[f'arg:{layer}_weight'], arrays[f'arg:{layer}_bias']
     cells = len(bias) // (4 * classes)
     std, mean = (np.repeat(np.tile(np.asarray(values, np.float32), classes), cells) for values in (stds, means))
-    return {f'arg:{layer}_weight_test': weight * std.reshape((-1,) + (1,) * (weight.ndim - 1)),
-            f'arg:{layer}_bias_test': bias * std + mean}
+    return {
+        f'arg:{layer}_weight_test': weight * std.reshape((-1,) + (1,) * (weight.ndim - 1)),
+        f'arg:{layer}_bias_test': bias * std + mean,
+    }

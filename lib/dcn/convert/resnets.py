@@ -3,6 +3,7 @@
 Each reader turns a foreign name into (layer, kind): layer as in Caffe ('conv1', 'res3b1_branch2a'), kind one of weight,
 bias (of the convolution), gamma, beta, moving_mean, moving_var (of its batch norm).
 """
+
 import re
 from typing import Dict, List, NamedTuple
 
@@ -15,11 +16,15 @@ from dcn.inspection.checkpoint.known import UNITS, Backbone, caffe_blocks
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _NORM = {'gamma': 'gamma', 'beta': 'beta', 'running_mean': 'moving_mean', 'running_var': 'moving_var'}
 _TORCH_NORM = {'weight': 'gamma', 'bias': 'beta', **_NORM}
-_POOL = ('pool1: windows here begin where Caffe\'s do, at every second cell, in the source one cell before: each '
-         'feature looks two image pixels further to the right and below than in the source; training does not mind')
-_STRIDE = ('the source has the stride of res3a, res4a and res5a on the 3x3 convolution, these networks have it on the '
-           '1x1 before: the weights fit, but outputs differ from the source\'s; expect to train, and better start from '
-           'a model with the stride on the 1x1 (Gluon\'s resnet50_v1, 101 and 152, or Caffe\'s)')
+_POOL = (
+    "pool1: windows here begin where Caffe's do, at every second cell, in the source one cell before: each "
+    'feature looks two image pixels further to the right and below than in the source; training does not mind'
+)
+_STRIDE = (
+    'the source has the stride of res3a, res4a and res5a on the 3x3 convolution, these networks have it on the '
+    "1x1 before: the weights fit, but outputs differ from the source's; expect to train, and better start from "
+    "a model with the stride on the 1x1 (Gluon's resnet50_v1, 101 and 152, or Caffe's)"
+)
 
 
 class Converted(NamedTuple):
@@ -38,8 +43,10 @@ def kind_of(names):
     if any(re.search(r'resnetv1\d*_stage\d_conv\d+_weight$', name) for name in names):
         return 'gluon names'
     if any(re.search(r'resnetv1[a-z]\d*_', name) for name in names):
-        raise UserError('a Gluon ResNet of version 1b to 1s with its full names: their numbers do not tell the layers; '
-                        'save it with net.save_parameters() and convert that file')
+        raise UserError(
+            'a Gluon ResNet of version 1b to 1s with its full names: their numbers do not tell the layers; '
+            'save it with net.save_parameters() and convert that file'
+        )
     if 'layer1.0.conv1.weight' in names:
         return 'gluon v1b' if 'layer1.0.bn1.gamma' in names else 'torchvision'
     if any(re.match(r'res2a_branch1[/.]', name) or name == 'res2a_branch1_0' for name in names):
@@ -56,11 +63,12 @@ def convert(arrays, kind):
         raise UserError(f'conv1_weight: expected a tensor for it, found none; is the file a whole ResNet-{depth}?')
     conv1 = layers['conv1']['weight'].astype(np.float32)
     if conv1.ndim != 4 or conv1.shape[1] != 3:
-        raise UserError(f'conv1_weight: expected shape (64, 3, 7, 7), found {conv1.shape}; images have '
-                        'three colours')
+        raise UserError(f'conv1_weight: expected shape (64, 3, 7, 7), found {conv1.shape}; images have three colours')
     if kind == 'caffe':
         conv1 = conv1[:, ::-1]
-        notes.append('conv1: its input channels turned from blue, green, red to red, green, blue, which images here have')
+        notes.append(
+            'conv1: its input channels turned from blue, green, red to red, green, blue, which images here have'
+        )
     else:
         conv1 = conv1 / np.float32(255 * np.array(STD).reshape(1, 3, 1, 1))
         means = ', '.join(f'{255 * mean:.6g}' for mean in MEAN[::-1])
@@ -76,8 +84,12 @@ def convert(arrays, kind):
 
 def _read(arrays, kind):
     """{layer: {kind: array}} out of Gluon's and torchvision's names."""
-    name_of = {'gluon': _gluon, 'gluon names': _gluon_numbered(arrays), 'gluon v1b': _torchvision,
-               'torchvision': _torchvision}[kind]
+    name_of = {
+        'gluon': _gluon,
+        'gluon names': _gluon_numbered(arrays),
+        'gluon v1b': _torchvision,
+        'torchvision': _torchvision,
+    }[kind]
     places, strange = {}, []
     for name, array in arrays.items():
         plain = re.sub('^(arg|aux):', '', name)
@@ -89,8 +101,10 @@ def _read(arrays, kind):
     units = [1 + max((block for stage_, block, *_ in places if stage_ == stage), default=-1) for stage in (1, 2, 3, 4)]
     depth = next((depth for depth, count in UNITS.items() if list(count) == units), None)
     if depth is None:
-        raise UserError(f'a ResNet with {units} blocks: expected 50, 101 or 152 layers, [3, 4, 6, 3], [3, 4, 23, 3] or '
-                        '[3, 8, 36, 3] blocks; no other has the bottlenecks of these networks')
+        raise UserError(
+            f'a ResNet with {units} blocks: expected 50, 101 or 152 layers, [3, 4, 6, 3], [3, 4, 23, 3] or '
+            '[3, 8, 36, 3] blocks; no other has the bottlenecks of these networks'
+        )
     blocks, layers = caffe_blocks(units, depth), {}
     for (stage, block, part, what), array in places.items():
         layer = 'conv1' if stage == 0 else f'{blocks[stage - 1][block]}_branch{part}'
@@ -98,8 +112,14 @@ def _read(arrays, kind):
     return layers, [f'left out: {", ".join(strange[:5])}' + ('' if len(strange) < 6 else ', ...')] if strange else []
 
 
-_BODY = {'0': ('2a', 'conv'), '1': ('2a', 'norm'), '3': ('2b', 'conv'), '4': ('2b', 'norm'), '6': ('2c', 'conv'),
-         '7': ('2c', 'norm')}
+_BODY = {
+    '0': ('2a', 'conv'),
+    '1': ('2a', 'norm'),
+    '3': ('2b', 'conv'),
+    '4': ('2b', 'norm'),
+    '6': ('2c', 'conv'),
+    '7': ('2c', 'norm'),
+}
 
 
 def _gluon(name):
@@ -117,6 +137,7 @@ def _gluon(name):
 
 def _gluon_numbered(arrays):
     """Gluon's full names: in a stage convolutions are counted through, the projection after the first three."""
+
     def name_of(name):
         match = re.fullmatch(r'.*?resnetv1\d*_(?:stage(\d)_)?(conv|batchnorm)(\d+)_(\w+)', name)
         if not match:
@@ -129,6 +150,7 @@ def _gluon_numbered(arrays):
         if number < 4:
             return int(stage), 0, ('2a', '2b', '2c', '1')[number], what
         return int(stage), 1 + (number - 4) // 3, ('2a', '2b', '2c')[(number - 4) % 3], what
+
     return name_of
 
 
@@ -156,7 +178,8 @@ def _caffe(arrays):
         prefix, rest, blob = match.groups()
         layer = 'conv1' if rest in ('conv1', '1') else f'res{rest}'
         what = {'bn': ('moving_mean', 'moving_var', 'factor'), 'scale': ('gamma', 'beta')}.get(
-            prefix.rstrip('_'), ('weight', 'bias'))
+            prefix.rstrip('_'), ('weight', 'bias')
+        )
         if int(blob) < len(what):
             layers.setdefault(layer, {})[what[int(blob)]] = array
     for layer in layers.values():
@@ -165,13 +188,17 @@ def _caffe(arrays):
             scale = 1 / float(np.ravel(factor)[0]) if np.ravel(factor)[0] else 0.0
             for what in {'moving_mean', 'moving_var'} & set(layer):
                 layer[what] = layer[what] * np.float32(scale)
-    return {name: {what: np.squeeze(array) if what != 'weight' else array for what, array in layer.items()}
-            for name, layer in layers.items()}, []
+    return {
+        name: {what: np.squeeze(array) if what != 'weight' else array for what, array in layer.items()}
+        for name, layer in layers.items()
+    }, []
 
 
 def _depth(layers):
-    units = [len({re.match(r'res\d([a-z]\d*)', name).group(1) for name in layers if name.startswith(f'res{stage}')})
-             for stage in (2, 3, 4, 5)]
+    units = [
+        len({re.match(r'res\d([a-z]\d*)', name).group(1) for name in layers if name.startswith(f'res{stage}')})
+        for stage in (2, 3, 4, 5)
+    ]
     for depth, count in UNITS.items():
         if list(count) == units:
             return depth
@@ -197,8 +224,10 @@ def _checked(layers, depth):
             if array is None:
                 raise UserError(f'{name}: expected a tensor for it, found none; is the file a whole ResNet-{depth}?')
             if tuple(array.shape) != shape:
-                raise UserError(f'{name}: expected shape {shape}, found {tuple(array.shape)}; only plain ResNets with '
-                                'bottlenecks fit (no ResNeXt, no wide ones)')
+                raise UserError(
+                    f'{name}: expected shape {shape}, found {tuple(array.shape)}; only plain ResNets with '
+                    'bottlenecks fit (no ResNeXt, no wide ones)'
+                )
             found[f'{group}:{name}'] = np.ascontiguousarray(array, np.float32)
     return found
 
@@ -207,7 +236,7 @@ def _place(name):
     """'bn3a_branch1_moving_mean' -> ('res3a_branch1', 'moving_mean')."""
     match = re.fullmatch(r'(.*?)_(weight|gamma|beta|moving_mean|moving_var)', name)
     layer, what = match.groups()
-    layer = layer[len('bn_'):] if layer.startswith('bn_') else re.sub('^bn', 'res', layer)
+    layer = layer[len('bn_') :] if layer.startswith('bn_') else re.sub('^bn', 'res', layer)
     return layer, what
 
 

@@ -1,4 +1,5 @@
 """PASCAL VOC annotation files: XML in, objects with their line numbers out. Every fault names its file and line."""
+
 from collections import namedtuple
 from xml.etree import ElementTree
 from xml.parsers import expat
@@ -14,6 +15,7 @@ Object = namedtuple('Object', 'name box difficult line box_line')
 
 class _Element(ElementTree.Element):
     """An XML element that knows the line where it starts."""
+
     line = 0
 
 
@@ -26,8 +28,12 @@ def parse_annotation(content, path):
     size = _child(root, 'size', path)
     height, width = (int(_number(size, tag, path)) for tag in ('height', 'width'))
     if height <= 0 or width <= 0:
-        raise DataError(path, size.line, f'<size> is {width} x {height}, expected positive numbers of pixels',
-                        'write the size of the image')
+        raise DataError(
+            path,
+            size.line,
+            f'<size> is {width} x {height}, expected positive numbers of pixels',
+            'write the size of the image',
+        )
     return Annotation(path, width, height, size.line, [_object(node, path) for node in root.findall('object')])
 
 
@@ -81,8 +87,12 @@ def _parse_xml(content, path):
     try:
         parser.Parse(content, True)
     except expat.ExpatError as error:
-        raise DataError(path, error.lineno, f'the annotation is no well-formed XML ({expat.ErrorString(error.code)})',
-                        'repair or replace the file') from None
+        raise DataError(
+            path,
+            error.lineno,
+            f'the annotation is no well-formed XML ({expat.ErrorString(error.code)})',
+            'repair or replace the file',
+        ) from None
     except (ValueError, LookupError) as error:
         # an encoding that expat does not know
         raise DataError(path, 1, f'the annotation cannot be decoded ({error})', 'save it as UTF-8') from None

@@ -1,4 +1,5 @@
 """Caches that know what they were made from: .npz files with a key. Another key or a torn file counts as no cache."""
+
 import hashlib
 import logging
 import os

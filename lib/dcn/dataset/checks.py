@@ -10,6 +10,7 @@ dcn.dataset.validate opens the sets of a configuration, asks these questions, fi
 fault that keeps the set from being opened at all (no list, no categories) is raised by the data set as DataError and
 becomes a row as well.
 """
+
 from PIL import Image
 
 from dcn.dataset.problems import DataError, Problem

@@ -4,6 +4,7 @@ The data set's label maps hold label ids; 19 of them are learned, as train ids 0
 Where files with train ids (*_labelTrainIds.png) have been made they are read, as in the original; otherwise label ids
 are mapped here.
 """
+
 import os
 from collections import namedtuple
 
@@ -19,49 +20,53 @@ IMAGE_SUFFIX = '_leftImg8bit.png'
 Label = namedtuple('Label', 'name id train_id colour')
 
 # names, ids, train ids and colours (red, green, blue) as the data set publishes them; no train id: does not count
-LABELS = tuple(Label(*row) for row in (
-    ('unlabeled', 0, None, (0, 0, 0)),
-    ('ego vehicle', 1, None, (0, 0, 0)),
-    ('rectification border', 2, None, (0, 0, 0)),
-    ('out of roi', 3, None, (0, 0, 0)),
-    ('static', 4, None, (0, 0, 0)),
-    ('dynamic', 5, None, (111, 74, 0)),
-    ('ground', 6, None, (81, 0, 81)),
-    ('road', 7, 0, (128, 64, 128)),
-    ('sidewalk', 8, 1, (244, 35, 232)),
-    ('parking', 9, None, (250, 170, 160)),
-    ('rail track', 10, None, (230, 150, 140)),
-    ('building', 11, 2, (70, 70, 70)),
-    ('wall', 12, 3, (102, 102, 156)),
-    ('fence', 13, 4, (190, 153, 153)),
-    ('guard rail', 14, None, (180, 165, 180)),
-    ('bridge', 15, None, (150, 100, 100)),
-    ('tunnel', 16, None, (150, 120, 90)),
-    ('pole', 17, 5, (153, 153, 153)),
-    ('polegroup', 18, None, (153, 153, 153)),
-    ('traffic light', 19, 6, (250, 170, 30)),
-    ('traffic sign', 20, 7, (220, 220, 0)),
-    ('vegetation', 21, 8, (107, 142, 35)),
-    ('terrain', 22, 9, (152, 251, 152)),
-    ('sky', 23, 10, (70, 130, 180)),
-    ('person', 24, 11, (220, 20, 60)),
-    ('rider', 25, 12, (255, 0, 0)),
-    ('car', 26, 13, (0, 0, 142)),
-    ('truck', 27, 14, (0, 0, 70)),
-    ('bus', 28, 15, (0, 60, 100)),
-    ('caravan', 29, None, (0, 0, 90)),
-    ('trailer', 30, None, (0, 0, 110)),
-    ('train', 31, 16, (0, 80, 100)),
-    ('motorcycle', 32, 17, (0, 0, 230)),
-    ('bicycle', 33, 18, (119, 11, 32)),
-))
+LABELS = tuple(
+    Label(*row)
+    for row in (
+        ('unlabeled', 0, None, (0, 0, 0)),
+        ('ego vehicle', 1, None, (0, 0, 0)),
+        ('rectification border', 2, None, (0, 0, 0)),
+        ('out of roi', 3, None, (0, 0, 0)),
+        ('static', 4, None, (0, 0, 0)),
+        ('dynamic', 5, None, (111, 74, 0)),
+        ('ground', 6, None, (81, 0, 81)),
+        ('road', 7, 0, (128, 64, 128)),
+        ('sidewalk', 8, 1, (244, 35, 232)),
+        ('parking', 9, None, (250, 170, 160)),
+        ('rail track', 10, None, (230, 150, 140)),
+        ('building', 11, 2, (70, 70, 70)),
+        ('wall', 12, 3, (102, 102, 156)),
+        ('fence', 13, 4, (190, 153, 153)),
+        ('guard rail', 14, None, (180, 165, 180)),
+        ('bridge', 15, None, (150, 100, 100)),
+        ('tunnel', 16, None, (150, 120, 90)),
+        ('pole', 17, 5, (153, 153, 153)),
+        ('polegroup', 18, None, (153, 153, 153)),
+        ('traffic light', 19, 6, (250, 170, 30)),
+        ('traffic sign', 20, 7, (220, 220, 0)),
+        ('vegetation', 21, 8, (107, 142, 35)),
+        ('terrain', 22, 9, (152, 251, 152)),
+        ('sky', 23, 10, (70, 130, 180)),
+        ('person', 24, 11, (220, 20, 60)),
+        ('rider', 25, 12, (255, 0, 0)),
+        ('car', 26, 13, (0, 0, 142)),
+        ('truck', 27, 14, (0, 0, 70)),
+        ('bus', 28, 15, (0, 60, 100)),
+        ('caravan', 29, None, (0, 0, 90)),
+        ('trailer', 30, None, (0, 0, 110)),
+        ('train', 31, 16, (0, 80, 100)),
+        ('motorcycle', 32, 17, (0, 0, 230)),
+        ('bicycle', 33, 18, (119, 11, 32)),
+    )
+)
 LEARNED = tuple(sorted((label for label in LABELS if label.train_id is not None), key=lambda label: label.train_id))
 CITYSCAPES_CLASSES = tuple(label.name for label in LEARNED)
-LABEL_IDS = np.array([label.id for label in LEARNED], dtype=np.uint8)         # by train id
+LABEL_IDS = np.array([label.id for label in LEARNED], dtype=np.uint8)  # by train id
 
 
 class Cityscapes(SegmentationSet):
     """One split, ``image_set`` = 'leftImg8bit_<split>'. An image id is '<city>_<sequence>_<frame>'."""
+
     base = 'cityscape'
 
     @classmethod
@@ -72,8 +77,10 @@ class Cityscapes(SegmentationSet):
     @classmethod
     def known_classes(cls, dataset):
         if dataset.get('CLASSES'):
-            raise UserError(f'dataset.dataset {dataset.dataset} has its own 19 classes; remove dataset.CLASSES, or '
-                            'bring own classes in the layout of PascalVOC')
+            raise UserError(
+                f'dataset.dataset {dataset.dataset} has its own 19 classes; remove dataset.CLASSES, or '
+                'bring own classes in the layout of PascalVOC'
+            )
         return CITYSCAPES_CLASSES
 
     @classmethod
@@ -83,8 +90,9 @@ class Cityscapes(SegmentationSet):
     def __init__(self, image_set, root_path, dataset_path):
         folder, _, self.split = image_set.partition('_')
         if folder != 'leftImg8bit' or not self.split:
-            raise UserError(f"dataset.image_set is {image_set!r}, expected 'leftImg8bit_SPLIT' such as "
-                            "'leftImg8bit_train'")
+            raise UserError(
+                f"dataset.image_set is {image_set!r}, expected 'leftImg8bit_SPLIT' such as 'leftImg8bit_train'"
+            )
         super().__init__(self.base, image_set, CITYSCAPES_CLASSES, root_path)
         self.data_path = dataset_path
         self._images = _find_images(os.path.join(dataset_path, folder, self.split))
@@ -93,7 +101,7 @@ class Cityscapes(SegmentationSet):
     def image_path(self, image_id):
         return self._images[image_id]
 
-    existing_image = image_path         # they are found on the disk, not listed
+    existing_image = image_path  # they are found on the disk, not listed
 
     def places(self):
         return [(self.data_path, image_id, path, None) for image_id, path in self._images.items()]
@@ -133,9 +141,17 @@ def id_table():
 
 def _find_images(folder):
     """{image id: path} of all images below ``folder``, in the order of their paths (the original has the disk's)."""
-    paths = sorted(os.path.join(place, name) for place, _, names in os.walk(folder) for name in names
-                   if name.endswith(IMAGE_SUFFIX))      # the original leaves mirrored copies, *_flip.png
+    paths = sorted(
+        os.path.join(place, name)
+        for place, _, names in os.walk(folder)
+        for name in names
+        if name.endswith(IMAGE_SUFFIX)
+    )  # the original leaves mirrored copies, *_flip.png
     if not paths:
-        raise DataError(folder, None, f'the folder is missing or holds no *{IMAGE_SUFFIX}',
-                        'check dataset.dataset_path and the image set, or download the data')
-    return {os.path.basename(path)[:-len(IMAGE_SUFFIX)]: path for path in paths}
+        raise DataError(
+            folder,
+            None,
+            f'the folder is missing or holds no *{IMAGE_SUFFIX}',
+            'check dataset.dataset_path and the image set, or download the data',
+        )
+    return {os.path.basename(path)[: -len(IMAGE_SUFFIX)]: path for path in paths}

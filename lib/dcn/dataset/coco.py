@@ -11,13 +11,13 @@ minival2014 and valminusminival2014 use the images of val2014, test-dev2015 thos
 Classes. The file's categories in ascending order of their ids, or those that dataset.CLASSES names, in its order.
 Images come in ascending order of their ids (the original took the order of a hash table).
 """
+
 import logging
 import os
 
 import numpy as np
 
 from dcn.dataset import coco_file
-from dcn.evaluation import coco as coco_eval
 from dcn.dataset.coco_checks import CocoChecks
 from dcn.dataset.imdb import IMDB
 from dcn.dataset.pascal_voc import listed_names
@@ -25,17 +25,20 @@ from dcn.dataset.problems import DataError
 from dcn.dataset.roidb import make_record
 from dcn.dataset.voc_checks import class_fault
 from dcn.errors import UserError
+from dcn.evaluation import coco as coco_eval
 
 log = logging.getLogger(__name__)
 
 # the 80 categories of COCO's instances files, in the order of their ids
-COCO_CLASSES = tuple('''person,bicycle,car,motorcycle,airplane,bus,train,truck,boat,traffic light,fire hydrant,
+COCO_CLASSES = tuple(
+    """person,bicycle,car,motorcycle,airplane,bus,train,truck,boat,traffic light,fire hydrant,
 stop sign,parking meter,bench,bird,cat,dog,horse,sheep,cow,elephant,bear,zebra,giraffe,backpack,umbrella,
 handbag,tie,suitcase,frisbee,skis,snowboard,sports ball,kite,baseball bat,baseball glove,skateboard,
 surfboard,tennis racket,bottle,wine glass,cup,fork,knife,spoon,bowl,banana,apple,sandwich,orange,
 broccoli,carrot,hot dog,pizza,donut,cake,chair,couch,potted plant,bed,dining table,toilet,tv,
 laptop,mouse,remote,keyboard,cell phone,microwave,oven,toaster,sink,refrigerator,book,clock,vase,
-scissors,teddy bear,hair drier,toothbrush'''.replace('\n', '').split(','))
+scissors,teddy bear,hair drier,toothbrush""".replace('\n', '').split(',')
+)
 
 FOLDERS = {'minival2014': 'val2014', 'valminusminival2014': 'val2014', 'test-dev2015': 'test2015'}
 """Image set -> folder of its images, where the names differ."""
@@ -46,6 +49,7 @@ class COCO(IMDB):
 
     ``table``: dcn.dataset.coco_file.Table; ``faults``: Problems of the annotation file that keep it from being used.
     """
+
     base = 'COCO'
 
     @classmethod
@@ -78,9 +82,12 @@ class COCO(IMDB):
         table = self.table
         owners, boxes, classes = self._objects()
         cuts = np.searchsorted(owners, np.arange(1, self.num_images))
-        return [make_record(image_id, self._existing(image_id), height, width, *truth, self.num_classes)
-                for image_id, height, width, *truth in zip(self.image_ids, table.heights, table.widths,
-                                                           np.split(boxes, cuts), np.split(classes, cuts))]
+        return [
+            make_record(image_id, self._existing(image_id), height, width, *truth, self.num_classes)
+            for image_id, height, width, *truth in zip(
+                self.image_ids, table.heights, table.widths, np.split(boxes, cuts), np.split(classes, cuts)
+            )
+        ]
 
     def places(self):
         """Where each image is listed (see dcn.dataset.checks)."""
@@ -102,8 +109,12 @@ class COCO(IMDB):
         path = os.path.join(result_path or self.cache_path, 'results', f'detections_{self.image_set}_results.json')
         rows = coco_eval.detections(all_boxes, self.table.image_ids, self.category_ids)
         if not self.has_truth:
-            log.info('%s has no ground truth to compare with; %d detections for the evaluation server are in %s',
-                     self.name, coco_eval.write_results(path, rows), path)
+            log.info(
+                '%s has no ground truth to compare with; %d detections for the evaluation server are in %s',
+                self.name,
+                coco_eval.write_results(path, rows),
+                path,
+            )
             return {}
         rows = list(rows)
         coco_eval.write_results(path, rows)
@@ -115,10 +126,13 @@ class COCO(IMDB):
     def missing(self, image_id):
         """The error for an image without a file."""
         names = [name for name in (self._name_of_2014(image_id), self._file_names[image_id]) if name]
-        return DataError(os.path.join(self.image_folder, names[-1]), None,
-                         f'the image {image_id} of {self.annotation_path} is missing'
-                         + (f' (so is {names[0]})' if names[0] != names[-1] else ''),
-                         'restore it or take it out of "images"')
+        return DataError(
+            os.path.join(self.image_folder, names[-1]),
+            None,
+            f'the image {image_id} of {self.annotation_path} is missing'
+            + (f' (so is {names[0]})' if names[0] != names[-1] else ''),
+            'restore it or take it out of "images"',
+        )
 
     def _existing(self, image_id):
         path = self.image_path(image_id)
@@ -134,15 +148,21 @@ class COCO(IMDB):
         known = self.table.category_names.tolist()
         if not classes:
             if tuple(known) != COCO_CLASSES:
-                log.warning('%s has other classes than COCO; name them in dataset.CLASSES, so that detecting on photos '
-                            'knows them too: [%s]', self.annotation_path, ', '.join(known))
+                log.warning(
+                    '%s has other classes than COCO; name them in dataset.CLASSES, so that detecting on photos '
+                    'knows them too: [%s]',
+                    self.annotation_path,
+                    ', '.join(known),
+                )
             return known
         names = listed_names(classes)
         for name in names:
             if name not in known:
                 what, todo = class_fault(name, known)
-                raise UserError(f'{self.annotation_path}: dataset.CLASSES asks for the {what}, which is none of the '
-                                f'categories; {todo}')
+                raise UserError(
+                    f'{self.annotation_path}: dataset.CLASSES asks for the {what}, which is none of the '
+                    f'categories; {todo}'
+                )
         left_out = sorted(set(known) - set(names))
         if left_out:
             log.info('%s: dataset.CLASSES leaves out %s', self.annotation_path, ', '.join(left_out))
@@ -183,8 +203,9 @@ def clean_boxes(boxes, areas, heights, widths):
 
 def _annotation_file(dataset_path, image_set):
     """(path, whether it has ground truth) of the annotation file of ``image_set``."""
-    instances, image_info = (os.path.join(dataset_path, 'annotations', f'{kind}_{image_set}.json')
-                             for kind in ('instances', 'image_info'))
+    instances, image_info = (
+        os.path.join(dataset_path, 'annotations', f'{kind}_{image_set}.json') for kind in ('instances', 'image_info')
+    )
     if 'test' in image_set and not os.path.isfile(instances):
         return image_info, False
     return instances, True

@@ -1,4 +1,5 @@
 """What `dcn validate` asks of a data set in the layout of COCO."""
+
 import os
 
 import numpy as np
@@ -25,9 +26,15 @@ class CocoChecks(Checks):
         table, path = self.data.table, self.data.annotation_path
         problems = self.data.faults + repeated_ids(table, path)
         for row in np.flatnonzero(~np.isin(table.owners, table.image_ids)):
-            problems.append(Problem(path, None, f'annotation {table.annotation_ids[row]}: "image_id" is '
-                                    f'{table.owners[row]}, which is none of "images"',
-                                    'add the image or remove the annotation (reading passes over it)'))
+            problems.append(
+                Problem(
+                    path,
+                    None,
+                    f'annotation {table.annotation_ids[row]}: "image_id" is '
+                    f'{table.owners[row]}, which is none of "images"',
+                    'add the image or remove the annotation (reading passes over it)',
+                )
+            )
         return problems
 
     def image_problems(self, image_id):
@@ -38,10 +45,12 @@ class CocoChecks(Checks):
             return [data.missing(image_id).problem, *self._box_problems(image_id, width, height)]
         size, problems = image_size(path)
         if size and size != (width, height):
-            what = (f'image {image_id} is {width} x {height}, but {os.path.basename(path)} has '
-                    f'{size[0]} x {size[1]} pixels')
-            problems.append(Problem(data.annotation_path, None, what,
-                                    'write "width" and "height" of the image and check the boxes'))
+            what = (
+                f'image {image_id} is {width} x {height}, but {os.path.basename(path)} has {size[0]} x {size[1]} pixels'
+            )
+            problems.append(
+                Problem(data.annotation_path, None, what, 'write "width" and "height" of the image and check the boxes')
+            )
         return problems + list(self._box_problems(image_id, width, height))
 
     def _box_problems(self, image_id, width, height):

@@ -1,4 +1,5 @@
 """From a configuration to data: cfg.dataset.dataset names the kind, 'YEAR_SET' the images."""
+
 import importlib
 
 from dcn.config.families import kind_of
@@ -24,15 +25,17 @@ def open_set(kinds, dataset, image_set):
     data = named_class(kinds, dataset).from_config(dataset, image_set)
     if data.num_classes != dataset.NUM_CLASSES:
         background = ' with background' if 'background' in data.classes[0] else ''
-        raise UserError(f'dataset.NUM_CLASSES is {dataset.NUM_CLASSES}, but {data.name} has {data.num_classes} classes'
-                        f'{background}; set NUM_CLASSES or dataset.CLASSES')
+        raise UserError(
+            f'dataset.NUM_CLASSES is {dataset.NUM_CLASSES}, but {data.name} has {data.num_classes} classes'
+            f'{background}; set NUM_CLASSES or dataset.CLASSES'
+        )
     return data
 
 
 def named_class(kinds, dataset):
     """The class that ``kinds`` holds for the section ``dataset``."""
     if dataset.dataset not in kinds:
-        raise UserError(f"dataset.dataset is {dataset.dataset!r}, expected one of {', '.join(kinds)}")
+        raise UserError(f'dataset.dataset is {dataset.dataset!r}, expected one of {", ".join(kinds)}')
     module, name = kinds[dataset.dataset]
     return getattr(importlib.import_module(module), name)
 
@@ -53,8 +56,10 @@ def class_difference(data, first):
     """(what, todo) where the sets ``data`` and ``first`` number their classes differently, else None."""
     for number, pair in enumerate(zip(data.classes, first.classes)):
         if pair[0] != pair[1]:
-            return (f'class {number} is {pair[0]!r} in {data.name} and {pair[1]!r} in {first.name}',
-                    'name the classes in dataset.CLASSES, in one order for all sets')
+            return (
+                f'class {number} is {pair[0]!r} in {data.name} and {pair[1]!r} in {first.name}',
+                'name the classes in dataset.CLASSES, in one order for all sets',
+            )
     return None
 
 
@@ -73,6 +78,8 @@ def training_roidb(cfg, records_of=None):
         roidb += imdb.append_flipped(records) if cfg.TRAIN.FLIP else records
     roidb = filter_roidb(roidb, cfg.TRAIN)
     if not roidb:
-        raise UserError(f'dataset.image_set {cfg.dataset.image_set!r} holds no image with an object to learn; '
-                        'run `dcn validate` to see why')
+        raise UserError(
+            f'dataset.image_set {cfg.dataset.image_set!r} holds no image with an object to learn; '
+            'run `dcn validate` to see why'
+        )
     return roidb

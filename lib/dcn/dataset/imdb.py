@@ -1,4 +1,5 @@
 """What every data set offers: names, image ids, ground-truth records, evaluation."""
+
 import os
 
 from dcn.dataset.roidb import append_flipped
@@ -49,9 +50,11 @@ class IMDB(ImageSet):
         """UserError unless ``all_boxes`` is for these classes and these images."""
         classes, images = len(all_boxes), sorted({len(row) for row in all_boxes[1:]})
         if (classes, images) != (self.num_classes, [self.num_images]):
-            raise UserError(f'{self.name}: detections are for {classes} classes and '
-                            f'{" or ".join(map(str, images))} images; expected '
-                            f'{self.num_classes} classes (background included) and {self.num_images} images')
+            raise UserError(
+                f'{self.name}: detections are for {classes} classes and '
+                f'{" or ".join(map(str, images))} images; expected '
+                f'{self.num_classes} classes (background included) and {self.num_images} images'
+            )
 
     def append_flipped(self, roidb):
         """The records of ``roidb`` followed by their mirrored copies."""

@@ -1,4 +1,5 @@
 """Label maps: PNG files whose pixel values stand for classes."""
+
 import os
 
 import cv2
@@ -8,8 +9,8 @@ from PIL import Image
 from dcn.dataset.problems import DataError
 from dcn.files import atomic_write
 
-IGNORED = 255       # class of the pixels that do not count, in training and in evaluation
-ILLEGAL = -1        # what a table holds for a value that must not occur
+IGNORED = 255  # class of the pixels that do not count, in training and in evaluation
+ILLEGAL = -1  # what a table holds for a value that must not occur
 
 # kinds of PNG whose decoded values are the stored ones: palette, grey, black and white
 _MODES = ('P', 'L', '1')
@@ -43,8 +44,12 @@ def read_values(path):
     except _READ_ERRORS as error:
         raise DataError(path, None, f'the label map cannot be decoded ({error})', 'replace the file') from None
     if mode not in _MODES:
-        raise DataError(path, None, f'the label map is a picture of mode {mode}, whose colours are no classes',
-                        'write a grey or palette PNG of 8 bits with one class number a pixel')
+        raise DataError(
+            path,
+            None,
+            f'the label map is a picture of mode {mode}, whose colours are no classes',
+            'write a grey or palette PNG of 8 bits with one class number a pixel',
+        )
     return values.astype(np.uint8)
 
 
@@ -54,15 +59,21 @@ def to_classes(values, table, path):
     if classes.min(initial=0) < 0:
         legal = np.flatnonzero(table >= 0)
         found = ', '.join(str(value) for value in np.unique(values[classes < 0])[:10])
-        raise DataError(path, None, f'the label map holds the value{"s" * (", " in found)} {found}; legal are '
-                        f'{_ranges(legal)}', 'correct the file, or dataset.NUM_CLASSES and dataset.CLASSES')
+        raise DataError(
+            path,
+            None,
+            f'the label map holds the value{"s" * (", " in found)} {found}; legal are {_ranges(legal)}',
+            'correct the file, or dataset.NUM_CLASSES and dataset.CLASSES',
+        )
     return classes.astype(np.uint8)
 
 
 def size_fault(label_shape, image_path, shape):
     """(what, todo) for a label map of ``label_shape`` (H, W) that belongs to an image of another ``shape``."""
-    return (f'the label map has {label_shape[1]} x {label_shape[0]} pixels, but {image_path} has {shape[1]} x '
-            f'{shape[0]}', 'make both the same size')
+    return (
+        f'the label map has {label_shape[1]} x {label_shape[0]} pixels, but {image_path} has {shape[1]} x {shape[0]}',
+        'make both the same size',
+    )
 
 
 def resize_nearest(classes, shape):

@@ -1,4 +1,5 @@
 """PASCAL VOC detection data: <dataset_path>/VOC<year>/{ImageSets/Main, JPEGImages, Annotations}."""
+
 import logging
 import os
 from collections import namedtuple
@@ -11,15 +12,34 @@ from dcn.dataset.imdb import IMDB
 from dcn.dataset.problems import DataError
 from dcn.dataset.roidb import make_record
 from dcn.dataset.voc_checks import VocChecks, box_fault, class_fault
-from dcn.evaluation.voc import evaluate, write_detections
 from dcn.dataset.voc_folder import VocFolder, year_and_name
 from dcn.errors import UserError
+from dcn.evaluation.voc import evaluate, write_detections
 
 log = logging.getLogger(__name__)
 
 VOC_CLASSES = (
-    'aeroplane', 'bicycle', 'bird', 'boat', 'bottle', 'bus', 'car', 'cat', 'chair', 'cow', 'diningtable', 'dog',
-    'horse', 'motorbike', 'person', 'pottedplant', 'sheep', 'sofa', 'train', 'tvmonitor')
+    'aeroplane',
+    'bicycle',
+    'bird',
+    'boat',
+    'bottle',
+    'bus',
+    'car',
+    'cat',
+    'chair',
+    'cow',
+    'diningtable',
+    'dog',
+    'horse',
+    'motorbike',
+    'person',
+    'pottedplant',
+    'sheep',
+    'sofa',
+    'train',
+    'tvmonitor',
+)
 
 Truth = namedtuple('Truth', 'height width boxes classes difficult')
 """Ground truth of one image: boxes (n, 4) uint16 0-based, classes (n,) int32, difficult (n,) bool."""
@@ -31,13 +51,15 @@ class PascalVOC(VocFolder, IMDB):
     ``classes`` without background; the 20 VOC classes if None. ``root_path`` holds the folder of caches.
     ``use_07_metric``: 11-point AP, or the area; None means the original's rule, 11 points for years before 2010.
     """
+
     base = 'voc'
 
     @classmethod
     def from_config(cls, dataset, image_set):
         """``dataset``: the section of that name of a configuration."""
-        return cls(image_set, dataset.root_path, dataset.dataset_path, dataset.get('CLASSES'),
-                   dataset.get('USE_07_METRIC'))
+        return cls(
+            image_set, dataset.root_path, dataset.dataset_path, dataset.get('CLASSES'), dataset.get('USE_07_METRIC')
+        )
 
     def __init__(self, image_set, root_path, dataset_path, classes=None, use_07_metric=None):
         year, name = year_and_name(image_set)
@@ -89,14 +111,19 @@ class PascalVOC(VocFolder, IMDB):
     def check_detections(self, all_boxes):
         super().check_detections(all_boxes)
         if len(set(self.image_ids)) != self.num_images:
-            raise DataError(self.list_path, None, 'ids are listed twice, so detections cannot be told apart',
-                            'run `dcn validate` to see which')
+            raise DataError(
+                self.list_path,
+                None,
+                'ids are listed twice, so detections cannot be told apart',
+                'run `dcn validate` to see which',
+            )
 
     def _record(self, image_id, truth):
         path = self.existing_image(image_id)
         easy = ~truth.difficult
-        return make_record(image_id, path, truth.height, truth.width, truth.boxes[easy], truth.classes[easy],
-                           self.num_classes)
+        return make_record(
+            image_id, path, truth.height, truth.width, truth.boxes[easy], truth.classes[easy], self.num_classes
+        )
 
     def _read_truth(self):
         contents = [self.annotation_bytes(image_id) for image_id in self.image_ids]
@@ -121,10 +148,13 @@ class PascalVOC(VocFolder, IMDB):
     def _truth_of(self, image_id, content):
         annotation = parse_annotation(content, self.annotation_path(image_id))
         objects = annotation.objects
-        return Truth(annotation.height, annotation.width,
-                     np.array([zero_based_box(o, annotation) for o in objects], dtype=np.uint16).reshape(-1, 4),
-                     np.array([self._class_index(o, annotation.path) for o in objects], dtype=np.int32),
-                     np.array([o.difficult for o in objects], dtype=bool))
+        return Truth(
+            annotation.height,
+            annotation.width,
+            np.array([zero_based_box(o, annotation) for o in objects], dtype=np.uint16).reshape(-1, 4),
+            np.array([self._class_index(o, annotation.path) for o in objects], dtype=np.int32),
+            np.array([o.difficult for o in objects], dtype=bool),
+        )
 
     def _class_index(self, item, path):
         if item.name not in self.classes[1:]:
@@ -158,10 +188,10 @@ def listed_names(names):
 
 def summary(result):
     """Lines that say the figures of ``evaluate_detections``, in the order of the original's log."""
-    lines = [f"VOC AP, {result['metric']} metric"]
+    lines = [f'VOC AP, {result["metric"]} metric']
     for threshold in (0.5, 0.7):
         lines += [f'AP@{threshold} for {name} = {ap:.4f}' for name, ap in result[f'AP@{threshold}'].items()]
-        lines.append(f"Mean AP@{threshold} = {result[f'mAP@{threshold}']:.4f}")
+        lines.append(f'Mean AP@{threshold} = {result[f"mAP@{threshold}"]:.4f}')
     return lines
 
 

@@ -1,4 +1,5 @@
 """A fault in a data set: where it is, what it is, what to do. Reading raises the first one; validate lists them all."""
+
 from collections import namedtuple
 
 from dcn.errors import UserError
@@ -6,6 +7,7 @@ from dcn.errors import UserError
 
 class Problem(namedtuple('Problem', 'file line what todo')):
     """``line`` is None where the fault has no line, as in an image."""
+
     __slots__ = ()
 
     def __str__(self):

@@ -16,6 +16,7 @@ Records (dcn.dataset.roidb) gain ``proposals`` (n, 4) float32, in the pixels as 
 used, like the image (:func:`placed_proposals`), so that mirrored copies share them. ``max_overlaps`` and
 ``max_classes`` then tell of the n proposals and the g ground truths that join them in training, (n + g,).
 """
+
 import os
 import zipfile
 import zlib
@@ -30,7 +31,7 @@ from dcn.dataset.problems import DataError
 from dcn.dataset.roidb import flip_boxes
 from dcn.files import atomic_write
 
-MIN_SIDE = 2    # pixels, of a box of selective search
+MIN_SIDE = 2  # pixels, of a box of selective search
 
 
 def proposal_path(cfg, imdb):
@@ -71,8 +72,12 @@ def with_proposals(record, boxes, path):
         raise DataError(path, None, f'image {record["id"]}: {fault}', 'make the file from these very images')
     best, overlaps = best_ground_truth(boxes, record['boxes'])
     classes = record['gt_classes'][best] * (overlaps > 0) if len(record['boxes']) else best
-    return dict(record, proposals=boxes, max_classes=np.concatenate([classes, record['max_classes']]),
-                max_overlaps=np.concatenate([overlaps, record['max_overlaps']]).astype(np.float32))
+    return dict(
+        record,
+        proposals=boxes,
+        max_classes=np.concatenate([classes, record['max_classes']]),
+        max_overlaps=np.concatenate([overlaps, record['max_overlaps']]).astype(np.float32),
+    )
 
 
 def placed_proposals(record):
@@ -83,8 +88,11 @@ def placed_proposals(record):
 def write_rpn(path, imdb, boxes, scores):
     """boxes: for each of imdb.image_ids (n, 4) x1 y1 x2 y2 in image pixels; scores: (n,) likewise."""
     arrays = {
-        'imdb': np.array(imdb.name), 'ids': np.array(imdb.image_ids), 'counts': np.array([len(b) for b in boxes]),
-        'boxes': np.concatenate(boxes).astype(np.float32), 'scores': np.concatenate(scores).astype(np.float32),
+        'imdb': np.array(imdb.name),
+        'ids': np.array(imdb.image_ids),
+        'counts': np.array([len(b) for b in boxes]),
+        'boxes': np.concatenate(boxes).astype(np.float32),
+        'scores': np.concatenate(scores).astype(np.float32),
     }
     with atomic_write(path) as stream:
         np.savez_compressed(stream, **arrays)
@@ -99,12 +107,17 @@ def read_rpn(path, imdb):
     except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile, zlib.error):
         raise DataError(path, None, 'this is no file of RPN proposals', 'write it anew') from None
     if str(name) != imdb.name or counts.sum() != len(boxes):
-        raise DataError(path, None, f'{len(boxes)} proposals of {name}, expected {counts.sum()} of {imdb.name}',
-                        'write it anew')
+        raise DataError(
+            path, None, f'{len(boxes)} proposals of {name}, expected {counts.sum()} of {imdb.name}', 'write it anew'
+        )
     missing = [image_id for image_id in imdb.image_ids if image_id not in found]
     if missing:
-        raise DataError(path, None, f'there are no proposals of image {missing[0]}, and of {len(missing) - 1} others',
-                        'write it anew for all images')
+        raise DataError(
+            path,
+            None,
+            f'there are no proposals of image {missing[0]}, and of {len(missing) - 1} others',
+            'write it anew for all images',
+        )
     return [found[image_id] for image_id in imdb.image_ids]
 
 
@@ -112,20 +125,29 @@ def read_selective_search(path, imdb):
     """For each of imdb.image_ids its boxes (n, 4) float32, each once, without the smallest."""
     try:
         cells = scipy.io.loadmat(path)['boxes'].ravel()
-    except Exception:   # scipy's reader raises whatever it trips over
-        raise DataError(path, None, "this is no MATLAB file (up to version 7.2) with a cell array 'boxes'",
-                        'download it again, or save it with -v7') from None
+    except Exception:  # scipy's reader raises whatever it trips over
+        raise DataError(
+            path,
+            None,
+            "this is no MATLAB file (up to version 7.2) with a cell array 'boxes'",
+            'download it again, or save it with -v7',
+        ) from None
     if len(cells) != len(imdb.image_ids):
-        raise DataError(path, None, f'boxes of {len(cells)} images, but {imdb.name} has {len(imdb.image_ids)}',
-                        'take the file of this very image list')
+        raise DataError(
+            path,
+            None,
+            f'boxes of {len(cells)} images, but {imdb.name} has {len(imdb.image_ids)}',
+            'take the file of this very image list',
+        )
     return [_from_cell(cell, path, image_id) for cell, image_id in zip(cells, imdb.image_ids)]
 
 
 def _from_cell(cell, path, image_id):
     if not isinstance(cell, np.ndarray) or cell.size and (cell.ndim != 2 or cell.shape[1] != 4):
         found = getattr(cell, 'shape', type(cell).__name__)
-        raise DataError(path, None, f'image {image_id}: expected rows of 4 numbers, found {found}',
-                        'download the file again')
+        raise DataError(
+            path, None, f'image {image_id}: expected rows of 4 numbers, found {found}', 'download the file again'
+        )
     # signed, as the files hold unsigned numbers
     boxes = cell.reshape(-1, 4)[:, (1, 0, 3, 2)].astype(np.float32) - 1
     first = np.unique(np.round(boxes), axis=0, return_index=True)[1]
@@ -150,6 +172,8 @@ def _fault(boxes, height, width):
 
 def _remedy(cfg):
     rpn = cfg.dataset.proposal == 'rpn'
-    return (f'{"write them with a trained RPN (dcn test --proposals)" if rpn else "put the file there"}, set '
-            'dataset.proposal_path, or let the network propose boxes itself: TRAIN.END2END=true to train, '
-            'TEST.HAS_RPN=true to test')
+    return (
+        f'{"write them with a trained RPN (dcn test --proposals)" if rpn else "put the file there"}, set '
+        'dataset.proposal_path, or let the network propose boxes itself: TRAIN.END2END=true to train, '
+        'TEST.HAS_RPN=true to test'
+    )

@@ -11,6 +11,7 @@ A record is a dict:
     max_overlaps  (n,) float32, max of gt_overlaps
     flipped       bool; the pixels are mirrored when the image is loaded
 """
+
 import logging
 
 import numpy as np
@@ -26,9 +27,15 @@ def make_record(image_id, image, height, width, boxes, gt_classes, num_classes):
     overlaps = np.zeros((len(gt_classes), num_classes), dtype=np.float32)
     overlaps[np.arange(len(gt_classes)), gt_classes] = 1
     return {
-        'id': image_id, 'image': image, 'height': int(height), 'width': int(width),
-        'boxes': np.asarray(boxes, dtype=np.uint16).reshape(-1, 4), 'gt_classes': gt_classes,
-        'gt_overlaps': overlaps, 'max_classes': overlaps.argmax(axis=1), 'max_overlaps': overlaps.max(axis=1),
+        'id': image_id,
+        'image': image,
+        'height': int(height),
+        'width': int(width),
+        'boxes': np.asarray(boxes, dtype=np.uint16).reshape(-1, 4),
+        'gt_classes': gt_classes,
+        'gt_overlaps': overlaps,
+        'max_classes': overlaps.argmax(axis=1),
+        'max_overlaps': overlaps.max(axis=1),
         'flipped': False,
     }
 
@@ -51,13 +58,16 @@ def append_flipped(roidb):
 def _flipped(record):
     boxes = flip_boxes(record['boxes'], record['width'])
     if (boxes < 0).any() or (boxes[:, 2] < boxes[:, 0]).any():
-        raise UserError(f"{record['image']}: a box leaves the image ({record['width']} pixels wide) and cannot be "
-                        'mirrored; run `dcn validate` to see where')
+        raise UserError(
+            f'{record["image"]}: a box leaves the image ({record["width"]} pixels wide) and cannot be '
+            'mirrored; run `dcn validate` to see where'
+        )
     return dict(record, boxes=boxes.astype(np.uint16), flipped=not record['flipped'])
 
 
 def filter_roidb(roidb, train_cfg):
     """Drop records that can give no sample: no box at or above FG_THRESH and none in [BG_THRESH_LO, BG_THRESH_HI)."""
+
     def usable(record):
         overlaps = record['max_overlaps']
         foreground = overlaps >= train_cfg.FG_THRESH

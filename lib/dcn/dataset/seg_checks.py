@@ -1,4 +1,5 @@
 """What `dcn validate` asks of a segmentation set."""
+
 import os
 
 from dcn.dataset.checks import Checks
@@ -14,7 +15,7 @@ class SegmentationChecks(Checks):
         try:
             self._labelled = data.has_labels
         except DataError:
-            self._labelled = True       # some are missing: told image by image
+            self._labelled = True  # some are missing: told image by image
 
     def image_problems(self, image_id):
         size, problems = self.existing_size(image_id)

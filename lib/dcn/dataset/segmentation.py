@@ -9,16 +9,17 @@ A record is a dict:
     flipped       bool; image and labels are mirrored when they are loaded (the original writes mirrored copies of all
                   files into the data set's folders, PNG content under the name of a JPEG)
 """
+
 import logging
 import os
 
-from dcn.evaluation import segmentation as seg_eval
 from dcn.dataset.factory import named_class, open_set, split_image_sets
 from dcn.dataset.imdb import ImageSet
 from dcn.dataset.label_map import image_shape, plain_table, read_values, resize_nearest, size_fault, to_classes
 from dcn.dataset.problems import DataError
 from dcn.dataset.seg_checks import SegmentationChecks
 from dcn.errors import UserError
+from dcn.evaluation import segmentation as seg_eval
 
 log = logging.getLogger(__name__)
 
@@ -43,8 +44,9 @@ def training_segdb(cfg):
         data = get_segmentation(cfg, image_set)
         records = data.gt_segdb()
         if not data.has_labels:
-            raise UserError(f'{data.name} has no label maps, so nothing can be learned from it; choose another '
-                            'dataset.image_set')
+            raise UserError(
+                f'{data.name} has no label maps, so nothing can be learned from it; choose another dataset.image_set'
+            )
         segdb += records
         if cfg.TRAIN.FLIP:
             segdb += [dict(record, flipped=not record['flipped']) for record in records]
@@ -65,8 +67,10 @@ def class_names(dataset):
     """Class names for the section ``dataset`` of a configuration, without its files: a tuple of NUM_CLASSES names."""
     names = named_class(KINDS, dataset).known_classes(dataset)
     if len(names) != dataset.NUM_CLASSES:
-        raise UserError(f'dataset.NUM_CLASSES is {dataset.NUM_CLASSES}, but {len(names)} class names are known for '
-                        f'{dataset.dataset}; set dataset.CLASSES to the names')
+        raise UserError(
+            f'dataset.NUM_CLASSES is {dataset.NUM_CLASSES}, but {len(names)} class names are known for '
+            f'{dataset.dataset}; set dataset.CLASSES to the names'
+        )
     return names
 
 
@@ -114,8 +118,12 @@ class SegmentationSet(ImageSet):
 
     def missing_label(self, image_id):
         """The DataError for an image without a label map."""
-        return DataError(self.label_path(image_id), None, f'the label map of {self.image_path(image_id)} is missing',
-                         'restore it or remove the image')
+        return DataError(
+            self.label_path(image_id),
+            None,
+            f'the label map of {self.image_path(image_id)} is missing',
+            'restore it or remove the image',
+        )
 
     def write_result(self, folder, record, found):
         """Write what the network ``found`` ((h, w) uint8) in a record's image below ``folder``."""
@@ -175,8 +183,15 @@ class SegmentationSet(ImageSet):
     def _record(self, image_id, labelled):
         path, label = self.existing_image(image_id), self.label_path(image_id)
         height, width = image_shape(path)
-        return {'id': image_id, 'image': path, 'height': height, 'width': width, 'label': label if labelled else None,
-                'table': self.label_table(label), 'flipped': False}
+        return {
+            'id': image_id,
+            'image': path,
+            'height': height,
+            'width': width,
+            'label': label if labelled else None,
+            'table': self.label_table(label),
+            'flipped': False,
+        }
 
 
 def in_step(records, segmentations, name):

@@ -2,6 +2,7 @@
 
 What is asked of the files is the data set's own affair: see dcn.dataset.checks.
 """
+
 import argparse
 import functools
 
@@ -50,9 +51,11 @@ def _opened(cfg):
 def main(argv=None):
     """``dcn validate``: prints one problem a line; status 1 if there are any."""
     parser = argparse.ArgumentParser(
-        prog='dcn validate', description='Check the training and test data of an experiment before a network meets it: '
+        prog='dcn validate',
+        description='Check the training and test data of an experiment before a network meets it: '
         'broken boxes, missing or unreadable images, unknown classes, ids listed twice. One problem a line: '
-        'file:line: what is wrong; what to do. Status 1 if there are problems.')
+        'file:line: what is wrong; what to do. Status 1 if there are problems.',
+    )
     parser.add_argument('--cfg', required=True, metavar='YAML', help='experiment file; its dataset section is checked')
     override_argument(parser)
     args = parser.parse_args(argv)
@@ -81,6 +84,7 @@ def _listed_twice(listed, places):
     for folder, image_id, file, line in listed:
         first = places.setdefault((folder, image_id), at(file, line))
         if first != at(file, line):
-            problems.append(Problem(file, line, f'the id {image_id!r} is listed already at {first}',
-                                    'keep one of the two'))
+            problems.append(
+                Problem(file, line, f'the id {image_id!r} is listed already at {first}', 'keep one of the two')
+            )
     return problems

@@ -1,4 +1,5 @@
 """What `dcn validate` asks of a detection set in the layout of PASCAL VOC."""
+
 import difflib
 
 from dcn.dataset.annotation import parse_annotation
@@ -17,10 +18,10 @@ class VocChecks(Checks):
         except DataError as error:
             return problems + [error.problem]
         if size and size != (annotation.width, annotation.height):
-            what = (f'<size> is {annotation.width} x {annotation.height}, but the image has '
-                    f'{size[0]} x {size[1]} pixels')
-            problems.append(Problem(path, annotation.size_line, what,
-                                    'write the size of the image and check the boxes'))
+            what = f'<size> is {annotation.width} x {annotation.height}, but the image has {size[0]} x {size[1]} pixels'
+            problems.append(
+                Problem(path, annotation.size_line, what, 'write the size of the image and check the boxes')
+            )
         for item in annotation.objects:
             problems += _object_problems(item, annotation, data.classes[1:])
         return problems
@@ -29,7 +30,7 @@ class VocChecks(Checks):
 def class_fault(name, known):
     """(what, todo) for a class ``name`` that is none of ``known``."""
     near = difflib.get_close_matches(name, known, 1)
-    hint = f'did you mean {near[0]!r}?' if near else f"expected one of {', '.join(known)}"
+    hint = f'did you mean {near[0]!r}?' if near else f'expected one of {", ".join(known)}'
     return f'unknown class {name!r}', f'{hint} (dataset.CLASSES names the classes)'
 
 
@@ -58,8 +59,16 @@ def _object_problems(item, annotation, known):
     if fault:
         yield Problem(annotation.path, item.box_line, *fault)
     elif x1 == x2 or y1 == y2:
-        yield Problem(annotation.path, item.box_line, f'the box of {item.name!r} has zero width or height',
-                      'correct its corners or remove the object')
+        yield Problem(
+            annotation.path,
+            item.box_line,
+            f'the box of {item.name!r} has zero width or height',
+            'correct its corners or remove the object',
+        )
     elif min(x1, y1) < 1 or int(x2) > annotation.width or int(y2) > annotation.height:
-        yield Problem(annotation.path, item.box_line, f'the box of {item.name!r} leaves the image by one pixel',
-                      'count corners from 1 and include the last pixel (reading clips the box)')
+        yield Problem(
+            annotation.path,
+            item.box_line,
+            f'the box of {item.name!r} leaves the image by one pixel',
+            'count corners from 1 and include the last pixel (reading clips the box)',
+        )

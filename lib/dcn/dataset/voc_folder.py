@@ -1,4 +1,5 @@
 """The folders of PASCAL VOC that boxes and label maps share: <dataset_path>/VOC<year>/{ImageSets, JPEGImages}."""
+
 import os
 
 from dcn.dataset.problems import DataError, at
@@ -17,16 +18,21 @@ class VocFolder:
 
     def places(self):
         """Where each image is listed (see dcn.dataset.checks)."""
-        return [(self.data_path, image_id, self.list_path, line)
-                for image_id, line in zip(self.image_ids, self.image_lines)]
+        return [
+            (self.data_path, image_id, self.list_path, line) for image_id, line in zip(self.image_ids, self.image_lines)
+        ]
 
     def image_path(self, image_id):
         return os.path.join(self.data_path, 'JPEGImages', image_id + '.jpg')
 
     def missing(self, path, what, image_id):
         """The error for the file ``path`` of an image of the list."""
-        return DataError(path, None, f'{what}, listed at {at(self.list_path, self._line_of[image_id])}',
-                         'restore it or take its id out of the list')
+        return DataError(
+            path,
+            None,
+            f'{what}, listed at {at(self.list_path, self._line_of[image_id])}',
+            'restore it or take its id out of the list',
+        )
 
     def existing_image(self, image_id):
         """``image_path``, or the error if there is no such file."""
@@ -50,8 +56,12 @@ def read_image_list(path):
         with open(path, encoding='utf-8') as stream:
             rows = [(row.split()[0], line) for line, row in enumerate(stream, 1) if row.strip()]
     except OSError as error:
-        raise DataError(path, None, f'the image list cannot be read ({error.strerror})',
-                        'check dataset.dataset_path and the image set, or download the data') from None
+        raise DataError(
+            path,
+            None,
+            f'the image list cannot be read ({error.strerror})',
+            'check dataset.dataset_path and the image set, or download the data',
+        ) from None
     except UnicodeDecodeError:
         raise DataError(path, None, 'the image list is no text', 'write one image id per line') from None
     if not rows:

@@ -9,6 +9,7 @@ work, the folder of the YAML first.
 Own data in this layout: dataset.CLASSES names the classes in the order of their values in the PNG files, the background
 (value 0) included; 255 is what does not count.
 """
+
 import os
 
 from dcn.dataset.label_map import resize_nearest, voc_colours, write_palette_png
@@ -20,6 +21,7 @@ from dcn.dataset.voc_folder import VocFolder, year_and_name
 
 class VocSegmentation(VocFolder, SegmentationSet):
     """One image set, ``image_set`` = 'YEAR_SET', for example '2012_train_seg'."""
+
     base = 'voc'
     own_classes = ('background',) + VOC_CLASSES
 
@@ -62,7 +64,7 @@ class VocSegmentation(VocFolder, SegmentationSet):
 
 def official_name(name):
     """'train_seg' -> 'train', the name of the list in ImageSets/Segmentation."""
-    return name[:-len('_seg')] if name.endswith('_seg') else name
+    return name[: -len('_seg')] if name.endswith('_seg') else name
 
 
 def year_folder(dataset_path, year):
@@ -74,8 +76,10 @@ def year_folder(dataset_path, year):
 
 def image_lists(folder, name):
     """The two files that may list the images of a set, the original's first."""
-    return [os.path.join(folder, 'ImageSets', 'Main', name + '.txt'),
-            os.path.join(folder, 'ImageSets', 'Segmentation', official_name(name) + '.txt')]
+    return [
+        os.path.join(folder, 'ImageSets', 'Main', name + '.txt'),
+        os.path.join(folder, 'ImageSets', 'Segmentation', official_name(name) + '.txt'),
+    ]
 
 
 def _list_path(folder, name):
@@ -83,6 +87,10 @@ def _list_path(folder, name):
     candidates = image_lists(folder, name)
     found = [path for path in candidates if os.path.isfile(path)]
     if not found:
-        raise DataError(candidates[0], None, f'the image list is missing, and so is {candidates[1]}',
-                        'check dataset.dataset_path and the image set, or download the data')
+        raise DataError(
+            candidates[0],
+            None,
+            f'the image list is missing, and so is {candidates[1]}',
+            'check dataset.dataset_path and the image set, or download the data',
+        )
     return found[0]

@@ -1,4 +1,5 @@
 """Detections compared with COCO's ground truth by its own tool, pycocotools, and written in the form of its server."""
+
 import contextlib
 import io
 import json
@@ -10,8 +11,20 @@ from dcn.files import atomic_write
 
 log = logging.getLogger(__name__)
 
-SCORES = ('AP', 'AP50', 'AP75', 'AP_small', 'AP_medium', 'AP_large',
-          'AR1', 'AR10', 'AR100', 'AR_small', 'AR_medium', 'AR_large')
+SCORES = (
+    'AP',
+    'AP50',
+    'AP75',
+    'AP_small',
+    'AP_medium',
+    'AP_large',
+    'AR1',
+    'AR10',
+    'AR100',
+    'AR_small',
+    'AR_medium',
+    'AR_large',
+)
 """Names of COCOeval.stats, in its order."""
 
 
@@ -24,8 +37,12 @@ def detections(all_boxes, image_ids, category_ids):
     for category, boxes_of_images in zip(category_ids, all_boxes[1:]):
         for image_id, boxes in zip(image_ids, boxes_of_images):
             for x1, y1, x2, y2, score in np.asarray(boxes, dtype=np.float64).reshape(-1, 5).tolist():
-                yield {'bbox': [x1, y1, x2 - x1 + 1, y2 - y1 + 1], 'category_id': int(category),
-                       'image_id': int(image_id), 'score': score}
+                yield {
+                    'bbox': [x1, y1, x2 - x1 + 1, y2 - y1 + 1],
+                    'category_id': int(category),
+                    'image_id': int(image_id),
+                    'score': score,
+                }
 
 
 def write_results(path, rows):
@@ -48,6 +65,7 @@ def evaluate(table, category_ids, names, rows):
     """
     # here, as training and reading do without pycocotools
     from pycocotools.cocoeval import COCOeval
+
     with _printing_to_log():
         judge = COCOeval(_index(table, _ground_truth(table)), _index(table, _results(rows)), 'bbox')
         judge.params.catIds = [int(category) for category in category_ids]
@@ -65,7 +83,8 @@ def evaluate(table, category_ids, names, rows):
 def summary(scores):
     """Lines for the log: mean and per-class AP in percent, as papers print them."""
     return [f'AP@[0.50:0.95] = {100 * scores["AP"]:.1f}'] + [
-        f'AP@[0.50:0.95] for {name} = {100 * value:.1f}' for name, value in scores['AP per class'].items()]
+        f'AP@[0.50:0.95] for {name} = {100 * value:.1f}' for name, value in scores['AP per class'].items()
+    ]
 
 
 def _mean(values):
@@ -77,9 +96,13 @@ def _mean(values):
 def _index(table, annotations):
     """pycocotools' object over images and categories of ``table`` with these annotations."""
     from pycocotools.coco import COCO
+
     index = COCO()
-    index.dataset = {'images': [{'id': int(value)} for value in table.image_ids],
-                     'categories': [{'id': int(value)} for value in table.category_ids], 'annotations': annotations}
+    index.dataset = {
+        'images': [{'id': int(value)} for value in table.image_ids],
+        'categories': [{'id': int(value)} for value in table.category_ids],
+        'annotations': annotations,
+    }
     index.createIndex()
     return index
 
@@ -90,8 +113,10 @@ def _ground_truth(table):
     They are counted anew from 1, as COCOeval takes an id of 0 for "no match" and needs ids to differ.
     """
     columns = (table.owners, table.labels, table.boxes, table.areas, table.crowd)
-    return [{'id': number, 'image_id': image, 'category_id': category, 'bbox': box, 'area': area, 'iscrowd': int(crowd)}
-            for number, (image, category, box, area, crowd) in enumerate(zip(*(c.tolist() for c in columns)), 1)]
+    return [
+        {'id': number, 'image_id': image, 'category_id': category, 'bbox': box, 'area': area, 'iscrowd': int(crowd)}
+        for number, (image, category, box, area, crowd) in enumerate(zip(*(c.tolist() for c in columns)), 1)
+    ]
 
 
 def _results(rows):

@@ -3,12 +3,13 @@
 The original's measure: proposals and objects are matched one to one, the pair of largest IoU first; for a range of
 areas the objects of other areas take no part.
 """
+
 import numpy as np
 
 from dcn.bbox import bbox_overlaps
 
 THRESHOLDS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
-SIDES = (0, 25, 50, 100, 200, 300, float('inf'))     # the areas of objects are sorted by these, squared
+SIDES = (0, 25, 50, 100, 200, 300, float('inf'))  # the areas of objects are sorted by these, squared
 
 
 def evaluate_recall(roidb, boxes):
@@ -21,7 +22,7 @@ def evaluate_recall(roidb, boxes):
     overlaps = _matched(roidb, boxes)
     scores = {'AR': _average_recall(overlaps)}
     for low, high in zip(SIDES, SIDES[1:]):
-        found = _matched(roidb, boxes, low ** 2, high ** 2)
+        found = _matched(roidb, boxes, low**2, high**2)
         scores[f'AR {low}-{high if np.isfinite(high) else ""}'] = _average_recall(found)
     scores.update({f'recall@{threshold}': _recall(overlaps, threshold) for threshold in THRESHOLDS})
     return dict(scores, proposals=float(np.mean([len(rows) for rows in boxes])), objects=len(overlaps))
@@ -30,8 +31,9 @@ def evaluate_recall(roidb, boxes):
 def _matched(roidb, boxes, low=0, high=np.inf):
     """What match() gives for the objects with an area in [low, high), of all images together."""
     areas = [_areas(record['boxes']) for record in roidb]
-    parts = [match(rows, record['boxes'][(area >= low) & (area < high)])
-             for rows, record, area in zip(boxes, roidb, areas)]
+    parts = [
+        match(rows, record['boxes'][(area >= low) & (area < high)]) for rows, record, area in zip(boxes, roidb, areas)
+    ]
     return np.concatenate([np.zeros(0), *parts])
 
 
@@ -55,8 +57,12 @@ def summary(name, scores):
     """Lines for the log."""
     by_area = ', '.join(f'{key[3:]} {value:.4f}' for key, value in scores.items() if key.startswith('AR '))
     by_iou = ', '.join(f'{key[7:]} {value:.4f}' for key, value in scores.items() if key.startswith('recall@'))
-    return [f'{name}: {scores["proposals"]:.1f} proposals an image, average recall {scores["AR"]:.4f} of '
-            f'{scores["objects"]} objects', f'average recall by side in pixels: {by_area}', f'recall by IoU: {by_iou}']
+    return [
+        f'{name}: {scores["proposals"]:.1f} proposals an image, average recall {scores["AR"]:.4f} of '
+        f'{scores["objects"]} objects',
+        f'average recall by side in pixels: {by_area}',
+        f'recall by IoU: {by_iou}',
+    ]
 
 
 def _areas(boxes):

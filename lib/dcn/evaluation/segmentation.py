@@ -18,6 +18,7 @@ left out of the mean.
                 difference to the original is what a class counts that occurs nowhere; on the official validation set
                 all 19 occur, and both figures agree.
 """
+
 import numpy as np
 
 from dcn.dataset.label_map import IGNORED
@@ -35,7 +36,7 @@ def confusion(truth, found, num_classes):
     """
     counted = truth != IGNORED
     pairs = truth[counted].astype(np.int64) * num_classes + found[counted]
-    return np.bincount(pairs, minlength=num_classes ** 2).reshape(num_classes, num_classes)
+    return np.bincount(pairs, minlength=num_classes**2).reshape(num_classes, num_classes)
 
 
 def class_iou(matrix):
@@ -54,19 +55,25 @@ def scores(original, benchmark, classes):
     iou, _ = class_iou(original)
     strict, occurs = class_iou(benchmark)
     return {
-        'mIoU': float(iou.mean()), 'IoU': dict(zip(classes, iou.tolist())),
+        'mIoU': float(iou.mean()),
+        'IoU': dict(zip(classes, iou.tolist())),
         'mIoU benchmark': float(strict[occurs].mean()) if occurs.any() else None,
-        'IoU benchmark': {name: value if found else None
-                          for name, value, found in zip(classes, strict.tolist(), occurs)},
+        'IoU benchmark': {
+            name: value if found else None for name, value, found in zip(classes, strict.tolist(), occurs)
+        },
     }
 
 
 def summary(figures):
     """Lines that say the ``scores``: IoU of each class as the original computed it, in brackets the benchmark's."""
-    lines = [f'IoU for {name} = {value:.4f} ({_text(figures["IoU benchmark"][name])})'
-             for name, value in figures['IoU'].items()]
-    return lines + [f"Mean IoU = {figures['mIoU']:.4f} as the original computed it, "
-                    f"{_text(figures['mIoU benchmark'])} by the benchmark's rule"]
+    lines = [
+        f'IoU for {name} = {value:.4f} ({_text(figures["IoU benchmark"][name])})'
+        for name, value in figures['IoU'].items()
+    ]
+    return lines + [
+        f'Mean IoU = {figures["mIoU"]:.4f} as the original computed it, '
+        f"{_text(figures['mIoU benchmark'])} by the benchmark's rule"
+    ]
 
 
 def _text(value):

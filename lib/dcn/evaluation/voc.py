@@ -1,4 +1,5 @@
 """Average precision by the rules of PASCAL VOC, from result files in the format of its development kit."""
+
 import numpy as np
 
 from dcn.errors import UserError
@@ -46,8 +47,10 @@ def evaluate(paths, image_ids, truth, classes, use_07_metric):
     for index, name in enumerate(classes[1:], 1):
         ids, _, boxes = read_detections(paths[name])
         # the files are 1-based, as are the annotations that the development kit compares them with
-        ground = {image_id: (item.boxes[item.classes == index] + 1.0, item.difficult[item.classes == index])
-                  for image_id, item in zip(image_ids, truth)}
+        ground = {
+            image_id: (item.boxes[item.classes == index] + 1.0, item.difficult[item.classes == index])
+            for image_id, item in zip(image_ids, truth)
+        }
         matches = best_matches(ids, boxes, ground)
         for threshold in THRESHOLDS:
             recall, precision = recall_precision(ids, matches, ground, threshold)

@@ -80,7 +80,7 @@ class JsonScanner:
         try:
             return text.decode('utf-8')
         except UnicodeDecodeError:
-            raise self.fail(f'a string in UTF-8 ({what})', shown(bytes(text)), start)
+            raise self.fail(f'a string in UTF-8 ({what})', shown(bytes(text)), start) from None
 
     def integer(self, what, low, high):
         """A whole number from ``low`` to ``high``."""

@@ -21,4 +21,4 @@ def map_file(path):
         if isinstance(error, FormatError):
             raise
         reason = getattr(error, 'strerror', None) or error
-        raise FormatError(f'{path}: expected a readable file, found: {reason}; check the name')
+        raise FormatError(f'{path}: expected a readable file, found: {reason}; check the name') from None

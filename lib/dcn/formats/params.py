@@ -158,7 +158,7 @@ def _name(cursor):
     try:
         name = raw.decode('utf-8')
     except UnicodeDecodeError:
-        raise cursor.fail('a name in UTF-8', shown(raw), offset)
+        raise cursor.fail('a name in UTF-8', shown(raw), offset) from None
     if '\0' in name:
         raise cursor.fail('a name without zero bytes', shown(raw), offset)
     return name
@@ -220,4 +220,4 @@ def _encoded(name):
     except UnicodeEncodeError:
         raise UserError(
             f'tensor name {name!r}: expected a text that UTF-8 can write, found half a character; rename the tensor'
-        )
+        ) from None

@@ -1,4 +1,5 @@
 """An operator's attributes, which files hold as text, as Python values."""
+
 import re
 
 from dcn.errors import UserError
@@ -48,8 +49,10 @@ class Attributes:
 
     def _fail(self, key, expected):
         found = self.text(key)
-        raise UserError(f'{self._where}: attribute {key}: expected {expected}, found {found[:60]!r}; '
-                        'the file is damaged or was written by something else')
+        raise UserError(
+            f'{self._where}: attribute {key}: expected {expected}, found {found[:60]!r}; '
+            'the file is damaged or was written by something else'
+        )
 
 
 def parse(text):

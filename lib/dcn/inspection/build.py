@@ -4,6 +4,7 @@
 
 writes FOLDER/symbol.json and FOLDER/inputs.json, the shapes of the inputs at the YAML's image size.
 """
+
 import argparse
 import json
 import os
@@ -23,6 +24,7 @@ def main(argv=None):
     args = parser.parse_args(argv)
     import dcn.operators  # noqa: F401  registers the custom operators before a graph is built
     from dcn.config import load_config, symbol_class
+
     cfg = load_config(args.yaml, args.overrides)
     network = symbol_class(cfg)()
     symbol = getattr(network, '_'.join(filter(None, ('get_symbol', args.part))))(cfg, args.mode == 'train')
@@ -44,10 +46,14 @@ def input_shapes(cfg, names, mode):
     if 'rois' in names:
         rois = 128 if mode == 'train' else phase.get('RPN_POST_NMS_TOP_N', 300)
         columns = 4 * (2 if cfg.CLASS_AGNOSTIC else cfg.dataset.NUM_CLASSES)
-        shapes.update(rois=(images, rois, 5), label=(images, rois), bbox_target=(images, rois, columns),
-                      bbox_weight=(images, rois, columns))
+        shapes.update(
+            rois=(images, rois, 5),
+            label=(images, rois),
+            bbox_target=(images, rois, columns),
+            bbox_weight=(images, rois, columns),
+        )
     elif 'gt_boxes' not in names:
-        shapes['label'] = (images, 1, height, width)        # a class for each pixel
+        shapes['label'] = (images, 1, height, width)  # a class for each pixel
     return {name: shape for name, shape in shapes.items() if name in names}
 
 

@@ -3,6 +3,7 @@
 A rule takes (attributes, shapes of the inputs with None where unknown) and returns (shapes of the inputs, shapes of the
 visible outputs); shapes that it adds for inputs become those of the variables there. The rules are MXNet 1.9.1's.
 """
+
 import math
 from typing import List, NamedTuple, Optional, Tuple
 
@@ -34,8 +35,10 @@ def infer_shapes(graph, inputs):
     names = {node.name for node in graph.nodes if node.is_variable}
     for name in inputs:
         if name not in names:
-            raise UserError(f'input {name}: expected an input of the graph, found no variable of that name; '
-                            f'the graph has {", ".join(free_inputs(graph))}')
+            raise UserError(
+                f'input {name}: expected an input of the graph, found no variable of that name; '
+                f'the graph has {", ".join(free_inputs(graph))}'
+            )
     for i, node in enumerate(graph.nodes):
         if node.is_variable:
             outputs[i] = [_given(node, inputs)]
@@ -51,20 +54,26 @@ def infer_shapes(graph, inputs):
             filled, outputs[i] = rule(attrs, list(given)) if rule else (given, [None] * node.num_outputs)
         except _Misfit as misfit:
             expected, found = misfit.args
-            raise UserError(f'node {node.name} ({operator_name(node)}): expected {expected}, found {found}; give other '
-                            'input shapes with --shape, or the symbol and its inputs do not belong together') from None
+            raise UserError(
+                f'node {node.name} ({operator_name(node)}): expected {expected}, found {found}; give other '
+                'input shapes with --shape, or the symbol and its inputs do not belong together'
+            ) from None
         except (ArithmeticError, LookupError, TypeError, ValueError, AttributeError) as error:
             if isinstance(error, UserError):
                 raise
-            raise UserError(f'node {node.name} ({operator_name(node)}): expected attributes and inputs that fit the '
-                            f'operator, found input shapes {_text(given)}; the file is damaged') from None
+            raise UserError(
+                f'node {node.name} ({operator_name(node)}): expected attributes and inputs that fit the '
+                f'operator, found input shapes {_text(given)}; the file is damaged'
+            ) from None
         for (source, _), shape in zip(node.inputs, filled):
             variable = graph.nodes[source]
             if variable.is_variable and shape is not None:
                 if source in taken and outputs[source][0] != tuple(shape):
-                    raise UserError(f'variable {variable.name}: expected shape {outputs[source][0]}, as one operator '
-                                    f'needs it, found {tuple(shape)} needed by {node.name}; the operators that share '
-                                    'it do not fit each other')
+                    raise UserError(
+                        f'variable {variable.name}: expected shape {outputs[source][0]}, as one operator '
+                        f'needs it, found {tuple(shape)} needed by {node.name}; the operators that share '
+                        'it do not fit each other'
+                    )
                 outputs[source], _ = [tuple(shape)], taken.add(source)
     return Shapes(outputs, tuple(sorted(set(unknown))))
 
@@ -93,8 +102,16 @@ def parameter_slots(graph):
     return found
 
 
-_ENDINGS = {'_weight': 'weight', '_bias': 'bias', '_gamma': 'gamma', '_beta': 'beta', '_running_mean': 'moving_mean',
-            '_running_var': 'moving_var', '_moving_mean': 'moving_mean', '_moving_var': 'moving_var'}
+_ENDINGS = {
+    '_weight': 'weight',
+    '_bias': 'bias',
+    '_gamma': 'gamma',
+    '_beta': 'beta',
+    '_running_mean': 'moving_mean',
+    '_running_var': 'moving_var',
+    '_moving_mean': 'moving_mean',
+    '_moving_var': 'moving_var',
+}
 PARAMETER_SLOTS = ('weight', 'bias', 'gamma', 'beta', 'moving_mean', 'moving_var', 'moving_avg', 'parameters')
 
 
@@ -102,7 +119,7 @@ def operator_name(node):
     """The operator as people call it: Custom ones by their own name, contrib ones without prefix."""
     if node.op == 'Custom':
         return str(node.attrs.get('op_type', 'Custom'))
-    return node.op[len('_contrib_'):] if node.op.startswith('_contrib_') else node.op
+    return node.op[len('_contrib_') :] if node.op.startswith('_contrib_') else node.op
 
 
 def _given(node, inputs):
@@ -145,13 +162,16 @@ def _convolution(first_parameter):
         filters, groups = attrs.integer('num_filter'), attrs.integer('num_group', 1)
         if data[1] % groups or filters % groups:
             raise _Misfit(f'channels that {groups} groups divide', f'{data[1]} in, {filters} out')
-        out = [(length + 2 * p - d * (k - 1) - 1) // s + 1
-               for length, k, s, p, d in zip(data[2:], kernel, stride, pad, dilate)]
+        out = [
+            (length + 2 * p - d * (k - 1) - 1) // s + 1
+            for length, k, s, p, d in zip(data[2:], kernel, stride, pad, dilate)
+        ]
         if min(out) < 1:
             raise _Misfit(f'data of at least the kernel {kernel}', data)
         shapes = _offset_inputs(attrs, shapes, first_parameter, (data[0], *out), kernel)
         shapes = _filter_inputs(attrs, shapes, first_parameter, (filters, data[1] // groups, *kernel), (filters,))
         return shapes, [(data[0], filters, *out)]
+
     return rule
 
 
@@ -175,7 +195,8 @@ def _deconvolution(attrs, shapes):
     filters, groups = attrs.integer('num_filter'), attrs.integer('num_group', 1)
     out = attrs.tuple('target_shape') or tuple(
         (length - 1) * s + d * (k - 1) + 1 - 2 * p + a
-        for length, k, s, p, d, a in zip(data[2:], kernel, stride, pad, dilate, adjust))
+        for length, k, s, p, d, a in zip(data[2:], kernel, stride, pad, dilate, adjust)
+    )
     weight = (data[1], filters // groups, *kernel)
     return _filter_inputs(attrs, shapes, 1, weight, (filters,)), [(data[0], filters, *out)]
 
@@ -255,7 +276,7 @@ def _reshape(attrs, shapes):
             out.append(data[at] * data[at + 1])
             at += 2
         elif code == -4:
-            one, two = codes[i + 1:i + 3]
+            one, two = codes[i + 1 : i + 3]
             one, two = (data[at] // two if one == -1 else one), (data[at] // one if two == -1 else two)
             out += [one, two]
             at, i = at + 1, i + 2
@@ -279,8 +300,10 @@ def _concat(attrs, shapes):
     if any(shape is None for shape in shapes):
         return shapes, [None]
     axis, out = attrs.integer('dim', 1), list(shapes[0])
-    if any(len(shape) != len(out) or any(a != b for k, (a, b) in enumerate(zip(shape, out)) if k != axis % len(out))
-           for shape in shapes):
+    if any(
+        len(shape) != len(out) or any(a != b for k, (a, b) in enumerate(zip(shape, out)) if k != axis % len(out))
+        for shape in shapes
+    ):
         raise _Misfit(f'shapes equal but for axis {axis}', _text(shapes))
     out[axis] = sum(shape[axis] for shape in shapes)
     return shapes, [tuple(out)]
@@ -329,9 +352,9 @@ def _proposal(attrs, shapes):
     scores = attrs.truth('output_score')
     known = [shape for shape in shapes if shape is not None]
     if not known:
-        return shapes, [None, None][:1 + scores]
+        return shapes, [None, None][: 1 + scores]
     rois = known[0][0] * attrs.integer('rpn_post_nms_top_n', 300)
-    return shapes[:-1] + [shapes[-1] or (known[0][0], 3)], [(rois, 5), (rois, 1)][:1 + scores]
+    return shapes[:-1] + [shapes[-1] or (known[0][0], 3)], [(rois, 5), (rois, 1)][: 1 + scores]
 
 
 def _proposal_target(attrs, shapes):
@@ -359,7 +382,7 @@ def _fpn_roi_pooling(attrs, shapes):
     layers = [shape for before, after in zip(widths, widths[1:]) for shape in ((after, before), (after,))]
     layers = layers * 4 if attrs.truth('with_deformable') else []
     if len(layers) != len(shapes) - 5 or any(shape not in (None, own) for shape, own in zip(shapes[4:-1], layers)):
-        raise _Misfit(f'layers of shapes {layers[:len(layers) // 4]} for each level', _text(shapes[4:-1]))
+        raise _Misfit(f'layers of shapes {layers[: len(layers) // 4]} for each level', _text(shapes[4:-1]))
     return [*shapes[:4], *layers, rois], [(rois[0], data[1], side, side)]
 
 
@@ -397,9 +420,9 @@ _EQUAL = """elemwise_add elemwise_sub elemwise_mul elemwise_div add_n _grad_add 
     LinearRegressionOutput LogisticRegressionOutput MAERegressionOutput"""
 _BROADCAST = 'broadcast_add broadcast_sub broadcast_mul broadcast_div broadcast_maximum broadcast_minimum'
 _RULES = {
-    **{name: _same for name in _SAME.split()},
-    **{name: _equal for name in _EQUAL.split()},
-    **{name: _broadcast for name in _BROADCAST.split()},
+    **dict.fromkeys(_SAME.split(), _same),
+    **dict.fromkeys(_EQUAL.split(), _equal),
+    **dict.fromkeys(_BROADCAST.split(), _broadcast),
     'Convolution': _convolution(1),
     'Convolution_v1': _convolution(1),
     '_contrib_DeformableConvolution': _convolution(2),

@@ -1,4 +1,5 @@
 """What a person may name on the command line, opened: a checkpoint, a symbol file, a YAML file, a symbol class."""
+
 import difflib
 import glob
 import json
@@ -17,8 +18,12 @@ from dcn.formats.params import ParamsFile, open_params
 from dcn.formats.symbol_json import read_symbol
 from dcn.paths import ROOT
 
-PARTS = {'': 'the whole network', 'rpn': 'region proposals alone', 'rfcn': 'R-FCN on given RoIs',
-         'rcnn': 'Faster R-CNN on given RoIs'}
+PARTS = {
+    '': 'the whole network',
+    'rpn': 'region proposals alone',
+    'rfcn': 'R-FCN on given RoIs',
+    'rcnn': 'Faster R-CNN on given RoIs',
+}
 
 
 class Source(NamedTuple):
@@ -40,8 +45,10 @@ def open_source(what, mode='test', part='', overrides=()):
         if head.lstrip()[:1] == b'{':
             return Source(what, graph=read_symbol(what))
         if foreign.kind(head).startswith(('a zip', 'a safetensors')):
-            raise UserError(f'{what}: expected a checkpoint or a symbol of MXNet, found {foreign.kind(head)}; '
-                            f'make a checkpoint of it first: dcn convert {what} model/NAME-0000.params')
+            raise UserError(
+                f'{what}: expected a checkpoint or a symbol of MXNet, found {foreign.kind(head)}; '
+                f'make a checkpoint of it first: dcn convert {what} model/NAME-0000.params'
+            )
         return Source(what, params=open_params(what))
     if os.path.sep not in what and re.fullmatch(r'[A-Za-z_]\w*(\.\w+)*', what) and '-' not in what:
         return _symbol_class(what, mode, part, overrides)
@@ -57,8 +64,17 @@ def build(path, mode='test', part='', overrides=(), label=None):
     environment = dict(os.environ, OMP_NUM_THREADS='1')
     environment['PYTHONPATH'] = os.pathsep.join(filter(None, (str(ROOT / 'lib'), environment.get('PYTHONPATH'))))
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, '-m', 'dcn.inspection.build', os.path.abspath(path), folder, '--mode', mode,
-                   '--part', part]
+        command = [
+            sys.executable,
+            '-m',
+            'dcn.inspection.build',
+            os.path.abspath(path),
+            folder,
+            '--mode',
+            mode,
+            '--part',
+            part,
+        ]
         command += ['--set', *overrides] if overrides else []
         done = subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         if done.returncode:
@@ -93,14 +109,17 @@ def _symbol_class(name, mode, part, overrides):
     VOC where there are several; the one most alike in name where there is none."""
     symbol = name.rsplit('.', 1)[-1]
     if symbol not in SYMBOLS:
-        raise UserError(f'{name}: no such file, and no symbol class of that name; the nearest is '
-                        f'{nearest(symbol, SYMBOLS, 0)}')
+        raise UserError(
+            f'{name}: no such file, and no symbol class of that name; the nearest is {nearest(symbol, SYMBOLS, 0)}'
+        )
     files = [path for path in yaml_files() if path.split(os.sep)[-3] == SYMBOLS[symbol].family]
     exact = sorted((path for path in files if yaml_symbol(path) == symbol), key=lambda path: ('voc' not in path, path))
     alike = sorted(files, key=lambda path: -difflib.SequenceMatcher(None, symbol, os.path.basename(path)).ratio())
     if not files:
-        raise UserError(f'{name}: expected a YAML file of its family in experiments/{SYMBOLS[symbol].family}/cfgs, found '
-                        'none; name a YAML file instead')
+        raise UserError(
+            f'{name}: expected a YAML file of its family in experiments/{SYMBOLS[symbol].family}/cfgs, found '
+            'none; name a YAML file instead'
+        )
     path = (exact or alike)[0]
     overrides = overrides if exact else [f'symbol={symbol}', *overrides]
     return build(path, mode, part, overrides, f'{name} (as in {os.path.relpath(path, ROOT)})')
@@ -108,10 +127,12 @@ def _symbol_class(name, mode, part, overrides):
 
 def _reason(path, stderr):
     lines = [line for line in stderr.strip().splitlines() if line.strip()]
-    known = [line[len('error: '):] for line in lines if line.startswith('error: ')]
+    known = [line[len('error: ') :] for line in lines if line.startswith('error: ')]
     if known:
         return known[-1]
     if any('No module named' in line and 'mxnet' in line for line in lines):
-        return (f'{path}: a YAML file is built by MXNet, which is not installed here; run ./setup.sh, or give the file '
-                'PREFIX-symbol.json')
+        return (
+            f'{path}: a YAML file is built by MXNet, which is not installed here; run ./setup.sh, or give the file '
+            'PREFIX-symbol.json'
+        )
     return f'{path}: the graph could not be built: {lines[-1] if lines else "no message"}'

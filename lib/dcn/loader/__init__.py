@@ -1,4 +1,5 @@
 """From records to batches: every batch is a pure function of the seed, the epoch and its index."""
+
 from dcn.loader.batches import Batch
 from dcn.loader.loaders import TestLoader, TrainLoader
 from dcn.loader.prefetching import prefetch

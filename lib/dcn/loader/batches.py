@@ -1,4 +1,5 @@
 """What training batches of every kind share: their order, their size, access by index."""
+
 import collections
 import functools
 
@@ -23,8 +24,10 @@ class BatchLoader:
         self._records, self._cfg, self._seed = records, cfg, seed
         self._devices, self._images = num_devices, cfg.TRAIN.BATCH_IMAGES
         if len(records) < self.batch_size:
-            raise UserError(f'the training set has {len(records)} images after filtering, expected at least one batch '
-                            f'of {self.batch_size}; add images, or lower TRAIN.BATCH_IMAGES or the number of gpus')
+            raise UserError(
+                f'the training set has {len(records)} images after filtering, expected at least one batch '
+                f'of {self.batch_size}; add images, or lower TRAIN.BATCH_IMAGES or the number of gpus'
+            )
         self._order = functools.lru_cache(maxsize=2)(self._epoch_order)
 
     def __len__(self):
@@ -41,7 +44,7 @@ class BatchLoader:
         if not 0 <= index < len(self):
             raise IndexError(f'batch {index}: expected 0 to {len(self) - 1}')
         records = [self._records[i] for i in self._order(epoch)[index]]
-        records = [records[i:i + self._images] for i in range(0, len(records), self._images)]
+        records = [records[i : i + self._images] for i in range(0, len(records), self._images)]
         return Batch([self._device_inputs(part, epoch) for part in records], records)
 
     def _epoch_order(self, epoch):

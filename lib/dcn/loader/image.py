@@ -1,4 +1,5 @@
 """Images as the networks want them: read, mirror, resize, subtract the means. Boxes move along."""
+
 import os
 
 import cv2
@@ -19,8 +20,9 @@ def load_image(record):
     image = cv2.imread(path, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION) if os.path.isfile(path) else None
     if image is None:
         state = 'is not an image that can be read' if os.path.isfile(path) else 'is missing'
-        raise UserError(f'{path}: the image of record {record.get("id", "?")} {state}; '
-                        'restore it or take it out of the image list')
+        raise UserError(
+            f'{path}: the image of record {record.get("id", "?")} {state}; restore it or take it out of the image list'
+        )
     return image[:, ::-1] if record.get('flipped') else image
 
 

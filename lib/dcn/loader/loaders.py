@@ -1,4 +1,5 @@
 """Batches for training and single images for testing, by index."""
+
 import collections
 import threading
 
@@ -37,9 +38,12 @@ class TrainLoader(BatchLoader):
         rows = max(1, max(len(s.boxes) for s in samples))
         label, target, weight = zip(*(self._targets(sample, maps) for sample in samples))
         return {
-            'data': data, 'im_info': im_info,
+            'data': data,
+            'im_info': im_info,
             'gt_boxes': np.stack([padded(s.boxes.astype(np.float32), (rows, 5), -1) for s in samples]),
-            'label': np.stack(label), 'bbox_target': np.stack(target), 'bbox_weight': np.stack(weight),
+            'label': np.stack(label),
+            'bbox_target': np.stack(target),
+            'bbox_weight': np.stack(weight),
         }
 
     def _targets(self, sample, maps):
@@ -48,7 +52,8 @@ class TrainLoader(BatchLoader):
         levels = assign_anchors(self._feature_shapes(*size), sample.boxes, size, self._rule, sample.rng)
         label, *boxes = (
             [padded(planes, planes.shape[:1] + shape, value) for planes, shape in zip(parts, maps)]
-            for parts, value in zip(zip(*levels), (-1, 0, 0)))
+            for parts, value in zip(zip(*levels), (-1, 0, 0))
+        )
         return (np.concatenate([planes.ravel() for planes in label]), *(_side_by_side(parts) for parts in boxes))
 
     def _sample(self, record, epoch):
@@ -92,8 +97,9 @@ class TestLoader:
     def item(self, index):
         network, (image, scale) = self._cfg.network, divmod(index, len(self.scales))
         record = self._roidb[image]
-        inputs, factor = network_input(load_image(record), *self.scales[scale], network.IMAGE_STRIDE,
-                                       network.PIXEL_MEANS)
+        inputs, factor = network_input(
+            load_image(record), *self.scales[scale], network.IMAGE_STRIDE, network.PIXEL_MEANS
+        )
         return inputs, factor, record
 
 
@@ -119,4 +125,5 @@ def _locked_cache(feature_shapes):
             if (height, width) not in known:
                 known[height, width] = tuple((int(h), int(w)) for h, w in feature_shapes(height, width))
             return known[height, width]
+
     return locked

@@ -1,4 +1,5 @@
 """In which order an epoch visits the records."""
+
 import numpy as np
 
 from dcn.rng import generator
@@ -21,5 +22,5 @@ def epoch_order(widths, heights, batch_size, seed, epoch, shuffle=True, aspect_g
         order = np.concatenate([rng.permutation(np.flatnonzero(group)) for group in (landscape, ~landscape)])
     else:
         order = rng.permutation(len(widths))
-    batches = order[:count * batch_size].reshape(count, batch_size)
+    batches = order[: count * batch_size].reshape(count, batch_size)
     return rng.permutation(batches) if shuffle and aspect_grouping else batches

@@ -1,4 +1,5 @@
 """Batches loaded ahead by threads, in order."""
+
 import collections
 from concurrent.futures import ThreadPoolExecutor
 

@@ -1,4 +1,5 @@
 """Batches for detection on proposals from files (dcn.dataset.proposals), and single images with them for testing."""
+
 import collections
 
 import numpy as np
@@ -36,8 +37,13 @@ class RoiTrainLoader(BatchLoader):
         rows = rows_for(self._cfg, max(len(labels) for _, labels, _ in sampled))
         parts = [self._rows(index, *sample, rows) for index, sample in enumerate(sampled)]
         rois, label, target, weight = (np.stack(part).astype(np.float32) for part in zip(*parts))
-        return {'data': padded_images(samples), 'rois': rois, 'label': label, 'bbox_target': target,
-                'bbox_weight': weight}
+        return {
+            'data': padded_images(samples),
+            'rois': rois,
+            'label': label,
+            'bbox_target': target,
+            'bbox_weight': weight,
+        }
 
     def _sampled(self, record, epoch):
         """One image and its RoIs: boxes (m, 4), labels (m,), targets (m, 4); draws come in that order."""
@@ -45,8 +51,14 @@ class RoiTrainLoader(BatchLoader):
         boxes = np.concatenate([record['boxes'], placed_proposals(record)])
         sample = load_sample(record, boxes, self._cfg, self._rng(record, epoch))
         gt_boxes = np.column_stack([sample.boxes[:count], record['gt_classes']])
-        return sample, sample_rois(sample.boxes[count:], gt_boxes, train.BATCH_ROIS // self._images, self._rule,
-                                   sample.rng, everything=train.BATCH_ROIS == -1)
+        return sample, sample_rois(
+            sample.boxes[count:],
+            gt_boxes,
+            train.BATCH_ROIS // self._images,
+            self._rule,
+            sample.rng,
+            everything=train.BATCH_ROIS == -1,
+        )
 
     def _rows(self, index, boxes, labels, targets, rows):
         """rois, label, bbox_target and bbox_weight of image ``index`` of the batch, with ``rows`` rows."""
@@ -96,7 +108,7 @@ def measured_normalisation(records, classes, threshold):
         slots = box_slots(record['gt_classes'][best], classes)
         np.add.at(counts, slots, 1)
         np.add.at(sums, slots, targets)
-        np.add.at(squares, slots, targets ** 2)
+        np.add.at(squares, slots, targets**2)
     means = sums / np.maximum(counts, 1)
-    variance = squares / np.maximum(counts, 1) - means ** 2
+    variance = squares / np.maximum(counts, 1) - means**2
     return Normalisation(means, np.sqrt(np.where(variance > 1e-12, variance, 1)))

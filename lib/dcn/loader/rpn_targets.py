@@ -1,4 +1,5 @@
 """What the region proposal network should say at every anchor (Faster R-CNN, section 3.1.2; the original's rules)."""
+
 import collections
 import functools
 import math
@@ -6,7 +7,6 @@ import math
 import numpy as np
 
 from dcn.bbox import anchor_grid, bbox_overlaps, bbox_transform
-
 
 _FIELDS = 'strides ratios scales batch_size fg_fraction positive negative clobber weights border all_targets'
 
@@ -29,10 +29,19 @@ class RpnRule(collections.namedtuple('RpnRule', _FIELDS)):
         network, train = cfg.network, cfg.TRAIN
         strides, pyramid = network.RPN_FEAT_STRIDE, not isinstance(network.RPN_FEAT_STRIDE, int)
         border, all_targets = (math.inf, False) if pyramid else (0, True)
-        return cls(tuple(strides) if pyramid else (strides,), _floats(network.ANCHOR_RATIOS),
-                   _floats(network.ANCHOR_SCALES), train.RPN_BATCH_SIZE, train.RPN_FG_FRACTION,
-                   train.RPN_POSITIVE_OVERLAP, train.RPN_NEGATIVE_OVERLAP, train.RPN_CLOBBER_POSITIVES,
-                   _floats(train.RPN_BBOX_WEIGHTS), border, all_targets)
+        return cls(
+            tuple(strides) if pyramid else (strides,),
+            _floats(network.ANCHOR_RATIOS),
+            _floats(network.ANCHOR_SCALES),
+            train.RPN_BATCH_SIZE,
+            train.RPN_FG_FRACTION,
+            train.RPN_POSITIVE_OVERLAP,
+            train.RPN_NEGATIVE_OVERLAP,
+            train.RPN_CLOBBER_POSITIVES,
+            _floats(train.RPN_BBOX_WEIGHTS),
+            border,
+            all_targets,
+        )
 
 
 def assign_anchors(map_shapes, gt_boxes, im_info, rule, rng):
@@ -55,8 +64,12 @@ def assign_anchors(map_shapes, gt_boxes, im_info, rule, rng):
         targets[inside[chosen]] = bbox_transform(anchors[chosen], gt_boxes[best[chosen], :4])
     weights[inside[positive]] = rule.weights
     ends = np.cumsum([h * w for h, w in map_shapes]) * (len(rule.ratios) * len(rule.scales))
-    return [tuple(_planes(part, shape) for part in parts) for shape, *parts in
-            zip(map_shapes, *(np.split(values, ends[:-1]) for values in (all_labels, targets, weights)))]
+    return [
+        tuple(_planes(part, shape) for part in parts)
+        for shape, *parts in zip(
+            map_shapes, *(np.split(values, ends[:-1]) for values in (all_labels, targets, weights))
+        )
+    ]
 
 
 @functools.lru_cache(maxsize=16)

@@ -1,4 +1,5 @@
 """Training batches of segmentation: images with a class for each pixel."""
+
 import cv2
 import numpy as np
 
@@ -9,7 +10,7 @@ from dcn.loader.image import load_image, resize, to_tensor
 from dcn.loader.loaders import TestLoader
 from dcn.loader.symmetry import COUNT, apply_symmetry
 
-SMALLEST = 8        # pixels of a side; the first layers take no less than 5
+SMALLEST = 8  # pixels of a side; the first layers take no less than 5
 
 
 class SegmentationLoader(BatchLoader):
@@ -25,8 +26,10 @@ class SegmentationLoader(BatchLoader):
     def _device_inputs(self, records, epoch):
         samples = [self._sample(record, epoch) for record in records]
         height, width = (max(SMALLEST, *(data.shape[axis] for data, _ in samples)) for axis in (2, 3))
-        return {'data': np.concatenate([padded(data, (1, 3, height, width), 0) for data, _ in samples]),
-                'label': np.concatenate([padded(label, (1, 1, height, width), IGNORED) for _, label in samples])}
+        return {
+            'data': np.concatenate([padded(data, (1, 3, height, width), 0) for data, _ in samples]),
+            'label': np.concatenate([padded(label, (1, 1, height, width), IGNORED) for _, label in samples]),
+        }
 
     def _sample(self, record, epoch):
         """(1, 3, H, W) and (1, 1, H, W) of a record; draws in this order: scale, symmetry, place of the crop."""

@@ -1,4 +1,5 @@
 """The eight symmetries of the square, for images and boxes (TRAIN.AUGMENT; the original only mirrors left to right)."""
+
 import numpy as np
 
 COUNT = 8

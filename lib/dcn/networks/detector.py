@@ -1,10 +1,11 @@
 """A detector in two stages: boxes that may hold an object, then their classes and better boxes."""
-import mxnet as mx
 
 from dcn.errors import UserError
 from dcn.networks.resnet import ResNetNetwork, images_grad_scale
 from dcn.symbols.losses import Sampling, by_image, detection_losses, proposal_target
 from dcn.symbols.rpn import Proposals, proposals, rpn_head, rpn_losses, rpn_probability
+
+import mxnet as mx
 
 
 class TwoStageDetector(ResNetNetwork):
@@ -15,11 +16,11 @@ class TwoStageDetector(ResNetNetwork):
     """
 
     roi_pooling = 'integer'
-    roi_poolings = ('integer', 'bilinear', 'deformable', 'modulated')    # what the family has
+    roi_poolings = ('integer', 'bilinear', 'deformable', 'modulated')  # what the family has
     pooled_size = 7
-    box_layer = 'bbox_pred'     # the one that checkpoints keep *_test weights of
-    rpn_scores = ('rpn_cls_score',)     # the layers that score anchors, one for each feature map
-    foreground_metrics = False          # the two further metrics of the original's FPN
+    box_layer = 'bbox_pred'  # the one that checkpoints keep *_test weights of
+    rpn_scores = ('rpn_cls_score',)  # the layers that score anchors, one for each feature map
+    foreground_metrics = False  # the two further metrics of the original's FPN
 
     def get_symbol_rpn(self, cfg, is_train=True):
         """Region proposals alone, on the maps they read; test outputs: RoIs (B * post, 5), scores (B * post, 1)."""
@@ -42,7 +43,7 @@ class TwoStageDetector(ResNetNetwork):
         stages, _ = self._features(cfg)
         rpn, grad_scale = self._rpn(cfg, stages), images_grad_scale(cfg)
         rpn_outputs = self._rpn_losses(cfg, rpn, grad_scale)
-        rois = self._proposals(cfg, cfg.TRAIN, rpn, 'rpn_cls_act')      # not the name with the loss
+        rois = self._proposals(cfg, cfg.TRAIN, rpn, 'rpn_cls_act')  # not the name with the loss
         rois, *targets = proposal_target(rois, mx.sym.Variable('gt_boxes'), reg_classes(cfg), _sampling(cfg.TRAIN))
         score, deltas, _ = self._head(cfg, stages, rois)
         *losses, label = _losses(cfg, score, deltas, targets, grad_scale)
@@ -98,15 +99,24 @@ class TwoStageDetector(ResNetNetwork):
     def _proposals(self, cfg, phase, rpn, name, **extra):
         score, deltas = rpn
         probability = rpn_probability(score, cfg.network.NUM_ANCHORS, name)
-        return proposals(probability, deltas, mx.sym.Variable('im_info'), proposal_settings(cfg, phase),
-                         phase.BATCH_IMAGES, **extra)
+        return proposals(
+            probability, deltas, mx.sym.Variable('im_info'), proposal_settings(cfg, phase), phase.BATCH_IMAGES, **extra
+        )
 
 
 def proposal_settings(cfg, phase):
     """The Proposals settings of ``phase``, cfg.TRAIN or cfg.TEST."""
     network = cfg.network
-    return Proposals(network.RPN_FEAT_STRIDE, network.ANCHOR_SCALES, network.ANCHOR_RATIOS, phase.RPN_PRE_NMS_TOP_N,
-                     phase.RPN_POST_NMS_TOP_N, phase.RPN_NMS_THRESH, phase.RPN_MIN_SIZE, phase.CXX_PROPOSAL)
+    return Proposals(
+        network.RPN_FEAT_STRIDE,
+        network.ANCHOR_SCALES,
+        network.ANCHOR_RATIOS,
+        phase.RPN_PRE_NMS_TOP_N,
+        phase.RPN_POST_NMS_TOP_N,
+        phase.RPN_NMS_THRESH,
+        phase.RPN_MIN_SIZE,
+        phase.CXX_PROPOSAL,
+    )
 
 
 def reg_classes(cfg):
@@ -117,24 +127,44 @@ def reg_classes(cfg):
 def _losses(cfg, score, deltas, targets, grad_scale):
     train = cfg.TRAIN
     if not train.ENABLE_OHEM and train.BATCH_ROIS < 1:
-        raise UserError(f'TRAIN.BATCH_ROIS is {train.BATCH_ROIS}: to keep all RoIs set TRAIN.ENABLE_OHEM to true, '
-                        f'otherwise give the number of RoIs.')
-    return detection_losses(score, deltas, targets, cfg.dataset.NUM_CLASSES, reg_classes(cfg), train.BATCH_IMAGES,
-                            train.BATCH_ROIS_OHEM if train.ENABLE_OHEM else None, train.BATCH_ROIS, grad_scale)
+        raise UserError(
+            f'TRAIN.BATCH_ROIS is {train.BATCH_ROIS}: to keep all RoIs set TRAIN.ENABLE_OHEM to true, '
+            f'otherwise give the number of RoIs.'
+        )
+    return detection_losses(
+        score,
+        deltas,
+        targets,
+        cfg.dataset.NUM_CLASSES,
+        reg_classes(cfg),
+        train.BATCH_IMAGES,
+        train.BATCH_ROIS_OHEM if train.ENABLE_OHEM else None,
+        train.BATCH_ROIS,
+        grad_scale,
+    )
 
 
 def _predictions(cfg, score, deltas):
     """Probabilities (B, R, C) and box deltas (B, R, 4K)."""
     images, probability = cfg.TEST.BATCH_IMAGES, mx.sym.SoftmaxActivation(score, name='cls_prob')
     # in R-FCN the second node of this name in the graph, as in the original
-    return [by_image(probability, 'cls_prob', images, cfg.dataset.NUM_CLASSES),
-            by_image(deltas, 'bbox_pred', images, 4 * reg_classes(cfg))]
+    return [
+        by_image(probability, 'cls_prob', images, cfg.dataset.NUM_CLASSES),
+        by_image(deltas, 'bbox_pred', images, 4 * reg_classes(cfg)),
+    ]
 
 
 def _sampling(train):
     boxes = (tuple(map(float, values)) for values in (train.BBOX_MEANS, train.BBOX_STDS, train.BBOX_WEIGHTS))
-    return Sampling(train.BATCH_IMAGES, train.BATCH_ROIS, train.FG_FRACTION, train.FG_THRESH, train.BG_THRESH_HI,
-                    train.BG_THRESH_LO, *boxes)
+    return Sampling(
+        train.BATCH_IMAGES,
+        train.BATCH_ROIS,
+        train.FG_FRACTION,
+        train.FG_THRESH,
+        train.BG_THRESH_HI,
+        train.BG_THRESH_LO,
+        *boxes,
+    )
 
 
 def _flat_input(name, *shape):

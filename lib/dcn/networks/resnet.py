@@ -1,9 +1,10 @@
 """A network on a ResNet whose size and deformable layers the configuration chooses."""
-import mxnet as mx
 
 from dcn.symbols.initialise import initialise_missing
 from dcn.symbols.network import Network, input_names
 from dcn.symbols.resnet import STEM_STRIDE, Deform, Spelling, plan, resnet
+
+import mxnet as mx
 
 
 class ResNetNetwork(Network):
@@ -12,14 +13,14 @@ class ResNetNetwork(Network):
     A subclass gives ``_train_outputs(cfg)`` and ``_test_outputs(cfg)``, lists of symbols.
     """
 
-    new_layers = ()             # beginnings of the names of layers that no ImageNet model has
-    strides = (1, 2, 2, 1)      # of the first blocks of res2 to res5
-    deformable = ()             # stages or blocks with deformable 3x3 convolutions
+    new_layers = ()  # beginnings of the names of layers that no ImageNet model has
+    strides = (1, 2, 2, 1)  # of the first blocks of res2 to res5
+    deformable = ()  # stages or blocks with deformable 3x3 convolutions
     deformable_groups = 4
     offset_dilated = True
-    offset_lr = None            # learning rates of offset convolutions: weight and bias, as multiples
+    offset_lr = None  # learning rates of offset convolutions: weight and bias, as multiples
     spelling = Spelling()
-    mean_gradients = False      # of the images of an update: the original's FPN takes their mean, the others their sum
+    mean_gradients = False  # of the images of an update: the original's FPN takes their mean, the others their sum
 
     def get_symbol(self, cfg, is_train=True):
         """The whole network; the subclass tells its inputs."""
@@ -35,15 +36,21 @@ class ResNetNetwork(Network):
 
     def _built(self, outputs, *args):
         """The graph of ``outputs(*args)``, a list of symbols."""
-        with mx.name.NameManager():     # automatic names count from zero in every graph
+        with mx.name.NameManager():  # automatic names count from zero in every graph
             self.sym = mx.sym.Group(list(outputs(*args)))
         return self.sym
 
     def _backbone(self, cfg, data=None):
         """{'res2': ..., 'res5': ...} on the input data (B, 3, H, W), and {layer: offsets}."""
         network = cfg.network
-        deform = Deform(self._choice(cfg, 'deformable'), self._choice(cfg, 'deformable_groups'), network.deform_rule,
-                        network.modulated, self.offset_dilated, self.offset_lr)
+        deform = Deform(
+            self._choice(cfg, 'deformable'),
+            self._choice(cfg, 'deformable_groups'),
+            network.deform_rule,
+            network.modulated,
+            self.offset_dilated,
+            self.offset_lr,
+        )
         sizes = plan(network.depth, network.units, network.filters, self._choice(cfg, 'strides'))
         data = mx.sym.Variable('data') if data is None else data
         return resnet(data, sizes, deform, network.train_bn, self.spelling)

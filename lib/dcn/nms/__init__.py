@@ -4,13 +4,14 @@ Boxes have inclusive corners, so a box from 3 to 3 is one pixel wide (the "+1" o
 compiled core where there is one (`operator_cxx/cpu/nms.cc` through `_native.pyx`), by NumPy otherwise; both give the
 same indices.
 """
+
 import numpy as np
 
 from dcn.compiled import suppression
 from dcn.nms import fallback
 
 backend = suppression() or fallback
-SOFT_METHODS = {"gaussian": 0, "linear": 1}
+SOFT_METHODS = {'gaussian': 0, 'linear': 1}
 
 
 def nms(dets, thresh, max_keep=-1):
@@ -24,7 +25,7 @@ def nms(dets, thresh, max_keep=-1):
     return backend.nms(_as_dets(dets), np.float32(thresh), _limit(max_keep, dets))
 
 
-def soft_nms(dets, sigma_or_thresh, method="gaussian", max_dets=-1):
+def soft_nms(dets, sigma_or_thresh, method='gaussian', max_dets=-1):
     """Decay the scores of overlapping boxes instead of dropping them; pick the best, decay the rest, repeat.
 
     gaussian: score *= exp(-IoU^2 / sigma) (eq. 3 of the paper, sigma is the original's `thresh`);
@@ -33,9 +34,9 @@ def soft_nms(dets, sigma_or_thresh, method="gaussian", max_dets=-1):
     Returns (K, 5) float32 in the order of picking, with the decayed scores.
     """
     if method not in SOFT_METHODS:
-        raise ValueError(f"soft_nms: method is one of {sorted(SOFT_METHODS)}, found {method!r}")
-    if method == "gaussian" and not sigma_or_thresh > 0:
-        raise ValueError(f"soft_nms: sigma must be positive, found {sigma_or_thresh!r}")
+        raise ValueError(f'soft_nms: method is one of {sorted(SOFT_METHODS)}, found {method!r}')
+    if method == 'gaussian' and not sigma_or_thresh > 0:
+        raise ValueError(f'soft_nms: sigma must be positive, found {sigma_or_thresh!r}')
     dets = _as_dets(dets)
     keep, scores = backend.soft_nms(dets, float(sigma_or_thresh), SOFT_METHODS[method], _limit(max_dets, dets))
     return np.concatenate([dets[keep, :4], scores[:, None]], axis=1)
@@ -47,7 +48,7 @@ def _as_dets(dets):
     if dets.size == 0:
         return dets.reshape(0, 5)
     if dets.ndim != 2 or dets.shape[1] != 5:
-        raise ValueError(f"dets: expected shape (N, 5) [x1, y1, x2, y2, score], found {dets.shape}")
+        raise ValueError(f'dets: expected shape (N, 5) [x1, y1, x2, y2, score], found {dets.shape}')
     return dets
 
 

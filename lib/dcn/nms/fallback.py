@@ -1,10 +1,11 @@
 """Suppression in NumPy, for a machine where nothing could be compiled; same results as the compiled core."""
+
 import numpy as np
 
 
 def descending(scores):
     """Indices from the best score down; equal scores keep their order and NaN comes last."""
-    return np.argsort(-scores, kind="stable")
+    return np.argsort(-scores, kind='stable')
 
 
 def _areas(boxes):
@@ -15,7 +16,7 @@ def _areas(boxes):
 def _iou(box, area, boxes, areas):
     """(N,) float32 IoU of one box with each of `boxes`; the operations and their order are those of nms.cc."""
     one, zero = np.float32(1), np.float32(0)
-    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+    with np.errstate(invalid='ignore', divide='ignore', over='ignore'):
         width = np.maximum(np.minimum(box[2], boxes[:, 2]) - np.maximum(box[0], boxes[:, 0]) + one, zero)
         height = np.maximum(np.minimum(box[3], boxes[:, 3]) - np.maximum(box[1], boxes[:, 1]) + one, zero)
         inter = width * height
@@ -25,7 +26,7 @@ def _iou(box, area, boxes, areas):
 def nms(dets, thresh, max_keep):
     """See `dcn.nms.nms`; dets (N, 5) float32, max_keep in 0..N."""
     order = descending(dets[:, 4])
-    with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(over='ignore', invalid='ignore'):
         areas = _areas(dets)
     keep = []
     while order.size and len(keep) < max_keep:
@@ -42,7 +43,7 @@ def soft_nms(dets, sigma_or_thresh, method, max_dets):
     Scores decay in float64, so that many factors multiply without losing ties or order.
     """
     scores = dets[:, 4].astype(np.float64)
-    with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(over='ignore', invalid='ignore'):
         areas = _areas(dets)
     rest = np.arange(len(dets))
     keep, kept_scores = [], []

@@ -1,4 +1,5 @@
 """Own operators inside MXNet: importing this package puts them under the stock names and registers the custom ones."""
+
 from dcn.operators import native
 
 native.activate()

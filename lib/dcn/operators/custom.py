@@ -1,10 +1,12 @@
 """What the Custom operators share: arrays in, NumPy, arrays out, and gradients that are zero."""
+
 import ast
 
-import mxnet as mx
 import numpy as np
 
 from dcn.errors import UserError
+
+import mxnet as mx
 
 
 class NumpyOperator(mx.operator.CustomOp):

@@ -5,17 +5,19 @@ each level: Deformable Convolutional Networks (Dai et al., ICCV 2017), section 2
 (Zhu et al., CVPR 2019), section 3.2. Gradients are those of this step alone; the original gave a level without RoIs
 the gradient of an earlier step.
 """
+
 import functools
 
-import mxnet as mx
 import numpy as np
 
 from dcn.operators import fully_connected
 from dcn.operators.custom import NumpyOperatorProp, boolean, number, numbers
 from dcn.operators.pooling import DeformableRoiPooling, RoiPooling
 
-CANONICAL_LEVEL = 2     # k0, counted from the finest level: RoIs of the canonical size go to P4
-SAMPLES = {False: 4, True: 2}       # a side of a bin: the original's, and that of the authors' modulated example
+import mxnet as mx
+
+CANONICAL_LEVEL = 2  # k0, counted from the finest level: RoIs of the canonical size go to P4
+SAMPLES = {False: 4, True: 2}  # a side of a bin: the original's, and that of the authors' modulated example
 
 
 @mx.operator.register('fpn_roi_pooling')
@@ -32,14 +34,24 @@ class FPNRoiPoolingProp(NumpyOperatorProp):
 
     outputs = ('output',)
 
-    def __init__(self, feat_strides='(4, 8, 16, 32)', pooled_height='7', pooled_width='7', with_deformable='False',
-                 output_dim='256', canonical_size='224', modulated='False', offset_filters='1024'):
+    def __init__(
+        self,
+        feat_strides='(4, 8, 16, 32)',
+        pooled_height='7',
+        pooled_width='7',
+        with_deformable='False',
+        output_dim='256',
+        canonical_size='224',
+        modulated='False',
+        offset_filters='1024',
+    ):
         super().__init__()
         strides = numbers('feat_strides', feat_strides)
         self._size = number('pooled_height', pooled_height, int)
         if number('pooled_width', pooled_width, int) != self._size:
-            raise ValueError(f'fpn_roi_pooling: pooled_height {pooled_height} and pooled_width {pooled_width} must be '
-                             'equal')
+            raise ValueError(
+                f'fpn_roi_pooling: pooled_height {pooled_height} and pooled_width {pooled_width} must be equal'
+            )
         self._deformable = boolean('with_deformable', with_deformable)
         self._canonical = number('canonical_size', canonical_size)
         self._modulated, self._filters = boolean('modulated', modulated), number('offset_filters', offset_filters, int)
@@ -59,11 +71,11 @@ class FPNRoiPoolingProp(NumpyOperatorProp):
 
     def shapes(self, *inputs):
         """Input shapes (those of the offset layers follow) and output shape."""
-        channels, bins = inputs[0][1], self._size ** 2
+        channels, bins = inputs[0][1], self._size**2
         widths = [channels * bins, *[self._filters] * 2 * self._modulated, (2 + self._modulated) * bins]
         layers = [shape for before, after in zip(widths, widths[1:]) for shape in ([after, before], [after])]
         layers = layers * self._levels if self._deformable else []
-        return ([*inputs[:self._levels], *layers, inputs[-1]], [[inputs[-1][0], channels, self._size, self._size]])
+        return ([*inputs[: self._levels], *layers, inputs[-1]], [[inputs[-1][0], channels, self._size, self._size]])
 
     def compute(self, *inputs):
         """Outputs of the operator as NumPy arrays."""
@@ -71,7 +83,7 @@ class FPNRoiPoolingProp(NumpyOperatorProp):
         out = np.zeros((len(rois), inputs[0].shape[1], self._size, self._size), np.float32)
         for pool, rows, arrays in self._parts(inputs):
             out[rows] = pool.forward(arrays, np.ascontiguousarray(rois[rows]))
-        return out,
+        return (out,)
 
     def gradient(self, out_grad, *inputs):
         """Gradients of all inputs; zero for the RoIs, and for levels that no RoI belongs to."""
@@ -91,12 +103,12 @@ class FPNRoiPoolingProp(NumpyOperatorProp):
     def _parts(self, arrays):
         """For each level with RoIs: its pooling, the rows of its RoIs, and its part of ``arrays``."""
         level_of = level_of_roi(arrays[-1], self._levels, self._canonical)
-        layers = arrays[self._levels:-1]
+        layers = arrays[self._levels : -1]
         count = len(layers) // self._levels
         for level, pool in enumerate(self._pools):
             rows = np.flatnonzero(level_of == level)
             if len(rows):
-                yield pool, rows, [arrays[level], *layers[count * level:count * (level + 1)]]
+                yield pool, rows, [arrays[level], *layers[count * level : count * (level + 1)]]
 
 
 def level_of_roi(rois, levels, canonical_size=224.0):

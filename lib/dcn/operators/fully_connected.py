@@ -2,6 +2,7 @@
 
 ``layers``: [weight (outputs, inputs), bias (outputs,), weight, bias, ...]; x: (R, inputs of the first).
 """
+
 import numpy as np
 
 

@@ -16,6 +16,7 @@ With MXNet's GPU build, GPU contexts get the own operators where operator_cxx/bu
 and go on with the stock ones where it has not. DCN_TF32=1 lets tensor cores round what deformable convolutions in
 float32 multiply there.
 """
+
 import contextlib
 import ctypes
 import functools
@@ -27,8 +28,15 @@ from dcn import gpu_libraries
 from dcn.compiled import OPERATOR_CXX, build_module, usable
 from dcn.operators import cuda
 
-OPERATORS = ('DeformableConvolution', 'ModulatedDeformableConvolution', 'DeformablePSROIPooling', 'PSROIPooling',
-             'ROIPooling', 'Proposal', 'MultiProposal')
+OPERATORS = (
+    'DeformableConvolution',
+    'ModulatedDeformableConvolution',
+    'DeformablePSROIPooling',
+    'PSROIPooling',
+    'ROIPooling',
+    'Proposal',
+    'MultiProposal',
+)
 PREFIX = '_contrib_'
 
 
@@ -37,6 +45,7 @@ def activate():
     prepare_environment()
     gpu_libraries.preload()
     import mxnet  # noqa: F401  (the library below needs libmxnet in the process)
+
     _check_instruction_set()
     if _bindings() is not None and os.environ.get('DCN_STOCK_OPERATORS', '0') in ('', '0'):
         use('own')
@@ -46,8 +55,10 @@ def prepare_environment():
     """What MXNet reads when it is loaded: all usable cores for operators, and no operator fusion."""
     if 'OMP_NUM_THREADS' not in os.environ:
         if 'mxnet' in sys.modules:
-            _warn('mxnet was imported before dcn.operators and without OMP_NUM_THREADS, so operators use half the '
-                  'cores; import dcn.operators first or set OMP_NUM_THREADS')
+            _warn(
+                'mxnet was imported before dcn.operators and without OMP_NUM_THREADS, so operators use half the '
+                'cores; import dcn.operators first or set OMP_NUM_THREADS'
+            )
         else:
             os.environ['OMP_NUM_THREADS'] = str(len(os.sched_getaffinity(0)))
     # Fused convolution + batch norm + relu would be returned under the convolution's name when internals are read.
@@ -69,7 +80,7 @@ def use(which):
     if _bindings() is not None:
         _bindings().use(which == 'own')
     elif which == 'own':
-        raise RuntimeError(f"own operators are not loaded: {usable('libdcn_mxnet.so')[1]}")
+        raise RuntimeError(f'own operators are not loaded: {usable("libdcn_mxnet.so")[1]}')
 
 
 @contextlib.contextmanager
@@ -111,8 +122,10 @@ def use_bf16(on):
     has no such products.
     """
     if on and not bf16_known():
-        raise RuntimeError(f'no bfloat16 products here: they need a processor with AVX-512 BF16 and own operators '
-                           f'built for it, found {instruction_set()}')
+        raise RuntimeError(
+            f'no bfloat16 products here: they need a processor with AVX-512 BF16 and own operators '
+            f'built for it, found {instruction_set()}'
+        )
     if core() is not None:
         core().dcn_use_bf16(int(on))
 
@@ -120,8 +133,9 @@ def use_bf16(on):
 def _check_instruction_set():
     asked = os.environ.get('DCN_ISA')
     if asked and instruction_set() not in (asked, None):
-        _warn(f'DCN_ISA asks for {asked}, which this processor or this build does not have; {instruction_set()} is '
-              'used')
+        _warn(
+            f'DCN_ISA asks for {asked}, which this processor or this build does not have; {instruction_set()} is used'
+        )
 
 
 class Bindings:
@@ -153,7 +167,7 @@ class Bindings:
 
     def _name(self, row):
         name = self._library.dcn_mxnet_name(row).decode()
-        return name[len(PREFIX):] if name.startswith(PREFIX) else name
+        return name[len(PREFIX) :] if name.startswith(PREFIX) else name
 
     def _check(self, failed):
         if failed:
@@ -175,8 +189,10 @@ def _serve_gpus(bindings):
     try:
         bindings.serve_gpus(path if path.exists() else None)
     except OSError as error:
-        _warn(f'{cuda.PRODUCT} does not load ({error}); run: python operator_cxx/build_cuda.py --force (GPUs get the '
-              'stock operators)')
+        _warn(
+            f'{cuda.PRODUCT} does not load ({error}); run: python operator_cxx/build_cuda.py --force (GPUs get the '
+            'stock operators)'
+        )
 
 
 def _load(name, loader):
@@ -189,8 +205,9 @@ def _load(name, loader):
     try:
         return loader(str(OPERATOR_CXX / 'build' / name))
     except (OSError, AttributeError) as error:  # a missing symbol is either, depending on who misses it
-        return _warn(f'{name} does not load ({error}); run: python operator_cxx/build.py --force (the stock operators '
-                     'are used)')
+        return _warn(
+            f'{name} does not load ({error}); run: python operator_cxx/build.py --force (the stock operators are used)'
+        )
 
 
 @functools.lru_cache(maxsize=None)

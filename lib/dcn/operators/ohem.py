@@ -3,11 +3,13 @@
 The head computes every RoI, and only those with the largest loss train. Unlike in the paper, no NMS removes near
 duplicates.
 """
-import mxnet as mx
+
 import numpy as np
 
 from dcn.errors import UserError
 from dcn.operators.custom import NumpyOperatorProp, number
+
+import mxnet as mx
 
 
 @mx.operator.register('BoxAnnotatorOHEM')
@@ -33,8 +35,10 @@ class BoxAnnotatorOHEMProp(NumpyOperatorProp):
     def shapes(self, cls_score, bbox_pred, labels, bbox_targets, bbox_weights):
         """Labels and weights as they come in; cls_score decides the number of rows."""
         if cls_score[0] % self._images:
-            raise UserError(f'BoxAnnotatorOHEM: expected the same number of RoIs for each of {self._images} images, '
-                            f'found {cls_score[0]} RoIs; check batch_images')
+            raise UserError(
+                f'BoxAnnotatorOHEM: expected the same number of RoIs for each of {self._images} images, '
+                f'found {cls_score[0]} RoIs; check batch_images'
+            )
         rows, wide = [cls_score[0]], bbox_pred or bbox_targets
         return [cls_score, wide, rows, wide, wide], [rows, wide]
 
@@ -42,7 +46,7 @@ class BoxAnnotatorOHEMProp(NumpyOperatorProp):
         """Outputs of the operator as NumPy arrays."""
         loss = roi_losses(cls_score, bbox_pred, labels, targets, weights).reshape(self._images, -1)
         order = np.argsort(-loss, axis=1, kind='stable')
-        dropped = (order[:, self._keep:] + np.arange(self._images)[:, np.newaxis] * loss.shape[1]).ravel()
+        dropped = (order[:, self._keep :] + np.arange(self._images)[:, np.newaxis] * loss.shape[1]).ravel()
         labels, weights = labels.copy(), weights.copy()
         weights[labels < 0] = 0
         labels[dropped] = -1

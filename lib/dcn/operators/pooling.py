@@ -2,6 +2,7 @@
 
 All arrays are float32. data (N, C, H, W); rois (R, 5) [image index, x1, y1, x2, y2] in image pixels; P bins a side.
 """
+
 import ctypes
 
 import numpy as np
@@ -52,8 +53,16 @@ class DeformableRoiPooling:
             pooled = reference.deformable_psroi_pooling(data, rois, trans, **self._geometry(data))
             return pooled.astype(np.float32)
         out, count = (np.empty((len(rois), data.shape[1], self._size, self._size), np.float32) for _ in range(2))
-        _call('dcn_deformable_psroi_pooling_forward', self._shape(data, rois, trans), data, rois, trans, out, count,
-              [WRITE, WRITE])
+        _call(
+            'dcn_deformable_psroi_pooling_forward',
+            self._shape(data, rois, trans),
+            data,
+            rois,
+            trans,
+            out,
+            count,
+            [WRITE, WRITE],
+        )
         return out
 
     def backward(self, out_grad, data, rois, trans, data_grad):
@@ -63,17 +72,43 @@ class DeformableRoiPooling:
             data_grad += grads['data'].astype(np.float32)
             return None if trans is None else grads['trans'].astype(np.float32)
         trans_grad = None if trans is None else np.zeros_like(trans)
-        _call('dcn_deformable_psroi_pooling_backward', self._shape(data, rois, trans), out_grad, data, rois, trans,
-              data_grad, None, trans_grad, [ADD, 0, 0 if trans is None else WRITE])
+        _call(
+            'dcn_deformable_psroi_pooling_backward',
+            self._shape(data, rois, trans),
+            out_grad,
+            data,
+            rois,
+            trans,
+            data_grad,
+            None,
+            trans_grad,
+            [ADD, 0, 0 if trans is None else WRITE],
+        )
         return trans_grad
 
     def _shape(self, data, rois, trans):
-        return DeformablePsroiShape(*data.shape, len(rois), data.shape[1], 1, self._size, self._size, self._samples,
-                                0 if trans is None else 1, self._scale, 0 if trans is None else self._std)
+        return DeformablePsroiShape(
+            *data.shape,
+            len(rois),
+            data.shape[1],
+            1,
+            self._size,
+            self._size,
+            self._samples,
+            0 if trans is None else 1,
+            self._scale,
+            0 if trans is None else self._std,
+        )
 
     def _geometry(self, data):
-        return dict(spatial_scale=self._scale, output_dim=data.shape[1], group_size=1, pooled_size=self._size,
-                    sample_per_part=self._samples, trans_std=self._std)
+        return dict(
+            spatial_scale=self._scale,
+            output_dim=data.shape[1],
+            group_size=1,
+            pooled_size=self._size,
+            sample_per_part=self._samples,
+            trans_std=self._std,
+        )
 
 
 def _core():

@@ -2,9 +2,9 @@
 
 Faster R-CNN, section 3.1 and 3.3 (NMS), with the steps and the numbers of the original Python operator.
 """
+
 import collections
 
-import mxnet as mx
 import numpy as np
 
 from dcn.bbox import anchor_grid, bbox_pred, clip_boxes
@@ -12,6 +12,8 @@ from dcn.errors import UserError
 from dcn.nms import nms
 from dcn.operators.custom import NumpyOperatorProp, boolean, number, numbers
 from dcn.rng import content_key, generator
+
+import mxnet as mx
 
 # anchors, how many of the best boxes enter suppression and leave it, its IoU, smallest side in unscaled pixels
 Rule = collections.namedtuple('Rule', 'scales ratios pre_nms post_nms threshold min_size')
@@ -28,15 +30,28 @@ class ProposalProp(NumpyOperatorProp):
 
     purpose = 'proposal'
 
-    def __init__(self, feat_stride='16', scales='(8, 16, 32)', ratios='(0.5, 1, 2)', output_score='False',
-                 rpn_pre_nms_top_n='6000', rpn_post_nms_top_n='300', threshold='0.3', rpn_min_size='16'):
+    def __init__(
+        self,
+        feat_stride='16',
+        scales='(8, 16, 32)',
+        ratios='(0.5, 1, 2)',
+        output_score='False',
+        rpn_pre_nms_top_n='6000',
+        rpn_post_nms_top_n='300',
+        threshold='0.3',
+        rpn_min_size='16',
+    ):
         super().__init__()
         self.outputs = ('output', 'score') if boolean('output_score', output_score) else ('output',)
         self._strides = self.strides(feat_stride)
         self._rule = Rule(
-            numbers('scales', scales), numbers('ratios', ratios),
-            number('rpn_pre_nms_top_n', rpn_pre_nms_top_n, int), number('rpn_post_nms_top_n', rpn_post_nms_top_n, int),
-            number('threshold', threshold), number('rpn_min_size', rpn_min_size))
+            numbers('scales', scales),
+            numbers('ratios', ratios),
+            number('rpn_pre_nms_top_n', rpn_pre_nms_top_n, int),
+            number('rpn_post_nms_top_n', rpn_post_nms_top_n, int),
+            number('threshold', threshold),
+            number('rpn_min_size', rpn_min_size),
+        )
 
     def strides(self, feat_stride):
         """The strides of the maps, from the attribute."""
@@ -51,7 +66,7 @@ class ProposalProp(NumpyOperatorProp):
         """Input shapes (im_info follows from the batch) and output shapes."""
         images = inputs[0][0]
         rows = images * self._rule.post_nms
-        return [*inputs[:-1], [images, 3]], [[rows, 5], [rows, 1]][:len(self.outputs)]
+        return [*inputs[:-1], [images, 3]], [[rows, 5], [rows, 1]][: len(self.outputs)]
 
     def compute(self, *inputs):
         """All images, one after the other: outputs of the operator as NumPy arrays."""
@@ -59,8 +74,10 @@ class ProposalProp(NumpyOperatorProp):
         count = len(self._strides)
         rois, scores = [], []
         for index, info in enumerate(im_info):
-            levels = [(probability[index, deltas.shape[1] // 4:], deltas[index], stride)
-                      for probability, deltas, stride in zip(maps[:count], maps[count:], self._strides)]
+            levels = [
+                (probability[index, deltas.shape[1] // 4 :], deltas[index], stride)
+                for probability, deltas, stride in zip(maps[:count], maps[count:], self._strides)
+            ]
             boxes, best = propose(levels, info, self._rule, self.purpose)
             rois.append(np.insert(boxes, 0, index, axis=1))
             scores.append(best[:, np.newaxis])
@@ -77,8 +94,10 @@ def propose(maps, im_info, rule, purpose):
     score 0. An infinite ``im_info`` is a UserError.
     """
     if np.isinf(im_info).any():
-        raise UserError('im_info: expected the finite height, width and scale of an image, found '
-                        f'{[float(value) for value in im_info]}; check what feeds the network')
+        raise UserError(
+            'im_info: expected the finite height, width and scale of an image, found '
+            f'{[float(value) for value in im_info]}; check what feeds the network'
+        )
     # one pixel at least, so that an im_info of zeros or NaN gives boxes as well
     height, width, scale = max(1.0, im_info[0]), max(1.0, im_info[1]), im_info[2]
     maps = [_inside(*level, height, width) for level in maps]
@@ -121,8 +140,11 @@ def _cells(scores, deltas, stride, rule):
     """Scores (n,), deltas (n, 4) and anchors (n, 4) of a map, in the order (y, x, anchor)."""
     rows, columns = scores.shape[1:]
     flat_deltas = deltas.reshape(len(scores), 4, rows, columns).transpose(2, 3, 0, 1).reshape(-1, 4)
-    return (scores.transpose(1, 2, 0).ravel(), flat_deltas,
-            anchor_grid(stride, rule.ratios, rule.scales, rows, columns))
+    return (
+        scores.transpose(1, 2, 0).ravel(),
+        flat_deltas,
+        anchor_grid(stride, rule.ratios, rule.scales, rows, columns),
+    )
 
 
 def _descending(scores, limit):

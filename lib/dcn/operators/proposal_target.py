@@ -2,7 +2,7 @@
 
 Fast R-CNN, section 2.3 (mini-batch sampling), with the steps of the original Python operator.
 """
-import mxnet as mx
+
 import numpy as np
 
 from dcn.bbox.sampling import RoiRule, expand_targets, sample_rois
@@ -10,8 +10,12 @@ from dcn.errors import UserError
 from dcn.operators.custom import NumpyOperatorProp, boolean, number, numbers
 from dcn.rng import content_key, generator
 
-PICKLED_CONFIG = ('proposal_target carries a pickled config (attribute cfg), which is not executed; expected the plain '
-                  'attributes fg_thresh, bg_thresh_hi, ...: build the graph from its YAML file with get_symbol instead')
+import mxnet as mx
+
+PICKLED_CONFIG = (
+    'proposal_target carries a pickled config (attribute cfg), which is not executed; expected the plain '
+    'attributes fg_thresh, bg_thresh_hi, ...: build the graph from its YAML file with get_symbol instead'
+)
 
 
 @mx.operator.register('proposal_target')
@@ -27,10 +31,21 @@ class ProposalTargetProp(NumpyOperatorProp):
     arguments = ('rois', 'gt_boxes')
     outputs = ('rois_output', 'label', 'bbox_target', 'bbox_weight')
 
-    def __init__(self, num_classes, batch_images='1', batch_rois='-1', fg_fraction='0.25', fg_thresh='0.5',
-                 bg_thresh_hi='0.5', bg_thresh_lo='0.0', bbox_means='(0.0, 0.0, 0.0, 0.0)',
-                 bbox_stds='(0.1, 0.1, 0.2, 0.2)', bbox_weights='(1.0, 1.0, 1.0, 1.0)',
-                 bbox_normalization_precomputed='True', cfg=None):
+    def __init__(
+        self,
+        num_classes,
+        batch_images='1',
+        batch_rois='-1',
+        fg_fraction='0.25',
+        fg_thresh='0.5',
+        bg_thresh_hi='0.5',
+        bg_thresh_lo='0.0',
+        bbox_means='(0.0, 0.0, 0.0, 0.0)',
+        bbox_stds='(0.1, 0.1, 0.2, 0.2)',
+        bbox_weights='(1.0, 1.0, 1.0, 1.0)',
+        bbox_normalization_precomputed='True',
+        cfg=None,
+    ):
         super().__init__()
         self._pickled = cfg is not None
         self._classes = number('num_classes', num_classes, int)
@@ -41,8 +56,12 @@ class ProposalTargetProp(NumpyOperatorProp):
         if not boolean('bbox_normalization_precomputed', bbox_normalization_precomputed):
             means, stds = (0.0,) * 4, (1.0,) * 4
         self._means, self._stds = (np.tile(values, (self._classes, 1)) for values in (means, stds))
-        self._rule = RoiRule(number('fg_fraction', fg_fraction), number('fg_thresh', fg_thresh),
-                             number('bg_thresh_hi', bg_thresh_hi), number('bg_thresh_lo', bg_thresh_lo))
+        self._rule = RoiRule(
+            number('fg_fraction', fg_fraction),
+            number('fg_thresh', fg_thresh),
+            number('bg_thresh_hi', bg_thresh_hi),
+            number('bg_thresh_lo', bg_thresh_lo),
+        )
 
     def shapes(self, rois, gt_boxes):
         """Input shapes as they are, and output shapes. A pickled config ends here: its graph is only for reading."""

@@ -3,10 +3,11 @@
 Feature Pyramid Networks (Lin et al., CVPR 2017), section 4.1: one scale of anchors a level; the boxes of all levels
 share one non-maximum suppression, as in the original's Python operator.
 """
-import mxnet as mx
 
 from dcn.operators.custom import numbers
 from dcn.operators.proposal import ProposalProp
+
+import mxnet as mx
 
 
 @mx.operator.register('pyramid_proposal')
@@ -20,10 +21,20 @@ class PyramidProposalProp(ProposalProp):
 
     purpose = 'pyramid_proposal'
 
-    def __init__(self, feat_stride='(4, 8, 16, 32, 64)', scales='(8,)', ratios='(0.5, 1, 2)', output_score='False',
-                 rpn_pre_nms_top_n='12000', rpn_post_nms_top_n='2000', threshold='0.3', rpn_min_size='16'):
-        super().__init__(feat_stride, scales, ratios, output_score, rpn_pre_nms_top_n, rpn_post_nms_top_n, threshold,
-                         rpn_min_size)
+    def __init__(
+        self,
+        feat_stride='(4, 8, 16, 32, 64)',
+        scales='(8,)',
+        ratios='(0.5, 1, 2)',
+        output_score='False',
+        rpn_pre_nms_top_n='12000',
+        rpn_post_nms_top_n='2000',
+        threshold='0.3',
+        rpn_min_size='16',
+    ):
+        super().__init__(
+            feat_stride, scales, ratios, output_score, rpn_pre_nms_top_n, rpn_post_nms_top_n, threshold, rpn_min_size
+        )
 
     def strides(self, feat_stride):
         """The strides of the maps, from the attribute."""
@@ -32,5 +43,8 @@ class PyramidProposalProp(ProposalProp):
     @property
     def arguments(self):
         """Names of the inputs: probabilities of all maps, box deltas of all maps, im_info."""
-        return (*(f'rpn_cls_prob_stride{stride}' for stride in self._strides),
-                *(f'rpn_bbox_pred_stride{stride}' for stride in self._strides), 'im_info')
+        return (
+            *(f'rpn_cls_prob_stride{stride}' for stride in self._strides),
+            *(f'rpn_bbox_pred_stride{stride}' for stride in self._strides),
+            'im_info',
+        )

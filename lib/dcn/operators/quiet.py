@@ -1,4 +1,5 @@
 """MXNet's C++ side writes a line to stderr at every bind where fusion is off; nobody needs it at every image size."""
+
 import contextlib
 import os
 import sys

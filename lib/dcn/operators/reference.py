@@ -21,12 +21,13 @@ single precision evaluation whose error is the yardstick of the tests. The *geom
 of ``rois``: rounding it picks whole pixels, so a float32 operator is right when it picks those that float32 geometry
 picks.
 """
+
 import itertools
 
 import numpy as np
 
-
 # ---- eq. 3 and 4: bilinear sampling, one axis at a time ----
+
 
 def conv_axis(p, size, boundary):
     """The kernel g(q, p) of eq. 4 along one axis for deformable convolution, and its derivative dg/dp.
@@ -45,7 +46,7 @@ def conv_axis(p, size, boundary):
     if boundary == 'v1':
         moving = inside & (p < size - 1)
         p = np.minimum(p, size - 1)
-    weight, slope = _hat(p, q), (q == np.floor(p) + 1) * 1. - (q == np.floor(p))
+    weight, slope = _hat(p, q), (q == np.floor(p) + 1) * 1.0 - (q == np.floor(p))
     return np.where(inside, weight, 0).astype(p.dtype), np.where(moving, slope, 0).astype(p.dtype)
 
 
@@ -59,7 +60,7 @@ def roi_axis(p, size):
     p, q = np.asarray(p), np.arange(size)
     counts = (p >= -0.5) & (p <= size - 0.5)
     p = np.clip(np.where(counts, p, 0), 0, size - 1)[..., None]
-    weight, slope = _hat(p, q), (q == np.ceil(p)) * 1. - (q == np.floor(p))
+    weight, slope = _hat(p, q), (q == np.ceil(p)) * 1.0 - (q == np.floor(p))
     kept = counts[..., None]
     return (weight * kept).astype(p.dtype), (slope * kept).astype(p.dtype), counts
 
@@ -71,6 +72,7 @@ def _hat(p, q):
 
 # ---- eq. 2: deformable convolution ----
 
+
 def sampling_positions(offset, kernel, stride=(1, 1), dilate=(1, 1), pad=(0, 0)):
     """p_0 + p_n + Delta p_n of eq. 2: (y, x), each (N, G, K, Ho, Wo) in pixels of the input; K = kh * kw taps, row by
     row.
@@ -80,7 +82,7 @@ def sampling_positions(offset, kernel, stride=(1, 1), dilate=(1, 1), pad=(0, 0))
     n, channels, out_h, out_w = offset.shape
     taps = kernel[0] * kernel[1]
     delta = offset.reshape(n, channels // (2 * taps), taps, 2, out_h, out_w)
-    tap_y, tap_x = (axis.reshape(taps, 1, 1) for axis in np.mgrid[:kernel[0], :kernel[1]])
+    tap_y, tap_x = (axis.reshape(taps, 1, 1) for axis in np.mgrid[: kernel[0], : kernel[1]])
     out_y, out_x = np.mgrid[:out_h, :out_w]
     y = out_y * stride[0] - pad[0] + tap_y * dilate[0] + delta[:, :, :, 0]
     x = out_x * stride[1] - pad[1] + tap_x * dilate[1] + delta[:, :, :, 1]
@@ -94,8 +96,8 @@ class _Samples:
     def __init__(self, data, offset, mask, kernel, stride, dilate, pad, groups, boundary):
         n, self.channels, height, width = data.shape
         y, x = sampling_positions(offset, kernel, stride, dilate, pad)
-        self.g_y, slope_g_y = conv_axis(y, height, boundary)   # (N, G, K, Ho, Wo, H)
-        self.g_x, slope_g_x = conv_axis(x, width, boundary)    # (N, G, K, Ho, Wo, W)
+        self.g_y, slope_g_y = conv_axis(y, height, boundary)  # (N, G, K, Ho, Wo, H)
+        self.g_x, slope_g_x = conv_axis(x, width, boundary)  # (N, G, K, Ho, Wo, W)
         self.image = data.reshape(n, groups, self.channels // groups, height, width)
         self.value = self._sum_over_pixels(self.g_y, self.g_x)
         self.slope_y = self._sum_over_pixels(slope_g_y, self.g_x)
@@ -124,8 +126,20 @@ class _Samples:
         return per_channel.reshape(self.image.shape[:3] + per_channel.shape[2:]).sum(axis=2)
 
 
-def deformable_convolution(data, offset, weight, bias=None, mask=None, stride=(1, 1), dilate=(1, 1), pad=(0, 0),
-                           num_group=1, num_deformable_group=1, boundary='v1', dtype=np.float64):
+def deformable_convolution(
+    data,
+    offset,
+    weight,
+    bias=None,
+    mask=None,
+    stride=(1, 1),
+    dilate=(1, 1),
+    pad=(0, 0),
+    num_group=1,
+    num_deformable_group=1,
+    boundary='v1',
+    dtype=np.float64,
+):
     """Eq. 2: y(p_0) = sum_n w(p_n) x(p_0 + p_n + Delta p_n); with ``mask`` every sample is multiplied by its Delta m_n.
 
     data (N, C, H, W), offset (N, 2*G*K, Ho, Wo) in pixels, (y, x) per tap, weight (F, C/num_group, kh, kw), bias (F,),
@@ -139,8 +153,21 @@ def deformable_convolution(data, offset, weight, bias=None, mask=None, stride=(1
     return out if bias is None else out + bias[:, None, None]
 
 
-def deformable_convolution_backward(out_grad, data, offset, weight, bias=None, mask=None, stride=(1, 1), dilate=(1, 1),
-                                    pad=(0, 0), num_group=1, num_deformable_group=1, boundary='v1', dtype=np.float64):
+def deformable_convolution_backward(
+    out_grad,
+    data,
+    offset,
+    weight,
+    bias=None,
+    mask=None,
+    stride=(1, 1),
+    dilate=(1, 1),
+    pad=(0, 0),
+    num_group=1,
+    num_deformable_group=1,
+    boundary='v1',
+    dtype=np.float64,
+):
     """Gradients of eq. 2; that of the offsets is eq. 7: w(p_n) sum_q dG(q, p)/d(Delta p_n) x(q), summed over channels.
 
     out_grad (N, F, Ho, Wo), the rest as in the forward. Gradients of data, offset, weight and, where given, bias and
@@ -153,9 +180,11 @@ def deformable_convolution_backward(out_grad, data, offset, weight, bias=None, m
     column_grad = np.einsum('ngfhw,gfck->ngckhw', y, w, optimize=True).reshape(samples.value.shape)
     sample_grad = column_grad * samples.per_channel(samples.mask)
     offset_grad = [samples.sum_over_group(sample_grad * slope) for slope in (samples.slope_y, samples.slope_x)]
-    grads = {'data': samples.spread(sample_grad),
-             'offset': np.stack(offset_grad, axis=3).reshape(offset.shape),
-             'weight': np.einsum('ngfhw,ngckhw->gfck', y, columns, optimize=True).reshape(weight.shape)}
+    grads = {
+        'data': samples.spread(sample_grad),
+        'offset': np.stack(offset_grad, axis=3).reshape(offset.shape),
+        'weight': np.einsum('ngfhw,ngckhw->gfck', y, columns, optimize=True).reshape(weight.shape),
+    }
     if bias is not None:
         grads['bias'] = out_grad.sum(axis=(0, 2, 3))
     if mask is not None:
@@ -167,8 +196,10 @@ def _split_groups(columns, weight, num_group):
     """(N, C, K, Ho, Wo) -> (N, g, C/g, K, Ho, Wo) and (F, C/g, kh, kw) -> (g, F/g, C/g, K): plain grouped
     convolution."""
     n, channels = columns.shape[:2]
-    return (columns.reshape((n, num_group, channels // num_group) + columns.shape[2:]),
-            weight.reshape(num_group, len(weight) // num_group, channels // num_group, -1))
+    return (
+        columns.reshape((n, num_group, channels // num_group) + columns.shape[2:]),
+        weight.reshape(num_group, len(weight) // num_group, channels // num_group, -1),
+    )
 
 
 def _as(dtype, *arrays):
@@ -177,12 +208,13 @@ def _as(dtype, *arrays):
 
 # ---- eq. 5: RoI pooling, position-sensitive and plain ----
 
+
 def round_away(x):
     """C's round: halves go away from zero (NumPy's go to even)."""
     return np.copysign(np.floor(np.abs(x) + 0.5), x)
 
 
-def _span(first, last, scale, minus=0.):
+def _span(first, last, scale, minus=0.0):
     """One axis of a RoI on the map: (start, size) in the format of ``first``. Image pixels are inclusive, hence the +
     1."""
     form = first.dtype.type
@@ -217,7 +249,7 @@ def _psroi_bins(data, rois, spatial_scale, output_dim, pooled_size, group_size=0
                 pixels.append(_pixels_between(*edges, limit))
             count = np.prod([max(axis.stop - axis.start, 0) for axis in pixels])
             if count:
-                channels = np.arange(output_dim) * group ** 2 + _group_cell(ph, pw, group, pooled_size)
+                channels = np.arange(output_dim) * group**2 + _group_cell(ph, pw, group, pooled_size)
                 yield (r, slice(None), ph, pw), (int(roi[0]), channels, pixels[0], pixels[1]), count
 
 
@@ -234,8 +266,9 @@ def psroi_pooling(data, rois, spatial_scale, output_dim, pooled_size, group_size
     return out
 
 
-def psroi_pooling_backward(out_grad, data, rois, spatial_scale, output_dim, pooled_size, group_size=0,
-                           dtype=np.float64):
+def psroi_pooling_backward(
+    out_grad, data, rois, spatial_scale, output_dim, pooled_size, group_size=0, dtype=np.float64
+):
     """Every pixel of a bin gets 1 / n_ij of the bin's gradient; RoIs get none."""
     out_grad = np.asarray(out_grad, dtype)
     grad = np.zeros(data.shape, dtype)
@@ -287,6 +320,7 @@ def roi_pooling_backward(out_grad, data, rois, pooled_size, spatial_scale, dtype
 
 # ---- eq. 6: deformable position-sensitive RoI pooling ----
 
+
 class _Bin:
     """One moved bin of eq. 6, for the D output channels of one class.
 
@@ -303,8 +337,9 @@ class _Bin:
         self.roi_height, self.roi_width = roi_height, roi_width
 
 
-def _moved_bins(data, rois, trans, spatial_scale, output_dim, group_size, pooled_size, part_size=0, sample_per_part=1,
-                trans_std=0.):
+def _moved_bins(
+    data, rois, trans, spatial_scale, output_dim, group_size, pooled_size, part_size=0, sample_per_part=1, trans_std=0.0
+):
     """Every bin of eq. 6 that holds a sample. A bin of size b is sampled at start + i * b / S, i < S: its left edge
     included."""
     classes = 1 if trans is None else trans.shape[1] // 2
@@ -322,7 +357,7 @@ def _moved_bins(data, rois, trans, spatial_scale, output_dim, group_size, pooled
                 steps = np.arange(sample_per_part).astype(form) * (bin_size / form(sample_per_part))
                 axes.append(roi_axis(form(p) * bin_size + start + move + steps, limit))
             outputs = np.arange(c * per_class, (c + 1) * per_class)
-            channels = outputs * group_size ** 2 + _group_cell(ph, pw, group_size, pooled_size)
+            channels = outputs * group_size**2 + _group_cell(ph, pw, group_size, pooled_size)
             places = (r, outputs, ph, pw), (int(roi[0]), channels), trans_x, trans_y
             moved = _Bin(*places, *axes, spans[0][1], spans[1][1])
             if moved.count:
@@ -354,7 +389,7 @@ def deformable_psroi_pooling_backward(out_grad, data, rois, trans=None, dtype=np
         grads['trans'] = np.zeros(trans.shape, dtype)
     for b in _moved_bins(data, rois, trans, **geometry):
         g_y, g_x, slope_g_y, slope_g_x = _as(dtype, b.g_y, b.g_x, b.slope_g_y, b.slope_g_x)
-        per_sample = out_grad[b.place] / dtype(b.count)   # (D,)
+        per_sample = out_grad[b.place] / dtype(b.count)  # (D,)
         grads['data'][b.pixels] += np.einsum('c,ia,jb->cab', per_sample, g_y, g_x, optimize=True)
         if trans is not None:
             image, std = data[b.pixels], dtype(np.float32(geometry['trans_std']))
@@ -366,6 +401,7 @@ def deformable_psroi_pooling_backward(out_grad, data, rois, trans=None, dtype=np
 
 
 # ---- non-maximum suppression ----
+
 
 def nms(dets, thresh):
     """Greedy non-maximum suppression: keep the best box, drop those that overlap it by more than ``thresh``, go on.
@@ -395,8 +431,20 @@ def _overlap(a, b):
 
 # ---- proposals as MXNet's contrib operators make them ----
 
-def contrib_proposal(cls_prob, bbox_pred, im_info, scales, ratios, feature_stride=16, rpn_pre_nms_top_n=6000,
-                     rpn_post_nms_top_n=300, threshold=0.7, rpn_min_size=16, iou_loss=False):
+
+def contrib_proposal(
+    cls_prob,
+    bbox_pred,
+    im_info,
+    scales,
+    ratios,
+    feature_stride=16,
+    rpn_pre_nms_top_n=6000,
+    rpn_post_nms_top_n=300,
+    threshold=0.7,
+    rpn_min_size=16,
+    iou_loss=False,
+):
     """Faster R-CNN, section 3.1, with the rules of MXNet's contrib.Proposal; the row order of equal scores is by index.
 
     cls_prob (N, 2A, H, W), bbox_pred (N, 4A, H, W), im_info (N, 3) [height, width, scale]. Padding (cells beyond
@@ -405,8 +453,9 @@ def contrib_proposal(cls_prob, bbox_pred, im_info, scales, ratios, feature_strid
     """
     rois, scores = [], []
     for image, info in enumerate(np.asarray(im_info, np.float64)):
-        dets = _contrib_boxes(cls_prob[image], bbox_pred[image], info, scales, ratios, feature_stride, rpn_min_size,
-                              iou_loss)
+        dets = _contrib_boxes(
+            cls_prob[image], bbox_pred[image], info, scales, ratios, feature_stride, rpn_min_size, iou_loss
+        )
         order = np.argsort(-dets[:, 4], kind='stable')
         order = order[:rpn_pre_nms_top_n] if rpn_pre_nms_top_n > 0 else order
         keep = nms(dets[order], threshold)[:rpn_post_nms_top_n]
@@ -420,12 +469,13 @@ def _contrib_boxes(cls_prob, bbox_pred, info, scales, ratios, stride, smallest, 
     """Boxes and scores (H * W * A, 5) in the order (y, x, anchor)."""
     (height, width, scale), (rows, columns) = info, cls_prob.shape[1:]
     dets = []
-    for y, x, (a, (ratio, size)) in itertools.product(range(rows), range(columns),
-                                                      enumerate(itertools.product(ratios, scales))):
+    for y, x, (a, (ratio, size)) in itertools.product(
+        range(rows), range(columns), enumerate(itertools.product(ratios, scales))
+    ):
         w = np.floor(np.sqrt(np.floor(stride * stride / ratio)) + 0.5) * size
         h = np.floor(w / size * ratio + 0.5) * size
         centre = np.array([x, y]) * stride + 0.5 * (stride - 1)
-        delta = bbox_pred[4 * a:4 * a + 4, y, x].astype(np.float64)
+        delta = bbox_pred[4 * a : 4 * a + 4, y, x].astype(np.float64)
         if iou_loss:
             half = 0.5 * (np.array([w, h]) - 1)
             box = np.concatenate([centre - half, centre + half]) + delta

@@ -2,10 +2,11 @@
 
 Field for field as in the headers, which say what they mean. Needs neither MXNet nor a compiled core.
 """
+
 import ctypes
 
-NULL, WRITE, ADD = 0, 1, 3              # dcn_request
-FLOAT32, FLOAT64, FLOAT16 = 0, 1, 2     # dcn_dtype
+NULL, WRITE, ADD = 0, 1, 3  # dcn_request
+FLOAT32, FLOAT64, FLOAT16 = 0, 1, 2  # dcn_dtype
 
 _PAIR = ctypes.c_int * 2
 
@@ -25,9 +26,14 @@ def _pointers(names):
 class ConvShape(ctypes.Structure):
     """dcn_conv_shape; pairs are (y, x)."""
 
-    _fields_ = [*_ints('batch channels height width filters out_height out_width'),
-                ('kernel', _PAIR), ('stride', _PAIR), ('pad', _PAIR), ('dilate', _PAIR),
-                *_ints('groups deformable_groups boundary')]
+    _fields_ = [
+        *_ints('batch channels height width filters out_height out_width'),
+        ('kernel', _PAIR),
+        ('stride', _PAIR),
+        ('pad', _PAIR),
+        ('dilate', _PAIR),
+        *_ints('groups deformable_groups boundary'),
+    ]
 
 
 class ConvInputs(ctypes.Structure):
@@ -39,8 +45,10 @@ class ConvInputs(ctypes.Structure):
 class ConvGradients(ctypes.Structure):
     """dcn_conv_gradients."""
 
-    _fields_ = [*_pointers('data offset mask weight bias'),
-                *_ints('data_request offset_request mask_request weight_request bias_request')]
+    _fields_ = [
+        *_pointers('data offset mask weight bias'),
+        *_ints('data_request offset_request mask_request weight_request bias_request'),
+    ]
 
 
 class RoiShape(ctypes.Structure):
@@ -58,15 +66,22 @@ class PsroiShape(ctypes.Structure):
 class DeformablePsroiShape(ctypes.Structure):
     """dcn_deformable_psroi_shape."""
 
-    _fields_ = [*_ints('images channels height width rois output_dim group_size pooled_size part_size '
-                       'sample_per_part trans_classes'), *_floats('spatial_scale trans_std')]
+    _fields_ = [
+        *_ints(
+            'images channels height width rois output_dim group_size pooled_size part_size '
+            'sample_per_part trans_classes'
+        ),
+        *_floats('spatial_scale trans_std'),
+    ]
 
 
 class ContribProposalShape(ctypes.Structure):
     """dcn_contrib_proposal_shape."""
 
-    _fields_ = [*_ints('images height width stride ratios scales pre_nms post_nms min_size iou_loss'),
-                *_floats('threshold')]
+    _fields_ = [
+        *_ints('images height width stride ratios scales pre_nms post_nms min_size iou_loss'),
+        *_floats('threshold'),
+    ]
 
 
 class ProposalLevel(ctypes.Structure):

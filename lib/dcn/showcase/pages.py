@@ -1,5 +1,6 @@
 """The pictures of ``dcn demo``, from plain data: detections or segmentations side by side, sampling points, part
 offsets."""
+
 import collections
 
 import numpy as np
@@ -40,7 +41,7 @@ def verdict(found, truth):
     ious, free = [], np.ones(len(truth.boxes), bool)
     for i in np.argsort(-found.scores, kind='stable'):
         free_class = free * (truth.classes == found.classes[i])
-        overlaps = bbox_overlaps(found.boxes[i:i + 1].astype(float), truth.boxes.astype(float))[0] * free_class
+        overlaps = bbox_overlaps(found.boxes[i : i + 1].astype(float), truth.boxes.astype(float))[0] * free_class
         if len(overlaps) and overlaps.max() > HIT:
             ious.append(overlaps.max())
             free[overlaps.argmax()] = False
@@ -56,8 +57,10 @@ def detections_page(images, truths, columns, names, threshold, rule):
     rule: how the images were chosen.
     """
     blocks = [_block(i, images, truths, columns, names, threshold) for i in range(len(images))]
-    caption = (f'{rule} Boxes of score {threshold:g} and above with class and score; dashed lines are the ground '
-               f'truth. Found: the right class, and an intersection over union (IoU) above {HIT:g}.')
+    caption = (
+        f'{rule} Boxes of score {threshold:g} and above with class and score; dashed lines are the ground '
+        f'truth. Found: the right class, and an intersection over union (IoU) above {HIT:g}.'
+    )
     return page('Detections', caption, [_in_two_columns(blocks, ('ground truth', *columns))])
 
 
@@ -65,7 +68,7 @@ def _in_two_columns(blocks, titles):
     """Blocks of tiles, two in a row, under the titles of their tiles."""
     head = beside([text_strip(TILE, title, 16, bold=True) for title in titles])
     rows = [beside([head] * min(2, len(blocks)), 40)]
-    return below(rows + [beside(blocks[i:i + 2], 40) for i in range(0, len(blocks), 2)], 14)
+    return below(rows + [beside(blocks[i : i + 2], 40) for i in range(0, len(blocks), 2)], 14)
 
 
 def _block(i, images, truths, columns, names, threshold):
@@ -88,12 +91,18 @@ def segmentations_page(images, truths, columns, names, palette, rule):
     blocks = []
     for i, (image, truth) in enumerate(zip(images, truths)):
         tiles = [labelled(enlarge(image, TILE)[0], 'image', 13)]
-        tiles += [labelled(paint_classes(image, labels, names, palette, TILE), text, 13) for labels, text in (
-            (truth, _objects(len(np.setdiff1d(truth, [0, IGNORED])), 'class', 'classes')),
-            *((column[i], agreement(column[i], truth)) for column in columns.values()))]
+        tiles += [
+            labelled(paint_classes(image, labels, names, palette, TILE), text, 13)
+            for labels, text in (
+                (truth, _objects(len(np.setdiff1d(truth, [0, IGNORED])), 'class', 'classes')),
+                *((column[i], agreement(column[i], truth)) for column in columns.values()),
+            )
+        ]
         blocks.append(beside(tiles))
-    caption = (f'{rule} Lines of the ground truth between classes do not count. IoU: intersection over union of a '
-               'class in this image, mean over the classes that are there or were found; right: share of the pixels.')
+    caption = (
+        f'{rule} Lines of the ground truth between classes do not count. IoU: intersection over union of a '
+        'class in this image, mean over the classes that are there or were found; right: share of the pixels.'
+    )
     width = blocks[0].shape[1]
     colours = legend([Entry(colour_of(label, names, palette), name, '') for label, name in enumerate(names)], width)
     return page('Segmentations', caption, [colours, _in_two_columns(blocks, ('image', 'ground truth', *columns))])
@@ -102,8 +111,11 @@ def segmentations_page(images, truths, columns, names, palette, rule):
 def agreement(found, truth):
     """'mean IoU 0.84, 97.5 % right' of one image's classes (H, W) against the truth; 255 there does not count."""
     found, truth = found[truth != IGNORED], truth[truth != IGNORED]
-    ious = [np.mean(found[either] == truth[either]) for label in np.union1d(found, truth)
-            for either in [(found == label) | (truth == label)]]
+    ious = [
+        np.mean(found[either] == truth[either])
+        for label in np.union1d(found, truth)
+        for either in [(found == label) | (truth == label)]
+    ]
     return f'mean IoU {np.mean(ious):.2f}, {100 * np.mean(found == truth):.1f} % right'
 
 
@@ -117,21 +129,29 @@ def sampling_page(spots, layers, rule):
     names = [layer.name.partition('_')[0] for layer in layers]
     if len(sizes) == 1:
         grid = 'the regular 3x3 grid' + (f', dilated by {layers[-1].dilate}' if layers[-1].dilate > 1 else '')
-        heads = [f'{names[-1]}: {grid}', f'{names[-1]}: where its 9 taps sample',
-                 f'{" and ".join(names)}: the regular grids', f'{" and ".join(names)}: the points that are read']
+        heads = [
+            f'{names[-1]}: {grid}',
+            f'{names[-1]}: where its 9 taps sample',
+            f'{" and ".join(names)}: the regular grids',
+            f'{" and ".join(names)}: the points that are read',
+        ]
         tiles = _traced_tiles
     else:
-        heads = [f'{name}: its 9 taps on {" x ".join(map(str, offsets.shape[1:]))} cells'
-                 for name, offsets in zip(names, spots[0].offsets)]
+        heads = [
+            f'{name}: its 9 taps on {" x ".join(map(str, offsets.shape[1:]))} cells'
+            for name, offsets in zip(names, spots[0].offsets)
+        ]
         tiles = _layer_tiles
     rows = [beside(tiles(spot, layers)) for spot in spots]
     width = (rows[0].shape[1] - 10 * (len(heads) - 1)) // len(heads)
     head = beside([text_strip(width, text, 15) for text in heads])
     of_groups = f' (the first of {layers[-1].groups} deformable groups)' if layers[-1].groups > 1 else ''
-    caption = ('Green: the cell whose response is computed. Blue: where a regular convolution would sample. Red: where '
-               f'the deformable one samples, each tap moved by the offset that the network predicts at that cell'
-               f'{of_groups}. The '
-               f'grey margin lies outside the image, where samples read zero. {rule}')
+    caption = (
+        'Green: the cell whose response is computed. Blue: where a regular convolution would sample. Red: where '
+        f'the deformable one samples, each tap moved by the offset that the network predicts at that cell'
+        f'{of_groups}. The '
+        f'grey margin lies outside the image, where samples read zero. {rule}'
+    )
     rows = [labelled(row, spot.text, 15, bold=True) for row, spot in zip(rows, spots)]
     return page('Sampling points of deformable convolution', caption, [head, *rows])
 
@@ -144,8 +164,10 @@ def _traced_tiles(spot, layers):
     regular, moved = (sample_points(offsets[-1], np.array([cell]), **window)[0] for offsets in (still, spot.offsets))
     far, far_moved = (trace_samples(offsets[::-1], cell, **window) for offsets in (still, spot.offsets))
     far = np.unique(far, axis=0)
-    return [draw_taps(spot.image, points, others, cell, size) for points, others in
-            ((regular, None), (regular, moved), (far, None), (far, far_moved))]
+    return [
+        draw_taps(spot.image, points, others, cell, size)
+        for points, others in ((regular, None), (regular, moved), (far, None), (far, far_moved))
+    ]
 
 
 def _layer_tiles(spot, layers):
@@ -153,8 +175,10 @@ def _layer_tiles(spot, layers):
     tiles, margin = [], max(MARGIN, *(1.2 / min(offsets.shape[1:]) for offsets in spot.offsets))
     for layer, offsets in zip(layers, spot.offsets):
         cell, size = cell_of(spot.point, offsets.shape[1:], spot.image.shape), offsets.shape[1:]
-        regular, moved = (sample_points(values, np.array([cell]), dilate=layer.dilate, pad=layer.pad)[0]
-                          for values in (np.zeros_like(offsets), offsets))
+        regular, moved = (
+            sample_points(values, np.array([cell]), dilate=layer.dilate, pad=layer.pad)[0]
+            for values in (np.zeros_like(offsets), offsets)
+        )
         tiles.append(draw_taps(spot.image, regular, moved, cell, size, margin=margin))
     return tiles
 
@@ -178,8 +202,10 @@ def parts_page(pooled, names, rule):
         columns.append(below([title, *tiles], 8))
     parts, of_class = pooled[0].offsets.shape[-1], len(pooled[0].offsets) > 2
     maps = ', one score map for each' if of_class else ''
-    caption = (f'Each box is pooled in {parts} x {parts} parts{maps}. Upper row: the regular parts. Lower row: the '
-               'parts as the offsets that the network predicts for this box'
-               f'{" and this class" if of_class else ""} move them (an offset of 1 is a tenth of the box); each part '
-               'keeps its colour. White: the detected box. ' + rule)
+    caption = (
+        f'Each box is pooled in {parts} x {parts} parts{maps}. Upper row: the regular parts. Lower row: the '
+        'parts as the offsets that the network predicts for this box'
+        f'{" and this class" if of_class else ""} move them (an offset of 1 is a tenth of the box); each part '
+        'keeps its colour. White: the detected box. ' + rule
+    )
     return page('Parts of deformable RoI pooling', caption, [beside(columns, 14)])

@@ -1,5 +1,6 @@
 """What the pictures of ``dcn demo`` show: images, boxes and cells chosen by fixed rules, and what the network says
 there."""
+
 import collections
 import os
 
@@ -12,19 +13,19 @@ from dcn.dataset.segmentation import get_segmentation, load_label
 from dcn.engine import Detector, Segmenter
 from dcn.loader.image import load_image
 from dcn.showcase import pages
-from dcn.visualize.canvas import palette, save
 from dcn.showcase.probe import PartNetwork, deformable_layers
+from dcn.visualize.canvas import palette, save
 
-SHOWN = 0.5         # smallest score that is drawn
-PICTURED = 8        # test images on the first sheet
-SMALLEST = 60       # pixels of a region that counts as an object
+SHOWN = 0.5  # smallest score that is drawn
+PICTURED = 8  # test images on the first sheet
+SMALLEST = 60  # pixels of a region that counts as an object
 
 Thing = collections.namedtuple('Thing', 'number label box point')
 Thing.__doc__ = """An object found on image ``number``: its class, box (4,) and a point (x, y) in its middle."""
 
 
 def pictures(trials, out):
-    """Write the pictures of dcn.cli.demo's Trials, the last one deformable, into the folder ``out``; return their paths."""
+    """Write the pictures of dcn.cli.demo's Trials, the last one deformable, into ``out``; return their paths."""
     sheets = {'detection': _of_detectors, 'segmentation': _of_segmenters}[kind_of(trials[-1].cfg)](trials)
     return [save(os.path.join(out, name + '.png'), sheet) for name, sheet in sheets.items() if sheet is not None]
 
@@ -41,7 +42,8 @@ def _of_detectors(trials):
     return {
         'detections': pages.detections_page([*images.values()], truths, found, imdb.classes, SHOWN, rule),
         'sampling_points': sampling_points(Detector, trials[-1], images, things, truth_boxes, imdb.classes),
-        'part_offsets': part_offsets(trials[-1], images, last, imdb.classes)}
+        'part_offsets': part_offsets(trials[-1], images, last, imdb.classes),
+    }
 
 
 def _detections(trial, images):
@@ -55,13 +57,15 @@ def _of_segmenters(trials):
     images, rule = _chosen(segdb)
     truths = [load_label(segdb[i]) for i in images]
     found = {trial.network.title: _segmentations(trial, images.values()) for trial in trials}
-    things = [thing for number, labels in zip(images, found[trials[-1].network.title])
-              for thing in regions(number, labels)]
+    things = [
+        thing for number, labels in zip(images, found[trials[-1].network.title]) for thing in regions(number, labels)
+    ]
     boxes = {number: [thing.box for thing in regions(number, truth)] for number, truth in zip(images, truths)}
-    colours = np.array([palette(label)[::-1] for label in range(data.num_classes)])     # those of the detections
+    colours = np.array([palette(label)[::-1] for label in range(data.num_classes)])  # those of the detections
     return {
         'segmentations': pages.segmentations_page([*images.values()], truths, found, data.classes, colours, rule),
-        'sampling_points': sampling_points(Segmenter, trials[-1], images, things, boxes, data.classes)}
+        'sampling_points': sampling_points(Segmenter, trials[-1], images, things, boxes, data.classes),
+    }
 
 
 def _segmentations(trial, images):
@@ -84,8 +88,9 @@ def spaced(count, wanted):
 
 def detected(number, found):
     """Things: the detections of score SHOWN and above on image ``number``."""
-    return [Thing(number, int(label), box, (box[:2] + box[2:]) / 2) for box, score, label in zip(*found)
-            if score >= SHOWN]
+    return [
+        Thing(number, int(label), box, (box[:2] + box[2:]) / 2) for box, score, label in zip(*found) if score >= SHOWN
+    ]
 
 
 def regions(number, labels):
@@ -133,13 +138,18 @@ def sampling_points(kind, trial, images, things, boxes, names):
             point = (x + 0.5) * shape[1] / size[1], (y + 0.5) * shape[0] / size[0]
         return pages.Spot(f'{text}, test image {number + 1}', images[number], offsets, point)
 
-    spots = [spot(f'the centre of the {word} {names[thing.label]} found', thing.number, thing.point)
-             for word, thing in by_size(things)]
+    spots = [
+        spot(f'the centre of the {word} {names[thing.label]} found', thing.number, thing.point)
+        for word, thing in by_size(things)
+    ]
     first = by_size(things)[0][1] if things else Thing(min(images), 0, np.zeros(4), (0, 0))
-    spots += [spot('background, far from every object', first.number),
-              spot('the left border, beside the first object', first.number, (0, (first.box[1] + first.box[3]) / 2))]
+    spots += [
+        spot('background, far from every object', first.number),
+        spot('the left border, beside the first object', first.number, (0, (first.box[1] + first.box[3]) / 2)),
+    ]
     rule = 'Objects: the largest, the median and the smallest of those found on the first sheet' + (
-        f' at score {SHOWN:g}.' if kind is Detector else '.')
+        f' at score {SHOWN:g}.' if kind is Detector else '.'
+    )
     return pages.sampling_page(spots, layers, rule)
 
 
@@ -158,8 +168,16 @@ def part_offsets(trial, images, found, names):
     """Where deformable RoI pooling puts its parts: the best detection of each class."""
     network, pooled = PartNetwork(trial.cfg, trial.params), []
     for label in range(1, len(names)):
-        best = max(((score, number, box) for number, each in zip(images, found)
-                    for box, score, other in zip(*each) if other == label), key=lambda item: item[0], default=None)
+        best = max(
+            (
+                (score, number, box)
+                for number, each in zip(images, found)
+                for box, score, other in zip(*each)
+                if other == label
+            ),
+            key=lambda item: item[0],
+            default=None,
+        )
         if best is not None:
             score, number, box = best
             (offsets,), _ = network.offsets(images[number], [box])

@@ -1,11 +1,11 @@
 """Ask a network for its offsets on a photo."""
+
 import collections
 import json
 
-import dcn.operators  # noqa: F401, I001  (first: it sets what MXNet reads when it is loaded)
-import mxnet as mx
 import numpy as np
 
+import dcn.operators  # noqa: F401  (first: it sets what MXNet reads when it is loaded)
 from dcn.checkpoint import read_params
 from dcn.config import symbol_class
 from dcn.engine import Predictor
@@ -15,13 +15,15 @@ from dcn.loader.image import network_input, scale_boxes
 from dcn.loader.loaders import testing_scales
 from dcn.operators.fpn_roi_pooling import FPNRoiPoolingProp
 
+import mxnet as mx
+
 Layer = collections.namedtuple('Layer', 'name offset kernel dilate pad groups')
 Layer.__doc__ = """A deformable convolution of a graph: its name, the output that holds its offsets, and its numbers
 (equal in y and x)."""
 
 # outputs that hold the parts' offsets: of R-FCN, one pair for each class; of Faster R-CNN, modulated and not
 PART_OFFSETS = ('rfcn_cls_offset_output', 'offset_moves_output', 'offset_reshape_output')
-PYRAMID = 'fpn_roi_pooling_output'      # this operator keeps its offsets to itself
+PYRAMID = 'fpn_roi_pooling_output'  # this operator keeps its offsets to itself
 DEFORMABLE = ('_contrib_DeformableConvolution', '_contrib_ModulatedDeformableConvolution')
 
 
@@ -53,8 +55,10 @@ class PartNetwork:
         internals = network.get_symbol_rcnn(cfg, is_train=False).get_internals()
         outputs, self._offsets = _part_offsets(internals, params[0])
         if not outputs:
-            raise UserError(f'{cfg.name}: {cfg.symbol} has no deformable RoI pooling whose parts could be shown; set '
-                            'network.roi_pooling to deformable')
+            raise UserError(
+                f'{cfg.name}: {cfg.symbol} has no deformable RoI pooling whose parts could be shown; set '
+                'network.roi_pooling to deformable'
+            )
         shapes = {'data': EndToEnd(cfg).test_inputs()['data'], 'rois': (1, 1, 5)}
         network.infer_shape(shapes)
         network.check_parameter_shapes(*params, shapes, is_train=False)
@@ -81,13 +85,15 @@ def _part_offsets(internals, arg_params):
     attributes = internals[PYRAMID].list_attr() if PYRAMID in known else {}
     if not attributes.pop('with_deformable', None) == 'True':
         return [], None
-    operator = FPNRoiPoolingProp(with_deformable='True', **{
-        name: value for name, value in attributes.items() if name != 'op_type'})
-    *names, _ = internals[PYRAMID].get_children().list_outputs()       # the last are the RoIs
+    operator = FPNRoiPoolingProp(
+        with_deformable='True', **{name: value for name, value in attributes.items() if name != 'op_type'}
+    )
+    *names, _ = internals[PYRAMID].get_children().list_outputs()  # the last are the RoIs
 
     def offsets(outputs, rois):
-        mx.nd.waitall()     # no other thread may be in BLAS
-        return operator.moves(*(arg_params[name].asnumpy() if name in arg_params else outputs[name] for name in names),
-                              rois)
+        mx.nd.waitall()  # no other thread may be in BLAS
+        return operator.moves(
+            *(arg_params[name].asnumpy() if name in arg_params else outputs[name] for name in names), rois
+        )
 
     return [name for name in names if name not in arg_params], offsets

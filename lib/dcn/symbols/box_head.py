@@ -2,11 +2,12 @@
 
 R RoIs, C classes with the background, K regression classes, P bins a side.
 """
+
 import functools
 
-import mxnet as mx
-
 from dcn.symbols.modulation import moves_and_weights
+
+import mxnet as mx
 
 # fully connected layers that predict how bins move; all but the last are hidden
 OFFSET_LAYERS = {'deformable': ('offset',), 'modulated': ('deform_fc_1', 'deform_fc_2', 'offset')}
@@ -23,8 +24,10 @@ def box_head(pooled, classes, reg_classes, filters=1024):
     x = pooled
     for name in ('fc_new_1', 'fc_new_2'):
         x = _fully_connected(x, name, filters)
-    return (mx.sym.FullyConnected(x, num_hidden=classes, name='cls_score'),
-            mx.sym.FullyConnected(x, num_hidden=4 * reg_classes, name='bbox_pred'))
+    return (
+        mx.sym.FullyConnected(x, num_hidden=classes, name='cls_score'),
+        mx.sym.FullyConnected(x, num_hidden=4 * reg_classes, name='bbox_pred'),
+    )
 
 
 def roi_pooling(features, rois, pooling, size, spatial_scale, channels, filters=1024):
@@ -38,8 +41,16 @@ def roi_pooling(features, rois, pooling, size, spatial_scale, channels, filters=
     if pooling == 'integer':
         return mx.sym.ROIPooling(features, rois, pooled_size=(size, size), spatial_scale=spatial_scale, name='roi_pool')
     pool = functools.partial(
-        mx.sym.contrib.DeformablePSROIPooling, data=features, rois=rois, group_size=1, pooled_size=size, part_size=size,
-        sample_per_part=2 if pooling == 'modulated' else 4, output_dim=channels, spatial_scale=spatial_scale)
+        mx.sym.contrib.DeformablePSROIPooling,
+        data=features,
+        rois=rois,
+        group_size=1,
+        pooled_size=size,
+        part_size=size,
+        sample_per_part=2 if pooling == 'modulated' else 4,
+        output_dim=channels,
+        spatial_scale=spatial_scale,
+    )
     if pooling == 'bilinear':
         return pool(no_trans=True, name='roi_pool')
     moves, weights = _bin_moves(pool(no_trans=True, name='offset_t'), pooling, size, filters)

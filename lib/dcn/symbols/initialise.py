@@ -1,11 +1,13 @@
 """First values of parameters, functions of (seed, name, shape): every variant of a network starts the same."""
-import mxnet as mx
+
 import numpy as np
 
 from dcn.rng import generator
 
+import mxnet as mx
+
 # frozen batch norm cannot calm a backbone that is not pretrained: divide by the pixels' deviation, damp the 33 sums
-_FROZEN = {'bn_conv1_moving_var': 60 ** 2, 'branch2c_gamma': 0.2}
+_FROZEN = {'bn_conv1_moving_var': 60**2, 'branch2c_gamma': 0.2}
 _CONSTANTS = {'gamma': 1, 'beta': 0, 'moving_mean': 0, 'moving_var': 1, 'bias': 0}
 
 

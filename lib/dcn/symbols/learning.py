@@ -1,4 +1,5 @@
 """Learning rates of single layers."""
+
 import mxnet as mx
 
 

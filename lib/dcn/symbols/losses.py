@@ -2,6 +2,7 @@
 
 B images a device, R RoIs of all of them, C classes with the background, K regression classes.
 """
+
 import collections
 
 import mxnet as mx
@@ -10,7 +11,8 @@ import mxnet as mx
 # and four means, standard deviations and weights of the box targets
 Sampling = collections.namedtuple(
     'Sampling',
-    'batch_images batch_rois fg_fraction fg_thresh bg_thresh_hi bg_thresh_lo bbox_means bbox_stds bbox_weights')
+    'batch_images batch_rois fg_fraction fg_thresh bg_thresh_hi bg_thresh_lo bbox_means bbox_stds bbox_weights',
+)
 
 
 def softmax_loss(score, label, name, grad_scale=None, ignore=-1, **extra):
@@ -34,8 +36,9 @@ def smooth_l1_loss(pred, target, weight, name, sigma, grad_scale, ending='_'):
 def proposal_target(rois, gt_boxes, reg_classes, sampling):
     """RoIs (R, 5), labels (R,), box targets and weights (R, 4K); gt_boxes (B, G, 5) are [x1, y1, x2, y2, class]."""
     gt_boxes = mx.sym.Reshape(gt_boxes, shape=(-1, 5), name='gt_boxes_reshape')
-    return mx.sym.Custom(rois=rois, gt_boxes=gt_boxes, op_type='proposal_target', num_classes=reg_classes,
-                         **sampling._asdict())
+    return mx.sym.Custom(
+        rois=rois, gt_boxes=gt_boxes, op_type='proposal_target', num_classes=reg_classes, **sampling._asdict()
+    )
 
 
 def hard_examples(score, deltas, targets, keep, classes, reg_classes, images=1):
@@ -43,9 +46,18 @@ def hard_examples(score, deltas, targets, keep, classes, reg_classes, images=1):
     label, target, weight = targets
     # the attribute is left out where the original's graphs do not have it
     extra = {'batch_images': images} if images > 1 else {}
-    return mx.sym.Custom(cls_score=score, bbox_pred=deltas, labels=label, bbox_targets=target, bbox_weights=weight,
-                         op_type='BoxAnnotatorOHEM', num_classes=classes, num_reg_classes=reg_classes,
-                         roi_per_img=keep, **extra)
+    return mx.sym.Custom(
+        cls_score=score,
+        bbox_pred=deltas,
+        labels=label,
+        bbox_targets=target,
+        bbox_weights=weight,
+        op_type='BoxAnnotatorOHEM',
+        num_classes=classes,
+        num_reg_classes=reg_classes,
+        roi_per_img=keep,
+        **extra,
+    )
 
 
 def detection_losses(score, deltas, targets, classes, reg_classes, images, ohem=None, batch_rois=None, grad_scale=None):

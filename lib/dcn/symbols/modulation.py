@@ -1,4 +1,5 @@
 """Modulation (Zhu et al., Deformable ConvNets v2, CVPR 2019, section 3): samples are moved, and weighed as well."""
+
 import mxnet as mx
 
 
@@ -8,5 +9,7 @@ def moves_and_weights(both, moves, moves_name, weights_name):
     A predictor that starts at zero gives moves of 0 and weights of 0.5, as in the paper.
     """
     weights = mx.sym.slice_axis(both, axis=1, begin=moves, end=None, name=weights_name)
-    return (mx.sym.slice_axis(both, axis=1, begin=0, end=moves, name=moves_name),
-            mx.sym.Activation(weights, act_type='sigmoid', name=weights_name + '_sigmoid'))
+    return (
+        mx.sym.slice_axis(both, axis=1, begin=0, end=moves, name=moves_name),
+        mx.sym.Activation(weights, act_type='sigmoid', name=weights_name + '_sigmoid'),
+    )

@@ -1,12 +1,13 @@
 """What every symbol class can do with its graph: infer shapes and check parameters against them."""
-import re
 
-import mxnet as mx
+import re
 
 from dcn.errors import UserError
 
+import mxnet as mx
+
 _PARAMETERS = ('_weight', '_bias', '_gamma', '_beta')
-_ESSENTIAL = ('data', 'gt_boxes', 'rois')     # all other shapes follow from these
+_ESSENTIAL = ('data', 'gt_boxes', 'rois')  # all other shapes follow from these
 
 
 class Network:
@@ -36,15 +37,22 @@ class Network:
 
     def check_parameter_shapes(self, arg_params, aux_params, data_shape_dict, is_train=True):
         """Raise UserError unless every parameter of the graph is there with its shape; further ones do no harm."""
-        wanted = {name: shape for name, shape in self.arg_shape_dict.items()
-                  if name not in data_shape_dict and (is_train or 'label' not in name)}
-        for kind, shapes, params in (('parameter', wanted, arg_params),
-                                     ('auxiliary state', self.aux_shape_dict, aux_params)):
+        wanted = {
+            name: shape
+            for name, shape in self.arg_shape_dict.items()
+            if name not in data_shape_dict and (is_train or 'label' not in name)
+        }
+        for kind, shapes, params in (
+            ('parameter', wanted, arg_params),
+            ('auxiliary state', self.aux_shape_dict, aux_params),
+        ):
             for name, shape in shapes.items():
                 found = f'shape {tuple(params[name].shape)}' if name in params else 'none'
                 if found != f'shape {tuple(shape)}':
-                    raise UserError(f'{kind} {name}: expected shape {tuple(shape)}, found {found}; is the checkpoint '
-                                    f'one of this network?')
+                    raise UserError(
+                        f'{kind} {name}: expected shape {tuple(shape)}, found {found}; is the checkpoint '
+                        f'one of this network?'
+                    )
 
 
 def input_names(names):

@@ -1,8 +1,10 @@
 """Feature pyramid (Lin et al., CVPR 2017, section 3) and RoI pooling from its levels."""
-import mxnet as mx
+
 import numpy as np
 
 from dcn.symbols.box_head import OFFSET_LAYERS
+
+import mxnet as mx
 
 
 def pyramid(stages, filters=256):
@@ -39,13 +41,20 @@ def pyramid_roi_pooling(levels, rois, strides, pooling='integer', filters=1024, 
     if pooling != 'integer':
         settings['with_deformable'] = True
         rate = {'lr_mult': 0.01} if pooling == 'deformable' else {}
-        inputs.update({f'{layer}_{part}_{name}': mx.sym.var(f'{layer}_{name}_{part}', dtype=np.float32, **rate)
-                       for name in names for layer in OFFSET_LAYERS[pooling] for part in ('weight', 'bias')})
+        inputs.update(
+            {
+                f'{layer}_{part}_{name}': mx.sym.var(f'{layer}_{name}_{part}', dtype=np.float32, **rate)
+                for name in names
+                for layer in OFFSET_LAYERS[pooling]
+                for part in ('weight', 'bias')
+            }
+        )
     if pooling == 'modulated':
         settings.update(modulated=True, offset_filters=filters)
     return mx.sym.Custom(rois=rois, op_type='fpn_roi_pooling', name='fpn_roi_pooling', **inputs, **settings)
 
 
 def _convolution(x, name, filters, side, stride=1):
-    return mx.sym.Convolution(x, kernel=(side, side), pad=(side // 2, side // 2), stride=(stride, stride),
-                              num_filter=filters, name=name)
+    return mx.sym.Convolution(
+        x, kernel=(side, side), pad=(side // 2, side // 2), stride=(stride, stride), num_filter=filters, name=name
+    )

@@ -2,13 +2,14 @@
 
 Names are frozen: checkpoints see them. A stage's stride sits on its first 1x1 convolution, as in the Caffe models.
 """
-import collections
 
-import mxnet as mx
+import collections
 
 from dcn.errors import UserError
 from dcn.symbols.learning import learning
 from dcn.symbols.modulation import moves_and_weights
+
+import mxnet as mx
 
 UNITS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 FILTERS = (64, 128, 256, 512)
@@ -22,8 +23,9 @@ Plan = collections.namedtuple('Plan', 'units filters strides dilates')
 # groups; rule: border rule; modulated: with a mask (Zhu et al., CVPR 2019), then always rule v2; offset_dilated: the
 # offset convolution shares the dilation of its layer; offset_lr: learning rates of its weight and bias as multiples,
 # None: no attributes
-Deform = collections.namedtuple('Deform', 'layers groups rule modulated offset_dilated offset_lr',
-                                defaults=((), 1, 'v1', False, True, None))
+Deform = collections.namedtuple(
+    'Deform', 'layers groups rule modulated offset_dilated offset_lr', defaults=((), 1, 'v1', False, True, None)
+)
 
 # Attributes without effect on values (defaults, cudnn_off) that an original's graph gives to 3x3 convolutions, or
 # leaves out (None): beginning of the block's name -> attributes, for plain, deformable and offset convolutions.
@@ -53,8 +55,9 @@ def resnet(data, plan, deform=Deform(), train_bn=False, spelling=Spelling()):
     x = _conv(data, 'conv1', plan.filters[0], 7, stride=2, pad=3)
     x = _relu(_norm(x, 'bn_conv1', train_bn), 'conv1_relu')
     # "full" rounds the size up: 300 cells become 150
-    x = mx.sym.Pooling(x, kernel=(3, 3), stride=(2, 2), pad=(0, 0), pool_type='max', pooling_convention='full',
-                       name='pool1')
+    x = mx.sym.Pooling(
+        x, kernel=(3, 3), stride=(2, 2), pad=(0, 0), pool_type='max', pooling_convention='full', name='pool1'
+    )
     outputs, offsets = {}, {}
     for names, mid, stride, dilate in zip(*plan):
         for name in names:
@@ -64,8 +67,9 @@ def resnet(data, plan, deform=Deform(), train_bn=False, spelling=Spelling()):
             if name in layers:
                 inner, offsets[layer] = deformable_convolution(inner, layer, mid, dilate, deform, spelling)
             else:
-                inner = mx.sym.Convolution(inner, num_filter=mid, no_bias=True, name=layer,
-                                           **_window(layer, dilate, spelling.plain))
+                inner = mx.sym.Convolution(
+                    inner, num_filter=mid, no_bias=True, name=layer, **_window(layer, dilate, spelling.plain)
+                )
             inner = _relu(_norm(inner, layer.replace('res', 'bn'), train_bn), layer + '_relu')
             inner = _pointwise(inner, name + '_branch2c', 4 * mid, 1, train_bn)
             shortcut = _pointwise(x, name + '_branch1', 4 * mid, stride, train_bn) if first else x
@@ -79,10 +83,14 @@ def deformable_convolution(data, name, filters, dilate, deform, spelling=Spellin
 
     Its taps move by offsets that a convolution of the same input predicts (Dai et al., ICCV 2017, section 2.1).
     """
-    predictor = dict(name=name + '_offset',
-                     **_window(name, dilate if deform.offset_dilated else 1, spelling.offset))
-    kernel = dict(num_filter=filters, num_deformable_group=deform.groups, no_bias=True, name=name,
-                  **_window(name, dilate, spelling.deformable))
+    predictor = dict(name=name + '_offset', **_window(name, dilate if deform.offset_dilated else 1, spelling.offset))
+    kernel = dict(
+        num_filter=filters,
+        num_deformable_group=deform.groups,
+        no_bias=True,
+        name=name,
+        **_window(name, dilate, spelling.deformable),
+    )
     if deform.modulated:
         # one convolution predicts both, at the learning rate of the authors' example; zero weights give a mask of 1
         both = mx.sym.Convolution(data, num_filter=27 * deform.groups, lr_mult=0.1, **predictor)
@@ -96,8 +104,10 @@ def deformable_convolution(data, name, filters, dilate, deform, spelling=Spellin
     except mx.base.MXNetError:
         if not rule:
             raise
-        raise UserError(f'network.deform_rule is {deform.rule}, which stock MXNet does not have; build the own '
-                        f'operators with ./setup.sh, or set it to v1.') from None
+        raise UserError(
+            f'network.deform_rule is {deform.rule}, which stock MXNet does not have; build the own '
+            f'operators with ./setup.sh, or set it to v1.'
+        ) from None
 
 
 def _deformable_layers(plan, deform):
@@ -108,16 +118,22 @@ def _deformable_layers(plan, deform):
     chosen = set()
     for layer in deform.layers:
         if layer not in {**stages, **last, **widths}:
-            raise UserError(f'network.deformable names "{layer}"; expected stages ({", ".join(stages)}), their last '
-                            f'blocks ({", ".join(last)}) or blocks ({", ".join(widths)}).')
+            raise UserError(
+                f'network.deformable names "{layer}"; expected stages ({", ".join(stages)}), their last '
+                f'blocks ({", ".join(last)}) or blocks ({", ".join(widths)}).'
+            )
         chosen.update({**stages, **last}.get(layer, (layer,)))
     if deform.modulated and not chosen:
-        raise UserError('network.modulated is true, but no layer is deformable; name some in network.deformable, such '
-                        'as [res3,res4,res5].')
+        raise UserError(
+            'network.modulated is true, but no layer is deformable; name some in network.deformable, such '
+            'as [res3,res4,res5].'
+        )
     for name in chosen:
         if widths[name] % deform.groups:
-            raise UserError(f'network.deformable_groups is {deform.groups}, which does not divide the {widths[name]} '
-                            f'channels of {name}.')
+            raise UserError(
+                f'network.deformable_groups is {deform.groups}, which does not divide the {widths[name]} '
+                f'channels of {name}.'
+            )
     return chosen
 
 
@@ -127,8 +143,15 @@ def _pointwise(x, layer, filters, stride, train_bn):
 
 
 def _conv(data, name, filters, kernel, stride=1, pad=0):
-    return mx.sym.Convolution(data, num_filter=filters, kernel=(kernel, kernel), stride=(stride, stride),
-                              pad=(pad, pad), no_bias=True, name=name)
+    return mx.sym.Convolution(
+        data,
+        num_filter=filters,
+        kernel=(kernel, kernel),
+        stride=(stride, stride),
+        pad=(pad, pad),
+        no_bias=True,
+        name=name,
+    )
 
 
 def _norm(data, name, train_bn):

@@ -5,11 +5,12 @@ CVPR 2019, section 3.2) pools without positions; for R-FCN this is an extension 
 that are pooled by position, so do the weights. P is the number of parts a side, C the number of classes with the
 background, K that of regression classes.
 """
+
 import functools
 
-import mxnet as mx
-
 from dcn.symbols.modulation import moves_and_weights
+
+import mxnet as mx
 
 
 def rfcn_head(features, rois, classes, reg_classes, parts=7, spatial_scale=1.0 / 16, pooling='integer'):
@@ -29,13 +30,27 @@ def rfcn_head(features, rois, classes, reg_classes, parts=7, spatial_scale=1.0 /
 
 def _branch(features, rois, parts, spatial_scale, pooling, name, pool_name, mean_name, outputs, offset_classes):
     """Maps ``name`` (B, outputs * P * P, h, w) pooled to (R, outputs, 1, 1), and offsets (R, 2 * .., P, P) or None."""
-    pool = functools.partial(mx.sym.contrib.DeformablePSROIPooling, rois=rois, group_size=parts, pooled_size=parts,
-                             part_size=parts, sample_per_part=4, spatial_scale=spatial_scale)
+    pool = functools.partial(
+        mx.sym.contrib.DeformablePSROIPooling,
+        rois=rois,
+        group_size=parts,
+        pooled_size=parts,
+        part_size=parts,
+        sample_per_part=4,
+        spatial_scale=spatial_scale,
+    )
     maps = mx.sym.Convolution(features, kernel=(1, 1), num_filter=parts * parts * outputs, name=name)
     offset = weights = None
     if pooling == 'integer':
-        pooled = mx.sym.contrib.PSROIPooling(data=maps, rois=rois, group_size=parts, pooled_size=parts,
-                                             spatial_scale=spatial_scale, output_dim=outputs, name=pool_name)
+        pooled = mx.sym.contrib.PSROIPooling(
+            data=maps,
+            rois=rois,
+            group_size=parts,
+            pooled_size=parts,
+            spatial_scale=spatial_scale,
+            output_dim=outputs,
+            name=pool_name,
+        )
     elif pooling == 'bilinear':
         pooled = pool(data=maps, no_trans=True, output_dim=outputs, name=pool_name)
     else:

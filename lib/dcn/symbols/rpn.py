@@ -1,10 +1,11 @@
 """Region proposal network (Ren et al., NIPS 2015): head, losses, proposals. A is the number of anchors a cell."""
-import collections
 
-import mxnet as mx
+import collections
 
 from dcn.errors import UserError
 from dcn.symbols.losses import smooth_l1_loss, softmax_loss
+
+import mxnet as mx
 
 # anchors (stride in pixels, scales, ratios), number of best boxes before and after suppression at IoU ``threshold``,
 # smallest side in pixels of the unscaled image, and cxx: MXNet's built-in operator instead of the Python one
@@ -19,8 +20,11 @@ def rpn_head(features, anchors, filters=512):
 
 def pyramid_rpn_head(levels, anchors, filters=512):
     """Scores (B, 2, A*h, w) and box deltas (B, 4A, h, w) of ``levels`` (name -> features), by shared weights."""
-    shared = {f'{layer}_{part}': mx.sym.Variable(f'{layer}_{part}')
-              for layer in ('rpn_conv', 'rpn_cls_score', 'rpn_bbox_pred') for part in ('weight', 'bias')}
+    shared = {
+        f'{layer}_{part}': mx.sym.Variable(f'{layer}_{part}')
+        for layer in ('rpn_conv', 'rpn_cls_score', 'rpn_bbox_pred')
+        for part in ('weight', 'bias')
+    }
     outputs = []
     for name, features in levels.items():
         score, deltas = _rpn_layers(features, anchors, filters, 'rpn_conv', '_' + name, shared)
@@ -33,10 +37,12 @@ def _rpn_layers(features, anchors, filters, first, suffix='', shared=None):
 
     ``shared``: the weights and biases by name, where several levels share them.
     """
+
     def convolution(x, name, count, side):
         parts = {part: shared[f'{name}_{part}'] for part in ('weight', 'bias')} if shared else {}
-        return mx.sym.Convolution(x, kernel=(side, side), pad=(side // 2, side // 2), num_filter=count,
-                                  name=name + suffix, **parts)
+        return mx.sym.Convolution(
+            x, kernel=(side, side), pad=(side // 2, side // 2), num_filter=count, name=name + suffix, **parts
+        )
 
     x = convolution(features, first, filters, 3)
     x = mx.sym.Activation(x, act_type='relu', name='rpn_relu' + suffix)
@@ -45,10 +51,14 @@ def _rpn_layers(features, anchors, filters, first, suffix='', shared=None):
 
 def pyramid_concatenation(outputs, names):
     """Scores (B, 2, n) and box deltas (B, 4A, n / A) of all cells of the levels ``names``, level by level."""
-    scores = [mx.sym.Reshape(score, shape=(0, 2, -1), name='rpn_cls_score_t2_' + name)
-              for name, (score, _) in zip(names, outputs)]
-    deltas = [mx.sym.Reshape(deltas, shape=(0, 0, -1), name='rpn_bbox_pred_t_' + name)
-              for name, (_, deltas) in zip(names, outputs)]
+    scores = [
+        mx.sym.Reshape(score, shape=(0, 2, -1), name='rpn_cls_score_t2_' + name)
+        for name, (score, _) in zip(names, outputs)
+    ]
+    deltas = [
+        mx.sym.Reshape(deltas, shape=(0, 0, -1), name='rpn_bbox_pred_t_' + name)
+        for name, (_, deltas) in zip(names, outputs)
+    ]
     return mx.sym.Concat(*scores, dim=2), mx.sym.Concat(*deltas, dim=2)
 
 
@@ -84,14 +94,27 @@ def pyramid_proposals(outputs, names, im_info, settings, anchors, **extra):
         raise UserError('CXX_PROPOSAL is true, but MXNet has no built-in proposals of a pyramid; set it to false.')
     inputs = {}
     for stride, name, (score, deltas) in zip(settings.feat_stride, names, outputs):
-        inputs[f'rpn_cls_prob_stride{stride}'] = rpn_probability(score, anchors, 'rpn_cls_prob_' + name,
-                                                                 'rpn_cls_prob_t_' + name)
+        inputs[f'rpn_cls_prob_stride{stride}'] = rpn_probability(
+            score, anchors, 'rpn_cls_prob_' + name, 'rpn_cls_prob_t_' + name
+        )
         inputs[f'rpn_bbox_pred_stride{stride}'] = deltas
-    return mx.sym.Custom(op_type='pyramid_proposal', feat_stride=tuple(settings.feat_stride), im_info=im_info, **inputs,
-                         **_suppression(settings), **extra)
+    return mx.sym.Custom(
+        op_type='pyramid_proposal',
+        feat_stride=tuple(settings.feat_stride),
+        im_info=im_info,
+        **inputs,
+        **_suppression(settings),
+        **extra,
+    )
 
 
 def _suppression(settings):
-    return dict(rpn_pre_nms_top_n=settings.pre_nms, rpn_post_nms_top_n=settings.post_nms, threshold=settings.threshold,
-                rpn_min_size=settings.min_size, scales=tuple(settings.scales), ratios=tuple(settings.ratios),
-                name='rois')
+    return dict(
+        rpn_pre_nms_top_n=settings.pre_nms,
+        rpn_post_nms_top_n=settings.post_nms,
+        threshold=settings.threshold,
+        rpn_min_size=settings.min_size,
+        scales=tuple(settings.scales),
+        ratios=tuple(settings.ratios),
+        name='rois',
+    )

@@ -1,4 +1,5 @@
 """Detections on an image."""
+
 import numpy as np
 
 from dcn.visualize.canvas import contrast, dashed_frame, enlarge, frame, palette, text_size, write_text
@@ -21,7 +22,7 @@ def draw_detections(image, boxes, scores, classes, names, threshold=0.0, shortes
     for box in truth:
         dashed_frame(canvas, on_canvas(box, factor))
     taken = []
-    for number in reversed(range(len(shown))):      # the best detection's label gets the best place
+    for number in reversed(range(len(shown))):  # the best detection's label gets the best place
         i, colour = shown[number], palette(int(classes[shown[number]]))
         label = names[int(classes[i])] + ('' if scores is None else f' {scores[i]:.2f}')
         extent = text_size(label, size)
@@ -40,14 +41,22 @@ def label_corner(box, extent, shape, boxes, taken):
     """Where a label of ``extent`` (w, h) hides least: outside its box (4,) if the image (h, w, ..) has room, off other
     boxes and off labels ``taken``."""
     (x1, y1, x2, y2), (width, height) = box, extent
-    corners = [(x1, y1 - height), (x1, y2), (x2 - width, y1 - height), (x2 - width, y2), (x2, y1), (x1 - width, y1),
-               (x1, y1)]
+    corners = [
+        (x1, y1 - height),
+        (x1, y2),
+        (x2 - width, y1 - height),
+        (x2 - width, y2),
+        (x2, y1),
+        (x1 - width, y1),
+        (x1, y1),
+    ]
     room = np.maximum(0, [shape[1] - width, shape[0] - height])
     corners = [tuple(np.clip(corner, 0, room).astype(float)) for corner in corners]
 
     def hidden(corner):
         label = (*corner, corner[0] + width, corner[1] + height)
         return sum(shared_area(label, other) for other in [*boxes, *10 * taken])
+
     return min(corners, key=hidden)
 
 

@@ -1,4 +1,5 @@
 """Drawing on BGR uint8 images: enlarge, label, arrange, write."""
+
 import functools
 import os
 
@@ -57,7 +58,7 @@ def write_text(image, text, position, size=15, colour=INK, background=None, bold
     width, height = text_size(text, size, bold)
     x = int(np.clip(position[0], 0, max(0, image.shape[1] - width)))
     y = int(np.clip(position[1], 0, max(0, image.shape[0] - height)))
-    region = image[y:y + height, x:x + width]
+    region = image[y : y + height, x : x + width]
     if background is not None:
         region[:] = background
     picture = Image.fromarray(np.ascontiguousarray(region[:, :, ::-1]))

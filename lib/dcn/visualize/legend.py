@@ -1,4 +1,5 @@
 """A legend: what each colour means, in as many columns as the picture is wide enough for."""
+
 import collections
 
 import cv2

@@ -1,4 +1,5 @@
 """Where the parts of deformable position-sensitive RoI pooling lie."""
+
 import colorsys
 
 import cv2
@@ -11,7 +12,7 @@ from dcn.visualize.canvas import BLUE, PAPER, RED, enlarge, frame
 def class_offsets(offsets, label):
     """The offsets (2, P, P), x then y, of class ``label`` (0 is the background) from a RoI's offsets (2C, P, P);
     (2, P, P) are the same for every class."""
-    return offsets if len(offsets) == 2 else offsets[2 * label:2 * label + 2]
+    return offsets if len(offsets) == 2 else offsets[2 * label : 2 * label + 2]
 
 
 def part_boxes(roi, trans, trans_std=0.1):
@@ -69,8 +70,14 @@ def _surroundings(image, roi, side, margin=0.35):
     # pixel centres: target (i + 0.5) / factor + corner - 0.5 is the source
     shift = corner + 0.5 / factor - 0.5
     matrix = np.array([[1 / factor, 0, shift[0]], [0, 1 / factor, shift[1]]])
-    crop = cv2.warpAffine(image, matrix, (side, side), flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
-                          borderMode=cv2.BORDER_CONSTANT, borderValue=(232, 232, 232))
+    crop = cv2.warpAffine(
+        image,
+        matrix,
+        (side, side),
+        flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_CONSTANT,
+        borderValue=(232, 232, 232),
+    )
     return crop, corner, factor
 
 
@@ -96,12 +103,14 @@ def parse_roi(text, image, names):
         x1, y1, x2, y2 = roi = [float(field) for field in fields[:4]]
     except ValueError:
         raise UserError(
-            f'--roi {text}: expected X1,Y1,X2,Y2 or X1,Y1,X2,Y2,CLASS, such as 132,52,384,357,bird') from None
+            f'--roi {text}: expected X1,Y1,X2,Y2 or X1,Y1,X2,Y2,CLASS, such as 132,52,384,357,bird'
+        ) from None
     height, width = image.shape[:2]
     if not (0 <= x1 <= x2 < width and 0 <= y1 <= y2 < height) or len(fields) > 5:
         raise UserError(
             f'--roi {text}: expected 0 <= X1 <= X2 < {width} and 0 <= Y1 <= Y2 < {height} on this photo, and at most '
-            'one class after them')
+            'one class after them'
+        )
     return roi, _class_index(fields[4], names) if len(fields) == 5 else None
 
 
@@ -109,5 +118,6 @@ def _class_index(text, names):
     index = int(text) if text.isdigit() else names.index(text) if text in names else 0
     if not 1 <= index < len(names):
         raise UserError(
-            f'--roi: class {text} is unknown; expected 1 to {len(names) - 1} or one of {", ".join(names[1:])}')
+            f'--roi: class {text} is unknown; expected 1 to {len(names) - 1} or one of {", ".join(names[1:])}'
+        )
     return index

@@ -3,6 +3,7 @@
 The original's demo drew this too, wrong at image borders: a sample outside the map was dropped from the list before
 offsets were looked up by list position, so the remaining taps of a border cell got their neighbours' offsets.
 """
+
 import cv2
 import numpy as np
 from PIL import Image
@@ -10,7 +11,7 @@ from PIL import Image
 from dcn.files import atomic_write
 from dcn.visualize.canvas import BLUE, GREEN, RED, dot, enlarge
 
-MARGIN = 0.1        # of the image's side, around it: where the taps of border cells fall
+MARGIN = 0.1  # of the image's side, around it: where the taps of border cells fall
 
 
 def sample_points(offset, cells, kernel=3, dilate=2, pad=2, group=0):
@@ -22,7 +23,7 @@ def sample_points(offset, cells, kernel=3, dilate=2, pad=2, group=0):
     taps = kernel * kernel
     steps = np.arange(kernel)
     grid = np.stack(np.meshgrid(steps, steps, indexing='ij'), -1).reshape(taps, 2) * dilate - pad
-    learned = offset[group * 2 * taps:(group + 1) * 2 * taps].reshape(taps, 2, *offset.shape[1:])
+    learned = offset[group * 2 * taps : (group + 1) * 2 * taps].reshape(taps, 2, *offset.shape[1:])
     moved = learned[:, :, cells[:, 0], cells[:, 1]].transpose(2, 0, 1)
     return cells[:, None, :] + grid[None] + moved
 

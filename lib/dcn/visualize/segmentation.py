@@ -1,12 +1,13 @@
 """Classes of pixels over their photo, with a legend of the classes that are there."""
+
 import cv2
 import numpy as np
 
 from dcn.visualize.canvas import PAPER, below, contrast, enlarge, framed, text_size, write_text
 from dcn.visualize.legend import Entry, legend
 
-OPACITY = 0.6       # of the colours over the photo
-NARROWEST = 420     # of a picture, so that the legend has room
+OPACITY = 0.6  # of the colours over the photo
+NARROWEST = 420  # of a picture, so that the legend has room
 
 
 def draw_segmentation(image, labels, names, palette):
@@ -16,8 +17,10 @@ def draw_segmentation(image, labels, names, palette):
     """
     canvas = paint_classes(image, labels, names, palette)
     size = _letters(canvas)
-    entries = [Entry(colour_of(label, names, palette), names[label], share_text(share))
-               for label, share in shares(labels, len(names))]
+    entries = [
+        Entry(colour_of(label, names, palette), names[label], share_text(share))
+        for label, share in shares(labels, len(names))
+    ]
     parts = [canvas] + ([legend(entries, max(NARROWEST, canvas.shape[1]), size)] if entries else [])
     return framed(below(parts, size // 2), size // 2)
 
@@ -61,7 +64,7 @@ def share_text(share):
 
 def _paint(canvas, labels, colours):
     """Blend the colours of the classes into ``canvas``, gray where a class has none, a light line between classes."""
-    table, opacity = np.zeros((256, 3), np.uint8), np.full(256, -1.0)       # by label; -1: none of the classes
+    table, opacity = np.zeros((256, 3), np.uint8), np.full(256, -1.0)  # by label; -1: none of the classes
     for label, colour in enumerate(colours):
         table[label], opacity[label] = (colour, OPACITY) if colour else (0, 0.0)
     # over gray a colour is the same whatever the photo's own colour is

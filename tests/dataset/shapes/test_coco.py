@@ -1,4 +1,5 @@
 """The generated data set in COCO's layout: the images and boxes of the VOC form, read by the reader of COCO."""
+
 import json
 import os
 
@@ -7,10 +8,10 @@ import pytest
 from easydict import EasyDict
 
 from dcn.dataset import get_imdb, training_roidb, validate
-from dcn.dataset.shapes import detection as shapes
-from dcn.dataset.shapes import coco as shapes_coco
 from dcn.dataset.class_names import class_names
 from dcn.dataset.coco import COCO
+from dcn.dataset.shapes import coco as shapes_coco
+from dcn.dataset.shapes import detection as shapes
 from dcn.errors import UserError
 
 SMALL = dict(train=4, test=2, seed=11, size=96)
@@ -18,8 +19,15 @@ SMALL = dict(train=4, test=2, seed=11, size=96)
 
 def config(root, kind='shapes_coco'):
     sets = {'shapes_coco': ('train2014', 'val2014'), 'shapes': ('2007_train', '2007_test')}[kind]
-    dataset = dict(dataset=kind, image_set=sets[0], test_image_set=sets[1], root_path=str(root),
-                   dataset_path=str(root / 'shapes'), NUM_CLASSES=6, CLASSES=None)
+    dataset = dict(
+        dataset=kind,
+        image_set=sets[0],
+        test_image_set=sets[1],
+        root_path=str(root),
+        dataset_path=str(root / 'shapes'),
+        NUM_CLASSES=6,
+        CLASSES=None,
+    )
     train = dict(FLIP=True, FG_THRESH=0.5, BG_THRESH_HI=0.5, BG_THRESH_LO=0.0)
     return EasyDict(symbol='resnet_v1_101_rfcn', dataset=dataset, TRAIN=train)
 
@@ -63,9 +71,18 @@ def test_no_problems_and_nothing_to_clean(made):
 def test_perfect_detections_reach_one(made, tmp_path):
     imdb = get_imdb(config(made), 'train2014')
     records = imdb.gt_roidb()
-    boxes = [[np.hstack([record['boxes'][record['gt_classes'] == index],
-                         np.ones((int((record['gt_classes'] == index).sum()), 1))]) for record in records]
-             for index in range(6)]
+    boxes = [
+        [
+            np.hstack(
+                [
+                    record['boxes'][record['gt_classes'] == index],
+                    np.ones((int((record['gt_classes'] == index).sum()), 1)),
+                ]
+            )
+            for record in records
+        ]
+        for index in range(6)
+    ]
     scores = imdb.evaluate_detections(boxes, str(tmp_path))
     assert scores['AP'] == pytest.approx(1) and scores['AR100'] == pytest.approx(1)
 
@@ -76,7 +93,7 @@ def test_first_use_generates_and_another_generator_regenerates(tmp_path, monkeyp
     image = get_imdb(cfg, 'train2014').gt_roidb()[0]['image']
     os.remove(image)
     get_imdb(cfg, 'train2014')
-    assert not os.path.exists(image)            # nothing is redone for the same generator
+    assert not os.path.exists(image)  # nothing is redone for the same generator
     monkeypatch.setattr(shapes, 'generator_version', lambda: 'another')
     assert get_imdb(cfg, 'train2014').gt_roidb()[0]['image'] == image
 

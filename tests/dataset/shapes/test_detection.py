@@ -1,4 +1,5 @@
 """The generated data set: reproducible, in VOC layout, tight boxes, regenerated when its generator changes."""
+
 import json
 import os
 
@@ -20,13 +21,23 @@ SMALL = dict(train=5, test=3, seed=11, size=96)
 
 def contents(folder):
     """Path below ``folder`` -> bytes, of all files."""
-    return {os.path.relpath(os.path.join(place, name), folder): open(os.path.join(place, name), 'rb').read()
-            for place, _, names in os.walk(folder) for name in names}
+    return {
+        os.path.relpath(os.path.join(place, name), folder): open(os.path.join(place, name), 'rb').read()
+        for place, _, names in os.walk(folder)
+        for name in names
+    }
 
 
 def config(root):
-    dataset = dict(dataset='shapes', image_set='2007_train', test_image_set='2007_test', root_path=str(root),
-                   dataset_path=str(root / 'shapes'), NUM_CLASSES=6, CLASSES=None)
+    dataset = dict(
+        dataset='shapes',
+        image_set='2007_train',
+        test_image_set='2007_test',
+        root_path=str(root),
+        dataset_path=str(root / 'shapes'),
+        NUM_CLASSES=6,
+        CLASSES=None,
+    )
     train = dict(FLIP=True, FG_THRESH=0.5, BG_THRESH_HI=0.5, BG_THRESH_LO=0.0)
     return EasyDict(symbol='resnet_v1_101_rfcn', dataset=dataset, TRAIN=train)
 
@@ -42,8 +53,9 @@ def made(tmp_path_factory):
 def test_layout_is_that_of_voc(made):
     files = contents(made / 'shapes' / 'VOC2007')
     ids = [f'train_{i:06d}' for i in range(1, 6)] + [f'test_{i:06d}' for i in range(1, 4)]
-    of_images = {name.format(i) for i in ids
-                 for name in ('JPEGImages/{}.jpg', 'Annotations/{}.xml', 'SegmentationClass/{}.png')}
+    of_images = {
+        name.format(i) for i in ids for name in ('JPEGImages/{}.jpg', 'Annotations/{}.xml', 'SegmentationClass/{}.png')
+    }
     lists = {f'ImageSets/{kind}/{name}.txt' for kind in ('Main', 'Segmentation') for name in ('train', 'test')}
     assert set(files) == of_images | lists | {'shapes.json'}
     assert files['ImageSets/Main/test.txt'].decode().split() == ids[5:]
@@ -77,8 +89,12 @@ def test_perfect_detections_reach_one(made, tmp_path):
     imdb = get_imdb(config(made), '2007_train')
     boxes = [[np.zeros((0, 5))] * 5]
     for index in range(1, 6):
-        boxes.append([np.hstack([r['boxes'][r['gt_classes'] == index], np.ones(((r['gt_classes'] == index).sum(), 1))])
-                      for r in imdb.gt_roidb()])
+        boxes.append(
+            [
+                np.hstack([r['boxes'][r['gt_classes'] == index], np.ones(((r['gt_classes'] == index).sum(), 1))])
+                for r in imdb.gt_roidb()
+            ]
+        )
     result = imdb.evaluate_detections(boxes, str(tmp_path))
     present = {index for record in imdb.gt_roidb() for index in record['gt_classes']}
     assert len(present) >= 3
@@ -98,7 +114,7 @@ def test_changed_generator_regenerates_with_the_stored_numbers(tmp_path, monkeyp
     image = os.path.join(folder, 'JPEGImages', 'train_000001.jpg')
     os.remove(image)
     get_imdb(config(tmp_path), '2007_train')
-    assert not os.path.exists(image)            # nothing is redone for the same generator
+    assert not os.path.exists(image)  # nothing is redone for the same generator
     monkeypatch.setattr(shapes, 'generator_version', lambda: 'another')
     assert len(get_imdb(config(tmp_path), '2007_train').image_ids) == 5 and os.path.exists(image)
 
@@ -138,9 +154,9 @@ def test_objects_of_a_scene(index):
     image, objects, owner = make_scene(generator(3, 'scene', index), 128)
     assert image.shape == (128, 128, 3) and image.dtype == np.uint8
     assert 1 <= len(objects) <= 4
-    assert set(np.unique(owner)) == {-1, *range(len(objects))}          # nothing is hidden altogether
+    assert set(np.unique(owner)) == {-1, *range(len(objects))}  # nothing is hidden altogether
     scales = [item.geometry['scale'] for item in objects]
-    assert all(first + 3 >= second for first, second in zip(scales, scales[1:]))       # the largest is placed first
+    assert all(first + 3 >= second for first, second in zip(scales, scales[1:]))  # the largest is placed first
     for index, item in enumerate(objects):
         x1, y1, x2, y2 = item.box
         left, top, right, bottom = mask_box(owner == index)
@@ -192,7 +208,7 @@ def test_colours_and_spine():
     line = spine(np.pi / 2, 0, 0, 200)
     assert np.linalg.norm(np.diff(line, axis=0), axis=1).sum() == pytest.approx(1)
     # a quarter of a circle of length 1 has the chord 2 sqrt(2) / pi
-    assert np.linalg.norm(line[-1] - line[0]) == pytest.approx(2 * 2 ** 0.5 / np.pi, abs=1e-3)
+    assert np.linalg.norm(line[-1] - line[0]) == pytest.approx(2 * 2**0.5 / np.pi, abs=1e-3)
 
 
 @pytest.mark.parametrize('place', [(-2, -2), (7, 7), (-20, 3), (30, 30)])

@@ -1,18 +1,19 @@
 """The generated data set as segmentation: label maps lie on the creatures, and both forms read like the real ones."""
+
 import cv2
 import numpy as np
 import pytest
-from tests.dataset.seg_trees import configuration
 
 from dcn.dataset import validate
-from dcn.dataset.shapes import generated
-from dcn.dataset.shapes import detection as shapes
 from dcn.dataset.annotation import parse_annotation
 from dcn.dataset.cityscapes import CITYSCAPES_CLASSES
 from dcn.dataset.segmentation import get_segmentation, load_label, training_segdb
+from dcn.dataset.shapes import detection as shapes
+from dcn.dataset.shapes import generated
 from dcn.dataset.shapes.scene import Scene, SceneObject, make_scene
 from dcn.dataset.shapes.segmentation import LABEL_OF
 from dcn.rng import generator
+from tests.dataset.seg_trees import configuration
 
 SMALL = dict(train=5, test=3, seed=11, size=96)
 
@@ -42,27 +43,37 @@ def test_label_map_of_a_scene():
         [255, 4, 4, 255, 0, 0],
         [255, 255, 2, 255, 0, 0],
         [0, 255, 255, 255, 0, 0],
-        [0, 0, 0, 0, 0, 0]]
+        [0, 0, 0, 0, 0, 0],
+    ]
 
 
 def test_labels_lie_in_the_boxes(made):
     """Each class of a label map has a box of its name, and all its pixels are inside the boxes of that name."""
-    for record in training_segdb(voc(made))[:SMALL['train']]:
+    for record in training_segdb(voc(made))[: SMALL['train']]:
         path = made / 'VOC2007' / 'Annotations' / f'{record["id"]}.xml'
         objects = parse_annotation(path.read_bytes(), path).objects
         boxes = [(item.name, [int(v) - 1 for v in item.box]) for item in objects]
         label = load_label(record)
         assert {shapes.SHAPES_CLASSES[k - 1] for k in np.unique(label) if 0 < k < 255} == {name for name, _ in boxes}
         for name, (x1, y1, x2, y2) in boxes:
-            label[y1:y2 + 1, x1:x2 + 1][label[y1:y2 + 1, x1:x2 + 1] == shapes.SHAPES_CLASSES.index(name) + 1] = 0
+            label[y1 : y2 + 1, x1 : x2 + 1][
+                label[y1 : y2 + 1, x1 : x2 + 1] == shapes.SHAPES_CLASSES.index(name) + 1
+            ] = 0
         assert set(np.unique(label)) <= {0, 255}
 
 
-@pytest.mark.parametrize('index, names, boxes, colour', [
-    (0, ['octopus', 'starfish'], [(23, 42, 76, 82), (9, 17, 38, 50)], (114.67, 130.8, 166.9)),
-    (1, ['caterpillar', 'snake', 'snake'], [(34, 21, 92, 82), (2, 42, 33, 72), (9, 27, 35, 41)],
-     (105.66, 117.01, 100.44)),
-])
+@pytest.mark.parametrize(
+    'index, names, boxes, colour',
+    [
+        (0, ['octopus', 'starfish'], [(23, 42, 76, 82), (9, 17, 38, 50)], (114.67, 130.8, 166.9)),
+        (
+            1,
+            ['caterpillar', 'snake', 'snake'],
+            [(34, 21, 92, 82), (2, 42, 33, 72), (9, 27, 35, 41)],
+            (105.66, 117.01, 100.44),
+        ),
+    ],
+)
 def test_scenes_are_those_of_before_there_were_label_maps(index, names, boxes, colour):
     """Recorded with the generator before it told who owns which pixel: no random draw has moved. (Other versions of
     OpenCV may differ in the last bits, one draw more or less changes everything.)"""

@@ -1,12 +1,21 @@
 """From scores and boxes to detections, and the file that keeps them."""
+
 import os
 
-import mxnet as mx
 import numpy as np
 import pytest
 from easydict import EasyDict
 
-from dcn.engine.inference.postprocessing import cache_key, im_detect, load_detections, over_scales, save_detections, select
+from dcn.engine.inference.postprocessing import (
+    cache_key,
+    im_detect,
+    load_detections,
+    over_scales,
+    save_detections,
+    select,
+)
+
+import mxnet as mx
 
 FAR = np.array([[0, 0, 9, 9], [20, 0, 29, 9], [40, 0, 49, 9]], np.float64)
 
@@ -18,8 +27,9 @@ def agnostic(boxes):
 
 def rules(**changes):
     """A section TEST."""
-    return EasyDict(dict(NMS=0.3, max_per_image=100, USE_SOFTNMS=False, SOFTNMS_THRESH=0.5,
-                         SOFTNMS_METHOD='gaussian'), **changes)
+    return EasyDict(
+        dict(NMS=0.3, max_per_image=100, USE_SOFTNMS=False, SOFTNMS_THRESH=0.5, SOFTNMS_METHOD='gaussian'), **changes
+    )
 
 
 def test_scores_up_to_the_threshold_are_dropped():
@@ -50,10 +60,10 @@ def test_max_per_image_keeps_ties(limit, kept):
     assert sum(map(len, found)) == kept
 
 
-PAIR = np.array([[0, 0, 9, 9], [0, 0, 9, 4], [40, 0, 49, 9]], np.float64)     # IoU 1/2 between the first two
+PAIR = np.array([[0, 0, 9, 9], [0, 0, 9, 4], [40, 0, 49, 9]], np.float64)  # IoU 1/2 between the first two
 
 
-@pytest.mark.parametrize('method, decayed', [('gaussian', 0.8 * np.exp(-0.5 ** 2 / 0.5)), ('linear', 0.8 * 0.5)])
+@pytest.mark.parametrize('method, decayed', [('gaussian', 0.8 * np.exp(-(0.5**2) / 0.5)), ('linear', 0.8 * 0.5)])
 def test_soft_nms_lowers_scores_instead_of_dropping(method, decayed):
     """Bodla et al. 2017, eqs. 2 and 3, with sigma or threshold 0.5; scores may fall below ``thresh`` afterwards."""
     scores = np.array([[0, 0.9], [0, 0.8], [0, 0.7]], np.float32)
@@ -79,8 +89,11 @@ def test_scales_are_joined_before_suppression():
 
 
 def test_boxes_are_clipped_in_the_input_and_scaled_back():
-    outputs = {'rois_output': np.array([[0, 10, 10, 50, 90]]), 'cls_prob_reshape_output': np.array([[[0.25, 0.75]]]),
-               'bbox_pred_reshape_output': np.zeros((1, 1, 8))}
+    outputs = {
+        'rois_output': np.array([[0, 10, 10, 50, 90]]),
+        'cls_prob_reshape_output': np.array([[[0.25, 0.75]]]),
+        'bbox_pred_reshape_output': np.zeros((1, 1, 8)),
+    }
     inputs = {'data': np.zeros((1, 3, 80, 100))}
     scores, boxes = im_detect(outputs, inputs, scale=2.0)
     np.testing.assert_allclose(boxes, [[5, 5, 25, 39.5] * 2])
@@ -130,9 +143,15 @@ def test_key_follows_parameters_settings_images_and_threshold(tmp_path):
     cfg = EasyDict(TEST=dict(NMS=0.3), TRAIN=dict(lr=1), dataset=dict(NUM_CLASSES=3), output_path='a')
 
     def key(value=1.0, thresh=0.1, nms=0.3, lr=1, folder='a', metric=None):
-        changed = EasyDict(cfg, TEST=dict(NMS=nms), TRAIN=dict(lr=lr), output_path=folder,
-                           dataset=dict(cfg.dataset, USE_07_METRIC=metric))
+        changed = EasyDict(
+            cfg,
+            TEST=dict(NMS=nms),
+            TRAIN=dict(lr=lr),
+            output_path=folder,
+            dataset=dict(cfg.dataset, USE_07_METRIC=metric),
+        )
         return cache_key({'w': mx.nd.full((2,), value)}, {}, changed, [{'image': str(image)}], thresh)
+
     first = key()
     assert key() == key(lr=2) == key(folder='b') == key(metric=True) == first
     assert len({first, key(value=2.0), key(thresh=0.2), key(nms=0.5)}) == 4

@@ -1,13 +1,14 @@
 """A class for each pixel of photos of any shape."""
+
 import numpy as np
 import pytest
 
-from deeplab.symbols.base import IGNORED
 from dcn.config import load_config
 from dcn.dataset import label_map
 from dcn.engine import Segmenter
 from dcn.engine.tasks.segmentation import Segmentation, best_classes
 from dcn.errors import UserError
+from deeplab.symbols.base import IGNORED
 from tests.deeplab.tiny import CLASSES, SMALL, scene
 from tests.rfcn.tiny import write_checkpoint
 

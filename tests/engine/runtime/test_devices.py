@@ -1,7 +1,7 @@
 """Devices by name; GPUs that are not there."""
+
 import logging
 
-import mxnet as mx
 import pytest
 from easydict import EasyDict
 
@@ -10,6 +10,8 @@ from dcn.engine import Detector, evaluate
 from dcn.engine.runtime.devices import check_operators, contexts
 from dcn.errors import UserError
 from dcn.operators import native
+
+import mxnet as mx
 
 CFG = EasyDict(gpus='0,1,2,3')
 
@@ -93,8 +95,9 @@ def test_a_detector_chooses_operators_before_it_builds_its_graph(four_gpus, seen
 
 
 def test_testing_chooses_operators_before_it_builds_its_graph(four_gpus, seen, monkeypatch, tmp_path, repository):
-    cfg = load_config(str(repository / 'experiments/rfcn/cfgs/shapes_rfcn_end2end_ohem.yaml'),
-                      [f'output_path={tmp_path}', 'gpus=0'])
+    cfg = load_config(
+        str(repository / 'experiments/rfcn/cfgs/shapes_rfcn_end2end_ohem.yaml'), [f'output_path={tmp_path}', 'gpus=0']
+    )
     monkeypatch.setattr('dcn.engine.tasks.detection.get_imdb', lambda *_: EasyDict(gt_roidb=list))
     monkeypatch.setattr('dcn.checkpoint.load_param', lambda *_, **__: ({}, {}))
     with pytest.raises(UserError, match='far enough'):

@@ -1,10 +1,12 @@
 """Which executors a device keeps."""
-import mxnet as mx
+
 import numpy as np
 import pytest
 
 from dcn.engine.runtime import executors
 from dcn.engine.runtime.executors import DeviceExecutors
+
+import mxnet as mx
 
 
 @pytest.fixture

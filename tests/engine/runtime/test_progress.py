@@ -1,4 +1,5 @@
 """The Speedometer's line, field by field."""
+
 import logging
 import re
 from types import SimpleNamespace
@@ -22,7 +23,8 @@ def test_line(caplog):
     assert len(lines) == 2
     assert re.fullmatch(
         r'Epoch\[3\] Batch \[2\]\tSpeed: \d+\.\d\d samples/sec\tTrain-RPNAcc=0\.500000,\tRPNLogLoss=0\.250000,\t',
-        lines[0])
+        lines[0],
+    )
 
 
 def test_speed_after_resuming_counts_the_batches_that_passed(caplog, monkeypatch):
@@ -31,6 +33,6 @@ def test_speed_after_resuming_counts_the_batches_that_passed(caplog, monkeypatch
     monkeypatch.setattr('dcn.engine.runtime.progress.time', SimpleNamespace(time=lambda: float(next(clock))))
     speed = Speedometer(batch_images=4, frequent=2)
     with caplog.at_level(logging.INFO, 'dcn'):
-        for batch in (97, 98):      # the clock is read at both: one second, one batch
+        for batch in (97, 98):  # the clock is read at both: one second, one batch
             speed(3, batch, Metrics)
     assert 'Batch [98]\tSpeed: 4.00 samples/sec' in caplog.text

@@ -1,4 +1,5 @@
 """The two halves of a detector: an RPN alone, and detection on proposals from files; in every family."""
+
 import json
 import os
 import runpy
@@ -7,10 +8,10 @@ import numpy as np
 import pytest
 
 from dcn.checkpoint import load_param
+from dcn.cli.train_test import dcn_test, dcn_train
 from dcn.config import load_config
 from dcn.dataset import get_imdb
 from dcn.dataset.proposals import proposal_path, read_rpn
-from dcn.cli.train_test import dcn_test, dcn_train
 from dcn.engine.tasks.proposals import RoisOnly, RpnOnly
 from dcn.engine.tasks.task import task_of
 from dcn.engine.training.run import TrainingRun
@@ -133,8 +134,10 @@ def test_the_original_script_trains_on_selective_search_stops_resumes_and_tests(
     main(command + [f'output_path={stopped}', '--resume'])
     log = capsys.readouterr().out
     assert 'after 2 updates' in log and 'Mean AP@0.7' in log
-    one, other = (params_file.read(os.path.join(folder, 'deform_psroi_demo', '2007_train', 'net-0001.params'))
-                  for folder in (straight, stopped))
+    one, other = (
+        params_file.read(os.path.join(folder, 'deform_psroi_demo', '2007_train', 'net-0001.params'))
+        for folder in (straight, stopped)
+    )
     assert list(one) == list(other) and 'arg:rfcn_bbox_weight_test' in one
     for name in one:
         np.testing.assert_array_equal(one[name], other[name], err_msg=name)
@@ -157,8 +160,12 @@ def test_measured_normalisation_reaches_the_test_weights(data, tmp_path):
     """BBOX_NORMALIZATION_PRECOMPUTED false, a deviation for each class: weights and biases of class k are scaled by
     those of class k, so that testing needs no others (spec I.13; the original scaled by the configuration's)."""
     out = str(tmp_path)
-    changes = ['TRAIN.END2END=false', 'TRAIN.BBOX_NORMALIZATION_PRECOMPUTED=false', 'TRAIN.iterations=1',
-               'dataset.proposal=selective_search']
+    changes = [
+        'TRAIN.END2END=false',
+        'TRAIN.BBOX_NORMALIZATION_PRECOMPUTED=false',
+        'TRAIN.iterations=1',
+        'dataset.proposal=selective_search',
+    ]
     cfg = config('faster_rcnn', 0, data, out, *changes)
     task = RoisOnly(cfg)
     task.records()
@@ -181,8 +188,9 @@ def test_the_tests_of_both_halves_equal_the_whole(data, tmp_path):
     found = []
     for changes in ([], ['TEST.HAS_RPN=false']):
         dcn_test(command + changes + ['--ignore_cache', '--thresh', '0'])
-        with np.load(os.path.join(out, config('rfcn', 0, data, out).name, '2007_test',
-                                  'voc_2007_test_detections.npz')) as stored:
+        with np.load(
+            os.path.join(out, config('rfcn', 0, data, out).name, '2007_test', 'voc_2007_test_detections.npz')
+        ) as stored:
             # class, image, corners, score
             found.append(np.hstack([stored['index'], stored['rows']]))
     whole, halves = found

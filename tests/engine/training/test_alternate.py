@@ -1,4 +1,5 @@
 """Alternate training: four stages, their settings, stopping and going on, and the network that comes out."""
+
 import importlib
 import json
 import os
@@ -7,9 +8,9 @@ import runpy
 import numpy as np
 import pytest
 
+from dcn.cli.train_test import dcn_test
 from dcn.config import load_config, symbol_class
 from dcn.engine.training.alternate import STAGES, check_alternate, stage_config
-from dcn.cli.train_test import dcn_test
 from dcn.engine.training.step import fixed_names
 from dcn.errors import UserError
 from dcn.formats import params as params_file
@@ -73,8 +74,9 @@ def test_stages_begin_where_they_should(trained):
     """rcnn1 leaves rpn1 aside; rpn2 and rcnn2 keep rcnn1's shared layers; what is not shared trains."""
     family, out = trained
     folder = folder_of(family, out)
-    rpn1, rcnn1, rpn2, rcnn2 = (read(folder, f'{name}.params')
-                                for name in ('rpn1-0002', 'rcnn1-0001', 'rpn2-0001', 'rcnn2-0002'))
+    rpn1, rcnn1, rpn2, rcnn2 = (
+        read(folder, f'{name}.params') for name in ('rpn1-0002', 'rcnn1-0001', 'rpn2-0001', 'rcnn2-0002')
+    )
     shared = 'arg:res4a_branch2a_weight'
     assert not np.array_equal(rpn1[shared], rcnn1[shared])
     for later in (rpn2, rcnn2):
@@ -85,8 +87,10 @@ def test_stages_begin_where_they_should(trained):
         newest = max(file for file in os.listdir(folder) if file.startswith(name) and file.endswith('.state'))
         assert int(read(folder, newest)['counter:update'][0]) == updates
     for name in ('rpn1', 'rpn2'):
-        assert sorted(os.listdir(os.path.join(folder, f'{name}_data'))) == ['voc_2007_test_rpn.npz',
-                                                                            'voc_2007_train_rpn.npz']
+        assert sorted(os.listdir(os.path.join(folder, f'{name}_data'))) == [
+            'voc_2007_test_rpn.npz',
+            'voc_2007_train_rpn.npz',
+        ]
 
 
 def test_stopped_again_and_again_it_comes_out_the_same(trained, data, tmp_path, capsys):
@@ -133,12 +137,18 @@ def test_resuming_nothing(data, tmp_path):
 
 def test_the_original_script_trains_and_tests(data, tmp_path, capsys):
     main = runpy.run_path(os.path.join(EXPERIMENTS, 'rfcn/rfcn_alternate_train_test.py'))['main']
-    arguments = command('rfcn', data, str(tmp_path), 'TRAIN.ALTERNATE.rpn1_epoch=0', 'TRAIN.ALTERNATE.rfcn2_epoch=0',
-                        'TRAIN.iterations=1')
+    arguments = command(
+        'rfcn',
+        data,
+        str(tmp_path),
+        'TRAIN.ALTERNATE.rpn1_epoch=0',
+        'TRAIN.ALTERNATE.rfcn2_epoch=0',
+        'TRAIN.iterations=1',
+    )
     main(arguments + ['--max-iterations', '1'])
     log = capsys.readouterr().out
     assert 'stopped after stage rpn1; the same command with --resume goes on' in log and 'not tested' in log
-    main(arguments + ['--resume', '--max-iterations', '3'])     # as many as are left
+    main(arguments + ['--resume', '--max-iterations', '3'])  # as many as are left
     assert 'Mean AP@0.7' in capsys.readouterr().out
 
 
@@ -151,9 +161,19 @@ def test_settings_of_a_stage():
     cfg = voc_config('TRAIN.ALTERNATE={rpn1_lr: 0.01, rpn1_lr_step: "2", rpn1_epoch: 3, RCNN_BATCH_IMAGES: 4}')
     rpn1, rcnn1 = (stage_config(cfg, stage) for stage in STAGES[:2])
     assert [rpn1.TRAIN[key] for key in ('lr', 'lr_step', 'end_epoch', 'BATCH_IMAGES', 'model_prefix')] == [
-        0.01, '2', 3, 1, 'rpn1']
+        0.01,
+        '2',
+        3,
+        1,
+        'rpn1',
+    ]
     assert [rcnn1.TRAIN[key] for key in ('lr', 'lr_step', 'end_epoch', 'BATCH_IMAGES', 'model_prefix')] == [
-        0.0005, '4.83', 7, 4, 'rcnn1']
+        0.0005,
+        '4.83',
+        7,
+        4,
+        'rcnn1',
+    ]
     assert rpn1.network.pretrained == rcnn1.network.pretrained == cfg.network.pretrained and cfg.TRAIN.lr == 0.0005
     rpn2 = stage_config(cfg, STAGES[2])
     assert rpn2.network.FIXED_PARAMS == cfg.network.FIXED_PARAMS_SHARED
@@ -187,13 +207,31 @@ def test_four_stages_learn(tmp_path, capsys):
     0.66, mAP@0.5 0.83, mAP@0.7 0.75."""
     data = write_voc(str(tmp_path / 'voc'), train=60, test=30)
     main = runpy.run_path(os.path.join(EXPERIMENTS, 'rfcn/rfcn_alternate_train_test.py'))['main']
-    main(['--cfg', os.path.join(EXPERIMENTS, 'rfcn/cfgs/shapes_rfcn_end2end_ohem.yaml'), '--set', *data,
-          'network.units=[1,1,1,1]', 'network.filters=[16,16,16,16]', 'network.rpn_filters=16',
-          'network.head_filters=16', 'network.pooled_size=3', 'SCALES=[96,128]', 'TRAIN.RPN_BATCH_SIZE=64',
-          'TRAIN.RPN_POST_NMS_TOP_N=32', 'TEST.RPN_POST_NMS_TOP_N=32', 'TRAIN.BATCH_ROIS_OHEM=16', 'TRAIN.lr=0.003',
-          'TRAIN.warmup_step=20', 'TRAIN.FLIP=true', 'TRAIN.AUGMENT=false', 'TRAIN.end_epoch=6',
-          'network.FIXED_PARAMS_SHARED=[conv1,bn_data,bn_conv1,res2,bn2,res3,bn3,res4,bn4,gamma,beta]',
-          f'output_path={tmp_path}'])
+    main(
+        [
+            '--cfg',
+            os.path.join(EXPERIMENTS, 'rfcn/cfgs/shapes_rfcn_end2end_ohem.yaml'),
+            '--set',
+            *data,
+            'network.units=[1,1,1,1]',
+            'network.filters=[16,16,16,16]',
+            'network.rpn_filters=16',
+            'network.head_filters=16',
+            'network.pooled_size=3',
+            'SCALES=[96,128]',
+            'TRAIN.RPN_BATCH_SIZE=64',
+            'TRAIN.RPN_POST_NMS_TOP_N=32',
+            'TEST.RPN_POST_NMS_TOP_N=32',
+            'TRAIN.BATCH_ROIS_OHEM=16',
+            'TRAIN.lr=0.003',
+            'TRAIN.warmup_step=20',
+            'TRAIN.FLIP=true',
+            'TRAIN.AUGMENT=false',
+            'TRAIN.end_epoch=6',
+            'network.FIXED_PARAMS_SHARED=[conv1,bn_data,bn_conv1,res2,bn2,res3,bn3,res4,bn4,gamma,beta]',
+            f'output_path={tmp_path}',
+        ]
+    )
     log = capsys.readouterr().out
     folder = os.path.join(str(tmp_path), 'shapes_rfcn_end2end_ohem', '2007_test')
     with open(os.path.join(folder, 'scores.json')) as detection:

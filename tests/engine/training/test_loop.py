@@ -1,8 +1,8 @@
 """The loop: positions, checkpoints, interrupts and resuming, on a tiny network."""
+
 import os
 import signal
 
-import mxnet as mx
 import numpy as np
 import pytest
 
@@ -12,12 +12,15 @@ from dcn.engine.training.schedule import StepSchedule
 from dcn.engine.training.step import Trainer
 from tests.engine import tiny
 
+import mxnet as mx
+
 NET = tiny.symbol(batch_norm=True)
 BATCHES, EPOCHS = 3, 2
 
 
 class Run:
     """A trainer with its metrics; ``saved`` collects what save() was called with and the state at that moment."""
+
     def __init__(self, optimizer='sgd', devices=1):
         self.trainer = Trainer(NET, [mx.cpu(i) for i in range(devices)], *tiny.parameters(NET), kind=optimizer)
         self.loader = tiny.Loader(BATCHES, devices)
@@ -43,8 +46,19 @@ class Run:
     def fit(self, epoch=0, first=0, batches=tiny.batches, end_update=100, **options):
         # the drop after update 3 and the warm-up show whether the count is restored
         schedule = StepSchedule(0.1, [3], 0.5, warmup_step=2, warmup_lr=0.01)
-        return fit(self.trainer, self.loader, batches, schedule, self.metrics, self.save, EPOCHS, end_update, epoch,
-                   first, **options)
+        return fit(
+            self.trainer,
+            self.loader,
+            batches,
+            schedule,
+            self.metrics,
+            self.save,
+            EPOCHS,
+            end_update,
+            epoch,
+            first,
+            **options,
+        )
 
 
 def assert_same(left, right):

@@ -1,10 +1,18 @@
 """Metric formulas on numbers that a person can check: probabilities of one half, labels that are ignored."""
+
 import math
 
 import numpy as np
 import pytest
 
-from dcn.engine.training.metrics import DetectionMetrics, accuracy, foreground_accuracy, foreground_fraction, l1_loss, log_loss
+from dcn.engine.training.metrics import (
+    DetectionMetrics,
+    accuracy,
+    foreground_accuracy,
+    foreground_fraction,
+    l1_loss,
+    log_loss,
+)
 
 PROB = np.array([[0.5, 0.25, 0.25], [0.25, 0.5, 0.25], [0.1, 0.1, 0.8], [0.8, 0.1, 0.1]], np.float32)
 LABEL = np.array([0, 1, -1, 1], np.float32)
@@ -37,7 +45,7 @@ def outputs():
         np.full((1, 4, 1, 2), 0.25),
         np.array([[[0.5, 0.5], [0.25, 0.75]]]),
         np.full((1, 2, 8), 0.125),
-        np.array([[-1, 1]])
+        np.array([[-1, 1]]),
     ], {'label': np.array([[0, -1]])}
 
 
@@ -47,10 +55,16 @@ def test_running_means_under_their_names():
         metrics.update(*outputs())
     values = dict(metrics.get())
     assert list(values) == ['RPNAcc', 'RPNLogLoss', 'RPNL1Loss', 'RCNNAcc', 'RCNNLogLoss', 'RCNNL1Loss']
-    assert values == pytest.approx({
-        'RPNAcc': 1, 'RPNLogLoss': -math.log(0.75), 'RPNL1Loss': 2, 'RCNNAcc': 1, 'RCNNLogLoss': -math.log(0.75),
-        'RCNNL1Loss': 2
-    })
+    assert values == pytest.approx(
+        {
+            'RPNAcc': 1,
+            'RPNLogLoss': -math.log(0.75),
+            'RPNL1Loss': 2,
+            'RCNNAcc': 1,
+            'RCNNLogLoss': -math.log(0.75),
+            'RCNNL1Loss': 2,
+        }
+    )
 
 
 def test_nothing_counted_is_nan_and_state_comes_back():

@@ -1,19 +1,16 @@
 """The learning rate of the VOC experiment: 16551 images, flipped, on 4 devices; drop at epoch 4.83 of 7, warm-up of
 1000 updates.
 """
+
 import pytest
 from easydict import EasyDict
 
 from dcn.engine.training.schedule import CosineSchedule, StepSchedule, epoch_drops, make_schedule
 from dcn.errors import UserError
 
-VOC = EasyDict(lr=0.0005,
-               lr_step='4.83',
-               lr_factor=0.1,
-               lr_schedule='step',
-               warmup=True,
-               warmup_lr=0.00005,
-               warmup_step=1000)
+VOC = EasyDict(
+    lr=0.0005, lr_step='4.83', lr_factor=0.1, lr_schedule='step', warmup=True, warmup_lr=0.00005, warmup_step=1000
+)
 IMAGES = 2 * 16551
 
 
@@ -25,8 +22,9 @@ def test_fractional_epochs_become_updates():
     assert epoch_drops(0.0005, '4.83', 0.1, 0, IMAGES / 4) == (0.0005, [39970])
 
 
-@pytest.mark.parametrize('update, lr', [(1, 5e-5), (999, 5e-5), (1000, 5e-4), (39970, 5e-4), (39971, 5e-5),
-                                        (57925, 5e-5)])
+@pytest.mark.parametrize(
+    'update, lr', [(1, 5e-5), (999, 5e-5), (1000, 5e-4), (39970, 5e-4), (39971, 5e-5), (57925, 5e-5)]
+)
 def test_voc_schedule(update, lr):
     assert voc()(update) == pytest.approx(lr, rel=1e-12)
 

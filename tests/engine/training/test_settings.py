@@ -1,11 +1,12 @@
 """Settings that would train or test something else than they say are refused."""
+
 import pytest
 
 from dcn.config import load_config
-from dcn.engine.tasks.detection import EndToEnd
 from dcn.engine.inference.predictor import checked_symbol
-from dcn.engine.training.settings import check_settings, run_settings
+from dcn.engine.tasks.detection import EndToEnd
 from dcn.engine.tasks.task import task_of
+from dcn.engine.training.settings import check_settings, run_settings
 from dcn.errors import UserError
 
 
@@ -13,6 +14,7 @@ from dcn.errors import UserError
 def config(repository):
     def load(stem, *changes):
         return load_config(str(repository / f'experiments/rfcn/cfgs/{stem}.yaml'), changes)
+
     return load
 
 
@@ -35,8 +37,9 @@ def test_images_are_tested_one_by_one(config):
         checked_symbol(config('shapes_rfcn_end2end_ohem', 'TEST.BATCH_IMAGES=2'), {}, {})
 
 
-@pytest.mark.parametrize('change, told', [('TRAIN.end_epoch=0', 'nothing to train'),
-                                          ('TRAIN.model_prefix=', 'model_prefix is empty')])
+@pytest.mark.parametrize(
+    'change, told', [('TRAIN.end_epoch=0', 'nothing to train'), ('TRAIN.model_prefix=', 'model_prefix is empty')]
+)
 def test_training_of_nothing_is_refused(change, told, config):
     task_of(config('shapes_rfcn_end2end_ohem')).check_trainable()
     with pytest.raises(UserError, match=told):

@@ -1,5 +1,5 @@
 """One step: the update rule, fixed names, devices and batches."""
-import mxnet as mx
+
 import numpy as np
 import pytest
 
@@ -7,6 +7,8 @@ from dcn.engine.training.step import Trainer, fixed_names
 from dcn.engine.training.updater import multipliers
 from dcn.errors import UserError
 from tests.engine import tiny
+
+import mxnet as mx
 
 NET = tiny.symbol()
 
@@ -23,7 +25,7 @@ def gradients(run):
 def test_sgd_by_hand():
     """m = .9 m - lr (g + wd w); w += m: wd on *_weight only, lr three times as large where lr_mult says so."""
     run = trainer()
-    momentum = {name: 0.0 for name in gradients(run)}
+    momentum = dict.fromkeys(gradients(run), 0.0)
     for step in range(2):
         before = {name: array.asnumpy() for name, array in run.params()[0].items()}
         run.forward_backward([tiny.inputs(step)])
@@ -85,8 +87,11 @@ def test_rescaled_gradients_are_clipped_after_that():
 
 def test_fixed_parameters_are_substrings_and_do_not_move():
     run = trainer(fixed=['conv', 'box_b'])
-    assert run.fixed == fixed_names(
-        NET, ['conv', 'box_b']) == ['conv_weight', 'conv_bias', 'rpn_box_bias', 'rfcn_bbox_bias']
+    assert (
+        run.fixed
+        == fixed_names(NET, ['conv', 'box_b'])
+        == ['conv_weight', 'conv_bias', 'rpn_box_bias', 'rfcn_bbox_bias']
+    )
     before = {name: array.asnumpy() for name, array in run.params()[0].items()}
     run.forward_backward([tiny.inputs(0)])
     run.update(lr=0.1)

@@ -3,6 +3,7 @@
 The files lie in <dataset_path>/COCO, beside the VOC2007 that they are made from, and are read as every COCO set. An
 object's "area" is that of its box, as nothing here is outlined.
 """
+
 import json
 import logging
 import os
@@ -10,8 +11,8 @@ import shutil
 
 from easydict import EasyDict
 
-from dcn.dataset.shapes import generated
 from dcn.dataset.coco import COCO
+from dcn.dataset.shapes import generated
 from dcn.dataset.shapes.detection import SHAPES_CLASSES, Shapes
 from dcn.files import atomic_write
 
@@ -24,6 +25,7 @@ VERSION = 1
 
 class ShapesCOCO(COCO):
     """Image sets 'train2014' and 'val2014'; made on first use."""
+
     base = 'shapes_COCO'
 
     @classmethod
@@ -60,12 +62,21 @@ def _content(voc, name):
     """The annotation file's dict for one set of the VOC form."""
     first, images, annotations = SETS[name][1] + 1, [], []
     for number, truth in enumerate(voc.truth(), first):
-        images.append({'id': number, 'file_name': f'COCO_{name}_{number:012d}.jpg', 'height': truth.height,
-                       'width': truth.width})
+        images.append(
+            {'id': number, 'file_name': f'COCO_{name}_{number:012d}.jpg', 'height': truth.height, 'width': truth.width}
+        )
         for (x1, y1, x2, y2), label in zip(truth.boxes.tolist(), truth.classes.tolist()):
             width, height = x2 - x1 + 1, y2 - y1 + 1
-            annotations.append({'id': len(annotations) + 1, 'image_id': number, 'category_id': label, 'iscrowd': 0,
-                                'bbox': [x1, y1, width, height], 'area': width * height})
+            annotations.append(
+                {
+                    'id': len(annotations) + 1,
+                    'image_id': number,
+                    'category_id': label,
+                    'iscrowd': 0,
+                    'bbox': [x1, y1, width, height],
+                    'area': width * height,
+                }
+            )
     categories = [{'id': index, 'name': name} for index, name in enumerate(SHAPES_CLASSES, 1)]
     return {'images': images, 'annotations': annotations, 'categories': categories}
 
@@ -75,6 +86,6 @@ def _link(source, target):
     try:
         os.link(source, target)
     except FileExistsError:
-        pass    # an interrupted run came this far
+        pass  # an interrupted run came this far
     except OSError:
         shutil.copyfile(source, target)

@@ -8,6 +8,7 @@ A creature is a list of parts in the order of painting, in units of its own leng
 box has the wanted longer side. A part is (paint, strands): ``paint(canvas, field)`` covers the union of the strands,
 each given as points (n, 2) and radii (n,).
 """
+
 from collections import namedtuple
 
 import numpy as np
@@ -19,7 +20,7 @@ Creature = namedtuple('Creature', 'name canvas geometry')
 """geometry: rotation (degrees, 0..360), bend (degrees, absolute turn of the body, or the mean over limbs), aspect
 (length / width of the body, or of a limb)."""
 
-THINNEST = 0.75                             # radius in pixels: legs and feelers of small animals stay visible
+THINNEST = 0.75  # radius in pixels: legs and feelers of small animals stay visible
 WHITE, BLACK, CREAM = (0.97, 0.97, 0.97), (0.05, 0.04, 0.04), (0.72, 0.88, 0.98)
 
 
@@ -28,8 +29,10 @@ def draw(name, rng, side):
     parts, geometry = CREATURES[name](rng)
     low, high = bounds([piece for _, pieces in parts for piece in pieces])
     scale = side / (high - low).max()
-    parts = [(paint, [(points * scale, np.maximum(radii * scale, THINNEST)) for points, radii in pieces])
-             for paint, pieces in parts]
+    parts = [
+        (paint, [(points * scale, np.maximum(radii * scale, THINNEST)) for points, radii in pieces])
+        for paint, pieces in parts
+    ]
     canvas, corner = Canvas.around([piece for _, pieces in parts for piece in pieces])
     for paint, pieces in parts:
         paint(canvas, canvas.field([strand(points - corner, radii) for points, radii in pieces]))
@@ -51,12 +54,20 @@ def snake(rng):
 
     head, forward, right = _frame(body, 0)
     forward = -forward
-    tongue = [np.array([head, head + radius * 1.9 * forward, head + radius * (2.6 * forward + side * 0.5 * right)])
-              for side in (-1, 1)]
+    tongue = [
+        np.array([head, head + radius * 1.9 * forward, head + radius * (2.6 * forward + side * 0.5 * right)])
+        for side in (-1, 1)
+    ]
     parts = [_part(_plain((0.25, 0.2, 0.85), gloss=0, outline=0.2), *((line, radius * 0.17) for line in tongue))]
-    parts.append(_part(skin, (body, radius * _profile(t, (0, .08, .16, .6, .85, 1), (.8, .75, .9, 1, .7, .15)))))
-    parts.append(_part(_plain(base * 0.8), (np.array([head + forward * radius * 0.9, head - forward * radius * 0.6]),
-                                            np.array([0.85, 1.2]) * radius)))
+    parts.append(
+        _part(skin, (body, radius * _profile(t, (0, 0.08, 0.16, 0.6, 0.85, 1), (0.8, 0.75, 0.9, 1, 0.7, 0.15))))
+    )
+    parts.append(
+        _part(
+            _plain(base * 0.8),
+            (np.array([head + forward * radius * 0.9, head - forward * radius * 0.6]), np.array([0.85, 1.2]) * radius),
+        )
+    )
     parts += _eyes([head + radius * (0.25 * forward + side * 0.72 * right) for side in (-1, 1)], 0.42 * radius, forward)
     return parts, _geometry(angle, bend, aspect)
 
@@ -66,11 +77,11 @@ def fish(rng):
     angle, aspect = rng.uniform(0, 2 * np.pi), rng.uniform(1.9, 3.6)
     body, bend = _bent_spine(rng, 1.3, 0.15, angle)
     t, radius = np.linspace(0, 1, len(body)), 0.5 / aspect
-    up = rng.choice([-1.0, 1.0])                                   # which side of the body is its back
+    up = rng.choice([-1.0, 1.0])  # which side of the body is its back
     base = hsv(rng.uniform(196, 232), rng.uniform(0.7, 0.95), rng.uniform(0.65, 0.95))
     fin = hsv(rng.uniform(36, 56), rng.uniform(0.75, 0.95), rng.uniform(0.85, 1.0))
     stripes = rng.uniform(0.26, 0.34), rng.uniform(0.6, 0.68)
-    width = _profile(t, (0, .1, .35, .6, .85, 1), (.35, .72, 1, .84, .36, .22)) * radius
+    width = _profile(t, (0, 0.1, 0.35, 0.6, 0.85, 1), (0.35, 0.72, 1, 0.84, 0.36, 0.22)) * radius
 
     def skin(canvas, field):
         scales = np.sin(field.along * 70 / aspect * 2.4) * np.sin(field.across * 9)
@@ -89,8 +100,15 @@ def fish(rng):
         parts.append(_part(rays, (body[low:high] + offset, 0.36 * radius * _bump(high - low))))
     parts.append(_part(skin, (body, width)))
     root, backward, right = _frame(body, 23)
-    parts.append(_part(rays, (root + np.outer(np.linspace(0, 0.55, 6) * radius, backward - up * 0.7 * right),
-                              radius * np.linspace(0.1, 0.26, 6))))
+    parts.append(
+        _part(
+            rays,
+            (
+                root + np.outer(np.linspace(0, 0.55, 6) * radius, backward - up * 0.7 * right),
+                radius * np.linspace(0.1, 0.26, 6),
+            ),
+        )
+    )
     centre, backward, right = _frame(body, 7)
     parts += _eyes([centre + up * 0.3 * width[7] * right], 0.2 * radius + 0.01, -backward)
     return parts, _geometry(angle, bend, aspect)
@@ -118,7 +136,7 @@ def starfish(rng):
         bend, length = twist + rng.uniform(-wild, wild), rng.uniform(0.8, 1.15)
         line = spine(bend, 0, 0, 20) * length
         heading = angle + 2 * np.pi * arm / 5 + rng.uniform(-0.16, 0.16) + 0.5 * bend
-        radius = 0.5 / aspect * _profile(np.linspace(0, 1, 20), (0, .3, .7, 1), (1.1, .85, .55, .25))
+        radius = 0.5 / aspect * _profile(np.linspace(0, 1, 20), (0, 0.3, 0.7, 1), (1.1, 0.85, 0.55, 0.25))
         arms.append((rotate(line, heading), radius))
         bends.append(abs(np.degrees(bend)))
 
@@ -147,7 +165,7 @@ def octopus(rng):
         bend, length = curl + rng.uniform(-1.5, 1.5), rng.uniform(0.6, 0.95)
         line = rotate(spine(bend, rng.uniform(-0.5, 0.5), 0, 24) * length, angle + heading + 0.35 * bend)
         root = head_radius * 0.55 * np.array([np.cos(angle + heading), np.sin(angle + heading)])
-        arms.append((root + line, 0.5 / aspect * length * _profile(np.linspace(0, 1, 24), (0, .5, 1), (1, .62, .2))))
+        arms.append((root + line, 0.5 / aspect * length * _profile(np.linspace(0, 1, 24), (0, 0.5, 1), (1, 0.62, 0.2))))
         bends.append(abs(np.degrees(bend)))
 
     def arm_skin(canvas, field):
@@ -185,8 +203,13 @@ def caterpillar(rng):
         size = radius * (1 + 0.1 * np.sin(swell + 1.3 * i)) * (0.78 if i == count - 1 else 1)
         parts.append(_part(_plain(light if i % 2 else dark), (beads[i], size)))
     head, backward, right = _frame(line, 3)
-    feelers = [(head - radius * np.outer([0.6, 1.2, 1.6], backward) + side * radius * np.outer([0.3, 0.5, 0.9], right),
-                radius * np.array([0.13, 0.13, 0.24])) for side in (-1, 1)]
+    feelers = [
+        (
+            head - radius * np.outer([0.6, 1.2, 1.6], backward) + side * radius * np.outer([0.3, 0.5, 0.9], right),
+            radius * np.array([0.13, 0.13, 0.24]),
+        )
+        for side in (-1, 1)
+    ]
     parts.append(_part(_plain(dark * 0.4, gloss=0), *feelers))
     parts.append(_part(_plain(dark * 0.85), (head, 1.12 * radius)))
     centres = [head + radius * (-0.4 * backward + side * 0.48 * right) for side in (-1, 1)]
@@ -220,8 +243,10 @@ def _plain(colour, **options):
 def _eyes(centres, radius, gaze):
     """White balls with dark pupils that look along ``gaze``."""
     pupils = [centre + 0.3 * radius * gaze for centre in centres]
-    return [_part(_plain(WHITE, gloss=0, outline=0.3), *((centre, radius) for centre in centres)),
-            _part(_plain(BLACK, gloss=0.8, outline=0), *((pupil, 0.6 * radius) for pupil in pupils))]
+    return [
+        _part(_plain(WHITE, gloss=0, outline=0.3), *((centre, radius) for centre in centres)),
+        _part(_plain(BLACK, gloss=0.8, outline=0), *((pupil, 0.6 * radius) for pupil in pupils)),
+    ]
 
 
 def _profile(t, knots, values):
@@ -250,5 +275,8 @@ def _bent_spine(rng, largest_bend, largest_swing, angle, samples=56):
 
 
 def _geometry(angle, bend, aspect):
-    return {'rotation': round(float(np.degrees(angle)) % 360, 1), 'bend': round(float(bend), 1),
-            'aspect': round(float(aspect), 2)}
+    return {
+        'rotation': round(float(np.degrees(angle)) % 360, 1),
+        'bend': round(float(bend), 1),
+        'aspect': round(float(aspect), 2),
+    }

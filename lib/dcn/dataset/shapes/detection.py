@@ -7,6 +7,7 @@ shapes.json, which says what was made and by which version of the generator. The
 machine; a larger set begins with the images of a smaller one. Every object carries its geometry (scale, rotation, bend,
 aspect, visible part) in <geometry>, so that results can be split by it.
 """
+
 import argparse
 import hashlib
 import itertools
@@ -18,13 +19,13 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from dcn.dataset.shapes import generated
-from dcn.dataset.shapes import creatures as shapes_creatures
-from dcn.dataset.shapes import paint as shapes_paint
-from dcn.dataset.shapes import scene as shapes_scene
 from dcn.dataset.annotation import parse_annotation
 from dcn.dataset.label_map import IGNORED, voc_colours, write_palette_png
 from dcn.dataset.pascal_voc import PascalVOC
+from dcn.dataset.shapes import creatures as shapes_creatures
+from dcn.dataset.shapes import generated
+from dcn.dataset.shapes import paint as shapes_paint
+from dcn.dataset.shapes import scene as shapes_scene
 from dcn.dataset.voc_folder import year_and_name
 from dcn.errors import UserError
 from dcn.files import atomic_write
@@ -39,13 +40,19 @@ JPEG_QUALITY = 92
 
 class Shapes(PascalVOC):
     """Image sets '2007_train' and '2007_test'; made on first use, read as PASCAL VOC."""
+
     base = 'shapes'
 
     @classmethod
     def from_config(cls, dataset, image_set):
         complete(dataset.dataset_path, year_and_name(image_set)[0])
-        return cls(image_set, dataset.root_path, dataset.dataset_path, dataset.get('CLASSES') or SHAPES_CLASSES,
-                   dataset.get('USE_07_METRIC'))
+        return cls(
+            image_set,
+            dataset.root_path,
+            dataset.dataset_path,
+            dataset.get('CLASSES') or SHAPES_CLASSES,
+            dataset.get('USE_07_METRIC'),
+        )
 
 
 def complete(root, year='2007'):
@@ -54,8 +61,9 @@ def complete(root, year='2007'):
     return generate(root, year=year, **stored.get('parameters', DEFAULTS))
 
 
-def generate(root, train=DEFAULTS['train'], test=DEFAULTS['test'], seed=DEFAULTS['seed'], size=DEFAULTS['size'],
-             year='2007'):
+def generate(
+    root, train=DEFAULTS['train'], test=DEFAULTS['test'], seed=DEFAULTS['seed'], size=DEFAULTS['size'], year='2007'
+):
     """Write <root>/VOC<year> with ``train`` and ``test`` images of ``size`` x ``size`` pixels; returns the folder.
 
     Nothing is done if the same set, made by the same generator, is there; another one is replaced. The folder appears
@@ -85,10 +93,10 @@ def geometry_of(annotation_path):
 def contact_sheet(folder, image_set, columns=8, rows=4, boxes=True):
     """The first images of a set side by side, with their boxes: (rows * size, columns * size, 3) uint8 BGR."""
     with open(os.path.join(folder, 'ImageSets', 'Main', image_set + '.txt')) as stream:
-        ids = stream.read().split()[:rows * columns]
+        ids = stream.read().split()[: rows * columns]
     tiles = [_tile(folder, image_id, boxes) for image_id in ids]
     tiles += [tiles[0] * 0] * (-len(tiles) % columns)
-    return cv2.vconcat([cv2.hconcat(tiles[i:i + columns]) for i in range(0, len(tiles), columns)])
+    return cv2.vconcat([cv2.hconcat(tiles[i : i + columns]) for i in range(0, len(tiles), columns)])
 
 
 def _tile(folder, image_id, boxes):
@@ -104,8 +112,10 @@ def _tile(folder, image_id, boxes):
 
 def _check(train, test, size):
     if train < 1 or test < 1 or size < 64:
-        raise UserError(f'shapes: {train} training and {test} test images of {size} pixels; expected at least one image'
-                        ' each and 64 pixels')
+        raise UserError(
+            f'shapes: {train} training and {test} test images of {size} pixels; expected at least one image'
+            ' each and 64 pixels'
+        )
 
 
 def _folder(root, year):
@@ -149,7 +159,7 @@ def label_map(scene):
     The first pixel around an object is 255: it mixes both colours, and VOC marks such a rim as well.
     """
     numbers = np.array([SHAPES_CLASSES.index(item.name) + 1 for item in scene.objects] + [0], dtype=np.uint8)
-    labels = numbers[scene.owner]           # owner -1, the background, takes the last
+    labels = numbers[scene.owner]  # owner -1, the background, takes the last
     rim = cv2.dilate(labels, np.ones((3, 3), np.uint8)).astype(bool) & (labels == 0)
     labels[rim] = IGNORED
     return labels

@@ -1,4 +1,5 @@
 """Folders of data that this program makes: complete or absent, with a note of what they were made from."""
+
 import contextlib
 import fcntl
 import hashlib
@@ -25,8 +26,10 @@ def make(folder, marker, write):
         if stored == marker:
             return folder
         if os.path.isdir(folder) and stored is None:
-            raise UserError(f'{folder}: the folder holds data that this program did not generate (it has no {MARKER}); '
-                            'choose another dataset.dataset_path for the data set shapes')
+            raise UserError(
+                f'{folder}: the folder holds data that this program did not generate (it has no {MARKER}); '
+                'choose another dataset.dataset_path for the data set shapes'
+            )
         key = hashlib.sha256(json.dumps(marker, sort_keys=True).encode()).hexdigest()[:12]
         partial = f'{folder}.partial-{key}'
         os.makedirs(partial, exist_ok=True)

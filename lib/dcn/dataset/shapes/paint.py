@@ -3,13 +3,14 @@
 Everything works on distance to a strand, so edges are anti-aliased and patterns follow the body however it bends.
 Colours are BGR, float32 0..1; coordinates are (x, y) in pixels.
 """
+
 from collections import namedtuple
 
 import cv2
 import numpy as np
 
-MARGIN = 3                                              # pixels around an object for its anti-aliased edge and shadow
-LIGHT = np.array([-0.48, -0.62, 0.62], np.float32)      # from the upper left, towards the viewer
+MARGIN = 3  # pixels around an object for its anti-aliased edge and shadow
+LIGHT = np.array([-0.48, -0.62, 0.62], np.float32)  # from the upper left, towards the viewer
 
 Strand = namedtuple('Strand', 'points tangents radii along back ahead length')
 """points (n, 2), unit tangents (n, 2), radii (n,) in pixels; along (n,): 0..1 from start to end; back, ahead (n,): half
@@ -66,11 +67,11 @@ def strand(points, radii):
     if count == 1:
         return Strand(points, np.array([[1, 0]], np.float32), *rows)
     steps = points[1:] - points[:-1]
-    lengths = np.sqrt((steps ** 2).sum(axis=1))
+    lengths = np.sqrt((steps**2).sum(axis=1))
     # the tangent at a sample is that of the chord between its neighbours
     tangents = np.empty_like(points)
     tangents[0], tangents[-1], tangents[1:-1] = steps[0], steps[-1], steps[1:] + steps[:-1]
-    tangents /= np.maximum(np.sqrt((tangents ** 2).sum(axis=1)), 1e-6)[:, None]
+    tangents /= np.maximum(np.sqrt((tangents**2).sum(axis=1)), 1e-6)[:, None]
     rows[1, 1:] = lengths.cumsum()
     rows[4] = max(rows[1, -1], 1)
     rows[1] /= rows[4]
@@ -115,7 +116,7 @@ class Canvas:
         light = np.maximum(field.normal @ LIGHT, 0)
         rim = outline * (1 - ramp(0.2, np.minimum(np.maximum(field.radius * 0.35, 1.0), 2.2), field.depth))
         dim = 1 - 0.8 * rim
-        shaded = colour * ((0.5 + 0.62 * light) * dim)[..., None] + (gloss * light ** 24 * dim)[..., None]
+        shaded = colour * ((0.5 + 0.62 * light) * dim)[..., None] + (gloss * light**24 * dim)[..., None]
         self.blend(field.window, np.minimum(shaded, 1), np.minimum(np.maximum(field.depth + 0.5, 0), 1))
 
     @classmethod
@@ -161,5 +162,7 @@ def shared(image, patch, x, y):
     """Slices of ``image`` and of ``patch``, whose corner lies at (x, y), where both have pixels (perhaps none)."""
     sizes = zip((y, x), patch.shape, image.shape)
     spans = [(max(-start, 0), max(min(length, limit - start), max(-start, 0)), start) for start, length, limit in sizes]
-    return (tuple(slice(start + low, start + high) for low, high, start in spans),
-            tuple(slice(low, high) for low, high, _ in spans))
+    return (
+        tuple(slice(start + low, start + high) for low, high, start in spans),
+        tuple(slice(low, high) for low, high, _ in spans),
+    )

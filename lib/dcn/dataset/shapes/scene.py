@@ -1,4 +1,5 @@
 """Scenes of the generated data set: a blurred piece of a photograph, clutter, one to four creatures, perhaps a leaf."""
+
 import functools
 import os
 from collections import namedtuple
@@ -20,14 +21,14 @@ Scene = namedtuple('Scene', 'image objects owner')
 """image: (size, size, 3) uint8 BGR; objects: list of SceneObject; owner: (size, size) int, the index of the object that
 is seen at each pixel, or -1 where there is none."""
 
-PHOTOS = ('chelsea.png', 'coffee.png', 'rocket.jpg')                                # in colour
-TEXTURES = ('brick.png', 'grass.png', 'gravel.png', 'moon.png')                     # grey, to be tinted
+PHOTOS = ('chelsea.png', 'coffee.png', 'rocket.jpg')  # in colour
+TEXTURES = ('brick.png', 'grass.png', 'gravel.png', 'moon.png')  # grey, to be tinted
 # hues in degrees
 TINTS = {'brick.png': (5, 40), 'grass.png': (45, 140), 'gravel.png': (25, 230), 'moon.png': (25, 50)}
 
-SMALLEST, LARGEST = 0.19, 0.76          # longer side of an object as a part of the image's side: a factor of four
-MOST_OVERLAP = 0.15                     # of the smaller of two boxes
-MOST_COVERED = 0.3                      # of an object's mask
+SMALLEST, LARGEST = 0.19, 0.76  # longer side of an object as a part of the image's side: a factor of four
+MOST_OVERLAP = 0.15  # of the smaller of two boxes
+MOST_COVERED = 0.3  # of an object's mask
 
 
 def make_scene(rng, size):
@@ -65,14 +66,15 @@ def background(rng, size):
     photo = _photo(name)
     height, width = photo.shape[:2]
     turn = rng.uniform(-np.pi, np.pi) if name in TEXTURES else rng.uniform(-0.3, 0.3)
-    span = rng.uniform(0.35, 0.85) * min(height, width) / size          # source pixels per target pixel
+    span = rng.uniform(0.35, 0.85) * min(height, width) / size  # source pixels per target pixel
     centre = rng.uniform(0.5 * span * size, [width - 0.5 * span * size, height - 0.5 * span * size])
     c, s = span * np.cos(turn), span * np.sin(turn)
     flip = rng.choice([-1.0, 1.0])
     matrix = np.array([[flip * c, -s, 0], [flip * s, c, 0]])
     matrix[:, 2] = centre - matrix[:, :2] @ np.full(2, size / 2)
-    piece = cv2.warpAffine(photo, matrix, (size, size), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-                           borderMode=cv2.BORDER_REFLECT_101)
+    piece = cv2.warpAffine(
+        photo, matrix, (size, size), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REFLECT_101
+    )
     piece = cv2.GaussianBlur(piece, (0, 0), rng.uniform(0.8, 2.2))
     grey = piece.mean(axis=2, keepdims=True)
     if name in TEXTURES:
@@ -161,7 +163,7 @@ def _cover(rng, image, owner, placed):
     base = hsv(rng.uniform(25, 100), rng.uniform(0.3, 0.55), rng.uniform(0.3, 0.6))
     canvas, corner = Canvas.around([(points, radii)])
     field = canvas.field([strand(points - corner, radii)])
-    vein = 1 + 0.5 * np.exp(-(field.across * 6) ** 2)
+    vein = 1 + 0.5 * np.exp(-((field.across * 6) ** 2))
     canvas.paint(field, base * vein[..., None], gloss=0.1)
     left = owner.copy()
     _claim(left, canvas, *corner, -1)

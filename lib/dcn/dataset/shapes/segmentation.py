@@ -5,17 +5,18 @@ one: split 'train' in two cities, split 'val' (the test images) in one, label id
 the ids of things somewhat like them, see LABEL_OF; the other 13 of the 19 classes never occur, so that the original's
 mIoU cannot exceed 6/19 here, and the benchmark's is the one to look at.
 """
+
 import logging
 import os
 
 import cv2
 import numpy as np
 
-from dcn.dataset.shapes import generated
-from dcn.dataset.shapes import detection as shapes
 from dcn.dataset.cityscapes import IMAGE_SUFFIX, LABELS, Cityscapes
 from dcn.dataset.label_map import write_grey_png
 from dcn.dataset.segmentation import load_label
+from dcn.dataset.shapes import detection as shapes
+from dcn.dataset.shapes import generated
 from dcn.dataset.voc_folder import year_and_name
 from dcn.dataset.voc_segmentation import VocSegmentation
 from dcn.files import atomic_write
@@ -23,8 +24,14 @@ from dcn.files import atomic_write
 log = logging.getLogger(__name__)
 
 # class of the VOC form -> name of the label in the Cityscapes form; the rim around objects becomes 'unlabeled'
-LABEL_OF = {'background': 'terrain', 'caterpillar': 'train', 'fish': 'car', 'octopus': 'person', 'snake': 'pole',
-            'starfish': 'traffic sign'}
+LABEL_OF = {
+    'background': 'terrain',
+    'caterpillar': 'train',
+    'fish': 'car',
+    'octopus': 'person',
+    'snake': 'pole',
+    'starfish': 'traffic sign',
+}
 # split -> set of the VOC form, cities in turn
 SPLITS = {'train': ('2007_train', ('lakeside', 'hillside')), 'val': ('2007_test', ('riverside',))}
 VERSION = 1
@@ -32,6 +39,7 @@ VERSION = 1
 
 class ShapesSegmentation(VocSegmentation):
     """Image sets '2007_train' and '2007_test'; made on first use, read as PASCAL VOC."""
+
     base = 'shapes'
     own_classes = ('background',) + shapes.SHAPES_CLASSES
 
@@ -43,6 +51,7 @@ class ShapesSegmentation(VocSegmentation):
 
 class ShapesCityscapes(Cityscapes):
     """Image sets 'leftImg8bit_train' and 'leftImg8bit_val'; made on first use, read as Cityscapes."""
+
     base = 'shapes_cityscape'
 
     @classmethod
@@ -70,7 +79,7 @@ def _write(folder, root):
             name = f'{city}_{number:06d}_000019'
             label = os.path.join(folder, 'gtFine', split, city, name + '_gtFine_labelIds.png')
             if os.path.isfile(label):
-                continue        # an interrupted run came this far
+                continue  # an interrupted run came this far
             with atomic_write(os.path.join(folder, 'leftImg8bit', split, city, name + IMAGE_SUFFIX)) as stream:
                 stream.write(cv2.imencode('.png', cv2.imread(record['image']))[1].tobytes())
             write_grey_png(label, table[load_label(record)])

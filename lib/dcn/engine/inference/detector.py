@@ -1,12 +1,13 @@
 """Photo in, boxes out."""
+
 import collections
 
 import numpy as np
 
 from dcn.dataset.class_names import class_names
-from dcn.engine.tasks.detection import EndToEnd
-from dcn.engine.inference.postprocessing import im_detect, over_scales, select
 from dcn.engine.inference.photos import PhotoNetwork, bgr_image
+from dcn.engine.inference.postprocessing import im_detect, over_scales, select
+from dcn.engine.tasks.detection import EndToEnd
 from dcn.loader.loaders import testing_scales
 
 Detections = collections.namedtuple('Detections', 'boxes scores classes')

@@ -1,16 +1,18 @@
 """A trained network for single photos: what finding boxes and finding regions have in common."""
+
 import os
 
 import cv2
-import mxnet as mx
 import numpy as np
 
 from dcn.checkpoint import read_params
-from dcn.engine.runtime.devices import with_operators
 from dcn.engine.inference.predictor import Predictor, checked_symbol
+from dcn.engine.runtime.devices import with_operators
 from dcn.errors import UserError
 from dcn.loader.image import network_input
 from dcn.loader.loaders import testing_scales
+
+import mxnet as mx
 
 
 class PhotoNetwork:

@@ -1,4 +1,5 @@
 """From a test graph's outputs to the detections of an image, and the file that keeps the detections of a data set."""
+
 import hashlib
 import json
 import os
@@ -41,7 +42,7 @@ def select(scores, boxes, thresh, test, class_agnostic):
     for j in range(1, scores.shape[1]):
         keep = np.flatnonzero(scores[:, j] > thresh)
         column = 4 if class_agnostic else 4 * j
-        dets = np.hstack([boxes[keep, column:column + 4], scores[keep, j:j + 1]]).astype(np.float32)
+        dets = np.hstack([boxes[keep, column : column + 4], scores[keep, j : j + 1]]).astype(np.float32)
         found.append(_suppress(dets, test))
     everything = np.concatenate([dets[:, 4] for dets in found])
     if 0 < max_per_image < len(everything):
@@ -77,9 +78,15 @@ def save_detections(path, all_boxes, key):
     """all_boxes[class][image] (k, 5) -> one .npz file: all rows, class and image of each row, and the key."""
     index = [(j, i) for j, images in enumerate(all_boxes) for i, dets in enumerate(images) for _ in dets]
     rows = [dets for images in all_boxes for dets in images]
-    cache.store(path, key, {
-        'sizes': np.array([len(all_boxes), len(all_boxes[0])]), 'index': np.array(index, np.int32).reshape(-1, 2),
-        'rows': np.concatenate(rows).astype(np.float32)})
+    cache.store(
+        path,
+        key,
+        {
+            'sizes': np.array([len(all_boxes), len(all_boxes[0])]),
+            'index': np.array(index, np.int32).reshape(-1, 2),
+            'rows': np.concatenate(rows).astype(np.float32),
+        },
+    )
 
 
 def load_detections(path, key):

@@ -1,4 +1,5 @@
 """Test graphs on devices, and running them over many images."""
+
 import concurrent.futures
 import contextlib
 import logging
@@ -51,8 +52,10 @@ def checked_symbol(cfg, arg_params, aux_params, task=None):
     # further parameters do no harm, but these mean that the checkpoint is of a network that computes something else
     surplus = sorted(name for name in set(arg_params) - set(network.arg_shape_dict) if 'offset' in name)
     if surplus and task.whole:
-        raise UserError(f'the checkpoint holds offsets of deformable layers ({", ".join(surplus)}), but {cfg.name} has '
-                        'none there; give the experiment file of the deformable network.')
+        raise UserError(
+            f'the checkpoint holds offsets of deformable layers ({", ".join(surplus)}), but {cfg.name} has '
+            'none there; give the experiment file of the deformable network.'
+        )
     return symbol
 
 
@@ -64,7 +67,7 @@ def each_image(predictors, loader, order=None):
     """
     total = len(loader)
     order = list(range(total)) if order is None else [int(index) for index in order]
-    groups = [order[first:first + len(predictors)] for first in range(0, total, len(predictors))]
+    groups = [order[first : first + len(predictors)] for first in range(0, total, len(predictors))]
     clock = _Clock(total)
     with contextlib.closing(bar(total, 0, 'testing')) as progress:
         for group, items in _loaded(loader, groups):
@@ -83,7 +86,7 @@ def _loaded(loader, groups):
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         waiting = [pool.submit(_load, loader, group) for group in groups[:1]]
         for number, group in enumerate(groups):
-            waiting += [pool.submit(_load, loader, following) for following in groups[number + 1:number + 2]]
+            waiting += [pool.submit(_load, loader, following) for following in groups[number + 1 : number + 2]]
             yield group, waiting.pop(0).result()
 
 

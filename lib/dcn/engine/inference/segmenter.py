@@ -1,4 +1,5 @@
 """Photo in, a class for each of its pixels out."""
+
 from dcn.dataset.segmentation import class_names, palette
 from dcn.engine.inference.photos import PhotoNetwork, bgr_image
 from dcn.engine.tasks.segmentation import Segmentation, best_classes, without_padding

@@ -1,11 +1,12 @@
 """Which devices a run uses."""
+
 import logging
 import re
 
-import mxnet as mx
-
 from dcn.errors import UserError
 from dcn.operators import native
+
+import mxnet as mx
 
 LOG = logging.getLogger(__name__)
 
@@ -43,8 +44,10 @@ def check_operators(cfg, context):
     """Raise UserError where training would need an operator that is not here."""
     stock = native.status()['ModulatedDeformableConvolution'] == 'stock'
     if cfg.network.modulated and context.device_type == 'cpu' and stock:
-        raise UserError(f"{cfg.name}: network.modulated is true, and MXNet's own operator for it has no gradients on "
-                        'the CPU; build the operators of this project with "python operator_cxx/build.py".')
+        raise UserError(
+            f"{cfg.name}: network.modulated is true, and MXNet's own operator for it has no gradients on "
+            'the CPU; build the operators of this project with "python operator_cxx/build.py".'
+        )
 
 
 def _missing_gpus(text, wanted, available, training, mean_gradients):
@@ -56,5 +59,7 @@ def _missing_gpus(text, wanted, available, training, mean_gradients):
     if wanted == 1 or not training:
         return f'{sentence}.'
     combines, rate = ('averages', f'divide TRAIN.lr by {wanted}') if mean_gradients else ('sums', 'keep TRAIN.lr')
-    return (f'{sentence}. An update {combines} the images of one device instead of {wanted}, and an epoch has {wanted} '
-            f'times as many updates: {rate}; warm-up and TRAIN.iterations count these updates.')
+    return (
+        f'{sentence}. An update {combines} the images of one device instead of {wanted}, and an epoch has {wanted} '
+        f'times as many updates: {rate}; warm-up and TRAIN.iterations count these updates.'
+    )

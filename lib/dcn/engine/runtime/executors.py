@@ -1,13 +1,14 @@
 """Executors of one graph on one device, one for each set of input shapes, over the same parameters."""
+
 import collections
 import ctypes
 
-import mxnet as mx
 import numpy as np
 
 from dcn.engine.runtime.pack import Layout, Pack
 from dcn.operators.quiet import without_noise
 
+import mxnet as mx
 
 # input values (numbers, not bytes) of all executors that a CPU context keeps: 1.3 million pixels of images. oneDNN
 # gives every executor memory of its own beside what it shares, for ResNet-101 two (testing) to four GB (training) for
@@ -74,8 +75,9 @@ class DeviceExecutors:
         grads = self.grads.views
         requests = {name: 'write' if name in grads else 'null' for name in args}
         with without_noise():
-            executor = self.symbol.bind(self.context, args, args_grad=grads, grad_req=requests, aux_states=self.aux,
-                                        shared_exec=self._largest)
+            executor = self.symbol.bind(
+                self.context, args, args_grad=grads, grad_req=requests, aux_states=self.aux, shared_exec=self._largest
+            )
         if _values(shapes) > self._largest_size:
             # later, smaller ones live in the memory of the largest
             self._largest, self._largest_size = executor, _values(shapes)

@@ -1,6 +1,8 @@
 """Many named arrays in one flat array, so that summing, updating and copying them is one operation and not hundreds."""
-import mxnet as mx
+
 import numpy as np
+
+import mxnet as mx
 
 # floats; every array begins at a cache line, as arrays of their own do
 _ALIGNMENT = 16
@@ -28,4 +30,4 @@ class Pack:
         self.groups = [self.flat[first:last] for first, last in layout.ranges]
 
     def _view(self, start, shape):
-        return self.flat[start:start + int(np.prod(shape))].reshape(shape)
+        return self.flat[start : start + int(np.prod(shape))].reshape(shape)

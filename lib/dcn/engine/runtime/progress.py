@@ -1,4 +1,5 @@
 """What a person sees while training: the original's Speedometer lines, and a progress bar on a terminal."""
+
 import logging
 import sys
 import time

@@ -1,4 +1,5 @@
 """What a run leaves beside its checkpoints: a log and its configuration."""
+
 import contextlib
 import logging
 import os

@@ -1,11 +1,19 @@
 """Testing a detector on a data set."""
+
 import logging
 import os
 
 import cv2
 import numpy as np
 
-from dcn.engine.inference.postprocessing import cache_key, im_detect, load_detections, over_scales, save_detections, select
+from dcn.engine.inference.postprocessing import (
+    cache_key,
+    im_detect,
+    load_detections,
+    over_scales,
+    save_detections,
+    select,
+)
 from dcn.engine.inference.predictor import each_image
 from dcn.engine.tasks.task import PICTURES
 from dcn.loader.image import load_image
@@ -14,8 +22,9 @@ from dcn.visualize.boxes import draw_detections
 LOG = logging.getLogger(__name__)
 
 
-def pred_eval(predictors, loader, roidb, imdb, cfg, result_path, params, thresh=1e-3, ignore_cache=False, vis=False,
-              order=None):
+def pred_eval(
+    predictors, loader, roidb, imdb, cfg, result_path, params, thresh=1e-3, ignore_cache=False, vis=False, order=None
+):
     """Detect on every image of ``loader``, write the result files of ``imdb``; returns a dict of its scores.
 
     predictors: one for each device; roidb: the loader's records; params: (arg_params, aux_params), part of the key of
@@ -29,8 +38,9 @@ def pred_eval(predictors, loader, roidb, imdb, cfg, result_path, params, thresh=
         all_boxes = detect_all(predictors, loader, imdb.num_classes, cfg, thresh, order)
         save_detections(path, all_boxes, key)
     else:
-        LOG.info(f'detections of these very parameters, settings and images taken from {path} (--ignore_cache detects '
-                 'anew)')
+        LOG.info(
+            f'detections of these very parameters, settings and images taken from {path} (--ignore_cache detects anew)'
+        )
     if vis:
         draw_all(all_boxes, roidb, imdb.classes, os.path.join(result_path, 'vis'))
     return imdb.evaluate_detections(all_boxes, result_path)

@@ -1,25 +1,26 @@
 """Detection with an RPN of the network's own: trained and tested end to end."""
-import os
 
-import mxnet as mx
+import os
 
 from dcn import checkpoint
 from dcn.config.families import symbol_class
 from dcn.dataset import get_imdb, training_roidb
-from dcn.engine.training.metrics import DetectionMetrics
-from dcn.engine.tasks.task import Task
 from dcn.engine.tasks.box_evaluation import pred_eval
+from dcn.engine.tasks.task import Task
+from dcn.engine.training.metrics import DetectionMetrics
 from dcn.errors import UserError
 from dcn.loader import TestLoader, TrainLoader
 from dcn.loader.image import largest_size
 from dcn.loader.loaders import testing_scales
 from dcn.rng import generator
 
+import mxnet as mx
+
 
 class EndToEnd(Task):
     """Proposals, classes and boxes in one network."""
 
-    needs_rpn = True    # in training by TRAIN.END2END, in testing by TEST.HAS_RPN
+    needs_rpn = True  # in training by TRAIN.END2END, in testing by TEST.HAS_RPN
 
     def check_trainable(self):
         super().check_trainable()
@@ -55,8 +56,19 @@ class EndToEnd(Task):
     def evaluate(self, imdb, predictors, params, folder, options):
         roidb = self.test_records(imdb)
         order = generator(self.cfg.TRAIN.seed, 'test order').permutation(len(roidb)) if options.shuffle else None
-        return pred_eval(predictors, self.test_loader(roidb), roidb, imdb, self.cfg, os.path.abspath(folder),
-                         params, options.thresh, options.ignore_cache, options.vis, order)
+        return pred_eval(
+            predictors,
+            self.test_loader(roidb),
+            roidb,
+            imdb,
+            self.cfg,
+            os.path.abspath(folder),
+            params,
+            options.thresh,
+            options.ignore_cache,
+            options.vis,
+            order,
+        )
 
     def test_records(self, imdb):
         """The records of the images to test."""
@@ -71,8 +83,10 @@ class EndToEnd(Task):
     def _require_rpn(self, key, value):
         """Refuse what needs other inputs than images."""
         if self.needs_rpn and not value:
-            raise UserError(f'{self.cfg.name}: {key} is false, which means boxes from a file; there are none here. '
-                            f'With --set {key}=true the network makes its own proposals.')
+            raise UserError(
+                f'{self.cfg.name}: {key} is false, which means boxes from a file; there are none here. '
+                f'With --set {key}=true the network makes its own proposals.'
+            )
 
 
 def feature_shapes_of(symbol, layers):
@@ -95,8 +109,14 @@ def largest_inputs(cfg, feature_shapes, objects=100):
     maps = feature_shapes(height, width)
     cells = sum(h * w for h, w in maps)
     boxes = (images, 4 * anchors, *(maps[0] if len(maps) == 1 else (cells,)))
-    return {'data': (images, 3, height, width), 'im_info': (images, 3), 'gt_boxes': (images, objects, 5),
-            'label': (images, anchors * cells), 'bbox_target': boxes, 'bbox_weight': boxes}
+    return {
+        'data': (images, 3, height, width),
+        'im_info': (images, 3),
+        'gt_boxes': (images, objects, 5),
+        'label': (images, anchors * cells),
+        'bbox_target': boxes,
+        'bbox_weight': boxes,
+    }
 
 
 def largest_image(cfg):

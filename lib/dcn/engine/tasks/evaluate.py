@@ -1,4 +1,5 @@
 """Testing a network from its configuration and checkpoint."""
+
 import json
 import logging
 import math
@@ -6,8 +7,8 @@ import os
 
 from dcn import checkpoint
 from dcn.config.loading import difference_from_default, plain
-from dcn.engine.runtime.devices import contexts
 from dcn.engine.inference.predictor import Predictor, checked_symbol
+from dcn.engine.runtime.devices import contexts
 from dcn.engine.runtime.run_folder import logging_to
 from dcn.engine.tasks.task import Options, task_of
 from dcn.engine.training.run import checkpoint_prefix
@@ -43,13 +44,21 @@ def _tell_unfinished(prefix, epoch):
     """One line where the checkpoint was written in the middle of its epoch."""
     position = checkpoint.position(prefix, epoch)
     if position and position['batch']:
-        LOG.info(f'{checkpoint.params_path(prefix, epoch)} was written in the middle of an epoch, after '
-                 f'{position["batch"]} of its {position["batches"]} batches: scores of an unfinished training')
+        LOG.info(
+            f'{checkpoint.params_path(prefix, epoch)} was written in the middle of an epoch, after '
+            f'{position["batch"]} of its {position["batches"]} batches: scores of an unfinished training'
+        )
 
 
 def _write(path, cfg, prefix, images, scores):
-    found = {'cfg': cfg.name, 'symbol': cfg.symbol, 'checkpoint': checkpoint.params_path(prefix, cfg.TEST.test_epoch),
-             'images': images, 'difference': difference_from_default(cfg), 'scores': _finite(plain(scores))}
+    found = {
+        'cfg': cfg.name,
+        'symbol': cfg.symbol,
+        'checkpoint': checkpoint.params_path(prefix, cfg.TEST.test_epoch),
+        'images': images,
+        'difference': difference_from_default(cfg),
+        'scores': _finite(plain(scores)),
+    }
     with atomic_write(path, 'w') as stream:
         json.dump(found, stream, indent=2, allow_nan=False)
 

@@ -1,4 +1,5 @@
 """The two halves of a detector: an RPN alone, and detection on proposals that come from files."""
+
 import copy
 import logging
 import os
@@ -12,12 +13,12 @@ from dcn.config.families import kind_of
 from dcn.dataset import get_imdb
 from dcn.dataset.factory import split_image_sets
 from dcn.dataset.proposals import proposal_path, proposal_roidb, training_proposals, write_rpn
-from dcn.evaluation.recall import evaluate_recall, summary
-from dcn.engine.tasks.detection import EndToEnd, box_test_weights, largest_image
-from dcn.engine.training.metrics import RcnnMetrics, RpnMetrics
 from dcn.engine.inference.predictor import each_image
 from dcn.engine.runtime.run_folder import logging_to
+from dcn.engine.tasks.detection import EndToEnd, box_test_weights, largest_image
 from dcn.engine.tasks.evaluate import evaluate
+from dcn.engine.training.metrics import RcnnMetrics, RpnMetrics
+from dcn.evaluation.recall import evaluate_recall, summary
 from dcn.loader.loaders import TestLoader, testing_scales
 from dcn.loader.roi_loader import RoiTestLoader, RoiTrainLoader, box_normalisation, rows_for
 
@@ -76,8 +77,13 @@ class RoisOnly(EndToEnd):
         every = train.BATCH_ROIS == -1
         rows = (train.BATCH_IMAGES, rows_for(self.cfg, self._most if every else train.BATCH_ROIS // train.BATCH_IMAGES))
         boxes = rows + (self._normalisation.means.size,)
-        return {'data': (train.BATCH_IMAGES, 3, *largest_image(self.cfg)), 'rois': rows + (5,), 'label': rows,
-                'bbox_target': boxes, 'bbox_weight': boxes}
+        return {
+            'data': (train.BATCH_IMAGES, 3, *largest_image(self.cfg)),
+            'rois': rows + (5,),
+            'label': rows,
+            'bbox_target': boxes,
+            'bbox_weight': boxes,
+        }
 
     def test_weights(self, arg_params):
         return box_test_weights(self.cfg, arg_params, *self._normalisation)

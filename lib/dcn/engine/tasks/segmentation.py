@@ -1,4 +1,5 @@
 """Segmentation: a class for each pixel."""
+
 import json
 import logging
 import os
@@ -8,12 +9,12 @@ import numpy as np
 
 from dcn.config.loading import plain
 from dcn.dataset.label_map import resize_nearest
-from dcn.evaluation.segmentation import summary
 from dcn.dataset.segmentation import get_segmentation, training_segdb
 from dcn.engine.inference.postprocessing import cache_key
-from dcn.engine.training.metrics import SegmentationMetrics
 from dcn.engine.inference.predictor import each_image
 from dcn.engine.tasks.task import PICTURES, Task
+from dcn.engine.training.metrics import SegmentationMetrics
+from dcn.evaluation.segmentation import summary
 from dcn.files import atomic_write
 from dcn.loader.image import largest_size, load_image, resized_shape
 from dcn.loader.segmentation import SegmentationLoader, SegmentationTestLoader
@@ -61,8 +62,10 @@ class Segmentation(Task):
         key = cache_key(*params, self.cfg, records + labels, None)
         scores = None if options.ignore_cache or options.vis else _load(path, key)
         if scores is not None:
-            LOG.info(f'scores of these very parameters, settings and images taken from {path} (--ignore_cache computes '
-                     'them anew)')
+            LOG.info(
+                f'scores of these very parameters, settings and images taken from {path} (--ignore_cache computes '
+                'them anew)'
+            )
             for line in summary(scores) if scores else ():
                 LOG.info(line)
             return scores
@@ -112,12 +115,12 @@ def _load(path, key):
             stored = json.load(stream)
         return stored['scores'] if stored['key'] == key else None
     except (OSError, ValueError, KeyError, TypeError):
-        return None     # a damaged cache is no cache
+        return None  # a damaged cache is no cache
 
 
 def _drawn(found, records, imdb, folder):
     """Pass the class maps on, and write <folder>/<id>.png with the first of them over their images."""
-    for number, (labels, record) in enumerate(zip(found, records)):     # in this order, so that the last one is told
+    for number, (labels, record) in enumerate(zip(found, records)):  # in this order, so that the last one is told
         if number < PICTURES:
             image = load_image(record)
             picture = draw_segmentation(image, resize_nearest(labels, image.shape[:2]), imdb.classes, imdb.palette)

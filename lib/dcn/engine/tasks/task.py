@@ -28,10 +28,11 @@ Testing asks:
     test_set()                          the imdb: name, image_ids, classes, and what the task itself wants of it
     test_folder                         where the log, scores.json and result files of testing go
     evaluate(imdb, predictors, params, folder, options)
-                                        the scores, a dict; ``predictors``: dcn.engine.inference.predictor.Predictor, one for each
-                                        device (predictor.each_image runs them over a loader of test images);
+                                        the scores, a dict; ``predictors``: a Predictor for each device
+                                        (each_image of inference/predictor.py runs them over a loader of images);
                                         params: (arg_params, aux_params); result files go to ``folder``
 """
+
 import collections
 import importlib
 
@@ -43,11 +44,12 @@ from dcn.errors import UserError
 _TASKS = {
     'detection': {
         True: ('TRAIN.END2END', 'dcn.engine.tasks.detection.EndToEnd', 'dcn.engine.tasks.proposals.RoisOnly'),
-        False: ('TEST.HAS_RPN', 'dcn.engine.tasks.detection.EndToEnd', 'dcn.engine.tasks.proposals.RoisOnly')},
+        False: ('TEST.HAS_RPN', 'dcn.engine.tasks.detection.EndToEnd', 'dcn.engine.tasks.proposals.RoisOnly'),
+    },
     'segmentation': dict.fromkeys((True, False), (None, 'dcn.engine.tasks.segmentation.Segmentation', None)),
 }
 
-PICTURES = 200      # at most, with --vis
+PICTURES = 200  # at most, with --vis
 
 Options = collections.namedtuple('Options', 'thresh ignore_cache vis shuffle')
 Options.__doc__ = """How to test. thresh: detections up to this score are dropped; ignore_cache: compute anew even where
@@ -68,7 +70,7 @@ def task_of(cfg, is_train=True):
 class Task:
     """What holds for most tasks; the module's docstring tells what each method is for."""
 
-    kind = 'detection'      # of the networks that it is for
+    kind = 'detection'  # of the networks that it is for
     whole = True
 
     def __init__(self, cfg):
@@ -82,18 +84,23 @@ class Task:
         self._check_kind()
         cfg = self.cfg
         if not cfg.TRAIN.model_prefix:
-            raise UserError(f'{cfg.name}: TRAIN.model_prefix is empty; give the first part of the names of '
-                            'checkpoints.')
+            raise UserError(
+                f'{cfg.name}: TRAIN.model_prefix is empty; give the first part of the names of checkpoints.'
+            )
         if cfg.TRAIN.end_epoch <= 0:
-            raise UserError(f'{cfg.name}: TRAIN.end_epoch is {cfg.TRAIN.end_epoch}, so there is nothing to train; give '
-                            'the number of epochs.')
+            raise UserError(
+                f'{cfg.name}: TRAIN.end_epoch is {cfg.TRAIN.end_epoch}, so there is nothing to train; give '
+                'the number of epochs.'
+            )
 
     def check_testable(self):
         self._check_kind()
         cfg = self.cfg
         if cfg.TEST.BATCH_IMAGES != 1:
-            raise UserError(f'{cfg.name}: TEST.BATCH_IMAGES is {cfg.TEST.BATCH_IMAGES}; expected 1, as a device tests '
-                            'one image after the other.')
+            raise UserError(
+                f'{cfg.name}: TEST.BATCH_IMAGES is {cfg.TEST.BATCH_IMAGES}; expected 1, as a device tests '
+                'one image after the other.'
+            )
 
     def symbol(self, network, is_train):
         return network.get_symbol(self.cfg, is_train=is_train)
@@ -125,8 +132,10 @@ class Task:
     def _check_kind(self):
         found = kind_of(self.cfg)
         if found != self.kind:
-            raise UserError(f'{self.cfg.name}: {self.cfg.symbol} is a network for {found}, not for {self.kind}; give '
-                            f'the experiment file of one for {self.kind}.')
+            raise UserError(
+                f'{self.cfg.name}: {self.cfg.symbol} is a network for {found}, not for {self.kind}; give '
+                f'the experiment file of one for {self.kind}.'
+            )
 
     @property
     def test_folder(self):

@@ -9,21 +9,22 @@
 Checkpoints <folder>/<stage>-NNNN.params and final-0000.params lie where training end to end has its own, proposals in
 <folder>/<rpn stage>_data/. What is finished stands in alternate.json and is not repeated with --resume.
 """
+
 import collections
 import copy
 import json
 import os
 
 from dcn import checkpoint
+from dcn.cli.arguments import parse, test_arguments, train_arguments
 from dcn.config import output_folder, symbol_class
 from dcn.config.checks import DETECTION, check
 from dcn.config.families import kind_of
 from dcn.dataset.factory import split_image_sets
-from dcn.cli.arguments import parse, test_arguments, train_arguments
-from dcn.engine.tasks.proposals import RoisOnly, RpnOnly, write_proposals
-from dcn.engine.training.settings import check_settings, run_settings
 from dcn.engine.tasks.evaluate import evaluate
+from dcn.engine.tasks.proposals import RoisOnly, RpnOnly, write_proposals
 from dcn.engine.training.run import checkpoint_prefix, train
+from dcn.engine.training.settings import check_settings, run_settings
 from dcn.errors import UserError
 from dcn.files import atomic_write
 from dcn.symbols.network import input_names
@@ -41,31 +42,35 @@ STAGES = (
 )
 FINAL = 'final'
 
-HELP = '''
+HELP = """
 
 Four stages: rpn1, rcnn1, rpn2, rcnn2. TRAIN.ALTERNATE gives rpn1_lr, rpn1_lr_step and rpn1_epoch, likewise rfcn1_*,
 rpn2_* and rfcn2_* (in every family), RPN_BATCH_IMAGES and RCNN_BATCH_IMAGES; where one is 0 or empty, TRAIN's lr,
 lr_step, end_epoch and BATCH_IMAGES hold for that stage. Everything else is as TRAIN says, in each stage.
 --resume goes on in the stage that was interrupted. The result, final-0000.params, is tested with
---set TRAIN.model_prefix=final TEST.test_epoch=0 TEST.HAS_RPN=true'''
+--set TRAIN.model_prefix=final TEST.test_epoch=0 TEST.HAS_RPN=true"""
 
 
 def train_command(description):
     """A main function: alternate training of the network of --cfg."""
+
     def main(argv=None):
         args, cfg = parse(argv, description + HELP, train_arguments)
         _train(cfg, args)
+
     return main
 
 
 def train_and_test_command(description):
     """A main function: alternate training of the network of --cfg to its end, then testing."""
+
     def main(argv=None):
         args, cfg = parse(argv, description + HELP, train_arguments, test_arguments)
         if _train(cfg, args):
             evaluate(final_config(cfg), args.gpus, args.thresh, args.ignore_cache, args.vis, args.shuffle)
         else:
             print('not tested: alternate training has not reached its end yet')
+
     return main
 
 
@@ -107,8 +112,9 @@ def train_alternate(cfg, gpus=None, frequent=None, max_iterations=None, checkpoi
 def check_alternate(cfg):
     """Raise UserError where RPN and detector could not be trained in turns, or would not share what they should."""
     if kind_of(cfg) != 'detection':
-        raise UserError(f'{cfg.name}: {cfg.symbol} is a network for {kind_of(cfg)}; alternate training is for '
-                        'detectors.')
+        raise UserError(
+            f'{cfg.name}: {cfg.symbol} is a network for {kind_of(cfg)}; alternate training is for detectors.'
+        )
     network, fixed = symbol_class(cfg)(), cfg.network.FIXED_PARAMS_SHARED
     rpn, rcnn = (symbol.list_arguments() for symbol in (network.get_symbol_rpn(cfg), network.get_symbol_rcnn(cfg)))
     shared = [name for name in rpn if name in rcnn and name not in input_names(rpn)]
@@ -117,7 +123,8 @@ def check_alternate(cfg):
         raise UserError(
             f'{cfg.name}: network.FIXED_PARAMS_SHARED leaves {len(free)} parameters to train that RPN and detector '
             f'share, such as {free[0]} and {free[-1]}; add parts of their names, for R-FCN and Faster R-CNN [conv1, '
-            'bn_conv1, res2, bn2, res3, bn3, res4, bn4, gamma, beta], or train end to end.')
+            'bn_conv1, res2, bn2, res3, bn3, res4, bn4, gamma, beta], or train end to end.'
+        )
 
 
 def stage_config(cfg, stage, test_image_set=None):
@@ -185,8 +192,9 @@ class Progress:
             with open(self.path, encoding='utf-8') as stream:
                 stored = json.load(stream)
         except (OSError, ValueError):
-            raise UserError(f'--resume: there is no {self.path} of an earlier run to go on with; start without '
-                            '--resume.') from None
+            raise UserError(
+                f'--resume: there is no {self.path} of an earlier run to go on with; start without --resume.'
+            ) from None
         check_settings(stored['settings'], self.settings, self.path)
         self.finished = stored['finished']
 

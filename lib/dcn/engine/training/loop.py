@@ -1,4 +1,5 @@
 """The training loop."""
+
 import contextlib
 import logging
 import signal
@@ -32,8 +33,21 @@ class Interrupt:
         LOG.info('interrupted: finishing this iteration and writing a checkpoint (once more to stop at once)')
 
 
-def fit(trainer, loader, batches, schedule, metrics, save, end_epoch, end_update, epoch=0, first=0, speedometer=None,
-        max_iterations=None, checkpoint_every=None):
+def fit(
+    trainer,
+    loader,
+    batches,
+    schedule,
+    metrics,
+    save,
+    end_epoch,
+    end_update,
+    epoch=0,
+    first=0,
+    speedometer=None,
+    max_iterations=None,
+    checkpoint_every=None,
+):
     """Train from batch ``first`` of ``epoch`` until ``end_epoch`` or ``end_update``; True when that is reached.
 
     batches(loader, epoch, start) yields the batches of an epoch in order; schedule(update) is the learning rate;

@@ -1,4 +1,5 @@
 """Training metrics under the original's names; running means since the start of the epoch."""
+
 import numpy as np
 
 _EPS = 1e-14  # keeps the logarithm finite, as in the original
@@ -11,7 +12,9 @@ def accuracy(prob, label):
 
 
 def log_loss(prob, label, ignored=-1):
-    """Sum of -ln(p[label] + 1e-14) over the labels (N, ...) other than ``ignored``, and their number; prob (N, C, ...).
+    """Sum of -ln(p[label] + 1e-14) over the labels (N, ...) other than ``ignored``, and their number.
+
+    prob: (N, C, ...)
     """
     keep = label != ignored
     index = np.where(keep, label, 0).astype(np.int64)[:, None]

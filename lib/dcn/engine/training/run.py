@@ -1,16 +1,17 @@
 """Training a network from its configuration: data, first parameters, the loop, checkpoints."""
+
 import logging
 import os
 
 from dcn import checkpoint
 from dcn.config import output_folder, symbol_class
 from dcn.engine.runtime.devices import check_operators, contexts
-from dcn.engine.training.loop import fit
 from dcn.engine.runtime.progress import Speedometer
 from dcn.engine.runtime.run_folder import logging_to
+from dcn.engine.tasks.task import task_of
+from dcn.engine.training.loop import fit
 from dcn.engine.training.schedule import make_schedule
 from dcn.engine.training.settings import check_settings, run_settings
-from dcn.engine.tasks.task import task_of
 from dcn.engine.training.step import Trainer
 from dcn.errors import UserError
 from dcn.loader import prefetch
@@ -40,8 +41,10 @@ def pretrained(cfg):
         return {}, {}
     path = checkpoint.params_path(network.pretrained, network.pretrained_epoch)
     if not os.path.isfile(path):
-        raise UserError(f'network.pretrained: the ImageNet model {path} is missing; put it there, or train from '
-                        "scratch with --set network.pretrained=''.")
+        raise UserError(
+            f'network.pretrained: the ImageNet model {path} is missing; put it there, or train from '
+            "scratch with --set network.pretrained=''."
+        )
     return checkpoint.load_param(network.pretrained, network.pretrained_epoch)
 
 
@@ -59,8 +62,10 @@ class TrainingRun:
         records = task.records()
         self.loader = task.train_loader(records, self.symbol, len(devices))
         mirrored = ' with mirrored copies' if cfg.TRAIN.FLIP else ''
-        LOG.info(f'{len(records)} training images{mirrored}, {len(self.loader)} batches of {self.loader.batch_size} an '
-                 f'epoch, on {", ".join(map(str, devices))}')
+        LOG.info(
+            f'{len(records)} training images{mirrored}, {len(self.loader)} batches of {self.loader.batch_size} an '
+            f'epoch, on {", ".join(map(str, devices))}'
+        )
         self.metrics = task.metrics()
         stored = self._stored_epoch(resume)
         self.trainer = self._trainer(devices, stored)
@@ -74,12 +79,26 @@ class TrainingRun:
 
     def fit(self, frequent, max_iterations=None, checkpoint_every=None):
         speedometer = Speedometer(self.loader.batch_size, frequent)
-        finished = fit(self.trainer, self.loader, prefetch, self.schedule, self.metrics, self._save,
-                       self.cfg.TRAIN.end_epoch, self.end_update, self.epoch, self.batch, speedometer, max_iterations,
-                       checkpoint_every)
+        finished = fit(
+            self.trainer,
+            self.loader,
+            prefetch,
+            self.schedule,
+            self.metrics,
+            self._save,
+            self.cfg.TRAIN.end_epoch,
+            self.end_update,
+            self.epoch,
+            self.batch,
+            speedometer,
+            max_iterations,
+            checkpoint_every,
+        )
         if not finished:
-            LOG.info(f'stopped after update {self.trainer.updater.count} of {self.end_update}; the same command with '
-                     '--resume goes on from here')
+            LOG.info(
+                f'stopped after update {self.trainer.updater.count} of {self.end_update}; the same command with '
+                '--resume goes on from here'
+            )
         return finished
 
     def _stored_epoch(self, resume):
@@ -88,8 +107,10 @@ class TrainingRun:
             return self.cfg.TRAIN.begin_epoch if self.cfg.TRAIN.RESUME else None
         newest = checkpoint.latest_state(self.prefix)
         if newest is None:
-            raise UserError(f'--resume: there is no {self.prefix}-*.state to go on from, or none that fits its '
-                            '.params; start without --resume.')
+            raise UserError(
+                f'--resume: there is no {self.prefix}-*.state to go on from, or none that fits its '
+                '.params; start without --resume.'
+            )
         return newest
 
     def _trainer(self, devices, stored):
@@ -104,10 +125,19 @@ class TrainingRun:
             arg_params, aux_params = checkpoint.load_param(self.prefix, stored)
         network.check_parameter_shapes(arg_params, aux_params, shapes)
         arg_params = {name: arg_params[name] for name in network.arg_shape_dict if name not in shapes}
-        trainer = Trainer(self.symbol, devices, arg_params, aux_params, self.task.fixed_params,
-                          offset_lr_mult=train.offset_lr_mult, kind=train.optimizer,
-                          momentum=train.momentum, wd=train.wd, clip_norm=train.clip_gradient,
-                          rescale=1.0 / self.loader.batch_size if network.mean_gradients else 1.0)
+        trainer = Trainer(
+            self.symbol,
+            devices,
+            arg_params,
+            aux_params,
+            self.task.fixed_params,
+            offset_lr_mult=train.offset_lr_mult,
+            kind=train.optimizer,
+            momentum=train.momentum,
+            wd=train.wd,
+            clip_norm=train.clip_gradient,
+            rescale=1.0 / self.loader.batch_size if network.mean_gradients else 1.0,
+        )
         trainer.reserve(self.task.largest_inputs(self.symbol))
         return trainer
 
@@ -116,19 +146,25 @@ class TrainingRun:
         updater, path = self.trainer.updater, checkpoint.state_path(self.prefix, stored)
         if not os.path.isfile(path):
             self.epoch, self.origin, updater.count = stored, 0, stored * len(self.loader)
-            LOG.warning(f'{path} does not exist (pickled .states files of MXNet are not read): going on at epoch '
-                        f'{stored} with momentum zero')
+            LOG.warning(
+                f'{path} does not exist (pickled .states files of MXNet are not read): going on at epoch '
+                f'{stored} with momentum zero'
+            )
             return
         arrays, metrics, settings, counters = checkpoint.load_state(self.prefix, stored)
         check_settings(settings, run_settings(self.cfg), path)
         if counters['batches'] != len(self.loader):
-            raise UserError(f'{path}: written at {counters["batches"]} batches an epoch, now there are '
-                            f'{len(self.loader)}; resume with the same data, TRAIN.BATCH_IMAGES and number of devices.')
+            raise UserError(
+                f'{path}: written at {counters["batches"]} batches an epoch, now there are '
+                f'{len(self.loader)}; resume with the same data, TRAIN.BATCH_IMAGES and number of devices.'
+            )
         updater.load_state(arrays, counters['update'])
         self.metrics.load_state(metrics)
         self.epoch, self.batch, self.origin = counters['epoch'], counters['batch'], counters['origin']
-        LOG.info(f'going on at epoch {self.epoch}, batch {self.batch}, after {updater.count} updates'
-                 + (': nothing is left to train' if self.epoch >= self.cfg.TRAIN.end_epoch else ''))
+        LOG.info(
+            f'going on at epoch {self.epoch}, batch {self.batch}, after {updater.count} updates'
+            + (': nothing is left to train' if self.epoch >= self.cfg.TRAIN.end_epoch else '')
+        )
 
     def _save(self, number, epoch, batch):
         arg_params, aux_params = self.trainer.params()

@@ -1,4 +1,5 @@
 """Learning rate as a pure function of the update count; updates count from 1."""
+
 import math
 
 from dcn.errors import UserError
@@ -11,8 +12,10 @@ class StepSchedule:
         self.lr, self.steps, self.factor = lr, list(steps), factor
         self.warmup_step, self.warmup_lr = warmup_step, warmup_lr
         if any(step < 1 for step in self.steps) or any(b <= a for a, b in zip(self.steps, self.steps[1:])):
-            raise UserError('TRAIN.lr_step: expected strictly increasing drops that come after the first update, '
-                            f'found drops after the updates {self.steps}.')
+            raise UserError(
+                'TRAIN.lr_step: expected strictly increasing drops that come after the first update, '
+                f'found drops after the updates {self.steps}.'
+            )
 
     def __call__(self, update):
         # constant, and looked at before the drops, as in the original

@@ -1,4 +1,5 @@
 """What a run asks of its settings, and which of them may change when training is resumed."""
+
 import logging
 
 from dcn.config.loading import flat
@@ -7,12 +8,34 @@ from dcn.errors import UserError
 LOG = logging.getLogger(__name__)
 
 # they decide which images come when, so that a position in the data means something else without them
-ORDER = ('SCALES', 'dataset.CLASSES', 'dataset.dataset', 'dataset.image_set', 'dataset.proposal',
-         'TRAIN.ASPECT_GROUPING', 'TRAIN.AUGMENT', 'TRAIN.BATCH_IMAGES', 'TRAIN.CROP_HEIGHT', 'TRAIN.CROP_WIDTH',
-         'TRAIN.ENABLE_CROP', 'TRAIN.FLIP', 'TRAIN.seed', 'TRAIN.SHUFFLE')
+ORDER = (
+    'SCALES',
+    'dataset.CLASSES',
+    'dataset.dataset',
+    'dataset.image_set',
+    'dataset.proposal',
+    'TRAIN.ASPECT_GROUPING',
+    'TRAIN.AUGMENT',
+    'TRAIN.BATCH_IMAGES',
+    'TRAIN.CROP_HEIGHT',
+    'TRAIN.CROP_WIDTH',
+    'TRAIN.ENABLE_CROP',
+    'TRAIN.FLIP',
+    'TRAIN.seed',
+    'TRAIN.SHUFFLE',
+)
 # where things are, and where training starts: free to change
-_FREE = ('dataset.dataset_path', 'dataset.proposal_path', 'dataset.root_path', 'dataset.test_image_set',
-         'dataset.USE_07_METRIC', 'network.pretrained', 'network.pretrained_epoch', 'TRAIN.begin_epoch', 'TRAIN.RESUME')
+_FREE = (
+    'dataset.dataset_path',
+    'dataset.proposal_path',
+    'dataset.root_path',
+    'dataset.test_image_set',
+    'dataset.USE_07_METRIC',
+    'network.pretrained',
+    'network.pretrained_epoch',
+    'TRAIN.begin_epoch',
+    'TRAIN.RESUME',
+)
 
 
 def run_settings(cfg):
@@ -30,7 +53,9 @@ def check_settings(stored, now, path):
     changed = {key: f'{key}: {stored[key]} -> {now[key]}' for key in stored if now.get(key, stored[key]) != stored[key]}
     for key in ORDER:
         if key in changed:
-            raise UserError(f'{path}: written with {key} = {stored[key]}, now it is {now[key]}, which puts other '
-                            'images in other places; resume with the same value, or start without --resume.')
+            raise UserError(
+                f'{path}: written with {key} = {stored[key]}, now it is {now[key]}, which puts other '
+                'images in other places; resume with the same value, or start without --resume.'
+            )
     if changed:
         LOG.warning(f'going on with changed settings: {"; ".join(changed.values())}')

@@ -1,10 +1,12 @@
 """One training step over one or several devices."""
-import mxnet as mx
+
 import numpy as np
 
 from dcn.engine.runtime.executors import DeviceExecutors
 from dcn.engine.training.updater import Updater, layout_of, multipliers
 from dcn.errors import UserError
+
+import mxnet as mx
 
 
 def fixed_names(symbol, fixed, inputs=()):
@@ -65,7 +67,8 @@ class Trainer:
                     raise UserError(
                         f'update {self.updater.count + 1}: the output {name} is not finite; the parameters were not '
                         'updated and no checkpoint was written. Lower TRAIN.lr, set TRAIN.clip_gradient, or check the '
-                        'data with "dcn validate".')
+                        'data with "dcn validate".'
+                    )
 
     def params(self):
         """(arg_params, aux_params); every device takes the mean of the devices' auxiliary states."""

@@ -1,10 +1,11 @@
 """SGD and Adam over packed parameters; the state can be read and set by parameter name and is never pickled."""
-import math
 
-import mxnet as mx
+import math
 
 from dcn.engine.runtime.pack import Layout, Pack
 from dcn.errors import UserError
+
+import mxnet as mx
 
 # state arrays of each optimizer
 STATES = {'sgd': ('momentum',), 'adam': ('mean', 'variance')}
@@ -58,7 +59,7 @@ class Updater:
         if self.kind == 'sgd':
             mx.nd.sgd_mom_update(*arrays, out=arrays[0], lr=lr, momentum=self.momentum, **options)
         else:
-            lr *= math.sqrt(1 - BETA2 ** self.count) / (1 - BETA1 ** self.count)
+            lr *= math.sqrt(1 - BETA2**self.count) / (1 - BETA1**self.count)
             mx.nd.adam_update(*arrays, out=arrays[0], lr=lr, beta1=BETA1, beta2=BETA2, epsilon=EPSILON, **options)
 
     def _clip_factor(self, grads):
@@ -78,8 +79,10 @@ class Updater:
             stored = state.get(f'{kind}:{name}')
             if stored is None or stored.shape != array.shape:
                 found = 'nothing' if stored is None else f'shape {stored.shape}'
-                raise UserError(f'training state: expected {kind}:{name} of shape {array.shape}, found {found}; it '
-                                'belongs to another network or optimizer.')
+                raise UserError(
+                    f'training state: expected {kind}:{name} of shape {array.shape}, found {found}; it '
+                    'belongs to another network or optimizer.'
+                )
             array[:] = stored
         self.count = count
 

@@ -1,4 +1,5 @@
 """What to do with a checkpoint: YAML file, command, file name."""
+
 import os
 
 from dcn.config import load_config, output_folder
@@ -27,28 +28,48 @@ def yaml_for(finding):
 def _profile(finding):
     """{key: value} of what a YAML file must say for this checkpoint; a key is absent where nothing is known."""
     sizes, backbone, family = finding.sizes, finding.backbone, finding.table.family
-    profile = {'dataset.NUM_CLASSES': sizes['C'], 'network.units': tuple(len(names) for names in backbone.blocks),
-               'network.filters': backbone.filters, 'network.deformable': sorted(finding.deformable),
-               'network.modulated': finding.modulated}
+    profile = {
+        'dataset.NUM_CLASSES': sizes['C'],
+        'network.units': tuple(len(names) for names in backbone.blocks),
+        'network.filters': backbone.filters,
+        'network.deformable': sorted(finding.deformable),
+        'network.modulated': finding.modulated,
+    }
     if finding.deformable:
         profile['network.deformable_groups'] = finding.groups
     profile['network.head_filters'] = sizes['H']
     if family != 'deeplab':
-        profile.update({'network.NUM_ANCHORS': sizes['A'], 'CLASS_AGNOSTIC': sizes['K'] == 2 and sizes['C'] != 2,
-                        'network.rpn_filters': sizes['R'], 'network.roi_filters': sizes['W'],
-                        'network.pooled_size': sizes['P2'] and round(sizes['P2'] ** 0.5),
-                        'network.roi_pooling': finding.pooling})
+        profile.update(
+            {
+                'network.NUM_ANCHORS': sizes['A'],
+                'CLASS_AGNOSTIC': sizes['K'] == 2 and sizes['C'] != 2,
+                'network.rpn_filters': sizes['R'],
+                'network.roi_filters': sizes['W'],
+                'network.pooled_size': sizes['P2'] and round(sizes['P2'] ** 0.5),
+                'network.roi_pooling': finding.pooling,
+            }
+        )
     return {key: value for key, value in profile.items() if value is not None}
 
 
 def _usual(table, classes):
     """The same of the original's YAML file for so many classes."""
     anchors = 3 if table.family == 'fpn' else 12 if classes == 81 else 9
-    return {'dataset.NUM_CLASSES': classes, 'network.units': UNITS[101], 'network.filters': (64, 128, 256, 512),
-            'network.deformable': sorted(table.deformable), 'network.modulated': False, 'network.NUM_ANCHORS': anchors,
-            'network.deformable_groups': table.groups, 'CLASS_AGNOSTIC': table.family == 'rfcn',
-            'network.rpn_filters': 512, 'network.head_filters': 1024, 'network.roi_filters': 256,
-            'network.pooled_size': 3 if 'psroi' in table.symbol else 7, 'network.roi_pooling': table.pooling}
+    return {
+        'dataset.NUM_CLASSES': classes,
+        'network.units': UNITS[101],
+        'network.filters': (64, 128, 256, 512),
+        'network.deformable': sorted(table.deformable),
+        'network.modulated': False,
+        'network.NUM_ANCHORS': anchors,
+        'network.deformable_groups': table.groups,
+        'CLASS_AGNOSTIC': table.family == 'rfcn',
+        'network.rpn_filters': 512,
+        'network.head_filters': 1024,
+        'network.roi_filters': 256,
+        'network.pooled_size': 3 if 'psroi' in table.symbol else 7,
+        'network.roi_pooling': table.pooling,
+    }
 
 
 def _configured(cfg, table):
@@ -60,14 +81,25 @@ def _configured(cfg, table):
     if layers is None:
         layers = ['res5'] if table.deformable == _RES5 else table.deformable
     stages = {f'res{number}': names for number, names in enumerate(blocks, 2)}
-    own = {'network.units': units, 'network.filters': tuple(network.get('filters') or usual['network.filters']),
-           'network.deformable': sorted({name for layer in layers for name in stages.get(layer, (layer,))}),
-           'network.NUM_ANCHORS': network.get('NUM_ANCHORS'), 'CLASS_AGNOSTIC': cfg.get('CLASS_AGNOSTIC')}
-    for key in ('deformable_groups', 'modulated', 'rpn_filters', 'head_filters', 'roi_filters', 'pooled_size',
-                'roi_pooling'):
+    own = {
+        'network.units': units,
+        'network.filters': tuple(network.get('filters') or usual['network.filters']),
+        'network.deformable': sorted({name for layer in layers for name in stages.get(layer, (layer,))}),
+        'network.NUM_ANCHORS': network.get('NUM_ANCHORS'),
+        'CLASS_AGNOSTIC': cfg.get('CLASS_AGNOSTIC'),
+    }
+    for key in (
+        'deformable_groups',
+        'modulated',
+        'rpn_filters',
+        'head_filters',
+        'roi_filters',
+        'pooled_size',
+        'roi_pooling',
+    ):
         own[f'network.{key}'] = network.get(key)
     if own['network.roi_pooling'] == 'bilinear':
-        own['network.roi_pooling'] = 'integer'      # no tensor tells them apart
+        own['network.roi_pooling'] = 'integer'  # no tensor tells them apart
     return {**usual, **{key: value for key, value in own.items() if value is not None}}
 
 
@@ -91,9 +123,11 @@ def lines(path, label, changes, anchors=None):
     if changes:
         found.append(f'with these keys changed: {"  ".join(changes)}')
     if any(change.startswith('network.NUM_ANCHORS') for change in changes):
-        found.append(f'and ANCHOR_SCALES and ANCHOR_RATIOS whose numbers multiply to {anchors}: the file does not say '
-                     'which, its training did' + (' (15 anchors are often scales [2, 4, 8, 16, 32] at three ratios)'
-                                                  if anchors == 15 else ''))
+        found.append(
+            f'and ANCHOR_SCALES and ANCHOR_RATIOS whose numbers multiply to {anchors}: the file does not say '
+            'which, its training did'
+            + (' (15 anchors are often scales [2, 4, 8, 16, 32] at three ratios)' if anchors == 15 else '')
+        )
     if any(change.startswith(('network.units', 'network.filters')) for change in changes):
         found.append('and network.strides, RPN_FEAT_STRIDE, RCNN_FEAT_STRIDE as in training: no shape shows them')
     if '/deeplab/' in path.replace(os.sep, '/'):
@@ -106,16 +140,24 @@ def lines(path, label, changes, anchors=None):
         except UserError:
             return found
         prefix = os.path.join(output_folder(cfg, cfg.dataset.image_set), cfg.TRAIN.model_prefix)
-        found.append(f'test it on the data set: copy it to {prefix}-{cfg.TEST.test_epoch:04d}.params, then '
-                     f'dcn test --cfg {path}{settings}')
+        found.append(
+            f'test it on the data set: copy it to {prefix}-{cfg.TEST.test_epoch:04d}.params, then '
+            f'dcn test --cfg {path}{settings}'
+        )
     return found
 
 
 def pretrained_lines(label, backbone):
     depth = backbone.depth or 'N'
     name = f'resnet_v1_{depth}-0000.params'
-    setting = '' if backbone.depth in (101, None) else f', with --set network.depth={backbone.depth} ' \
-                                                       f'network.pretrained=./model/pretrained_model/resnet_v1_{depth}'
-    return [f'copy it to model/pretrained_model/{name}: training starts from it '
-            f'(network.pretrained: ./model/pretrained_model/resnet_v1_{depth}){setting}',
-            'train: dcn train --cfg experiments/rfcn/cfgs/resnet_v1_101_voc0712_rfcn_dcn_end2end_ohem.yaml']
+    setting = (
+        ''
+        if backbone.depth in (101, None)
+        else f', with --set network.depth={backbone.depth} '
+        f'network.pretrained=./model/pretrained_model/resnet_v1_{depth}'
+    )
+    return [
+        f'copy it to model/pretrained_model/{name}: training starts from it '
+        f'(network.pretrained: ./model/pretrained_model/resnet_v1_{depth}){setting}',
+        'train: dcn train --cfg experiments/rfcn/cfgs/resnet_v1_101_voc0712_rfcn_dcn_end2end_ohem.yaml',
+    ]

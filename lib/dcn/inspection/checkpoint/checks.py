@@ -1,4 +1,5 @@
 """What can be wrong with a checkpoint's values, as sentences."""
+
 import numpy as np
 
 from dcn.text import shape_text
@@ -36,28 +37,35 @@ def values(statistics):
     for s in statistics:
         name = s.name.split(':', 1)[-1]
         if s.nan or s.infinite:
-            problems.append(f'{name}: {s.nan} NaN and {s.infinite} infinite values; training diverged or the file is '
-                            'damaged')
+            problems.append(
+                f'{name}: {s.nan} NaN and {s.infinite} infinite values; training diverged or the file is damaged'
+            )
         elif name.endswith('_moving_var') and s.low is not None and s.low < 0:
             problems.append(f'{name}: a variance of {s.low:.3g}; expected none below 0')
         elif s.high is not None and max(abs(s.low), abs(s.high)) > 1e6:
             problems.append(f'{name}: values up to {max(abs(s.low), abs(s.high)):.3g}; expected below a million')
     by_name = {s.name.split(':', 1)[-1]: s for s in statistics}
-    offsets = [name for name, s in by_name.items()
-               if 'offset' in name and name.endswith('_weight') and s.low is not None]
+    offsets = [
+        name for name, s in by_name.items() if 'offset' in name and name.endswith('_weight') and s.low is not None
+    ]
     zero = [name for name in offsets if by_name[name].low == by_name[name].high == 0]
     if zero and len(zero) == len(offsets):
         notes.append('all offset layers are zero: deformable layers act as plain ones until they are trained')
     elif zero:
         notes.append(f'offset layers that are zero: {_listed(zero)}')
-    dead = [name for name, s in by_name.items() if name.endswith('_weight') and 'offset' not in name and s.size > 1
-            and s.low is not None and s.low == s.high]
+    dead = [
+        name
+        for name, s in by_name.items()
+        if name.endswith('_weight') and 'offset' not in name and s.size > 1 and s.low is not None and s.low == s.high
+    ]
     if dead:
         problems.append(f'{len(dead)} weights have one value everywhere: {_listed(dead)}; they were never set')
     fresh = [name for name, s in by_name.items() if name.endswith('_moving_var') and s.low == s.high == 1]
     if fresh and len(fresh) == sum(name.endswith('_moving_var') for name in by_name):
-        problems.append('every batch norm has mean variance 1, as before training: the backbone was never trained, or '
-                        'its auxiliary states were lost')
+        problems.append(
+            'every batch norm has mean variance 1, as before training: the backbone was never trained, or '
+            'its auxiliary states were lost'
+        )
     kinds = sorted({s.dtype for s in statistics if s.dtype})
     if kinds != ['float32']:
         notes.append(f'element types {", ".join(kinds)}; the networks compute in float32')
@@ -76,8 +84,10 @@ def test_weights(arrays, classes, stds=DEFAULT_STDS, means=DEFAULT_MEANS):
     names = [f'{layer}_{kind}' for kind in ('weight', 'bias')]
     absent = [f'{name}_test' for name in names if f'{name}_test' not in arrays]
     if absent:
-        return [f'no {" and ".join(absent)}: testing needs them, and box corrections without them are '
-                f'{1 / max(stds):g} to {1 / min(stds):g} times too large'], []
+        return [
+            f'no {" and ".join(absent)}: testing needs them, and box corrections without them are '
+            f'{1 / max(stds):g} to {1 / min(stds):g} times too large'
+        ], []
     weight, bias = (arrays[name].astype(np.float64) for name in names)
     weight_test, bias_test = (arrays[f'{name}_test'].astype(np.float64) for name in names)
     for name, one, two in zip(names, (weight, bias), (weight_test, bias_test)):
@@ -107,10 +117,14 @@ def _wrong_scale(name, weight, weight_test, classes, cells, stds):
         factor = float(a @ b) / norm if norm else 0.0
         factors.append(factor if norm and np.linalg.norm(b - factor * a) <= 1e-4 * np.linalg.norm(b) else None)
     if None in factors:
-        return (f'{name}_test is no multiple of {name}: expected weights x {_tuple(stds)}; they come from different '
-                'epochs, or layers were exchanged')
-    return f'{name}_test: expected weights x {_tuple(stds)}, found weights x {_tuple(factors)}; was it trained with ' \
-           'other TRAIN.BBOX_STDS?'
+        return (
+            f'{name}_test is no multiple of {name}: expected weights x {_tuple(stds)}; they come from different '
+            'epochs, or layers were exchanged'
+        )
+    return (
+        f'{name}_test: expected weights x {_tuple(stds)}, found weights x {_tuple(factors)}; was it trained with '
+        'other TRAIN.BBOX_STDS?'
+    )
 
 
 def _tuple(values_):

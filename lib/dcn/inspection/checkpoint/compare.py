@@ -1,4 +1,5 @@
 """Two checkpoints side by side, tensor by tensor, read block by block out of the memory maps."""
+
 from typing import NamedTuple
 
 import numpy as np
@@ -26,10 +27,10 @@ def change(one, two):
     one, two = one.reshape(-1), two.reshape(-1)
     count, largest, total, squares, norm = 0, 0.0, 0.0, 0.0, 0.0
     for start in range(0, one.size, _BLOCK):
-        a, b = (_float(array[start:start + _BLOCK]) for array in (one, two))
+        a, b = (_float(array[start : start + _BLOCK]) for array in (one, two))
         with np.errstate(invalid='ignore', over='ignore'):
             apart = np.abs(a - b)
-        apart[(a == b) | (np.isnan(a) & np.isnan(b))] = 0        # equal infinities are equal
+        apart[(a == b) | (np.isnan(a) & np.isnan(b))] = 0  # equal infinities are equal
         apart[np.isnan(apart)] = np.inf
         count += int(np.count_nonzero(apart))
         largest = max(largest, float(apart.max(initial=0)))
@@ -59,8 +60,10 @@ def differences(one, two, tolerance=0.0):
         if a.shape == b.shape and a.storage != 'empty' != b.storage:
             found = change(_dense(a), _dense(b))
             if found.largest > tolerance:
-                lines.append(f'{name}: {found.count:,} of {found.size:,} values differ, by {found.largest:.3g} at most '
-                             f'and {found.mean:.3g} in the mean; relative {found.relative:.3g}')
+                lines.append(
+                    f'{name}: {found.count:,} of {found.size:,} values differ, by {found.largest:.3g} at most '
+                    f'and {found.mean:.3g} in the mean; relative {found.relative:.3g}'
+                )
     return lines
 
 
@@ -70,5 +73,8 @@ def _dense(entry):
 
 
 def _text(entry):
-    return 'empty' if entry.storage == 'empty' else (
-        f'{entry.dtype} {shape_text(entry.shape)}' + ('' if entry.storage == 'dense' else f' {entry.storage}'))
+    return (
+        'empty'
+        if entry.storage == 'empty'
+        else (f'{entry.dtype} {shape_text(entry.shape)}' + ('' if entry.storage == 'dense' else f' {entry.storage}'))
+    )

@@ -1,4 +1,5 @@
 """``dcn doctor``: which network a checkpoint is of, whether it is sound, and what to do with it."""
+
 import argparse
 import json
 import os
@@ -8,13 +9,11 @@ from typing import List, NamedTuple
 from dcn.cli import guarded
 from dcn.errors import UserError
 from dcn.formats.sparse import SparseArray
-from dcn.inspection.checkpoint import advice
-from dcn.inspection.checkpoint import checks
-from dcn.inspection.checkpoint import known
-from dcn.inspection.graph.network import describe
+from dcn.inspection.checkpoint import advice, checks, known
 from dcn.inspection.checkpoint.recognise import Finding, bare, recognise, stranger
-from dcn.inspection.sources import build, open_source
 from dcn.inspection.checkpoint.tensors import statistics
+from dcn.inspection.graph.network import describe
+from dcn.inspection.sources import build, open_source
 
 
 class Report(NamedTuple):
@@ -30,8 +29,10 @@ def main(argv=None):
     args = parser().parse_args(argv)
     source = open_source(args.checkpoint)
     if source.params is None:
-        raise UserError(f'{args.checkpoint}: expected a checkpoint (.params), found a network; '
-                        f'"dcn inspect {args.checkpoint}" shows it')
+        raise UserError(
+            f'{args.checkpoint}: expected a checkpoint (.params), found a network; '
+            f'"dcn inspect {args.checkpoint}" shows it'
+        )
     report = examine(source.params, args.checkpoint, args.cfg, args.overrides or ())
     if args.json:
         print(json.dumps(report._asdict(), indent=1))
@@ -44,7 +45,8 @@ def parser():
     made = argparse.ArgumentParser(
         prog='dcn doctor',
         description='Say which network a checkpoint is of, whether anything is wrong with it, and what to do with it. '
-                    'Ends with status 1 where something is wrong.')
+        'Ends with status 1 where something is wrong.',
+    )
     made.add_argument('checkpoint', metavar='CHECKPOINT', help='a .params file')
     made.add_argument('--cfg', metavar='YAML', help='check it against this experiment file, tensor by tensor')
     made.add_argument('--set', nargs='+', metavar='KEY=VALUE', dest='overrides', help='change keys of the YAML file')
@@ -58,8 +60,12 @@ def examine(opened, label, cfg=None, overrides=()):
     shapes = bare({s.name: s.shape for s in found})
     facts = [_size_words(found)]
     if not opened.named:
-        return Report(facts, ['its tensors have no names: no network can be recognised'], [],
-                      ['save it again from a dictionary, with names such as arg:conv1_weight'])
+        return Report(
+            facts,
+            ['its tensors have no names: no network can be recognised'],
+            [],
+            ['save it again from a dictionary, with names such as arg:conv1_weight'],
+        )
     foreign = stranger(shapes)
     finding = None if foreign else recognise(shapes)
     if cfg is not None:
@@ -73,9 +79,12 @@ def examine(opened, label, cfg=None, overrides=()):
     backbone = known.backbone_of(shapes)
     if backbone is not None:
         return _classifier(shapes, facts, backbone, label, problems, notes)
-    return Report(facts, problems + ['no network that is known here: its names fit none of them'], notes,
-                  [f'look at it: dcn inspect {label}', f'or check it against an experiment file: dcn doctor {label} '
-                   '--cfg YAML'])
+    return Report(
+        facts,
+        problems + ['no network that is known here: its names fit none of them'],
+        notes,
+        [f'look at it: dcn inspect {label}', f'or check it against an experiment file: dcn doctor {label} --cfg YAML'],
+    )
 
 
 def _size_words(found):
@@ -87,10 +96,18 @@ def _size_words(found):
 
 def _foreign(facts, label, shapes, words, converter):
     if converter is None:
-        return Report([f'this is {words}'] + facts, ['no checkpoint of one of these networks'], [],
-                      [f'look at it: dcn inspect {label}'])
-    return Report([f'this is {words}'] + facts, ['its names are not those of these networks'], [],
-                  [f'convert it: dcn convert {label} model/pretrained_model/resnet_v1_{_depth(shapes)}-0000.params'])
+        return Report(
+            [f'this is {words}'] + facts,
+            ['no checkpoint of one of these networks'],
+            [],
+            [f'look at it: dcn inspect {label}'],
+        )
+    return Report(
+        [f'this is {words}'] + facts,
+        ['its names are not those of these networks'],
+        [],
+        [f'convert it: dcn convert {label} model/pretrained_model/resnet_v1_{_depth(shapes)}-0000.params'],
+    )
 
 
 def _depth(shapes):
@@ -104,8 +121,10 @@ def _prefixes(found, opened):
     states = [s.name for s in found if s.name.startswith('arg:') and s.name.endswith(('_moving_mean', '_moving_var'))]
     problems = []
     if wrong:
-        problems.append(f'{len(wrong)} names lack arg: or aux: in front, such as {wrong[0]}; '
-                        '"dcn convert" writes the file anew with them')
+        problems.append(
+            f'{len(wrong)} names lack arg: or aux: in front, such as {wrong[0]}; '
+            '"dcn convert" writes the file anew with them'
+        )
     if states:
         problems.append(f'{len(states)} auxiliary states are stored as arguments, such as {states[0]}')
     return problems
@@ -126,16 +145,20 @@ def _known(opened, shapes, facts, finding: Finding, label, problems, notes):
 def _words(finding):
     sizes, table = finding.sizes, finding.table
     facts = [f'this is {table.symbol} ({_FAMILIES[table.family]}) on {finding.backbone.words}']
-    layers = f'deformable convolutions in {", ".join(finding.deformable)}, {finding.groups} groups' + (
-        ' with masks' if finding.modulated else '') if finding.deformable else 'plain convolutions'
+    layers = (
+        f'deformable convolutions in {", ".join(finding.deformable)}, {finding.groups} groups'
+        + (' with masks' if finding.modulated else '')
+        if finding.deformable
+        else 'plain convolutions'
+    )
     if table.family != 'deeplab':
         side = round((sizes['P2'] or 0) ** 0.5)
         layers += f', {finding.pooling.replace("integer", "plain")} pooling in {side} x {side} bins'
-    classes = f'{sizes["C"] or "unknown"} classes' + (
-        '' if table.family == 'deeplab' else ' with the background')
+    classes = f'{sizes["C"] or "unknown"} classes' + ('' if table.family == 'deeplab' else ' with the background')
     if table.family != 'deeplab':
         classes += f', {sizes["A"] or "unknown"} anchors a cell, boxes ' + (
-            'for all classes alike' if sizes['K'] == 2 and sizes['C'] != 2 else 'for each class')
+            'for all classes alike' if sizes['K'] == 2 and sizes['C'] != 2 else 'for each class'
+        )
     return facts + [layers, classes]
 
 
@@ -152,8 +175,9 @@ def _classifier(shapes, facts, backbone, label, problems, notes):
 
 
 def _box_arrays(opened):
-    names = [f'{layer}_{kind}{test}' for layer in checks.BOX_LAYERS for kind in ('weight', 'bias')
-             for test in ('', '_test')]
+    names = [
+        f'{layer}_{kind}{test}' for layer in checks.BOX_LAYERS for kind in ('weight', 'bias') for test in ('', '_test')
+    ]
     arrays = {name: opened[f'arg:{name}'].array() for name in names if f'arg:{name}' in opened}
     return {name: array for name, array in arrays.items() if not isinstance(array, SparseArray)}
 
@@ -161,6 +185,7 @@ def _box_arrays(opened):
 def _against(opened, found, shapes, facts, finding, label, cfg, overrides):
     """The Report on a checkpoint that should be of the network of a YAML file."""
     from dcn.config import load_config
+
     config = load_config(cfg, overrides)
     source = build(cfg, 'test', '', overrides)
     network = describe(source.graph, cfg, source.shapes)
@@ -168,9 +193,12 @@ def _against(opened, found, shapes, facts, finding, label, cfg, overrides):
     wrong, right = checks.names_and_shapes(wanted, shapes)
     problems, notes = checks.values(found)
     classes = 2 if config.CLASS_AGNOSTIC else config.dataset.NUM_CLASSES
-    broken, fine = checks.test_weights(_box_arrays(opened), classes, tuple(config.TRAIN.get('BBOX_STDS', ())) or
-                                       checks.DEFAULT_STDS, tuple(config.TRAIN.get('BBOX_MEANS', ())) or
-                                       checks.DEFAULT_MEANS)
+    broken, fine = checks.test_weights(
+        _box_arrays(opened),
+        classes,
+        tuple(config.TRAIN.get('BBOX_STDS', ())) or checks.DEFAULT_STDS,
+        tuple(config.TRAIN.get('BBOX_MEANS', ())) or checks.DEFAULT_MEANS,
+    )
     facts = [f'checked against {cfg} ({config.symbol})'] + (_words(finding) if finding and wrong else []) + facts
     steps = advice.lines(os.path.relpath(cfg) if os.path.isabs(cfg) else cfg, label, list(overrides))
     if wrong and finding is not None:

@@ -5,6 +5,7 @@ F1 to F4 middle widths of res2 to res5, R and H widths of the region proposals a
 of Faster R-CNN and FPN reads. What RoI pooling learns is not in them (:mod:`dcn.inspection.checkpoint.pooling`).
 A shape is a list of numbers and products such as '4*P2*K'. tests/inspection/make_networks.py writes the file.
 """
+
 import json
 import os
 import re
@@ -69,8 +70,9 @@ def backbone_of(shapes):
             stages.setdefault(int(match.group(1)), {})[match.group(2)] = shape[0]
     if 'conv1_weight' not in shapes or not stages or sorted(stages) != list(range(2, 2 + len(stages))):
         return None
-    names = tuple(tuple(f'res{stage}{block}' for block in sorted(stages[stage], key=_block_order))
-                  for stage in sorted(stages))
+    names = tuple(
+        tuple(f'res{stage}{block}' for block in sorted(stages[stage], key=_block_order)) for stage in sorted(stages)
+    )
     return Backbone(names, tuple(max(stages[stage].values()) for stage in sorted(stages)))
 
 
@@ -121,5 +123,15 @@ def tables():
     """All Tables."""
     with open(_FILE, encoding='utf-8') as stream:
         content = json.load(stream)
-    return [Table(symbol, entry['family'], {int(c): stem for c, stem in entry['classes'].items()}, entry['deformable'],
-                  entry['groups'], entry['pooling'], entry['shapes']) for symbol, entry in content.items()]
+    return [
+        Table(
+            symbol,
+            entry['family'],
+            {int(c): stem for c, stem in entry['classes'].items()},
+            entry['deformable'],
+            entry['groups'],
+            entry['pooling'],
+            entry['shapes'],
+        )
+        for symbol, entry in content.items()
+    ]

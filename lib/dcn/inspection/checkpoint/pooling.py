@@ -2,6 +2,7 @@
 
 Letters of sizes as in :mod:`dcn.inspection.checkpoint.known`.
 """
+
 import math
 import re
 
@@ -33,7 +34,9 @@ def numbers_and_bins(shape):
 
 
 def layers(family, pooling, sizes):
-    """{parameter: shape} of the layers that this ``pooling`` has in a network of ``family``; ``sizes``: {letter: number}.
+    """{parameter: shape} of the layers that this ``pooling`` has in a network of ``family``.
+
+    sizes: {letter: number}
     """
     if pooling == 'integer':
         return {}
@@ -42,8 +45,11 @@ def layers(family, pooling, sizes):
         named = {name: (shape[0].format(count), *shape[1:]) for name, shape in _BY_POSITION.items()}
     else:
         levels = _LEVELS if family == 'fpn' else ('',)
-        named = {name + level: shape for level in levels
-                 for name, shape in (_MODULATED if pooling == 'modulated' else _DEFORMABLE).items()}
+        named = {
+            name + level: shape
+            for level in levels
+            for name, shape in (_MODULATED if pooling == 'modulated' else _DEFORMABLE).items()
+        }
     found = {}
     for name, shape in named.items():
         found[name + '_weight'] = tuple(known.value(term, sizes) for term in shape)

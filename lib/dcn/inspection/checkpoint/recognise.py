@@ -1,9 +1,9 @@
 """Which network a checkpoint is of, from the names and shapes of its tensors alone."""
+
 import re
 from typing import Dict, List, NamedTuple, Optional
 
-from dcn.inspection.checkpoint import known
-from dcn.inspection.checkpoint import pooling
+from dcn.inspection.checkpoint import known, pooling
 from dcn.inspection.checkpoint.known import OFFSET, Backbone, Table
 
 
@@ -32,12 +32,23 @@ def recognise(shapes):
     if backbone is None or len(backbone.blocks) < 4:
         return None
     args, auxs = backbone.shapes()
-    rest = {name for name in shapes if name not in args and name not in auxs and not OFFSET.match(name)
-            and not pooling.LAYER.match(name)}
+    rest = {
+        name
+        for name in shapes
+        if name not in args and name not in auxs and not OFFSET.match(name) and not pooling.LAYER.match(name)
+    }
     moving = any(OFFSET.match(name) for name in shapes), pooling.kind(shapes) != 'integer'
-    fits = [(len(rest ^ set(table.shapes)) + 4 * (bool(table.deformable) != moving[0])
-             + 3 * ((table.pooling != 'integer') != moving[1]), number, table)
-            for number, table in enumerate(known.tables()) if rest & set(table.shapes)]
+    fits = [
+        (
+            len(rest ^ set(table.shapes))
+            + 4 * (bool(table.deformable) != moving[0])
+            + 3 * ((table.pooling != 'integer') != moving[1]),
+            number,
+            table,
+        )
+        for number, table in enumerate(known.tables())
+        if rest & set(table.shapes)
+    ]
     if not fits:
         return None
     same = [table for misfit, _, table in sorted(fits, key=lambda fit: fit[:2]) if misfit == min(fits)[0]]
@@ -49,8 +60,13 @@ def recognise(shapes):
 def _closest(tables, shapes, groups, backbone):
     """Among tables of equal names: the one of these groups, then the one that is used for training."""
     bins = _sizes(tables[0], backbone, shapes)['P2']
-    return min(tables, key=lambda table: (bool(groups) and table.groups != groups, 'demo' in table.symbol
-                                          and not (bins == 9 and 'psroi' in table.symbol)))
+    return min(
+        tables,
+        key=lambda table: (
+            bool(groups) and table.groups != groups,
+            'demo' in table.symbol and not (bins == 9 and 'psroi' in table.symbol),
+        ),
+    )
 
 
 def _groups(shapes, backbone):
@@ -63,8 +79,11 @@ def _groups(shapes, backbone):
         if OFFSET.match(name) and shape:
             width = _widths(backbone).get(OFFSET.match(name).group(1)) or 1
             choices = [(shape[0] // numbers, numbers == 27) for numbers in (18, 27) if shape[0] % numbers == 0]
-            return min(choices, key=lambda choice: (width % choice[0] != 0, choice[0] & (choice[0] - 1) != 0),
-                       default=(None, False))
+            return min(
+                choices,
+                key=lambda choice: (width % choice[0] != 0, choice[0] & (choice[0] - 1) != 0),
+                default=(None, False),
+            )
     return None, False
 
 
@@ -125,14 +144,21 @@ def _position_sensitive(shapes):
 
 
 _STRANGERS = (
-    (r'counter:|metric:', 'a training state of this project (PREFIX-NNNN.state); the parameters are in the .params '
-                          'file beside it', None),
+    (
+        r'counter:|metric:',
+        'a training state of this project (PREFIX-NNNN.state); the parameters are in the .params file beside it',
+        None,
+    ),
     (r'(features|output)\.\d', 'a Gluon network saved by save_parameters (numbered layers)', 'gluon'),
     (r'.*resnetv1[a-z]?\d*_', 'a Gluon ResNet, or a network around one, with its full names', 'gluon'),
     (r'.*(resnetv2|densenet|vgg|mobilenet|squeezenet|alexnet|inception)\d*_', 'a Gluon network of another kind', None),
-    (r'layer\d\.\d+\.conv\d\.weight', 'a ResNet with torchvision\'s names', 'torchvision'),
-    (r'stage\d_unit\d+_(conv|bn)\d|bn_data_', 'MXNet\'s own example ResNet (pre-activation, version 2), whose layers '
-                                              'stand in another order than here; no conversion is possible', None),
+    (r'layer\d\.\d+\.conv\d\.weight', "a ResNet with torchvision's names", 'torchvision'),
+    (
+        r'stage\d_unit\d+_(conv|bn)\d|bn_data_',
+        "MXNet's own example ResNet (pre-activation, version 2), whose layers "
+        'stand in another order than here; no conversion is possible',
+        None,
+    ),
     (r'conv\d_\d_(weight|bias)|fc[67]_weight', 'a VGG network', None),
 )
 

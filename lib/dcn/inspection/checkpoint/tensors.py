@@ -1,4 +1,5 @@
 """Statistics of a checkpoint's arrays, read block by block out of the memory map."""
+
 from typing import NamedTuple, Optional, Tuple
 
 import numpy as np
@@ -45,7 +46,7 @@ def _numbers(values):
     flat, count, nans, infinities = values.reshape(-1), 0, 0, 0
     low, high, total, squares = np.inf, -np.inf, 0.0, 0.0
     for start in range(0, flat.size, _BLOCK):
-        block = flat[start:start + _BLOCK]
+        block = flat[start : start + _BLOCK]
         block = dtypes.to_float32(block) if block.dtype == dtypes.BFLOAT16 else block
         block = block.astype(np.float32) if block.dtype == np.float16 else block
         smallest, largest = block.min(), block.max()

@@ -1,4 +1,5 @@
 """Two networks side by side: nodes paired by name and by topology, then whatever differs in words."""
+
 import re
 
 from dcn.formats.graph import Opaque
@@ -9,8 +10,10 @@ from dcn.inspection.shape_inference import operator_name, parameter_slots
 from dcn.text import shape_text
 
 # names that MXNet made up, numbered in the order of creation: they mean nothing
-_AUTOMATIC = re.compile(r'(_(mul|minus|plus|div)(scalar)?|custom|concat|blockgrad|reshape|activation|convolution|'
-                        r'batchnorm|pooling|flatten|fullyconnected|dropout)\d+$')
+_AUTOMATIC = re.compile(
+    r'(_(mul|minus|plus|div)(scalar)?|custom|concat|blockgrad|reshape|activation|convolution|'
+    r'batchnorm|pooling|flatten|fullyconnected|dropout)\d+$'
+)
 
 
 def pair(one, two):
@@ -60,8 +63,9 @@ def _pair_by_inputs(one, two, pairs, wanted, strict=False):
     back = {k: i for i, k in pairs.items()}
     for k, node in enumerate(two.nodes):
         if k not in taken and wanted(node):
-            inputs = tuple((back.get(source, ('new', source)), output) for source, output in node.inputs
-                           if source not in slots_two)
+            inputs = tuple(
+                (back.get(source, ('new', source)), output) for source, output in node.inputs if source not in slots_two
+            )
             found = keys.get(_key(node, inputs, strict))
             if found:
                 pairs[found[0]] = k
@@ -91,10 +95,14 @@ def differences(one, two):
     lines += [_only('>', two, k) for k in range(len(two.graph.nodes)) if k not in back and _reported(two, k)]
     shapes_one, shapes_two = _shapes(one), _shapes(two)
     for i, k in sorted(pairs.items()):
-        lines += [f'{_title(one, two, i, k)}: {text}' for text in (
-            *_node_differences(one.graph.nodes[i], two.graph.nodes[k]),
-            *_input_differences(one.graph, two.graph, i, k, pairs, back),
-            *_shape_differences(shapes_one.get(i), shapes_two.get(k)))]
+        lines += [
+            f'{_title(one, two, i, k)}: {text}'
+            for text in (
+                *_node_differences(one.graph.nodes[i], two.graph.nodes[k]),
+                *_input_differences(one.graph, two.graph, i, k, pairs, back),
+                *_shape_differences(shapes_one.get(i), shapes_two.get(k)),
+            )
+        ]
     outputs = [[name for name, _ in network.outputs] for network in (one, two)]
     heads = [(pairs.get(i), k) for i, k in one.graph.heads] != list(two.graph.heads)
     if heads or (outputs[0] != outputs[1] and len(outputs[0]) != len(outputs[1])):
@@ -138,7 +146,8 @@ def _node_differences(one, two):
 
 def _attribute(key):
     return {'__lr_mult__': 'learning rate multiplier', '__wd_mult__': 'weight decay multiplier'}.get(
-        key, f'attribute {key}')
+        key, f'attribute {key}'
+    )
 
 
 def _same_value(one, two):
@@ -199,8 +208,13 @@ def _total_differences(one, two):
     for kind, word in (('params', 'parameters'), ('macs', 'multiply-adds')):
         before, after = one.totals[kind], two.totals[kind]
         if before != after:
-            parts = [f'{_WORDS.get(part, part)} {before[part]:,} -> {after[part]:,}' for part in PARTS
-                     if before[part] != after[part]]
-            lines.append(f'{word}: {before["total"]:,} -> {after["total"]:,} '
-                         f'({after["total"] - before["total"]:+,}; {", ".join(parts)})')
+            parts = [
+                f'{_WORDS.get(part, part)} {before[part]:,} -> {after[part]:,}'
+                for part in PARTS
+                if before[part] != after[part]
+            ]
+            lines.append(
+                f'{word}: {before["total"]:,} -> {after["total"]:,} '
+                f'({after["total"] - before["total"]:+,}; {", ".join(parts)})'
+            )
     return lines

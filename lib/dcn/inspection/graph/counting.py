@@ -1,4 +1,5 @@
 """Multiply-adds and receptive fields of single operators, and the part of a network that a name belongs to."""
+
 import math
 import re
 from fractions import Fraction
@@ -9,10 +10,17 @@ from dcn.inspection.attributes import Attributes
 PARTS = ('backbone', 'offset', 'heads')
 _OFFSET = re.compile('.*offset|deform_fc_')
 _BACKBONE = re.compile(r'(conv1|bn|res)(?!net)|resnet|resnext')
-CONVOLUTIONS = ('Convolution', 'Convolution_v1', '_contrib_DeformableConvolution',
-                '_contrib_ModulatedDeformableConvolution')
-DEFORMABLE = ('_contrib_DeformableConvolution', '_contrib_ModulatedDeformableConvolution',
-              '_contrib_DeformablePSROIPooling')
+CONVOLUTIONS = (
+    'Convolution',
+    'Convolution_v1',
+    '_contrib_DeformableConvolution',
+    '_contrib_ModulatedDeformableConvolution',
+)
+DEFORMABLE = (
+    '_contrib_DeformableConvolution',
+    '_contrib_ModulatedDeformableConvolution',
+    '_contrib_DeformablePSROIPooling',
+)
 
 
 def part(name):
@@ -54,8 +62,14 @@ class Field(NamedTuple):
 
 
 REGION, IMAGE = Field(None, None, 'region'), Field(None, None, 'image')
-_REGIONS = ('ROIPooling', '_contrib_PSROIPooling', '_contrib_DeformablePSROIPooling', '_contrib_Proposal',
-            '_contrib_MultiProposal', 'Custom')
+_REGIONS = (
+    'ROIPooling',
+    '_contrib_PSROIPooling',
+    '_contrib_DeformablePSROIPooling',
+    '_contrib_Proposal',
+    '_contrib_MultiProposal',
+    'Custom',
+)
 
 
 def receptive_field(node, fields):
@@ -75,17 +89,23 @@ def receptive_field(node, fields):
         return _windows(first, attrs)
     if node.op == 'Deconvolution':
         kernel, stride = attrs.pair('kernel', 1), attrs.pair('stride', 1)
-        return Field(tuple(r + (-(-k // s) - 1) * j for r, k, s, j in zip(first.size, kernel, stride, first.stride)),
-                     tuple(Fraction(j, s) for j, s in zip(first.stride, stride)))
+        return Field(
+            tuple(r + (-(-k // s) - 1) * j for r, k, s, j in zip(first.size, kernel, stride, first.stride)),
+            tuple(Fraction(j, s) for j, s in zip(first.stride, stride)),
+        )
     if node.op == 'UpSampling':
         return Field(first.size, tuple(Fraction(j, attrs.integer('scale', 1)) for j in first.stride))
-    return Field(tuple(max(sizes) for sizes in zip(*(field.size for field in known))),
-                 tuple(max(strides) for strides in zip(*(field.stride for field in known))))
+    return Field(
+        tuple(max(sizes) for sizes in zip(*(field.size for field in known))),
+        tuple(max(strides) for strides in zip(*(field.stride for field in known))),
+    )
 
 
 def _windows(field, attrs):
     if len(attrs.tuple('kernel')) != 2:
         return None
     kernel, stride, dilate = attrs.pair('kernel', 1), attrs.pair('stride', 1), attrs.pair('dilate', 1)
-    return Field(tuple(r + d * (k - 1) * j for r, k, d, j in zip(field.size, kernel, dilate, field.stride)),
-                 tuple(j * s for j, s in zip(field.stride, stride)))
+    return Field(
+        tuple(r + d * (k - 1) * j for r, k, d, j in zip(field.size, kernel, dilate, field.stride)),
+        tuple(j * s for j, s in zip(field.stride, stride)),
+    )

@@ -1,4 +1,5 @@
 """Where in a network a node belongs, for folding: ('backbone', 'res4', 'res4b22'), by the names of these networks."""
+
 import re
 
 _BLOCK = re.compile(r'(?:res|bn)(\d)([a-z]\d*)(?:_|$)')
@@ -7,8 +8,13 @@ _LEVEL = re.compile(r'_(p\d)$')
 _AUTOMATIC = re.compile(r'_?[a-z]+_?\d+$')
 _STAGE = re.compile(r'(?:.*?_)?(stage\d+)_')
 _UNIT = re.compile(r'(?:.*?_)?(stage\d+)_(unit\d+)_')
-TITLES = {'backbone': 'Backbone', 'pyramid': 'Feature pyramid', 'proposals': 'Region proposals',
-          'targets': 'Training targets', 'head': 'Head'}
+TITLES = {
+    'backbone': 'Backbone',
+    'pyramid': 'Feature pyramid',
+    'proposals': 'Region proposals',
+    'targets': 'Training targets',
+    'head': 'Head',
+}
 
 
 def paths(graph):

@@ -1,10 +1,11 @@
 """A graph with everything known about it: what ``dcn inspect`` shows and ``dcn diff`` compares."""
+
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
 from dcn.errors import UserError
 from dcn.formats.graph import Graph
-from dcn.inspection.graph import counting
 from dcn.inspection.attributes import Attributes
+from dcn.inspection.graph import counting
 from dcn.inspection.graph.grouping import paths
 from dcn.inspection.shape_inference import infer_shapes, operator_name, parameter_slots
 
@@ -60,8 +61,12 @@ class Layer(NamedTuple):
     def deformable(self):
         """Whether offsets move what it samples; position-sensitive pooling without offsets is not deformable."""
         attrs = Attributes(self.attrs, self.name)
-        return (f'_contrib_{self.op}' in counting.DEFORMABLE and not attrs.truth('no_trans')
-                or self.op == 'fpn_roi_pooling' and attrs.truth('with_deformable'))
+        return (
+            f'_contrib_{self.op}' in counting.DEFORMABLE
+            and not attrs.truth('no_trans')
+            or self.op == 'fpn_roi_pooling'
+            and attrs.truth('with_deformable')
+        )
 
 
 class Network(NamedTuple):
@@ -101,15 +106,20 @@ def describe(graph, label, shapes=None):
         except UserError:
             raise
         except (ArithmeticError, LookupError, TypeError, ValueError) as error:
-            raise UserError(f'node {node.name} ({operator_name(node)}): expected attributes that fit its inputs, found '
-                            f'others ({error}); the file is damaged') from None
-    inputs = {node.name: found.outputs[i][0] for i, node in enumerate(graph.nodes)
-              if node.is_variable and i not in slots}
+            raise UserError(
+                f'node {node.name} ({operator_name(node)}): expected attributes that fit its inputs, found '
+                f'others ({error}); the file is damaged'
+            ) from None
+    inputs = {
+        node.name: found.outputs[i][0] for i, node in enumerate(graph.nodes) if node.is_variable and i not in slots
+    }
     missing = [name for name, shape in inputs.items() if shape is None]
     if missing:
         more = f' and {len(missing) - 5} more' if len(missing) > 5 else ''
-        notes.append(f'the shapes of {", ".join(missing[:5])}{more} are unknown, and what follows from them; '
-                     'give them with --shape NAME=SIZES')
+        notes.append(
+            f'the shapes of {", ".join(missing[:5])}{more} are unknown, and what follows from them; '
+            'give them with --shape NAME=SIZES'
+        )
     if found.unknown:
         notes.append(f'no shape rule for {", ".join(found.unknown)}: what follows from them is unknown')
     auxiliary = sum(p.size or 0 for layer in layers for p in layer.parameters if p.owned and p.auxiliary)
@@ -131,11 +141,12 @@ def _usual_shapes(graph, shapes, notes):
     """Shapes with data (1, 3, 600, 1000), or a multiple of 32 where the graph fits no other."""
     if not any(node.name == 'data' and node.is_variable for node in graph.nodes):
         return infer_shapes(graph, shapes)
+    first = None
     for size in (DEFAULT_SIZE, PYRAMID_SIZE, (224, 224)):
         try:
             found = infer_shapes(graph, with_defaults(graph, {**shapes, 'data': (1, 3, *size)}))
         except UserError as error:
-            first = error if size == DEFAULT_SIZE else first
+            first = first or error
             continue
         notes.append(f'data taken as 1 x 3 x {size[0]} x {size[1]}; --shape data=1,3,H,W takes another size')
         return found
@@ -147,14 +158,22 @@ def _layer(graph, i, outputs, slots, path, field):
     given = [outputs[source][k] if k < len(outputs[source]) else None for source, k in node.inputs]
     part, macs = counting.multiply_adds(node, given, outputs[i])
     if not macs and part == 'heads' and path[:1] == ('backbone',):
-        part = 'backbone'       # pool1, which has nothing to count
+        part = 'backbone'  # pool1, which has nothing to count
     parameters, names = [], []
     for (source, k), shape in zip(node.inputs, given):
         variable = graph.nodes[source]
         if source in slots:
             owner, slot = slots[source]
-            parameters.append(Parameter(variable.name, slot, shape, variable.attrs.get('__lr_mult__'),
-                                        variable.attrs.get('__wd_mult__'), owner == i))
+            parameters.append(
+                Parameter(
+                    variable.name,
+                    slot,
+                    shape,
+                    variable.attrs.get('__lr_mult__'),
+                    variable.attrs.get('__wd_mult__'),
+                    owner == i,
+                )
+            )
         else:
             names.append(variable.name if k == 0 else f'{variable.name}[{k}]')
     attrs = {key: str(value) for key, value in node.attrs.items()}
@@ -162,7 +181,7 @@ def _layer(graph, i, outputs, slots, path, field):
 
 
 def _totals(layers):
-    params, macs = ({'total': 0, **{part: 0 for part in counting.PARTS}} for _ in range(2))
+    params, macs = ({'total': 0, **dict.fromkeys(counting.PARTS, 0)} for _ in range(2))
     for layer in layers:
         for parameter in layer.parameters:
             if parameter.owned and not parameter.auxiliary:

@@ -1,12 +1,28 @@
 """A Network as rows for a reader: what a layer does in a few words, small operators folded into the layer before them,
 equal residual blocks into one row."""
+
 from typing import NamedTuple, Tuple
 
 from dcn.inspection.attributes import Attributes
 from dcn.inspection.graph.network import Layer
 
-_SMALL = ('BatchNorm', 'Activation', 'Reshape', 'Flatten', 'BlockGrad', 'broadcast_add', 'elemwise_add', 'Dropout',
-          'elemwise_sub', 'elemwise_mul', 'smooth_l1', '_mul_scalar', 'slice_axis', 'relu', 'LeakyReLU')
+_SMALL = (
+    'BatchNorm',
+    'Activation',
+    'Reshape',
+    'Flatten',
+    'BlockGrad',
+    'broadcast_add',
+    'elemwise_add',
+    'Dropout',
+    'elemwise_sub',
+    'elemwise_mul',
+    'smooth_l1',
+    '_mul_scalar',
+    'slice_axis',
+    'relu',
+    'LeakyReLU',
+)
 
 
 class Row(NamedTuple):
@@ -47,8 +63,9 @@ def rows(network, every=False):
         if block:
             found.append(Row(block[-1], _block_text(group), tuple(group), group[0].path[:-1]))
         else:
-            found += [Row(layers[0].name, _folded_text(layers), tuple(layers), group[0].path)
-                      for layers in _fold_small(group)]
+            found += [
+                Row(layers[0].name, _folded_text(layers), tuple(layers), group[0].path) for layers in _fold_small(group)
+            ]
     titles = list(dict.fromkeys(row.title for row in found))
     tops = list(dict.fromkeys(title[:1] for title in titles))
     # one heading for each group, where the graph's own order would come back to it
@@ -70,8 +87,9 @@ def describe_layer(layer):
     for key, form in _WORDS:
         if key in attrs and not (key in _USUALLY_ONE and set(attrs.tuple(key)) == {1}):
             values = attrs.tuple(key) if key in _NUMERIC else ()
-            words.append(form.format('x'.join(map(str, values[:1] if len(set(values)) == 1 else values))
-                                     or attrs.text(key)))
+            words.append(
+                form.format('x'.join(map(str, values[:1] if len(set(values)) == 1 else values)) or attrs.text(key))
+            )
     if attrs.truth('no_trans'):
         words.append('no offsets')
     if attrs.truth('with_deformable'):
@@ -81,12 +99,26 @@ def describe_layer(layer):
 
 _NUMERIC = ('stride', 'dilate', 'pad')
 _USUALLY_ONE = ('stride', 'dilate', 'num_group')
-_WORDS = (('num_filter', '{}'), ('num_hidden', '{}'), ('stride', 'stride {}'), ('dilate', 'dilate {}'),
-          ('num_group', 'groups {}'), ('num_deformable_group', 'deformable groups {}'), ('boundary', 'border rule {}'),
-          ('output_dim', '{} outputs'), ('pooled_size', 'bins {}'), ('sample_per_part', '{} samples a bin'),
-          ('trans_std', 'offsets x {}'), ('scale', 'x {}'), ('dim', 'axis {}'), ('shape', '{}'),
-          ('rpn_pre_nms_top_n', '{} best'), ('rpn_post_nms_top_n', 'to {} RoIs'), ('threshold', 'IoU {}'),
-          ('roi_per_img', 'keeps {}'))
+_WORDS = (
+    ('num_filter', '{}'),
+    ('num_hidden', '{}'),
+    ('stride', 'stride {}'),
+    ('dilate', 'dilate {}'),
+    ('num_group', 'groups {}'),
+    ('num_deformable_group', 'deformable groups {}'),
+    ('boundary', 'border rule {}'),
+    ('output_dim', '{} outputs'),
+    ('pooled_size', 'bins {}'),
+    ('sample_per_part', '{} samples a bin'),
+    ('trans_std', 'offsets x {}'),
+    ('scale', 'x {}'),
+    ('dim', 'axis {}'),
+    ('shape', '{}'),
+    ('rpn_pre_nms_top_n', '{} best'),
+    ('rpn_post_nms_top_n', 'to {} RoIs'),
+    ('threshold', 'IoU {}'),
+    ('roi_per_img', 'keeps {}'),
+)
 
 
 def _grouped(layers):
@@ -114,8 +146,11 @@ def _fold_small(layers):
 
 
 def _folded_text(layers):
-    extra = [layer.op if layer.op == 'BatchNorm' else describe_layer(layer) for layer in layers[1:]
-             if layer.op in ('BatchNorm', 'Activation')]
+    extra = [
+        layer.op if layer.op == 'BatchNorm' else describe_layer(layer)
+        for layer in layers[1:]
+        if layer.op in ('BatchNorm', 'Activation')
+    ]
     return ' + '.join([describe_layer(layers[0]), *extra])
 
 
@@ -148,7 +183,9 @@ def _merge_equal(found):
         equal = before and row.text.startswith('block') and before.title == row.title and before.text == row.text
         if equal and before.last.shapes == row.last.shapes and before.params == before.count * row.params:
             first, count = before.name.split(' ... ')[0], before.count + 1
-            merged[-1] = Row(f'{first} ... {row.name} ({count})', row.text, before.layers + row.layers, row.title, count)
+            merged[-1] = Row(
+                f'{first} ... {row.name} ({count})', row.text, before.layers + row.layers, row.title, count
+            )
         else:
             merged.append(row)
     return merged

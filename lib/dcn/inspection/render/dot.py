@@ -1,4 +1,5 @@
 """A Network in the language of Graphviz, with a box around each group."""
+
 from dcn.inspection.graph.grouping import TITLES
 from dcn.inspection.graph.overview import describe_layer
 from dcn.text import shape_text
@@ -30,14 +31,14 @@ def _groups(layers, path, depth):
             label = _quoted(layer.name, describe_layer(layer), shape_text(layer.shapes[0] if layer.shapes else None))
             border = ', color="#d9480f", penwidth=2' if layer.deformable else ', color="#888888"'
             lines.append(f'{"  " * depth}n{layer.index} [label={label}, fillcolor="{_COLOURS[layer.part]}"{border}];')
-        elif layer.path[:len(path)] == path:
-            inner = layer.path[:len(path) + 1]
+        elif layer.path[: len(path)] == path:
+            inner = layer.path[: len(path) + 1]
             if inner not in done:
                 done.add(inner)
                 indent = '  ' * depth
                 lines.append(f'{indent}subgraph {_quoted("cluster_" + "/".join(inner))} {{')
                 lines.append(f'{indent}  label={_quoted(TITLES.get(inner[-1], inner[-1]))}; color="#bbbbbb";')
-                lines += _groups([other for other in layers if other.path[:len(inner)] == inner], inner, depth + 1)
+                lines += _groups([other for other in layers if other.path[: len(inner)] == inner], inner, depth + 1)
                 lines.append(indent + '}')
     return lines
 

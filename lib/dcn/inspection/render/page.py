@@ -1,4 +1,5 @@
 """The page of ``dcn inspect --html``: one file with style, script and data inside, so that it works offline."""
+
 import html
 import json
 import os
@@ -34,35 +35,82 @@ def page_data(network, statistics):
     title = os.path.splitext(os.path.basename(network.label.split(' (as in')[0]))[0]
     shown = ', '.join(f'{name} {shape_text(shape)}' for name, shape in network.inputs.items())
     return {
-        'title': title, 'subtitle': shown, 'totals': network.totals, 'notes': network.notes, 'titles': TITLES,
-        'open': _OPEN, 'nodes': _inputs(network) + [_node(network, layer, statistics) for layer in network.layers],
+        'title': title,
+        'subtitle': shown,
+        'totals': network.totals,
+        'notes': network.notes,
+        'titles': TITLES,
+        'open': _OPEN,
+        'nodes': _inputs(network) + [_node(network, layer, statistics) for layer in network.layers],
     }
 
 
 def _inputs(network):
-    blank = {'op': '', 'text': '', 'path': [], 'in': [], 'params': 0, 'macs': 0, 'sees': '', 'stride': '', 'attrs': {},
-             'part': 'input', 'deformable': False, 'parameters': [], 'input': True}
-    return [dict(blank, id=str(i), name=node.name, shapes=[network.inputs[node.name]])
-            for i, node in enumerate(network.graph.nodes) if node.is_variable and node.name in network.inputs]
+    blank = {
+        'op': '',
+        'text': '',
+        'path': [],
+        'in': [],
+        'params': 0,
+        'macs': 0,
+        'sees': '',
+        'stride': '',
+        'attrs': {},
+        'part': 'input',
+        'deformable': False,
+        'parameters': [],
+        'input': True,
+    }
+    return [
+        dict(blank, id=str(i), name=node.name, shapes=[network.inputs[node.name]])
+        for i, node in enumerate(network.graph.nodes)
+        if node.is_variable and node.name in network.inputs
+    ]
 
 
 def _node(network, layer, statistics):
     nodes, sees = network.graph.nodes, field_text(layer.field)
-    sources = [source for source, _ in nodes[layer.index].inputs
-               if not nodes[source].is_variable or nodes[source].name in network.inputs]
+    sources = [
+        source
+        for source, _ in nodes[layer.index].inputs
+        if not nodes[source].is_variable or nodes[source].name in network.inputs
+    ]
     return {
-        'id': str(layer.index), 'name': layer.name, 'op': layer.op, 'text': describe_layer(layer), 'path': layer.path,
-        'in': [str(source) for source in sources], 'shapes': layer.shapes, 'params': layer.params, 'macs': layer.macs,
-        'sees': sees[0], 'stride': sees[1], 'attrs': layer.attrs, 'part': layer.part, 'deformable': layer.deformable,
+        'id': str(layer.index),
+        'name': layer.name,
+        'op': layer.op,
+        'text': describe_layer(layer),
+        'path': layer.path,
+        'in': [str(source) for source in sources],
+        'shapes': layer.shapes,
+        'params': layer.params,
+        'macs': layer.macs,
+        'sees': sees[0],
+        'stride': sees[1],
+        'attrs': layer.attrs,
+        'part': layer.part,
+        'deformable': layer.deformable,
         'parameters': [_parameter(p, statistics) for p in layer.parameters],
     }
 
 
 def _parameter(p, statistics):
     found = statistics.get(p.name)
-    return {'name': p.name, 'shape': p.shape, 'lr_mult': p.lr_mult, 'owned': p.owned,
-            'statistics': found and {'low': found.low, 'high': found.high, 'mean': found.mean, 'std': found.std,
-                                     'nan': found.nan, 'infinite': found.infinite}}
+    return {
+        'name': p.name,
+        'shape': p.shape,
+        'lr_mult': p.lr_mult,
+        'owned': p.owned,
+        'statistics': found
+        and {
+            'low': found.low,
+            'high': found.high,
+            'mean': found.mean,
+            'std': found.std,
+            'nan': found.nan,
+            'infinite': found.infinite,
+        },
+    }
 
 
 def _embedded(value):

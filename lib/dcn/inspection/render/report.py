@@ -1,4 +1,5 @@
 """What ``dcn inspect`` prints, and its --json."""
+
 from dcn.inspection.graph.counting import PARTS
 from dcn.inspection.graph.grouping import TITLES
 from dcn.inspection.graph.overview import rows
@@ -18,16 +19,28 @@ def network_lines(network, every=False):
             cells.append([f'[{heading}]' if heading else '[]'] + [''] * 6)
         size, stride = field_text(row.last.field)
         shape = row.last.shapes[0] if row.last.shapes else None
-        cells.append([('* ' if row.deformable else '  ') + row.name, row.text, shape_text(shape),
-                      count_text(row.params), macs_text(row.macs), size, stride])
+        cells.append(
+            [
+                ('* ' if row.deformable else '  ') + row.name,
+                row.text,
+                shape_text(shape),
+                count_text(row.params),
+                macs_text(row.macs),
+                size,
+                stride,
+            ]
+        )
     cells = [cell for cell in cells if cell[0] != '[]']
     head = ['  layer', 'operator', 'output', 'parameters', 'multiply-adds', 'sees', 'stride']
     lines += table(head, cells, right=(3, 4, 5, 6)) + ['']
     lines += totals_lines(network)
     deformable = [layer for layer in network.layers if layer.deformable]
     if deformable:
-        lines += ['', '* deformable: ' + ', '.join(layer.name for layer in deformable),
-                  '  "sees" is the receptive field before offsets move the taps, in pixels; stride in pixels']
+        lines += [
+            '',
+            '* deformable: ' + ', '.join(layer.name for layer in deformable),
+            '  "sees" is the receptive field before offsets move the taps, in pixels; stride in pixels',
+        ]
     return lines + [f'note: {note}' for note in network.notes]
 
 
@@ -36,11 +49,20 @@ def totals_lines(network):
     cells = []
     for part in (*PARTS, 'total'):
         share = f'{params[part] / params["total"]:.1%}' if params['total'] else ''
-        cells.append([{'offset': 'offsets'}.get(part, part), f'{params[part]:,}', f'{params[part] / 1e6:.3f} M', share,
-                      f'{macs[part] / 1e9:.2f} G'])
+        cells.append(
+            [
+                {'offset': 'offsets'}.get(part, part),
+                f'{params[part]:,}',
+                f'{params[part] / 1e6:.3f} M',
+                share,
+                f'{macs[part] / 1e9:.2f} G',
+            ]
+        )
     lines = table(['part', 'parameters', '', '', 'multiply-adds'], cells, right=(1, 2, 3, 4))
-    return lines + [f'and {network.auxiliary:,} values of auxiliary states; multiply-adds are those of convolutions '
-                    'and fully connected layers']
+    return lines + [
+        f'and {network.auxiliary:,} values of auxiliary states; multiply-adds are those of convolutions '
+        'and fully connected layers'
+    ]
 
 
 def network_json(network):
@@ -58,11 +80,27 @@ def network_json(network):
 def layer_json(layer):
     field = layer.field
     return {
-        'name': layer.name, 'operator': layer.op, 'part': layer.part, 'path': layer.path, 'inputs': layer.inputs,
-        'shapes': layer.shapes, 'attributes': layer.attrs, 'deformable': layer.deformable,
-        'parameters': [{'name': p.name, 'shape': p.shape, 'lr_mult': p.lr_mult, 'wd_mult': p.wd_mult,
-                        'auxiliary': p.auxiliary, 'counted_here': p.owned} for p in layer.parameters],
-        'params': layer.params, 'multiply_adds': layer.macs,
+        'name': layer.name,
+        'operator': layer.op,
+        'part': layer.part,
+        'path': layer.path,
+        'inputs': layer.inputs,
+        'shapes': layer.shapes,
+        'attributes': layer.attrs,
+        'deformable': layer.deformable,
+        'parameters': [
+            {
+                'name': p.name,
+                'shape': p.shape,
+                'lr_mult': p.lr_mult,
+                'wd_mult': p.wd_mult,
+                'auxiliary': p.auxiliary,
+                'counted_here': p.owned,
+            }
+            for p in layer.parameters
+        ],
+        'params': layer.params,
+        'multiply_adds': layer.macs,
         'receptive_field': [float(v) for v in field.size] if field and field.size else field and field.size_word,
         'stride': [float(v) for v in field.stride] if field and field.stride else None,
     }
@@ -70,9 +108,20 @@ def layer_json(layer):
 
 def tensor_lines(label, found):
     """The Statistics of a checkpoint's arrays for a terminal."""
-    cells = [[s.name, shape_text(s.shape) if s.storage != 'empty' else 'empty', s.dtype or '', number_text(s.low),
-              number_text(s.high), number_text(s.mean), number_text(s.std), s.nan or '', s.infinite or '']
-             for s in found]
+    cells = [
+        [
+            s.name,
+            shape_text(s.shape) if s.storage != 'empty' else 'empty',
+            s.dtype or '',
+            number_text(s.low),
+            number_text(s.high),
+            number_text(s.mean),
+            number_text(s.std),
+            s.nan or '',
+            s.infinite or '',
+        ]
+        for s in found
+    ]
     head = ['tensor', 'shape', 'type', 'min', 'max', 'mean', 'std', 'NaN', 'inf']
     return [label, ''] + table(head, cells, right=(3, 4, 5, 6, 7, 8)) + [''] + summary_lines(found)
 
@@ -81,8 +130,10 @@ def summary_lines(found):
     values, bad = sum(s.size for s in found), [s for s in found if s.nan or s.infinite]
     aux = sum(s.size for s in found if s.name.startswith('aux:'))
     test = [s.name for s in found if '_test' in s.name]
-    lines = [f'{len(found)} tensors, {values:,} values ({aux:,} of auxiliary states), '
-             f'{", ".join(sorted({s.dtype or "empty" for s in found}))}']
+    lines = [
+        f'{len(found)} tensors, {values:,} values ({aux:,} of auxiliary states), '
+        f'{", ".join(sorted({s.dtype or "empty" for s in found}))}'
+    ]
     if test:
         lines.append(f'with weights for testing: {", ".join(test)}')
     for s in bad:
