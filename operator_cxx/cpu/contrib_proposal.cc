@@ -80,8 +80,7 @@ int contrib_proposal(const dcn_contrib_proposal_shape* shape, const float* ratio
                      const float* cls_prob, const float* bbox_pred, const float* im_info, float* rois, float* scores,
                      const int requests[2]) {
   if (!well_formed(*shape)) return DCN_BAD_SHAPE;
-  return status_of(
-      [&] { propose(*shape, ratios, scales, cls_prob, bbox_pred, im_info, rois, scores, requests); });
+  return status_of([&] { propose(*shape, ratios, scales, cls_prob, bbox_pred, im_info, rois, scores, requests); });
 }
 
 }  // namespace dcn

@@ -188,8 +188,7 @@ class BackwardPass {
           T* part = part_of(image, slice.segment) + static_cast<size_t>(slice.tap + i) * plan_.positions + position;
           weigh_slopes(strips[i], count, pixels, segment.padded, gradient, stride, part);
         }
-        if (gradients_.data_request != DCN_NULL)
-          spread_tap(strips[i], count, segment.padded, gradient, stride, spread);
+        if (gradients_.data_request != DCN_NULL) spread_tap(strips[i], count, segment.padded, gradient, stride, spread);
       }
     }
   }

@@ -6,10 +6,9 @@
 // with weight[q] = sum over samples of g(q, p) (eq. 4), over the few cells that the bin touches. The same with the
 // slope of g along one axis gives the gradient of trans.
 // flags: -ffp-contract=off -Wno-psabi
-#include "kernels.h"
-
 #include <algorithm>
 
+#include "kernels.h"
 #include "lanes.h"
 #include "roi_planes.h"
 
@@ -187,9 +186,8 @@ struct Bin {
     Lanes<T> all = {};
     for_blocks([&](const Block<T>& block) {
       Lanes<T> columns = {};
-      block.for_rows(plane, length, width, [&](int i, const T* from, ptrdiff_t left) {
-        columns += block.row_weights[i] * load(from, left);
-      });
+      block.for_rows(plane, length, width,
+                     [&](int i, const T* from, ptrdiff_t left) { columns += block.row_weights[i] * load(from, left); });
       all += weighted<T>(columns, block.column_weights);
     });
     return sum<T>(all);
@@ -337,11 +335,12 @@ void forward(const dcn_deformable_psroi_shape& s, const T* data, const T* rois, 
       load_moves(s, regions, trans, image, output, ph, row);
       for (int pw = 0; pw < s.pooled_size; ++pw) {
         const ptrdiff_t plane = plane_of(s, image, output, group_row, pw), length = (planes - plane) * plane_size;
-        for_bins(s, regions, image, ph, pw, data + plane * plane_size, row, [](int) { return true; },
-                 [&](int, int place, const Bin<T>& bin, T count) {
-                   row->first[place] = count > T(0) ? bin.total(data + plane * plane_size, length, s.width) / count : 0;
-                   row->second[place] = count;
-                 });
+        for_bins(
+            s, regions, image, ph, pw, data + plane * plane_size, row, [](int) { return true; },
+            [&](int, int place, const Bin<T>& bin, T count) {
+              row->first[place] = count > T(0) ? bin.total(data + plane * plane_size, length, s.width) / count : 0;
+              row->second[place] = count;
+            });
       }
       for_regions(s, regions, image, output, ph, [&](int, size_t place, int n) {
         for (int pw = 0; pw < s.pooled_size; ++pw) {

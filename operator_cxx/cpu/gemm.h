@@ -71,8 +71,8 @@ inline void multiply(int row_blocks, int panels, int depth, const T* a, const T*
   constexpr ptrdiff_t kLine = 64 / sizeof(T), kLinesPerStep = (kPanel<T> + kLine - 1) / kLine;
   for (int p = 0; p < panels; ++p, panel += panel_stride) {
     for (int block = 0; block < row_blocks; ++block) {
-      const Ahead<T> ahead = block < kLinesPerStep ? Ahead<T>{panel + panel_stride + block * depth * kLine, kLine}
-                                                   : Ahead<T>{panel, 0};
+      const Ahead<T> ahead =
+          block < kLinesPerStep ? Ahead<T>{panel + panel_stride + block * depth * kLine, kLine} : Ahead<T>{panel, 0};
       multiply_block<T, RowStride, StepStride, kPairs>(
           depth, a + static_cast<ptrdiff_t>(block) * kRows * RowStride, panel,
           c + static_cast<ptrdiff_t>(block) * kRows * c_stride + p * kPanel<T>, c_stride, add, ahead);

@@ -13,19 +13,19 @@
 #include "../include/roi_pooling.h"
 
 // Functions of the C interface without their dcn_.
-#define DCN_EACH_FUNCTION(USE)                                              \
-  USE(conv_workspace)                                                       \
-  USE(conv_forward)                                                         \
-  USE(conv_backward)                                                        \
-  USE(deformable_psroi_pooling_forward)                                     \
-  USE(deformable_psroi_pooling_backward)                                    \
-  USE(psroi_pooling_forward)                                                \
-  USE(psroi_pooling_backward)                                               \
-  USE(roi_pooling_forward)                                                  \
-  USE(roi_pooling_backward)                                                 \
-  USE(contrib_proposal)                                                     \
-  USE(nms)                                                                  \
-  USE(soft_nms)                                                             \
+#define DCN_EACH_FUNCTION(USE)           \
+  USE(conv_workspace)                    \
+  USE(conv_forward)                      \
+  USE(conv_backward)                     \
+  USE(deformable_psroi_pooling_forward)  \
+  USE(deformable_psroi_pooling_backward) \
+  USE(psroi_pooling_forward)             \
+  USE(psroi_pooling_backward)            \
+  USE(roi_pooling_forward)               \
+  USE(roi_pooling_backward)              \
+  USE(contrib_proposal)                  \
+  USE(nms)                               \
+  USE(soft_nms)                          \
   USE(bbox_overlaps)
 
 // Whether products may be taken of numbers rounded to bfloat16; always 0 where the processor has none.

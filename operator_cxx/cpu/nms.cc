@@ -1,8 +1,7 @@
 // Greedy and soft suppression, box overlaps: see nms.h for the contract.
 //
-// No fused multiply-add here: the NumPy version of each function (lib/dcn/nms/fallback.py) gives the same bits, so that a
-// machine without a compiler keeps the same boxes.
-// flags: -ffp-contract=off
+// No fused multiply-add here: the NumPy version of each function (lib/dcn/nms/fallback.py) gives the same bits, so that
+// a machine without a compiler keeps the same boxes. flags: -ffp-contract=off
 #include <algorithm>
 #include <cmath>
 #include <vector>
@@ -58,8 +57,7 @@ int64_t soft(const float* dets, int64_t n, double sigma_or_thresh, int method, i
     scores.pop_back();
     index[best] = index.back();
     index.pop_back();
-    for (size_t j = 0; j < scores.size(); ++j)
-      scores[j] *= decay(rest.overlap(box, area, j), sigma_or_thresh, method);
+    for (size_t j = 0; j < scores.size(); ++j) scores[j] *= decay(rest.overlap(box, area, j), sigma_or_thresh, method);
   }
   return count;
 }

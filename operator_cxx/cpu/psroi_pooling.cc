@@ -1,7 +1,6 @@
 // Position-sensitive RoI pooling on the CPU; psroi_pooling.h has the rule, roi_planes.h the way of walking.
 // flags: -ffp-contract=off -Wno-psabi
 #include "kernels.h"
-
 #include "lanes.h"
 #include "roi_planes.h"
 

@@ -1,11 +1,10 @@
 // RoI pooling on the CPU; roi_pooling.h has the rule.
 // flags: -ffp-contract=off -Wno-psabi
-#include "kernels.h"
-
 #include <algorithm>
 #include <limits>
 #include <type_traits>
 
+#include "kernels.h"
 #include "roi_planes.h"
 #include "simd.h"
 
@@ -183,7 +182,7 @@ void backward(const dcn_roi_shape& s, const T* out_grad, const T* data, const T*
   const ptrdiff_t plane_size = ptrdiff_t(s.height) * s.width;
   Scratch<T> sums(threads), heads(threads);
   for_blocks<kVectors>(s, data, threads, [&](const B& block, int thread) {
-    T* sum = sums.take(thread, plane_size * B::kChannels);  // gradients, cell by cell as the block
+    T* sum = sums.take(thread, plane_size * B::kChannels);           // gradients, cell by cell as the block
     T* head = heads.take(thread, size_t(per_plane) * B::kChannels);  // (bins, channels) of one region
     std::fill_n(sum, plane_size * B::kChannels, T(0));
     const std::vector<int>& regions = bins.of_image[block.image];

@@ -1,9 +1,8 @@
 // Proposals as MXNet's contrib operators make them, on a GPU; contrib_proposal.h has the rule.
 // flags: -fmad=false
-#include "../include/contrib_proposal.h"
-
 #include <algorithm>
 
+#include "../include/contrib_proposal.h"
 #include "../include/roi.h"
 #include "boxes.cuh"
 

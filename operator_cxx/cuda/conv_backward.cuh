@@ -60,8 +60,8 @@ __global__ void __launch_bounds__(kThreads)
       const bool exists = segment < plan.segments_per_unit;
       const T* left = weights + plan.weights_at(group, plan.chunk_of(unit, tap, exists ? segment : 0)) +
                       (long long)row * kWidth<T> + in_segment;
-      const T* right = gradient + ((long long)group * plan.padded_filters + row) * plan.padded_positions +
-                       first_position + column;
+      const T* right =
+          gradient + ((long long)group * plan.padded_filters + row) * plan.padded_positions + first_position + column;
       uint4 a, b;
       const auto fetch = [&](int step) {
         a = exists ? load_vector(left + (long long)step * Product::kDepth * kWidth<T>) : zero_vector();
@@ -94,8 +94,8 @@ __global__ void __launch_bounds__(kThreads)
           const int lane_segment = first_segment + channel / kWidth<T>;
           if (lane_segment >= plan.segments_per_unit) continue;
           const A column_gradient = columns[n * (kTile + 1) + channel];
-          const long long base = plan.image_at(place.image, u * plan.segments_per_unit + lane_segment) +
-                                 channel % kWidth<T>;
+          const long long base =
+              plan.image_at(place.image, u * plan.segments_per_unit + lane_segment) + channel % kWidth<T>;
           A value = 0, dy = 0, dx = 0;
           for (int corner = 0; corner < 4; ++corner) {
             const long long at = base + (long long)sample.pixel[corner] * kWidth<T>;
@@ -125,8 +125,7 @@ __global__ void __launch_bounds__(kThreads)
       assign(results.offset_request, to, dy);
       assign(results.offset_request, to + plan.image_positions, dx);
     }
-    if (results.mask)
-      assign(results.mask_request, results.mask + mask_at(plan, place, deformable_group, tap), mask);
+    if (results.mask) assign(results.mask_request, results.mask + mask_at(plan, place, deformable_group, tap), mask);
   }
 }
 
@@ -160,8 +159,8 @@ __global__ void __launch_bounds__(kThreads)
   const int row = threadIdx.x / kRowVectors, column = threadIdx.x % kRowVectors * kVector<T>;
   const int segment = first_segment + column / kWidth<T>;
   const bool exists = segment < plan.segments_per_unit;
-  const T* left = gradient + ((long long)group * plan.padded_filters + first_filter + filter) * plan.padded_positions +
-                  left_column;
+  const T* left =
+      gradient + ((long long)group * plan.padded_filters + first_filter + filter) * plan.padded_positions + left_column;
   const int all_steps = plan.padded_positions / kDepth, first_step = int(blockIdx.y) * cut.steps;
   const int end_step = first_step + cut.steps < all_steps ? first_step + cut.steps : all_steps;
 
@@ -193,8 +192,8 @@ __global__ void __launch_bounds__(kThreads)
   product.for_each(memory, [&](int m, int n, A sum) {
     const int to_segment = first_segment + n / kWidth<T>;
     if (to_segment >= plan.segments_per_unit) return;
-    results[plan.weights_at(group, plan.chunk_of(unit, tap, to_segment)) +
-            (long long)(first_filter + m) * kWidth<T> + n % kWidth<T>] = sum;
+    results[plan.weights_at(group, plan.chunk_of(unit, tap, to_segment)) + (long long)(first_filter + m) * kWidth<T> +
+            n % kWidth<T>] = sum;
   });
 }
 

@@ -11,9 +11,8 @@ namespace dcn {
 // memory, the weights and samples of the next are on their way; they are stored to the other stage.
 // Grid: (tiles of positions, tiles of filters, groups).
 template <typename T, bool kTf32, int M, int N>
-__global__ void __launch_bounds__(kThreads)
-    conv_forward(ConvPlan plan, const T* images, Deformation<T> deformation, const T* weights, const T* bias, T* out,
-                 int request) {
+__global__ void __launch_bounds__(kThreads) conv_forward(ConvPlan plan, const T* images, Deformation<T> deformation,
+                                                         const T* weights, const T* bias, T* out, int request) {
   using Product = typename ProductOf<T, kTf32, M, N, true, true>::type;
   constexpr int kWeights = M * 4 / kThreads, kSamples = N * 4 / kThreads;  // vectors of each that a thread carries
   constexpr int kBytes = 2 * Product::kStageBytes;

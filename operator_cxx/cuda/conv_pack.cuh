@@ -47,8 +47,8 @@ __global__ void __launch_bounds__(kThreads) pack_images(ConvPlan plan, const T* 
 
 // images op= channel_last, which holds sums.
 template <typename T>
-__global__ void __launch_bounds__(kThreads) unpack_images(ConvPlan plan, const Accumulator<T>* channel_last, T* images,
-                                                          int request) {
+__global__ void __launch_bounds__(kThreads)
+    unpack_images(ConvPlan plan, const Accumulator<T>* channel_last, T* images, int request) {
   using A = Accumulator<T>;
   DCN_SHARED(memory, kPackStride * 64 * int(sizeof(A) / sizeof(T)));
   A* square = reinterpret_cast<A*>(memory);
@@ -84,8 +84,8 @@ __global__ void __launch_bounds__(kThreads) pack_weights(ConvPlan plan, const T*
 
 // weight op= sum over parts of the packed gradients (parts, groups, chunks, padded_filters, width).
 template <typename T>
-__global__ void __launch_bounds__(kThreads) unpack_weights(ConvPlan plan, const Accumulator<T>* packed, int parts,
-                                                           T* weight, int request) {
+__global__ void __launch_bounds__(kThreads)
+    unpack_weights(ConvPlan plan, const Accumulator<T>* packed, int parts, T* weight, int request) {
   const long long size = (long long)plan.shape.filters * plan.group_channels * plan.taps;
   for (long long i = first_item(); i < size; i += item_step()) {
     const int tap = int(i % plan.taps), channel = int(i / plan.taps % plan.group_channels);

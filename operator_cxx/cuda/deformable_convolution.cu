@@ -13,9 +13,9 @@ using dcn::divide_up;
 using dcn::kThreads;
 using dcn::kTile;
 
-constexpr int kMostBlocks = 65535;   // along the second and third axis of a grid
-constexpr int kEnoughBlocks = 128;   // about as many as a large GPU has multiprocessors
-constexpr int kFewestSteps = 32;     // of a part of the weight gradient
+constexpr int kMostBlocks = 65535;  // along the second and third axis of a grid
+constexpr int kEnoughBlocks = 128;  // about as many as a large GPU has multiprocessors
+constexpr int kFewestSteps = 32;    // of a part of the weight gradient
 
 int check(const dcn_conv_shape* shape, int dtype, int math) {
   if (!dcn::is_dtype(dtype)) return dcn::for_dtype(dtype, [](auto) { return 0; });
@@ -138,7 +138,7 @@ dcn::WeightParts cut_positions(const ConvPlan& plan) {
 template <typename T>
 struct BackwardMemory {
   T *images, *weights, *gradient;
-  Accumulator<T> *image_sums, *weight_sums;
+  Accumulator<T>*image_sums, *weight_sums;
   dcn::WeightParts cut;
   size_t bytes;
 

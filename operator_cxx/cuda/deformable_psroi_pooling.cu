@@ -1,7 +1,6 @@
 // Deformable position-sensitive RoI pooling on a GPU; deformable_psroi_pooling.h has the rule.
 // flags: -fmad=false
 #include "../include/deformable_psroi_pooling.h"
-
 #include "pooling.cuh"
 
 namespace {
@@ -51,9 +50,8 @@ struct Bin {
     down = axis(dcn::roi_span(roi[2], roi[4], A(s.spatial_scale), A(0.5), bins), bin.row, move_y, s.height, s);
     across = axis(dcn::roi_span(roi[1], roi[3], A(s.spatial_scale), A(0.5), bins), bin.column, move_x, s.width, s);
     image = dcn::roi_image(roi[0], s.images);
-    const int channel =
-        (bin.channel * groups + dcn::group_cell(bin.row, groups, bins)) * groups +
-        dcn::group_cell(bin.column, groups, bins);
+    const int channel = (bin.channel * groups + dcn::group_cell(bin.row, groups, bins)) * groups +
+                        dcn::group_cell(bin.column, groups, bins);
     plane = ((long long)image * s.channels + channel) * s.height * s.width;
     width = s.width;
   }
@@ -143,7 +141,8 @@ __global__ void __launch_bounds__(kThreads)
   for (int place = 0; place < bins; ++place) {
     const int row = place / s.pooled_size, column = place % s.pooled_size;
     if (dcn::part_cell<A>(row, s.part_size, s.pooled_size) * s.part_size +
-            dcn::part_cell<A>(column, s.part_size, s.pooled_size) != part)
+            dcn::part_cell<A>(column, s.part_size, s.pooled_size) !=
+        part)
       continue;
     for (int c = threadIdx.x % kWarp; c < per_class; c += kWarp) {
       const long long i = ((long long)region * s.output_dim + category * per_class + c) * bins + place;

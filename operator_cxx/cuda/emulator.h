@@ -147,8 +147,10 @@ struct Block {
         const int begin = warp * kWarp, end = begin + kWarp < threads ? begin + kWarp : threads;
         run_warp(begin, end, reverse);
       }
-      if (all(0, threads, State::kAtBlockBarrier)) release(0, threads);
-      else if (!all(0, threads, State::kDone)) fail("some threads of a block wait at a barrier, others ended");
+      if (all(0, threads, State::kAtBlockBarrier))
+        release(0, threads);
+      else if (!all(0, threads, State::kDone))
+        fail("some threads of a block wait at a barrier, others ended");
     }
   }
 };

@@ -23,8 +23,8 @@ DCN_HD bool is_empty(const CellRange& range) { return range.end <= range.begin; 
 
 // result op= sums.
 template <typename T>
-__global__ void __launch_bounds__(kThreads) assign_all(const Accumulator<T>* sums, T* result, long long size,
-                                                       int request) {
+__global__ void __launch_bounds__(kThreads)
+    assign_all(const Accumulator<T>* sums, T* result, long long size, int request) {
   for (long long i = first_item(); i < size; i += item_step()) assign(request, result + i, sums[i]);
 }
 

@@ -20,7 +20,7 @@ template <typename T, int M, int N, bool kAAlongK, bool kBAlongK>
 class FmaProduct {
  public:
   static constexpr int kDepth = kWidth<T>;
-  static constexpr int kStageBytes = kDepth * (M + N + 2 * kVector<T>) * int(sizeof(T));
+  static constexpr int kStageBytes = kDepth * (M + N + 2 * kVector<T>)*int(sizeof(T));
   static constexpr int kStagingBytes = 0;  // for_each needs none
 
   __device__ FmaProduct() {

@@ -49,8 +49,8 @@ __device__ int whole_cells(double side, int stride, int cells) {
 
 // The box and the rank of every anchor of one image; kNoBox for those that are dropped.
 template <typename T>
-__global__ void __launch_bounds__(kThreads) decode(Levels levels, const float* im_info, int image, float min_size,
-                                                   float* boxes, uint64_t* keys, int size) {
+__global__ void __launch_bounds__(kThreads)
+    decode(Levels levels, const float* im_info, int image, float min_size, float* boxes, uint64_t* keys, int size) {
   const double height = image_side(im_info[3 * image]), width = image_side(im_info[3 * image + 1]);
   const double smallest = double(im_info[3 * image + 2]) * double(min_size);
   for (long long item = dcn::first_item(); item < size; item += dcn::item_step()) {

@@ -1,7 +1,6 @@
 // Position-sensitive RoI pooling on a GPU; psroi_pooling.h has the rule.
 // flags: -fmad=false
 #include "../include/psroi_pooling.h"
-
 #include "pooling.cuh"
 
 namespace {
@@ -54,8 +53,8 @@ __global__ void __launch_bounds__(kThreads)
 }
 
 template <typename T>
-__global__ void __launch_bounds__(kThreads) spread(dcn_psroi_shape s, const T* out_grad, const Accumulator<T>* rois,
-                                                   Accumulator<T>* sums, long long size) {
+__global__ void __launch_bounds__(kThreads)
+    spread(dcn_psroi_shape s, const T* out_grad, const Accumulator<T>* rois, Accumulator<T>* sums, long long size) {
   using A = Accumulator<T>;
   for (long long i = dcn::first_item(); i < size; i += dcn::item_step()) {
     const A grad = dcn::widen(out_grad[i]);

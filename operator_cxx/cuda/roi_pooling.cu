@@ -1,7 +1,6 @@
 // RoI pooling on a GPU; roi_pooling.h has the rule.
 // flags: -fmad=false
 #include "../include/roi_pooling.h"
-
 #include "pooling.cuh"
 
 namespace {

@@ -24,8 +24,8 @@ DCN_API int dcn_deformable_psroi_pooling_forward(const dcn_deformable_psroi_shap
 // requests: what to do with data_grad, rois_grad and trans_grad.
 DCN_API int dcn_deformable_psroi_pooling_backward(const dcn_deformable_psroi_shape* shape, int dtype,
                                                   const void* out_grad, const void* data, const void* rois,
-                                                  const void* trans, void* data_grad, void* rois_grad,
-                                                  void* trans_grad, const int requests[3]);
+                                                  const void* trans, void* data_grad, void* rois_grad, void* trans_grad,
+                                                  const int requests[3]);
 
 namespace dcn {
 
@@ -35,8 +35,7 @@ constexpr int kMostSamples = 1 << 12;
 inline bool well_formed(const dcn_deformable_psroi_shape& s) {
   return s.images >= 0 && s.height >= 1 && s.width >= 1 && s.rois >= 0 && s.output_dim >= 1 && s.group_size >= 1 &&
          s.pooled_size >= 1 && s.part_size >= 1 && s.sample_per_part >= 1 && s.sample_per_part <= kMostSamples &&
-         s.trans_classes >= 0 &&
-         (s.trans_classes == 0 || s.output_dim % s.trans_classes == 0) &&
+         s.trans_classes >= 0 && (s.trans_classes == 0 || s.output_dim % s.trans_classes == 0) &&
          channels_follow(s.channels, s.output_dim, s.group_size) &&
          countable(s, s.pooled_size, s.pooled_size, s.output_dim) && fits(kMostSteps, {s.rois, s.pooled_size}) &&
          fits(kMostElements, {s.rois, 2, s.trans_classes, s.part_size, s.part_size});

@@ -6,8 +6,8 @@
 // replacements.
 #pragma once
 
-#include <mxnet/operator.h>
 #include <mxnet/op_attr_types.h>
+#include <mxnet/operator.h>
 
 #include <map>
 #include <sstream>
@@ -86,13 +86,13 @@ class Kernel : public mxnet::Operator {
  protected:
   // cpu(arguments...), or on a GPU cuda(arguments..., stream).
   template <typename Cpu, typename Cuda, typename... Arguments>
-  void run(const OpContext& context, Cpu cpu, Cuda CudaFunctions::*cuda, Arguments... arguments) const {
+  void run(const OpContext& context, Cpu cpu, Cuda CudaFunctions::* cuda, Arguments... arguments) const {
     check(cuda_ ? (cuda_->*cuda)(arguments..., stream(context)) : cpu(arguments...));
   }
 
   // cpu(arguments...), or on a GPU cuda(arguments..., workspace of so many bytes, bytes, stream).
   template <typename Cpu, typename Cuda, typename... Arguments>
-  void run_in(size_t bytes, const OpContext& context, Cpu cpu, Cuda CudaFunctions::*cuda,
+  void run_in(size_t bytes, const OpContext& context, Cpu cpu, Cuda CudaFunctions::* cuda,
               Arguments... arguments) const {
     check(cuda_ ? (cuda_->*cuda)(arguments..., workspace(context, bytes), bytes, stream(context)) : cpu(arguments...));
   }
@@ -152,8 +152,9 @@ class Property : public mxnet::OperatorProperty {
       const bool wide = dtype == DCN_FLOAT16 && arguments[i] == "rois" && cuda_functions();
       const int expected = wide ? int(DCN_FLOAT32) : dtype;
       if ((*in)[i] != -1 && (*in)[i] != expected) {
-        refuse(Self::name(), arguments[i], wide ? " must be float32 where the others are float16"
-                                                : " has another element type than " + arguments[0]);
+        refuse(
+            Self::name(), arguments[i],
+            wide ? " must be float32 where the others are float16" : " has another element type than " + arguments[0]);
       }
       (*in)[i] = expected;
     }

@@ -37,8 +37,8 @@ class ContribProposal : public dcn::Kernel {
  public:
   ContribProposal(const dcn::Place& place, const ContribProposalParam& param) : Kernel(place), param_(param) {}
 
-  void Forward(const dcn::OpContext& context, const dcn::Blobs& in, const dcn::Requests& request,
-               const dcn::Blobs& out, const dcn::Blobs&) override {
+  void Forward(const dcn::OpContext& context, const dcn::Blobs& in, const dcn::Requests& request, const dcn::Blobs& out,
+               const dcn::Blobs&) override {
     const dcn::TShape& maps = in[kClsProb].shape_;
     dcn_contrib_proposal_shape shape = {};
     shape.images = int(maps[0]);

@@ -33,8 +33,8 @@ class DeformablePSROIPooling : public dcn::Kernel {
   DeformablePSROIPooling(const dcn::Place& place, const DeformablePSROIPoolingParam& param)
       : Kernel(place), param_(param) {}
 
-  void Forward(const dcn::OpContext& context, const dcn::Blobs& in, const dcn::Requests& request,
-               const dcn::Blobs& out, const dcn::Blobs&) override {
+  void Forward(const dcn::OpContext& context, const dcn::Blobs& in, const dcn::Requests& request, const dcn::Blobs& out,
+               const dcn::Blobs&) override {
     const dcn_deformable_psroi_shape shape = shape_of(in);
     const int requests[2] = {request[0], request[1]};
     run(context, dcn_deformable_psroi_pooling_forward, &dcn::CudaFunctions::deformable_psroi_pooling_forward, &shape,
@@ -125,8 +125,9 @@ class DeformablePSROIPoolingProp : public dcn::Property<DeformablePSROIPoolingPa
       const bool known = mxnet::dim_size_is_known(*trans, 1);
       const dim_t channels = known ? (*trans)[1] : 2;
       if (channels < 2 || channels % 2 || param.output_dim % (channels / 2)) {
-        dcn::refuse(name(), "trans has ", channels, " channels, expected 2 * K (x and y for each of K classes) with K a ",
-                    "divisor of output_dim ", param.output_dim);
+        dcn::refuse(name(), "trans has ", channels,
+                    " channels, expected 2 * K (x and y for each of K classes) with K a ", "divisor of output_dim ",
+                    param.output_dim);
       }
     }
     dcn::expect_shape(name(), "trans (R, 2 * K, part_size, part_size)", trans,

@@ -27,8 +27,8 @@ const dcn::CudaFunctions* open(const char* path) {
   void* library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
   if (!library) throw dmlc::Error(dlerror());
   auto functions = std::make_unique<dcn::CudaFunctions>();
-#define DCN_FIND(name)                                                                                     \
-  functions->name = reinterpret_cast<decltype(functions->name)>(dlsym(library, "dcn_cuda_" #name));        \
+#define DCN_FIND(name)                                                                              \
+  functions->name = reinterpret_cast<decltype(functions->name)>(dlsym(library, "dcn_cuda_" #name)); \
   if (!functions->name) throw dmlc::Error(std::string(path) + " has no dcn_cuda_" #name + ": build it again");
   DCN_CUDA_FUNCTIONS(DCN_FIND)
 #undef DCN_FIND

@@ -23,8 +23,8 @@ class PSROIPooling : public dcn::Kernel {
  public:
   PSROIPooling(const dcn::Place& place, const PSROIPoolingParam& param) : Kernel(place), param_(param) {}
 
-  void Forward(const dcn::OpContext& context, const dcn::Blobs& in, const dcn::Requests& request,
-               const dcn::Blobs& out, const dcn::Blobs&) override {
+  void Forward(const dcn::OpContext& context, const dcn::Blobs& in, const dcn::Requests& request, const dcn::Blobs& out,
+               const dcn::Blobs&) override {
     const dcn_psroi_shape shape = shape_of(in);
     run(context, dcn_psroi_pooling_forward, &dcn::CudaFunctions::psroi_pooling_forward, &shape, dtype_, in[0].dptr_,
         in[1].dptr_, out[0].dptr_, request[0]);
@@ -41,8 +41,8 @@ class PSROIPooling : public dcn::Kernel {
  private:
   dcn_psroi_shape shape_of(const dcn::Blobs& in) const {
     const dcn::TShape &data = in[0].shape_, &rois = in[1].shape_;
-    return {int(data[0]), int(data[1]), int(data[2]), int(data[3]), int(rois[0]), param_.output_dim, param_.group_size,
-            param_.pooled_size, param_.spatial_scale};
+    return {int(data[0]),      int(data[1]),      int(data[2]),       int(data[3]),        int(rois[0]),
+            param_.output_dim, param_.group_size, param_.pooled_size, param_.spatial_scale};
   }
 
   PSROIPoolingParam param_;

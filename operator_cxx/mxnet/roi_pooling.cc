@@ -20,8 +20,8 @@ class ROIPooling : public dcn::Kernel {
  public:
   ROIPooling(const dcn::Place& place, const ROIPoolingParam& param) : Kernel(place), param_(param) {}
 
-  void Forward(const dcn::OpContext& context, const dcn::Blobs& in, const dcn::Requests& request,
-               const dcn::Blobs& out, const dcn::Blobs&) override {
+  void Forward(const dcn::OpContext& context, const dcn::Blobs& in, const dcn::Requests& request, const dcn::Blobs& out,
+               const dcn::Blobs&) override {
     const dcn_roi_shape shape = shape_of(in);
     run(context, dcn_roi_pooling_forward, &dcn::CudaFunctions::roi_pooling_forward, &shape, dtype_, in[0].dptr_,
         in[1].dptr_, out[0].dptr_, request[0]);
@@ -38,8 +38,14 @@ class ROIPooling : public dcn::Kernel {
  private:
   dcn_roi_shape shape_of(const dcn::Blobs& in) const {
     const dcn::TShape &data = in[0].shape_, &rois = in[1].shape_;
-    return {int(data[0]), int(data[1]), int(data[2]), int(data[3]), int(rois[0]), int(param_.pooled_size[0]),
-            int(param_.pooled_size[1]), param_.spatial_scale};
+    return {int(data[0]),
+            int(data[1]),
+            int(data[2]),
+            int(data[3]),
+            int(rois[0]),
+            int(param_.pooled_size[0]),
+            int(param_.pooled_size[1]),
+            param_.spatial_scale};
   }
 
   ROIPoolingParam param_;
