@@ -1,18 +1,17 @@
 """Symbol JSON against MXNet itself: what it saves, and what it makes of old files."""
 
-import glob
 import json
-import os
 
 import pytest
 
 from dcn.formats import symbol_json
 from dcn.formats.symbol_json import FormatError, Opaque, loads
 from tests.formats.corpus_symbols import GOOD_SYMBOLS, GOOD_SYMBOLS_WITH_CUSTOM, node, symbol, variable
+from tests.graphs.normal_form import read_golden
 
 import mxnet as mx
 
-SPEC = os.path.join(os.path.dirname(__file__), '..', '..', '..', 'shared', 'spec', 'symbols')
+GOLDEN = read_golden()
 
 
 def _data():
@@ -233,30 +232,25 @@ def test_a_missing_file_is_said(tmp_path):
         symbol_json.read_symbol(tmp_path / 'none-symbol.json')
 
 
-def _spec_graphs():
-    return sorted(glob.glob(os.path.join(SPEC, '*.json')))[::9]  # every ninth: one of each family
-
-
-@pytest.mark.skipif(not _spec_graphs(), reason='the reference graphs are not here')
-@pytest.mark.parametrize('path', _spec_graphs())
-def test_graph_of_the_size_of_the_real_ones(path):
-    """A reference graph, written as symbol JSON and read again, keeps names, operators, attributes and links."""
-    with open(path, encoding='utf-8') as stream:
-        spec = json.load(stream)['nodes']
+@pytest.mark.parametrize('name', list(GOLDEN)[::9])  # some of each family
+def test_graph_of_the_size_of_the_real_ones(name):
+    """A graph of the original, written as symbol JSON and read again, keeps names, operators, attributes and links."""
+    records = GOLDEN[name]['records']
+    place = {label: index for index, (label, *_) in enumerate(records)}
     nodes = [
         node(
-            'null' if n['op'] == 'Variable' else n['op'],
-            n['name'],
-            [list(e) for e in zip(n['input_ids'], n['input_index'])],
-            attrs=n['attrs'],
+            'null' if op == 'Variable' else op,
+            label.split('#')[0],
+            [[place[source], output] for source, output in inputs],
+            attrs=attrs,
         )
-        for n in spec
+        for label, op, attrs, inputs, _ in records
     ]
-    used = {source for n in spec for source in n['input_ids']}
-    heads = [[i, 0] for i in range(len(nodes)) if i not in used]
+    used = {source for _, _, _, inputs, _ in records for source, _ in inputs}
+    heads = [[index, 0] for label, index in place.items() if label not in used]
     graph = loads(symbol(nodes, 10901, heads=heads))
     by_name = {(n.op, n.name): n for n in graph.nodes}
-    assert len(graph.nodes) == len(spec)
+    assert len(graph.nodes) == len(records)
     for expected in nodes:
         found = by_name[expected['op'], expected['name']]
         assert dict(found.attrs) == expected['attrs']

@@ -60,6 +60,20 @@ def from_description(description):
     return records
 
 
+def variables(records):
+    """(arguments, auxiliary states) of a graph in its order, {name: shape} each; states are inputs 3 and 4 of
+    BatchNorm."""
+    states = {label for _, op, _, inputs, _ in records if op == 'BatchNorm' for label, _ in inputs[3:]}
+    shapes = {label: shape for label, op, _, _, (shape, *_) in records if op == 'Variable'}
+    arguments = {label: shape for label, shape in shapes.items() if label not in states}
+    return arguments, {label: shape for label, shape in shapes.items() if label in states}
+
+
+def multipliers(records):
+    """{argument: factor of its learning rate as the graph spells it}."""
+    return {label: attrs['__lr_mult__'] for label, op, attrs, _, _ in records if '__lr_mult__' in attrs}
+
+
 def golden_file(family):
     """Path of the file that holds the original's graphs of a family."""
     return FOLDER / f'golden_{family}.json.gz'

@@ -2,15 +2,13 @@
 
 import ast
 import copy
-import json
 
 import pytest
 
 from dcn.inspection.graph.compare import differences
 from dcn.inspection.graph.network import describe
-from tests.graphs.make_golden import summary
-from tests.graphs.normal_form import from_description, from_symbol
-from tests.inspection.graphs import DESCRIPTIONS, GOLDEN, from_records
+from tests.graphs.normal_form import from_symbol, multipliers, variables
+from tests.inspection.graphs import GOLDEN, from_records
 
 
 @pytest.fixture(scope='module')
@@ -138,33 +136,18 @@ def test_a_difference_is_told_by_node_and_attribute(change, words):
     assert words in str(error.value)
 
 
-@pytest.mark.skipif(not DESCRIPTIONS.is_dir(), reason='the descriptions of the original graphs are not here')
 @pytest.mark.parametrize('name', GOLDEN)
-def test_the_golden_file_says_what_the_descriptions_say(name):
-    description = json.loads((DESCRIPTIONS / f'{name}.json').read_text())
-    graph = dict(GOLDEN[name])
-    graph.pop('family')
-    assert graph.pop('records') == from_description(description)
-    assert graph == summary(name, description)
-
-
-@pytest.mark.skipif(not DESCRIPTIONS.is_dir(), reason='the descriptions of the original graphs are not here')
-@pytest.mark.parametrize('name', GOLDEN)
-def test_arguments_and_multipliers_equal_the_descriptions(name, build):
-    description = json.loads((DESCRIPTIONS / f'{name}.json').read_text())
-    symbol = build(GOLDEN[name])
-    args, outs, auxs = symbol.infer_shape(**{key: tuple(shape) for key, shape in description['input_shapes'].items()})
-    assert {key: list(shape) for key, shape in zip(symbol.list_arguments(), args)} == {
-        **description['arg_shapes'],
-        **description['input_shapes'],
-    }
-    assert symbol.list_arguments() == description['list_arguments']
-    assert symbol.list_auxiliary_states() == description['list_auxiliary_states']
-    assert {key: list(shape) for key, shape in zip(symbol.list_auxiliary_states(), auxs)} == description['aux_shapes']
-    assert {key: list(shape) for key, shape in zip(symbol.list_outputs(), outs)} == description['out_shapes']
-    multipliers = {
+def test_arguments_states_and_multipliers_equal_the_original(name, build):
+    graph = GOLDEN[name]
+    arguments, states = variables(graph['records'])
+    symbol = build(graph)
+    args, _, auxs = symbol.infer_shape(**{key: tuple(shape) for key, shape in graph['input_shapes'].items()})
+    assert {key: list(shape) for key, shape in zip(symbol.list_arguments(), args)} == arguments
+    assert symbol.list_arguments() == list(arguments)
+    assert symbol.list_auxiliary_states() == list(states)
+    assert {key: list(shape) for key, shape in zip(symbol.list_auxiliary_states(), auxs)} == states
+    assert {
         key: values['__lr_mult__']
         for key, values in symbol.attr_dict().items()
-        if '__lr_mult__' in values and key in description['list_arguments']
-    }
-    assert multipliers == description['lr_mult']
+        if '__lr_mult__' in values and key in arguments
+    } == {key: value for key, value in multipliers(graph['records']).items() if key in arguments}

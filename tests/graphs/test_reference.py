@@ -1,4 +1,4 @@
-"""Outputs and gradients of filled networks against those of the original's graphs, where its results are at hand.
+"""Outputs and gradients of filled networks against those of the original's graphs, in tests/reference.
 
 Tolerances: RoIs 0.01 pixel in the same order, probabilities 1e-4, box deltas 5e-4, gradient norms 2e-3 of their size.
 When suppression leaves fewer RoIs than asked for, the rest is random repetition and is left out.
@@ -12,8 +12,7 @@ import pytest
 
 from tests.graphs.conftest import DEEPLAB, DEEPLAB_DCN, VOC_DCN
 
-REFERENCE = Path(__file__).resolve().parents[3] / 'shared' / 'reference'
-pytestmark = pytest.mark.skipif(not REFERENCE.is_dir(), reason='the outputs of the original are not here')
+REFERENCE = Path(__file__).resolve().parents[1] / 'reference'
 
 
 @pytest.mark.parametrize(

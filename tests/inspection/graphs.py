@@ -1,14 +1,11 @@
 """Graphs for the tests of lib/dcn/inspection, made without MXNet: from the golden records, and small ones by hand."""
 
-import json
-from pathlib import Path
 from types import MappingProxyType
 
 from dcn.formats.graph import VARIABLE, Graph, Node
 from tests.graphs.normal_form import read_golden
 
 GOLDEN = read_golden()
-DESCRIPTIONS = Path(__file__).resolve().parents[3] / 'shared' / 'spec' / 'symbols'
 VOC_DCN = 'rfcn__resnet_v1_101_voc0712_rfcn_dcn_end2end_ohem__'
 
 
@@ -39,23 +36,6 @@ def golden(name):
     shapes = {key: tuple(shape) for key, shape in entry['input_shapes'].items()}
     expected = [[tuple(shape) for shape in record[4]] for record in entry['records']]
     return from_records(entry['records']), shapes, expected
-
-
-def described(path):
-    """(Graph, description) of one of the descriptions of the original's graphs."""
-    description = json.loads(path.read_text())
-    nodes = tuple(
-        Node(
-            VARIABLE if node['op'] == 'Variable' else node['op'],
-            node['name'],
-            MappingProxyType(node['attrs']),
-            tuple(zip(node['input_ids'], node['input_index'])),
-            (0,) * len(node['inputs']),
-            len(node['out_shapes']),
-        )
-        for node in description['nodes']
-    )
-    return Graph(nodes, ((len(nodes) - 1, 0),)), description
 
 
 def convolution(name, data, filters=8, kernel=3, **attrs):

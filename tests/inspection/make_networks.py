@@ -1,15 +1,14 @@
-"""Writes lib/dcn/inspection/checkpoint/networks.json from the JSON descriptions of the original's graphs:
+"""Writes lib/dcn/inspection/checkpoint/networks.json from the golden records of the original's graphs:
 
-python -m tests.inspection.make_networks FOLDER
+python -m tests.inspection.make_networks
 """
 
 import json
-import sys
-from pathlib import Path
 
 from dcn.files import atomic_write
 from dcn.inspection.checkpoint import known, pooling
 from dcn.inspection.checkpoint.known import OFFSET, UNITS, Backbone, caffe_blocks
+from tests.graphs.normal_form import read_golden, variables
 
 RESNET_101 = Backbone(caffe_blocks(UNITS[101]), (64, 128, 256, 512))
 CLASSES = {'voc': 21, 'coco': 81, 'cityscapes': 19, 'deform': 21}
@@ -50,27 +49,27 @@ SECOND = (
 )
 
 
-def collect(folder):
+def collect():
     """The content of the file."""
     found = {}
-    for path in sorted(Path(folder).glob('*__test.json')):
-        if not path.name.startswith('alt'):
-            description = json.loads(path.read_text())
-            add(found, description, path.stem.split('__')[0])
+    for name, graph in sorted(read_golden().items()):
+        if graph['mode'] == 'test' and not graph['part']:
+            add(found, graph, name.split('__')[0])
     return found
 
 
-def add(found, description, family):
-    """Put one description into its symbol's entry, or see that it fits there."""
-    stem = description['yaml']
+def add(found, graph, family):
+    """Put one graph into its symbol's entry, or see that it fits there."""
+    stem = graph['yaml']
     classes = next(count for word, count in CLASSES.items() if word in stem)
     backbone, states = RESNET_101.shapes()
+    arguments, auxiliary = variables(graph['records'])
     shapes = {
         name: tuple(shape)
-        for name, shape in description['arg_shapes'].items()
-        if name not in description['input_shapes'] and name != 'softmax_label'
+        for name, shape in arguments.items()
+        if name not in graph['input_shapes'] and name != 'softmax_label'
     }
-    assert states == {name: tuple(shape) for name, shape in description['aux_shapes'].items()}, stem
+    assert states == {name: tuple(shape) for name, shape in auxiliary.items()}, stem
     assert all(shapes.pop(name) == shape for name, shape in backbone.items()), stem
     offsets = {name: shapes.pop(name) for name in list(shapes) if OFFSET.match(name)}
     moves = {name: shapes.pop(name) for name in list(shapes) if pooling.LAYER.match(name)}
@@ -96,7 +95,7 @@ def add(found, description, family):
         'pooling': pooling.kind(moves),
         'shapes': {name: terms(name, shape, sizes, family) for name, shape in shapes.items()},
     }
-    known_entry = found.setdefault(description['symbol'], entry)
+    known_entry = found.setdefault(graph['symbol'], entry)
     if family == 'deeplab' and 'demo' in stem:
         stem = known_entry['classes'].get(classes, stem)
     known_entry['classes'].setdefault(classes, stem)
@@ -125,12 +124,12 @@ def term(size, letters, sizes):
     return letters if rest == 1 else f'{rest}*{letters}'
 
 
-def main(folder):
+def main():
     """Write the file: a line for each parameter would be long, a line for each network is enough."""
-    lines = [f'{json.dumps(symbol)}: {json.dumps(entry)}' for symbol, entry in sorted(collect(folder).items())]
+    lines = [f'{json.dumps(symbol)}: {json.dumps(entry)}' for symbol, entry in sorted(collect().items())]
     with atomic_write(known._FILE, 'w') as stream:
         stream.write('{\n' + ',\n'.join(lines) + '\n}\n')
 
 
 if __name__ == '__main__':
-    main(sys.argv[1])
+    main()

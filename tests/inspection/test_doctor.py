@@ -10,7 +10,7 @@ from dcn.inspection.checkpoint.advice import yaml_for
 from dcn.inspection.checkpoint.doctor import examine, main, report_lines
 from dcn.inspection.checkpoint.known import Backbone, caffe_blocks, tables
 from dcn.inspection.checkpoint.recognise import recognise
-from tests.inspection.graphs import DESCRIPTIONS, GOLDEN, described, golden
+from tests.inspection.graphs import GOLDEN, golden
 from tests.inspection.make_networks import collect
 
 SMALL = Backbone(caffe_blocks((1, 1, 2, 1)), (4, 4, 8, 8))
@@ -40,27 +40,12 @@ def test_every_network_of_the_golden_file_is_recognised(name):
     assert changes == [] and ('coco' in path) == ('coco' in name)
 
 
-@pytest.mark.skipif(not DESCRIPTIONS.is_dir(), reason='the descriptions of the original graphs are not here')
-def test_every_network_of_every_family_is_recognised():
-    from dcn.inspection.graph.network import describe
-
-    for path in sorted(DESCRIPTIONS.glob('[!a]*__test.json')):
-        graph, description = described(path)
-        inputs = {key: tuple(shape) for key, shape in description['input_shapes'].items()}
-        wanted = shapes_of(describe(graph, path.stem, inputs))
-        found = recognise(wanted)
-        assert found.wanted == wanted, path.stem
-        assert found.table.family == path.stem.split('__')[0]
-        assert found.table.symbol == description['symbol'] or description['symbol'] == 'rfcn_demo', path.stem
-
-
-@pytest.mark.skipif(not DESCRIPTIONS.is_dir(), reason='the descriptions of the original graphs are not here')
-def test_the_tables_are_those_of_the_descriptions():
+def test_the_tables_are_those_of_the_golden_graphs():
     import json
 
     with open(known._FILE, encoding='utf-8') as stream:
         stored = json.load(stream)
-    assert stored == json.loads(json.dumps(collect(DESCRIPTIONS)))
+    assert stored == json.loads(json.dumps(collect()))
 
 
 @pytest.mark.parametrize('depth, count', [(50, 23454912), (101, 42394816 + 105344), (152, 58087488 + 56320)])

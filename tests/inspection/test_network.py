@@ -1,5 +1,6 @@
 """Totals, receptive fields and folding of the original's graphs."""
 
+import math
 from fractions import Fraction
 
 import pytest
@@ -7,8 +8,9 @@ import pytest
 from dcn.inspection.graph.counting import Field
 from dcn.inspection.graph.network import describe
 from dcn.inspection.graph.overview import rows
+from tests.graphs.normal_form import multipliers, variables
 from tests.graphs.test_totals import TABLE
-from tests.inspection.graphs import DESCRIPTIONS, GOLDEN, VOC_DCN, convolution, described, golden, make
+from tests.inspection.graphs import GOLDEN, VOC_DCN, convolution, golden, make
 
 
 def network(name):
@@ -32,19 +34,14 @@ def test_totals_equal_the_published_table(name):
     assert tuple(round(totals['macs'][kind] / 1e9, 2) for kind in kinds) == TABLE[name][4:]
 
 
-@pytest.mark.skipif(not DESCRIPTIONS.is_dir(), reason='the descriptions of the original graphs are not here')
-def test_totals_multipliers_and_auxiliary_states_of_every_family():
-    for path in sorted(DESCRIPTIONS.glob('*.json')):
-        if 'rfcn' in path.stem:
-            continue
-        graph, description = described(path)
-        found = describe(graph, path.stem, {key: tuple(s) for key, s in description['input_shapes'].items()})
-        for kind in ('params', 'macs'):
-            assert found.totals[kind] == {
-                part: description[kind]['head' if part == 'heads' else part] for part in found.totals[kind]
-            }, path.stem
-        assert found.auxiliary == description['params']['aux']
-        assert {p.name: p.lr_mult for p in found.parameters() if p.lr_mult} == description['lr_mult']
+@pytest.mark.parametrize('name', [name for name in GOLDEN if GOLDEN[name]['family'] != 'rfcn'])
+def test_multipliers_and_auxiliary_states_of_every_family(name):
+    records = GOLDEN[name]['records']
+    arguments, states = variables(records)
+    found = network(name)
+    assert found.auxiliary == sum(math.prod(shape) for shape in states.values())
+    wanted = {name: factor for name, factor in multipliers(records).items() if name in arguments}
+    assert {p.name: p.lr_mult for p in found.parameters() if p.lr_mult} == wanted
 
 
 def test_receptive_fields_by_hand():
@@ -117,7 +114,6 @@ def test_without_shapes_a_usual_image_is_taken():
     assert found.notes == ['data taken as 1 x 3 x 600 x 1000; --shape data=1,3,H,W takes another size']
 
 
-@pytest.mark.skipif(not DESCRIPTIONS.is_dir(), reason='the descriptions of the original graphs are not here')
 def test_a_pyramid_takes_multiples_of_32():
-    graph, _ = described(DESCRIPTIONS / 'fpn__resnet_v1_101_coco_trainval_fpn_dcn_end2end_ohem__test.json')
+    graph, _, _ = golden('fpn__resnet_v1_101_coco_trainval_fpn_dcn_end2end_ohem__test')
     assert describe(graph, 'x').inputs['data'] == (1, 3, 608, 1024)

@@ -14,7 +14,7 @@ from tests.boxes import iou
 # one 8 x 8 anchor for each cell of stride 8, exactly the cell
 CELLS = RpnRule((8,), (1.0,), (1.0,), 256, 0.5, 0.7, 0.3, False, (1.0, 1.0, 1.0, 1.0), 0, True)
 PAPER = CELLS._replace(strides=(16,), ratios=(0.5, 1.0, 2.0), scales=(2.0, 4.0))
-FOLDER = Path(__file__).resolve().parents[3] / 'shared' / 'reference'
+FOLDER = Path(__file__).resolve().parents[1] / 'reference'
 REFERENCE = FOLDER / 'train__rfcn__resnet_v1_101_voc0712_rfcn_dcn_end2end_ohem__seed0.npz'
 FPN_REFERENCE = FOLDER / 'train__fpn__resnet_v1_101_coco_trainval_fpn_dcn_end2end_ohem__seed0_480x640.npz'
 
@@ -140,7 +140,6 @@ def test_layout_and_values_against_a_loop():
         np.testing.assert_array_equal(weight[4 * a : 4 * a + 4, y, x], float(expected == 1))
 
 
-@pytest.mark.skipif(not REFERENCE.exists(), reason='the outputs of the original are not here')
 def test_equals_the_original():
     data = np.load(REFERENCE)
     rule = PAPER._replace(scales=(8.0, 16.0, 32.0))
@@ -193,7 +192,6 @@ def test_pyramid_against_a_loop():
     assert (drawn == 1).sum() == min(6, positives) and (drawn == 0).sum() == 12 - (drawn == 1).sum() and negatives > 12
 
 
-@pytest.mark.skipif(not FPN_REFERENCE.exists(), reason='the outputs of the original are not here')
 def test_pyramid_equals_the_original():
     data = np.load(FPN_REFERENCE)
     height, width = data['in_im_info'][0, :2]

@@ -1,5 +1,7 @@
 """Custom operator `fpn_roi_pooling`: levels by size, pooling of each level against a graph of MXNet operators."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -55,14 +57,14 @@ def step(executor, head):
     return out, {name: grad.asnumpy() for name, grad in executor.grad_dict.items()}
 
 
-def operator(arrays, deformable):
+def operator(arrays, deformable, size=SIZE):
     names = [name for name in arrays if deformable or not name.startswith('offset')]
     return mx.sym.Custom(
         **{name: mx.sym.Variable(name) for name in names},
         op_type='fpn_roi_pooling',
         with_deformable=deformable,
-        pooled_height=SIZE,
-        pooled_width=SIZE,
+        pooled_height=size,
+        pooled_width=size,
     )
 
 
@@ -159,3 +161,25 @@ def test_beside_an_operator_without_gradient(arrays):
     for terms in (both, both[::-1]):
         _, grads = step(bound(terms[0] + terms[1], {**arrays, **more}), np.ones(1))
         assert grads['data_p2'].any() and not grads['score'].any()
+
+
+@pytest.mark.parametrize('deformable', [False, True])
+def test_equals_the_original(deformable):
+    """256 channels, 7 x 7 bins, RoIs on every level; the file's ``rng`` says how its inputs were drawn."""
+    reference = np.load(Path(__file__).resolve().parents[1] / 'reference' / 'fpn_roi_pooling.npz')
+    draw, kind = np.random.RandomState(3), 'dcn' if deformable else 'plain'
+    inputs = {f'data_{name}': draw.randn(1, 256, 128 >> i, 128 >> i) for i, name in enumerate(LEVELS)}
+    for name in LEVELS:
+        inputs[f'offset_weight_{name}'] = 0.5 / np.sqrt(12544) * draw.randn(98, 12544)
+        inputs[f'offset_bias_{name}'] = 0.3 * draw.randn(98)
+    head = draw.randn(8, 256, 7, 7)
+    arrays = {name: value.astype(np.float32) for name, value in inputs.items()}
+    arrays['rois'] = reference['rois']
+    out, grads = step(bound(operator(arrays, deformable, size=7), arrays), head)
+    np.testing.assert_allclose(out, reference[f'{kind}_out'], rtol=1e-4, atol=1e-4)
+    for name, grad in grads.items():
+        norm = np.sqrt((grad.astype(np.float64) ** 2).sum())
+        np.testing.assert_allclose(norm, reference[f'{kind}_gl2_{name}'], rtol=1e-4, err_msg=name)
+        if f'{kind}_g_{name}' in reference.files:
+            expected = reference[f'{kind}_g_{name}']
+            np.testing.assert_allclose(grad, expected, rtol=1e-3, atol=1e-3 * (1 + np.abs(expected).max()))

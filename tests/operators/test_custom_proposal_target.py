@@ -16,8 +16,7 @@ import mxnet as mx
 STDS = (0.1, 0.1, 0.2, 0.2)
 OUTPUTS = ('rois_output', 'label', 'bbox_target', 'bbox_weight')
 REFERENCE = (
-    Path(__file__).resolve().parents[3]
-    / 'shared'
+    Path(__file__).resolve().parents[1]
     / 'reference'
     / 'train__rfcn__resnet_v1_101_voc0712_rfcn_dcn_end2end_ohem__seed0.npz'
 )
@@ -213,7 +212,6 @@ def test_bad_attribute_is_named(name, text):
         ProposalTargetProp(num_classes='2', **{name: text})
 
 
-@pytest.mark.skipif(not REFERENCE.exists(), reason='the outputs of the original are not here')
 def test_equals_the_original():
     """BATCH_ROIS -1 draws nothing, so the rows agree one by one."""
     data = np.load(REFERENCE)
