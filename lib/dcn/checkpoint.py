@@ -17,6 +17,7 @@ import zlib
 import numpy as np
 
 import dcn.operators  # noqa: F401  (first: it sets what MXNet reads when it is loaded)
+from dcn import bbox
 from dcn.errors import UserError
 from dcn.files import atomic_write
 from dcn.formats import params as params_file
@@ -90,21 +91,10 @@ def _existing(prefix):
 
 
 def box_test_weights(arg_params, layer, means, stds, classes):
-    """{'<layer>_weight_test', '<layer>_bias_test'}: the box regression layer with BBOX_STDS and BBOX_MEANS folded in.
-
-    means, stds: 4 numbers for all ``classes`` regression classes, or (classes, 4). Rows are class-slot major: a
-    position-sensitive layer has k*k rows for each of the 4 * classes values, a fully connected one has one.
-    """
-    weight, bias = (arg_params[f'{layer}_{kind}'].asnumpy() for kind in ('weight', 'bias'))
-    cells, rest = divmod(len(bias), 4 * classes)
-    if rest:
-        raise UserError(f'{layer}_bias: expected a multiple of 4 x {classes} rows, found {len(bias)}.')
-    std, mean = (
-        np.repeat(np.broadcast_to(np.asarray(values, np.float32), (classes, 4)).ravel(), cells)
-        for values in (stds, means)
-    )
-    scaled = weight * std.reshape((-1,) + (1,) * (weight.ndim - 1))
-    return {f'{layer}_weight_test': mx.nd.array(scaled), f'{layer}_bias_test': mx.nd.array(bias * std + mean)}
+    """:func:`dcn.bbox.box_test_weights` of NDArrays."""
+    params = {f'{layer}_{kind}': arg_params[f'{layer}_{kind}'].asnumpy() for kind in ('weight', 'bias')}
+    folded = bbox.box_test_weights(params, layer, means, stds, classes)
+    return {name: mx.nd.array(array) for name, array in folded.items()}
 
 
 def combine_model(first, second, path):

@@ -45,7 +45,8 @@ def source(frameworks, name, seed=0):
 def features(frameworks, converted, image, changes):
     """res5 of the builder's network on ``image``; ``changes``: {node: {attribute: value}}."""
     mx, _ = frameworks
-    from dcn.symbols.resnet import plan, resnet
+    from dcn.symbols.resnet import resnet
+    from dcn.symbols.resnet_plan import plan
 
     with mx.name.NameManager():
         outputs, _ = resnet(mx.sym.Variable('data'), plan(converted.depth, strides=(1, 2, 2, 2)))
@@ -179,9 +180,10 @@ def caffe_blobs(converted):
 
 def random_resnet(depth=50):
     """A Converted with random values and no framework."""
-    from dcn.inspection.checkpoint.known import UNITS, Backbone, caffe_blocks
+    from dcn.inspection.checkpoint.known import Backbone
+    from dcn.symbols.resnet_plan import FILTERS, plan
 
-    args, auxs = Backbone(caffe_blocks(UNITS[depth], depth), (64, 128, 256, 512)).shapes()
+    args, auxs = Backbone(plan(depth).units, FILTERS).shapes()
     rng = np.random.default_rng(0)
     arrays = {
         f'{group}:{name}': rng.normal(size=shape).astype(np.float32)
@@ -224,8 +226,9 @@ def test_the_command_writes_what_pretrained_wants(tmp_path, capsys):
     target = str(tmp_path / 'resnet_v1_50-0000.params')
     assert not main([str(tmp_path / 'caffe.npz'), target])
     assert 'ResNet-50 with the names of caffe' in capsys.readouterr().out
-    from dcn.inspection.checkpoint.doctor import examine
+    from dcn.inspection.checkpoint.diagnosis import examine
+    from dcn.inspection.render.diagnosis import sentence
 
     report = examine(params_file.open_params(target), target)
-    assert 'the backbone of these networks alone, ResNet-50' in report.facts[0]
+    assert 'the backbone of these networks alone, ResNet-50' in sentence(report.findings[0])
     assert not any('missing' in problem or 'shape' in problem for problem in report.problems)

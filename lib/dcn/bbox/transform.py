@@ -1,6 +1,10 @@
 """Boxes to regression targets and back (Fast R-CNN's parameters; R-CNN, appendix C, eq. 1 to 10), and clipping."""
 
+from typing import Dict, Mapping, Sequence
+
 import numpy as np
+
+from dcn.errors import UserError
 
 
 def bbox_transform(boxes, gt):
@@ -45,6 +49,27 @@ def clip_boxes(boxes, im_shape):
     clipped[:, 0::2] = np.clip(boxes[:, 0::2], 0, width - 1)
     clipped[:, 1::2] = np.clip(boxes[:, 1::2], 0, height - 1)
     return clipped
+
+
+def box_test_weights(
+    params: Mapping[str, np.ndarray], layer: str, means: Sequence, stds: Sequence, classes: int
+) -> Dict[str, np.ndarray]:
+    """{'<layer>_weight_test', '<layer>_bias_test'}: the box regression layer, trained on normalised targets, with
+    their standard deviations and means folded in.
+
+    means, stds: 4 numbers for all ``classes`` regression classes, or (classes, 4). Rows are class-slot major: a
+    position-sensitive layer has k*k rows for each of the 4 * classes values, a fully connected one has one.
+    """
+    weight, bias = (params[f'{layer}_{kind}'] for kind in ('weight', 'bias'))
+    cells, rest = divmod(len(bias), 4 * classes)
+    if rest:
+        raise UserError(f'{layer}_bias: expected a multiple of 4 x {classes} rows, found {len(bias)}.')
+    std, mean = (
+        np.repeat(np.broadcast_to(np.asarray(values, np.float32), (classes, 4)).ravel(), cells)
+        for values in (stds, means)
+    )
+    scaled = weight * std.reshape((-1,) + (1,) * (weight.ndim - 1))
+    return {f'{layer}_weight_test': scaled, f'{layer}_bias_test': bias * std + mean}
 
 
 def _centres(boxes):

@@ -1,8 +1,9 @@
 """A network on a ResNet whose size and deformable layers the configuration chooses."""
 
-from dcn.symbols.initialise import initialise_missing
+from dcn.symbols.initialise import initial_value
 from dcn.symbols.network import Network, input_names
-from dcn.symbols.resnet import STEM_STRIDE, Deform, Spelling, plan, resnet
+from dcn.symbols.resnet import Deform, Spelling, resnet
+from dcn.symbols.resnet_plan import STEM_STRIDE, plan
 
 import mxnet as mx
 
@@ -31,8 +32,8 @@ class ResNetNetwork(Network):
         inputs = input_names(self.arg_shape_dict)
         shapes = {name: shape for name, shape in self.arg_shape_dict.items() if name not in inputs}
         how = (cfg.TRAIN.seed, self.new_layers, not cfg.network.pretrained, not cfg.network.train_bn)
-        initialise_missing(arg_params, shapes, *how)
-        initialise_missing(aux_params, self.aux_shape_dict, *how)
+        _initialise_missing(arg_params, shapes, *how)
+        _initialise_missing(aux_params, self.aux_shape_dict, *how)
 
     def _built(self, outputs, *args):
         """The graph of ``outputs(*args)``, a list of symbols."""
@@ -65,6 +66,14 @@ class ResNetNetwork(Network):
 
     def _choice(self, cfg, key):
         return getattr(self, key) if cfg.network[key] is None else cfg.network[key]
+
+
+def _initialise_missing(params, shapes, seed, new_layers, backbone, frozen):
+    """Add to ``params`` the new and offset layers of ``shapes`` (name -> shape) it lacks; with ``backbone``, all
+    (``frozen``: its batch norm is)."""
+    for name, shape in shapes.items():
+        if name not in params and (backbone or 'offset' in name or name.startswith(new_layers)):
+            params[name] = mx.nd.array(initial_value(name, shape, seed, new_layers, frozen))
 
 
 def images_grad_scale(cfg):

@@ -11,6 +11,7 @@ import numpy as np
 
 from dcn.operators import reference, status
 from dcn.rng import generator
+from dcn.text import table
 
 FORWARD_ONLY = {('ModulatedDeformableConvolution', 'stock', 'cpu')}  # MXNet 1.9.1 has no backward there
 ALLOWED = 1e-5  # largest error relative to the largest value; float32 on these small shapes errs by less than 1e-6
@@ -148,17 +149,10 @@ def _error(actual, exact):
     return float(np.abs(actual - exact).max() / max(np.abs(exact).max(), 1e-30))
 
 
-def table(rows):
-    """The rows as aligned text."""
-    cells = [('operator', 'kernel', 'device', 'forward', 'backward')]
-    cells += [row[:3] + tuple('-' if error is None else f'{error:.1e}' for error in row[3:]) for row in rows]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
-    return '\n'.join('  '.join(text.ljust(width) for text, width in zip(row, widths)).rstrip() for row in cells)
-
-
 def main():
     rows = [run(check, device) for device in devices() for check in checks()]
-    print(table(rows))
+    cells = [row[:3] + tuple('-' if error is None else f'{error:.1e}' for error in row[3:]) for row in rows]
+    print('\n'.join(table(['operator', 'kernel', 'device', 'forward', 'backward'], cells)))
     wrong = [f'{row.operator} on {row.device}' for row in rows if not _largest(row) <= ALLOWED]
     if wrong:
         print(

@@ -1,17 +1,19 @@
 """First values of parameters, functions of (seed, name, shape): every variant of a network starts the same."""
 
+from typing import Sequence, Tuple
+
 import numpy as np
 
 from dcn.rng import generator
-
-import mxnet as mx
 
 # frozen batch norm cannot calm a backbone that is not pretrained: divide by the pixels' deviation, damp the 33 sums
 _FROZEN = {'bn_conv1_moving_var': 60**2, 'branch2c_gamma': 0.2}
 _CONSTANTS = {'gamma': 1, 'beta': 0, 'moving_mean': 0, 'moving_var': 1, 'bias': 0}
 
 
-def initial_value(name, shape, seed, new_layers, frozen=False):
+def initial_value(
+    name: str, shape: Sequence[int], seed: int, new_layers: Tuple[str, ...], frozen: bool = False
+) -> np.ndarray:
     """float32 array of ``shape`` for the parameter ``name``.
 
     Layers that no ImageNet model has (names beginning with one of ``new_layers``): N(0, 0.01); offsets: zero, so that a
@@ -29,7 +31,7 @@ def initial_value(name, shape, seed, new_layers, frozen=False):
     return (generator(seed, 'initial value', name).standard_normal(shape) * deviation).astype(np.float32)
 
 
-def bilinear_kernel(size):
+def bilinear_kernel(size: int) -> np.ndarray:
     """(size, size) float64 weights with which a deconvolution of stride size / 2 interpolates: a pyramid.
 
     For example, size 4 is the outer square of [0.25, 0.75, 0.75, 0.25].
@@ -38,11 +40,3 @@ def bilinear_kernel(size):
     centre = (2 * half - 1 - half % 2) / (2 * half)
     ramp = 1 - np.abs(np.arange(size) / half - centre)
     return np.outer(ramp, ramp)
-
-
-def initialise_missing(params, shapes, seed, new_layers, backbone=False, frozen=False):
-    """Add to ``params`` the new and offset layers of ``shapes`` (name -> shape) it lacks; with ``backbone``, all
-    (``frozen``: its batch norm is)."""
-    for name, shape in shapes.items():
-        if name not in params and (backbone or 'offset' in name or name.startswith(new_layers)):
-            params[name] = mx.nd.array(initial_value(name, shape, seed, new_layers, frozen))

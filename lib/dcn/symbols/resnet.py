@@ -11,14 +11,6 @@ from dcn.symbols.modulation import moves_and_weights
 
 import mxnet as mx
 
-UNITS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
-FILTERS = (64, 128, 256, 512)
-STEM_STRIDE = 4
-
-# of res2 to res5: names of the residual blocks, middle widths (outputs have four times as many channels, the stem the
-# first width), strides of the first blocks, dilations of the 3x3 convolutions
-Plan = collections.namedtuple('Plan', 'units filters strides dilates')
-
 # layers: stages ('res5'), blocks ('res4b22') or last blocks ('res4[-1]') whose 3x3 is deformable; groups: deformable
 # groups; rule: border rule; modulated: with a mask (Zhu et al., CVPR 2019), then always rule v2; offset_dilated: the
 # offset convolution shares the dilation of its layer; offset_lr: learning rates of its weight and bias as multiples,
@@ -30,20 +22,6 @@ Deform = collections.namedtuple(
 # Attributes without effect on values (defaults, cudnn_off) that an original's graph gives to 3x3 convolutions, or
 # leaves out (None): beginning of the block's name -> attributes, for plain, deformable and offset convolutions.
 Spelling = collections.namedtuple('Spelling', 'plain deformable offset', defaults=({}, {}, {}))
-
-
-def plan(depth=101, units=None, filters=None, strides=None):
-    """The Plan of a detection backbone: res5 dilates by 2 where it has stride 1, as in the original."""
-    strides = tuple(strides or (1, 2, 2, 1))
-    names = tuple(_unit_names(f'res{stage}', count, depth) for stage, count in enumerate(units or UNITS[depth], 2))
-    return Plan(names, tuple(filters or FILTERS), strides, (1, 1, 1, 2 if strides[3] == 1 else 1))
-
-
-def _unit_names(stage, count, depth):
-    """Caffe's: res3a, res3b1, res3b2 in the middle stages of deeper networks, res3a, res3b, res3c everywhere else."""
-    if (depth > 50 and stage in ('res3', 'res4')) or count > 26:
-        return (stage + 'a',) + tuple(f'{stage}b{number}' for number in range(1, count))
-    return tuple(stage + chr(ord('a') + number) for number in range(count))
 
 
 def resnet(data, plan, deform=Deform(), train_bn=False, spelling=Spelling()):
