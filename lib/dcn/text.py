@@ -1,7 +1,9 @@
 """Tables for a terminal."""
 
+from typing import Any, Collection, List, Optional, Sequence, Tuple
 
-def table(head, rows, right=()):
+
+def table(head: Sequence[object], rows: Sequence[Sequence[object]], right: Collection[int] = ()) -> List[str]:
     """Lines of a table; columns whose number is in ``right`` are flush right."""
     cells = [head, *rows]
     widths = [max(len(str(row[k])) for row in cells) for k in range(len(head))]
@@ -15,11 +17,11 @@ def table(head, rows, right=()):
     return lines[:1] + ['-' * max(len(line) for line in lines)] + lines[1:]
 
 
-def shape_text(shape):
+def shape_text(shape: Optional[Sequence[int]]) -> str:
     return '?' if shape is None else ' x '.join(str(length) for length in shape) if shape else 'scalar'
 
 
-def count_text(count):
+def count_text(count: Optional[int]) -> str:
     """12,345,678 as 12.346 M; exact below 100,000."""
     if count is None:
         return '?'
@@ -28,23 +30,24 @@ def count_text(count):
     return f'{count / 1e6:.3f} M'
 
 
-def macs_text(count):
+def macs_text(count: Optional[int]) -> str:
     if count is None:
         return '?'
     return '' if not count else f'{count / 1e9:.2f} G' if count >= 1e9 else f'{count / 1e6:.2f} M'
 
 
-def number_text(value):
+def number_text(value: Optional[float]) -> str:
     return '' if value is None else f'{value:.4g}'
 
 
-def field_text(field):
+def field_text(field: Any) -> Tuple[str, str]:
     """Receptive field and stride, as two texts: '483' or '3 x 5', '16'; a word for RoIs and whole images."""
     if field is None:
         return '', ''
     if field.size is None:
         return {'region': 'its RoI', 'image': 'the image'}[field.size_word], ''
-    return tuple(
+    size, stride = (
         ' x '.join(f'{float(v):g}' for v in (pair[:1] if pair[0] == pair[1] else pair))
         for pair in (field.size, field.stride)
     )
+    return size, stride

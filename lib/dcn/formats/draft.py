@@ -2,8 +2,12 @@
 
 from array import array
 from types import MappingProxyType
+from typing import Dict, Iterator, Mapping, Optional, Sequence, Tuple, TypeVar
 
-NO_ATTRS = MappingProxyType({})
+NO_ATTRS: Mapping[str, str] = MappingProxyType({})
+
+
+T = TypeVar('T')
 
 
 class Draft:
@@ -16,31 +20,36 @@ class Draft:
 
     __slots__ = ('op', 'name', 'attrs', 'inputs', 'control_deps', 'subgraphs', 'num_outputs')
 
-    def __init__(self, op=None, name=None, attrs=NO_ATTRS):
+    def __init__(
+        self, op: Optional[str] = None, name: Optional[str] = None, attrs: Mapping[str, str] = NO_ATTRS
+    ) -> None:
         self.op, self.name, self.attrs = op, name, attrs
-        self.inputs, self.control_deps, self.subgraphs, self.num_outputs = (), (), (), 1
+        self.inputs: Sequence[int] = ()
+        self.control_deps: Sequence[int] = ()
+        self.subgraphs: Sequence = ()
+        self.num_outputs = 1
 
-    def entries(self):
+    def entries(self) -> Iterator[Tuple[int, int, int]]:
         """(node, output, version) of each input."""
         return threes(self.inputs)
 
-    def own_attrs(self):
+    def own_attrs(self) -> Dict[str, str]:
         """The attributes, to be changed."""
         if not isinstance(self.attrs, dict):
             self.attrs = dict(self.attrs)
         return self.attrs
 
-    def shared_attrs(self):
+    def shared_attrs(self) -> Mapping[str, str]:
         """The attributes, for another node too: from now on neither changes them in place."""
         if isinstance(self.attrs, dict):
             self.attrs = MappingProxyType(self.attrs)
         return self.attrs
 
-    def add_input(self, source):
+    def add_input(self, source: int) -> None:
         self.inputs = array('I', (*self.inputs, source, 0, 0))
 
 
-def threes(numbers):
+def threes(numbers: Sequence[int]) -> Iterator[Tuple[int, int, int]]:
     """Three after three of a flat row."""
     return zip(numbers[::3], numbers[1::3], numbers[2::3])
 
@@ -51,11 +60,11 @@ class Kept:
     def __init__(self):
         self._kept = {}
 
-    def one(self, value):
+    def one(self, value: T) -> T:
         """``value``, or the first that was equal to it."""
         return self._kept.setdefault(value, value)
 
-    def mapping(self, attrs):
+    def mapping(self, attrs: Dict[str, str]) -> Mapping[str, str]:
         """A read-only mapping equal to the dict ``attrs``."""
         if not attrs:
             return NO_ATTRS

@@ -1,6 +1,9 @@
 """The numbers that MXNet gives to element types (``mshadow::TypeFlag``), and how NumPy shows them."""
 
+from typing import Optional
+
 import numpy as np
+from numpy.typing import DTypeLike
 
 # NumPy has no bfloat16: MXNet's Python shows it as this record of its 16 bits, and so do we
 BFLOAT16 = np.dtype([('bfloat16', '<u2')])
@@ -25,7 +28,7 @@ INDEX_NAMES = ('uint8', 'int32', 'int8', 'int64')  # what MXNet takes as positio
 _UNSAVABLE = ('int16', 'uint16', 'uint32', 'uint64')
 
 
-def numpy_dtype(name):
+def numpy_dtype(name: str) -> np.dtype:
     """The little-endian NumPy dtype of the type's ``name``."""
     return BFLOAT16 if name == 'bfloat16' else np.dtype(name).newbyteorder('<')
 
@@ -34,11 +37,11 @@ _FLAGS = {numpy_dtype(name): flag for flag, name in enumerate(NAMES) if name not
 SAVABLE = tuple(name for name in NAMES if name not in _UNSAVABLE)
 
 
-def type_flag(dtype):
+def type_flag(dtype: DTypeLike) -> Optional[int]:
     """MXNet's number for a NumPy ``dtype`` of any byte order, or None where MXNet 1.9.1 cannot save it."""
     return _FLAGS.get(np.dtype(dtype).newbyteorder('<'))
 
 
-def to_float32(array):
+def to_float32(array: np.ndarray) -> np.ndarray:
     """Values of a bfloat16 array, exactly, as float32: the 16 bits are the upper half of a float32."""
     return (array['bfloat16'].astype(np.uint32) << 16).view(np.float32)

@@ -25,7 +25,7 @@ _HTML = re.compile(rb'\s*<(!doctype|html|head|\?xml|!--)', re.IGNORECASE)
 _PARAMS = b'\x12\x01' + bytes(6)
 
 
-def kind(head):
+def kind(head: bytes) -> str:
     """A noun phrase for the file that begins with ``head`` (its first bytes, 512 are plenty)."""
     if not head:
         return 'an empty file'

@@ -1,7 +1,7 @@
 """A symbol as a value: nodes in the order in which MXNet visits them, never changed after they were read."""
 
 from types import MappingProxyType
-from typing import Mapping, NamedTuple, Tuple
+from typing import List, Mapping, NamedTuple, Tuple
 
 from dcn.formats import operators
 
@@ -20,7 +20,7 @@ class Opaque(str):
         return format(str(self), spec)
 
     @property
-    def text(self):
+    def text(self) -> str:
         """What the file holds."""
         return str.__str__(self)
 
@@ -45,7 +45,7 @@ class Node(NamedTuple):
     subgraphs: Tuple['Graph', ...] = ()
 
     @property
-    def is_variable(self):
+    def is_variable(self) -> bool:
         return self.op == VARIABLE
 
 
@@ -62,7 +62,7 @@ class Graph(NamedTuple):
     np_shape: bool = False
 
     @property
-    def arg_nodes(self):
+    def arg_nodes(self) -> Tuple[int, ...]:
         """Positions of all variables, in order."""
         return tuple(i for i, node in enumerate(self.nodes) if node.is_variable)
 
@@ -73,12 +73,12 @@ class Graph(NamedTuple):
             found.update(source for i, (source, _) in enumerate(node.inputs) if i in known or node.versions[i] > 0)
         return found
 
-    def arguments(self):
+    def arguments(self) -> List[str]:
         """Names as ``Symbol.list_arguments`` gives them."""
         auxiliary = self._auxiliary_nodes()
         return [self.nodes[i].name for i in self.arg_nodes if i not in auxiliary]
 
-    def auxiliary(self):
+    def auxiliary(self) -> List[str]:
         """Names as ``Symbol.list_auxiliary_states`` gives them."""
         auxiliary = self._auxiliary_nodes()
         return [self.nodes[i].name for i in self.arg_nodes if i in auxiliary]

@@ -5,9 +5,11 @@ No recursion, no number longer than 20 digits, memory only for the strings that 
 """
 
 import re
+from typing import Iterator, Optional
 
 from dcn.formats.draft import Kept
 from dcn.formats.errors import FormatError, shown
+from dcn.formats.mapping import Buffer
 
 _SPACE = re.compile(rb'[ \t\n\r\f\v]*')
 _PLAIN = re.compile(rb'[^"\\\r\n]*')
@@ -20,11 +22,17 @@ class JsonScanner:
     """Reads ``data`` (bytes or a memory map) from front to back; ``label`` and ``place`` begin every error;
     ``kept`` is for what the file says again and again."""
 
-    def __init__(self, data, label):
+    def __init__(self, data: Buffer, label: str) -> None:
         self.data, self.label = data, label
         self.position, self.place, self.kept = 0, '', Kept()
 
-    def fail(self, expected, found=None, position=None, advice='the file is damaged or was written by something else'):
+    def fail(
+        self,
+        expected: object,
+        found: object = None,
+        position: Optional[int] = None,
+        advice: str = 'the file is damaged or was written by something else',
+    ) -> FormatError:
         position = self.position if position is None else position
         line = _count_lines(self.data, position)
         column = position - (self.data.rfind(b'\n', 0, position) + 1) + 1
@@ -53,7 +61,7 @@ class JsonScanner:
         if not self._accept(sign):
             raise self.fail(f"'{sign.decode()}'")
 
-    def string(self, what):
+    def string(self, what: str) -> str:
         """The text of a string."""
         self._skip_space()
         start = self.position
@@ -61,9 +69,10 @@ class JsonScanner:
             raise self.fail(f'a string ({what})')
         text = bytearray()
         while True:
-            match = _PLAIN.match(self.data, self.position)
-            text += match.group()
-            self.position = match.end()
+            plain = _PLAIN.match(self.data, self.position)
+            if plain:  # always: it may be empty
+                text += plain.group()
+                self.position = plain.end()
             sign = self.data[self.position : self.position + 1]
             if sign == b'"':
                 break
@@ -82,7 +91,7 @@ class JsonScanner:
         except UnicodeDecodeError:
             raise self.fail(f'a string in UTF-8 ({what})', shown(bytes(text)), start) from None
 
-    def integer(self, what, low, high):
+    def integer(self, what: str, low: int, high: int) -> int:
         """A whole number from ``low`` to ``high``."""
         self._skip_space()
         match = _NUMBER.match(self.data, self.position)
@@ -94,7 +103,7 @@ class JsonScanner:
         self.position = match.end()
         return value
 
-    def items(self):
+    def items(self) -> Iterator[None]:
         """One step for each item of an array; the caller reads the item before the next step."""
         self._expect(b'[')
         if self._accept(b']'):
@@ -105,7 +114,7 @@ class JsonScanner:
                 raise self.fail("',' or ']'")
             yield
 
-    def keys(self):
+    def keys(self) -> Iterator[str]:
         """Each key of an object; the caller reads its value before the next step."""
         self._expect(b'{')
         if self._accept(b'}'):
@@ -125,7 +134,7 @@ class JsonScanner:
             if not self._accept(b','):
                 raise self.fail("',' or '}'")
 
-    def end(self):
+    def end(self) -> None:
         self._skip_space()
         if self.position != len(self.data):
             raise self.fail('the end of the file')

@@ -3,14 +3,14 @@
 Two spaces a level, and a blank after each comma, at line ends too.
 """
 
-from dcn.formats.graph import VARIABLE, Opaque
+from dcn.formats.graph import VARIABLE, Graph, Opaque
 from dcn.formats.upgrade import CURRENT_VERSION
 
 _ESCAPES = str.maketrans({'\r': '\\r', '\n': '\\n', '\\': '\\\\', '\t': '\\t', '"': '\\"'})
 _LONGEST_ROW = 10  # numbers; a longer list gets a line for each
 
 
-def dump_graph(graph):
+def dump_graph(graph: Graph) -> str:
     """The text of ``graph`` with the attributes that 1.9.1 adds: its own version and, where set, np_shape."""
     attrs = {'is_np_shape': '["int", 1]'} if graph.np_shape else {}
     attrs['mxnet_version'] = f'["int", {CURRENT_VERSION}]'

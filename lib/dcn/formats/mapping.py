@@ -3,11 +3,15 @@
 import mmap
 import os
 import stat
+from typing import Union
 
 from dcn.formats.errors import FormatError
 
+PathLike = Union[str, 'os.PathLike[str]']
+Buffer = Union[bytes, mmap.mmap]
 
-def map_file(path):
+
+def map_file(path: PathLike) -> Buffer:
     """The bytes of the file ``path``, read-only and mapped (``b''`` where it is empty); closed with its last view."""
     try:
         mode = os.stat(path).st_mode

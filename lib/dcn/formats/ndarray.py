@@ -12,13 +12,15 @@ they end after the shape.
 """
 
 import struct
+from typing import List, Optional, Tuple, Union
 
 import numpy as np
 
 from dcn.errors import UserError
 from dcn.formats import dtypes
+from dcn.formats.cursor import Cursor
 from dcn.formats.errors import FormatError, shown
-from dcn.formats.sparse import SparseArray
+from dcn.formats.sparse import Array, SparseArray
 
 _MARKS = {0xF993FAC8: 1, 0xF993FAC9: 2, 0xF993FACA: 3}
 _V2_MARK, _V3_MARK = 0xF993FAC9, 0xF993FACA
@@ -42,19 +44,28 @@ class Entry:
     context  (device type, device id) that it was saved from; 1 is the CPU, 2 a GPU
     """
 
-    def __init__(self, name, version, cursor, storage='empty', shape=None, context=_CPU, parts=()):
+    def __init__(
+        self,
+        name: str,
+        version: int,
+        cursor: Cursor,
+        storage: str = 'empty',
+        shape: Optional[Tuple[int, ...]] = None,
+        context: Tuple[int, int] = _CPU,
+        parts: Tuple[Tuple[str, Tuple[int, ...]], ...] = (),
+    ) -> None:
         """``parts``: (dtype, shape) of the data and of each index array; they begin at the ``cursor``."""
         self.name, self.version, self.storage, self.shape, self.context = name, version, storage, shape, context
         self.dtype = parts[0][0] if parts else None
         self.offset, self._buffer, self._label, self._parts = cursor.position, cursor.data, cursor.label, parts
         self.nbytes = sum(_nbytes(part_dtype, part_shape) for part_dtype, part_shape in parts)
 
-    def array(self):
+    def array(self) -> Array:
         """A read-only view of the file, to be copied before it is changed.
 
         Dense: an ndarray (bfloat16: of dtype ``dtypes.BFLOAT16``); sparse: a SparseArray.
         """
-        if self.storage == 'empty':
+        if self.shape is None:
             raise FormatError(
                 f'{self._label}: tensor {shown(self.name)}: expected a shape, found an empty array '
                 'that was never given one; write the file again without it'
@@ -83,7 +94,7 @@ def _nbytes(dtype, shape):
     return size
 
 
-def parse(cursor, name):
+def parse(cursor: Cursor, name: str) -> Entry:
     """The Entry of the array at the cursor, which moves behind it."""
     start = cursor.position
     (mark,) = cursor.numbers('I', 'version mark')
@@ -101,7 +112,7 @@ def parse(cursor, name):
         if (version == 2 and not shape) or (version == 3 and -1 in shape):
             return Entry(name, version, cursor)
     _check_sizes(cursor, shape, start)
-    context = cursor.numbers('ii', 'device')
+    kind, number = cursor.numbers('ii', 'device')
     dtype = _dtype(cursor, dtypes.NAMES)
     parts = [(dtype, shape)]
     if storage != 'dense':
@@ -109,7 +120,7 @@ def parse(cursor, name):
             (_dtype(cursor, dtypes.INDEX_NAMES), _shape(cursor)) for _ in range(_INDEX_ARRAYS[storage])
         ]
         _check_sparse(cursor, storage, shape, parts, start)
-    entry = Entry(name, version, cursor, storage, shape, context, tuple(parts))
+    entry = Entry(name, version, cursor, storage, shape, (kind, number), tuple(parts))
     cursor.skip(entry.nbytes, f'{dtype} data of shape {_text(shape)}')
     return entry
 
@@ -181,7 +192,7 @@ def _check_sparse(cursor, storage, shape, parts, start):
         )
 
 
-def chunks(name, array, np_shape):
+def chunks(name: Union[str, int], array: Array, np_shape: bool) -> List[Union[bytes, np.ndarray]]:
     """The bytes, in pieces, that MXNet 1.9.1 saves for ``array`` (ndarray or SparseArray) from the CPU."""
     if isinstance(array, SparseArray):
         return _sparse_chunks(name, array, np_shape)

@@ -4,6 +4,8 @@ Facts of MXNet 1.9.1, checked against it by tests/formats/test_operators.py. Onl
 listed: an operator that is not here has no input that could be missing, and as many outputs as the graph uses.
 """
 
+from typing import Mapping, Optional, Tuple
+
 _PAIRS = """
     ElementWiseSum add_n  Softmax SoftmaxOutput  identity _copy  stop_gradient BlockGrad  choose_element_0index pick
     broadcast_axes broadcast_axis  broadcast_minus broadcast_sub  broadcast_plus broadcast_add  cast Cast
@@ -57,7 +59,7 @@ for _word in _WORDS.split():
 _PRESENT_NAMES['_Equal'] = '_equal'
 
 
-def present_name(op):
+def present_name(op: str) -> str:
     """The name under which MXNet 1.9.1 saves the operator that a file calls ``op``."""
     if op.startswith('_sparse_') and op not in ('_sparse_retain', '_sparse_adagrad_update'):
         op = op[len('_sparse_') :]
@@ -110,7 +112,7 @@ _INPUTS = {
 }
 
 
-def input_names(op, attrs):
+def input_names(op: str, attrs: Mapping[str, str]) -> Tuple[str, ...]:
     """Names of the inputs that ``op`` has under ``attrs``, auxiliary states last; () where nothing can be missing."""
     names = _INPUTS.get(op, ())
     absent = set()
@@ -132,7 +134,7 @@ def _true(text):
     return text.lower() in ('true', '1')
 
 
-def auxiliary_inputs(op):
+def auxiliary_inputs(op: str) -> Tuple[int, ...]:
     """Positions of the inputs that ``op`` writes as well as reads."""
     names = _INPUTS.get(op, ())
     return tuple(i for i, name in enumerate(names) if name.startswith('moving_'))
@@ -141,7 +143,7 @@ def auxiliary_inputs(op):
 _INITIALIZERS = {'moving_mean': '["zero", {}]', 'moving_avg': '["zero", {}]', 'moving_var': '["one", {}]'}
 
 
-def initializer(op, index):
+def initializer(op: str, index: int) -> Optional[str]:
     """The ``__init__`` that ``op`` gives to a variable at input ``index`` unless it has one; None for most."""
     if op == 'LeakyReLU':
         return '["Constant", {"value": 0.25}]' if index == 1 else None
@@ -175,7 +177,7 @@ _OUTPUTS = {
 }
 
 
-def num_outputs(op, attrs):
+def num_outputs(op: str, attrs: Mapping[str, str]) -> int:
     """Outputs of ``op`` under ``attrs``, hidden ones too, as ``node_row_ptr`` counts them; 1 where nothing is known."""
     if op == 'SliceChannel':
         text = attrs.get('num_outputs', '1')

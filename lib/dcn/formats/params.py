@@ -8,6 +8,7 @@ whatever it holds.
 """
 
 import struct
+from typing import Dict, Iterator, List, Mapping, Sequence, Union
 
 import numpy as np
 
@@ -16,8 +17,8 @@ from dcn.files import atomic_write
 from dcn.formats import foreign, ndarray
 from dcn.formats.cursor import CUT_OR_DAMAGED, Cursor
 from dcn.formats.errors import FormatError, shown
-from dcn.formats.mapping import map_file
-from dcn.formats.sparse import SparseArray
+from dcn.formats.mapping import Buffer, PathLike, map_file
+from dcn.formats.sparse import Array, SparseArray
 
 __all__ = ['FormatError', 'ParamsFile', 'SparseArray', 'open_params', 'read', 'write']
 
@@ -33,7 +34,7 @@ class ParamsFile:
     Holds 16 bytes for each array, where it and its name begin; Entries are made when they are asked for.
     """
 
-    def __init__(self, data, label):
+    def __init__(self, data: Buffer, label: str) -> None:
         """``data``: bytes or a memory map; ``label``: what errors call it."""
         self.path, self._data = label, data
         cursor = Cursor(data, label)
@@ -51,18 +52,18 @@ class ParamsFile:
         self._by_name = None
 
     @property
-    def named(self):
+    def named(self) -> bool:
         """Whether the file has names; if not, its arrays are called '0', '1', ..."""
         return len(self._names) == len(self)
 
     @property
-    def entries(self):
+    def entries(self) -> List[ndarray.Entry]:
         return list(self)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._starts)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[ndarray.Entry]:
         return (self._entry(i) for i in range(len(self)))
 
     def _entry(self, i):
@@ -79,10 +80,10 @@ class ParamsFile:
             self._by_name = {entry.name: i for i, entry in enumerate(self)}
         return self._by_name
 
-    def __contains__(self, name):
+    def __contains__(self, name: str) -> bool:
         return name in self._positions()
 
-    def __getitem__(self, name):
+    def __getitem__(self, name: str) -> ndarray.Entry:
         if name not in self:
             raise FormatError(
                 f'{self.path}: expected a tensor {shown(name)}, found none of that name among {len(self)}'
@@ -164,12 +165,12 @@ def _name(cursor):
     return name
 
 
-def open_params(path):
+def open_params(path: PathLike) -> ParamsFile:
     """The ParamsFile of the file ``path``, memory-mapped: shapes and types of 200 MB take milliseconds."""
     return ParamsFile(map_file(path), str(path))
 
 
-def read(path):
+def read(path: PathLike) -> Dict[str, Array]:
     """The arrays of the file ``path`` by name (with ``arg:`` or ``aux:`` in front), in the file's order, as own copies.
 
     Dense ones are ndarrays, sparse ones SparseArrays; the arrays of a file without names are called '0', '1', ...
@@ -189,7 +190,7 @@ def _own(array):
     return np.array(array)
 
 
-def write(path, arrays, np_shape=False):
+def write(path: PathLike, arrays: Union[Mapping[str, Array], Sequence[Array]], np_shape: bool = False) -> None:
     """Write ``{name: array}``, or a list of arrays without names, byte for byte as ``mx.nd.save`` would.
 
     The file appears whole or not at all.
@@ -197,8 +198,8 @@ def write(path, arrays, np_shape=False):
     arrays    NumPy arrays of any type that MXNet 1.9.1 can save (``dtypes.SAVABLE``), SparseArrays
     np_shape  as saved under ``mx.util.np_shape``: scalars are allowed, and MXNet must load the file under it too
     """
-    names = list(arrays) if isinstance(arrays, dict) else []
-    values = list(arrays.values()) if isinstance(arrays, dict) else list(arrays)
+    names = list(arrays) if isinstance(arrays, Mapping) else []
+    values = list(arrays.values()) if isinstance(arrays, Mapping) else list(arrays)
     encoded = [_encoded(name) for name in names]
     with atomic_write(path) as stream:
         stream.write(struct.pack('<QQQ', _LIST_MAGIC, 0, len(values)))

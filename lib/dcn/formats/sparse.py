@@ -1,6 +1,6 @@
 """MXNet's two sparse layouts as plain NumPy arrays."""
 
-from typing import NamedTuple, Optional, Tuple
+from typing import NamedTuple, Optional, Tuple, Union
 
 import numpy as np
 
@@ -23,17 +23,17 @@ class SparseArray(NamedTuple):
     indptr: Optional[np.ndarray] = None
 
     @property
-    def dtype(self):
+    def dtype(self) -> np.dtype:
         return self.data.dtype
 
-    def dense(self):
+    def dense(self) -> np.ndarray:
         """The whole as an ordinary array; its size follows ``shape``, however small the file."""
         whole = np.zeros(self.shape, self.data.dtype)
         indices = self.indices.astype(np.int64)
         self._check_positions(indices)
         if self.storage == 'row_sparse':
             whole[indices] = self.data
-        elif len(self.indptr):
+        elif self.indptr is not None and len(self.indptr):
             whole[np.repeat(np.arange(self.shape[0]), np.diff(self.indptr.astype(np.int64))), indices] = self.data
         return whole
 
@@ -52,3 +52,6 @@ class SparseArray(NamedTuple):
                 f'csr array of shape {self.shape}: expected row starts that rise from 0 to {len(indices)}, '
                 f'found {indptr[0]} to {indptr[-1]}; the array is damaged'
             )
+
+
+Array = Union[np.ndarray, SparseArray]

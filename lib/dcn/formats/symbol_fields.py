@@ -10,6 +10,7 @@ from array import array
 from dcn.formats.draft import Draft
 from dcn.formats.errors import shown
 from dcn.formats.graph import Opaque
+from dcn.formats.json_scanner import JsonScanner
 
 _UINT32, _INT32 = (1 << 32) - 1, (1 << 31) - 1
 _DEEPEST_SUBGRAPH = 16
@@ -32,7 +33,7 @@ class RawGraph:
         self.row_ptr, self.attrs = None, {}
 
 
-def read_graph(scanner, depth=0):
+def read_graph(scanner: JsonScanner, depth: int = 0) -> RawGraph:
     """The RawGraph of the object at the scanner; ``depth`` counts graphs around it."""
     if depth > _DEEPEST_SUBGRAPH:
         raise scanner.fail(f'at most {_DEEPEST_SUBGRAPH} graphs inside each other', 'one more')

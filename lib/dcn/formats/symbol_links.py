@@ -6,13 +6,15 @@ from dcn.formats import operators
 from dcn.formats.draft import threes
 from dcn.formats.errors import FormatError, shown
 from dcn.formats.graph import VARIABLE, Graph, Node
+from dcn.formats.json_scanner import JsonScanner
+from dcn.formats.symbol_fields import RawGraph
 from dcn.formats.upgrade import CURRENT_VERSION, OLDEST_VERSION, upgrade
 
 _MOST_OUTPUTS = 1 << 20
 _UNSEEN, _OPEN, _DONE = range(3)
 
 
-def link(raw, scanner, main=True):
+def link(raw: RawGraph, scanner: JsonScanner, main: bool = True) -> Graph:
     """Numbers to links, checked; then the upgrade; then the order in which MXNet visits. Takes ``raw`` apart."""
     scanner.place = 'graph'
     version = _int_attribute(raw, 'mxnet_version', OLDEST_VERSION, scanner) if main else CURRENT_VERSION

@@ -3,6 +3,8 @@
 Works on ``Draft`` nodes, in the order of visit (inputs first).
 """
 
+from typing import List, Sequence
+
 from dcn.formats import operators
 from dcn.formats.draft import Draft
 from dcn.formats.graph import VARIABLE
@@ -12,7 +14,7 @@ OLDEST_VERSION = 800  # a file without a version is older than the version's inv
 _HIDDEN_KEYS = ('ctx_group', 'lr_mult', 'wd_mult', 'force_mirroring', 'mirror_stage')
 
 
-def upgrade(drafts, order, version):
+def upgrade(drafts: List[Draft], order: Sequence[int], version: int) -> None:
     """Bring those of ``drafts`` whose positions are in ``order`` from MXNet ``version`` (major * 10000 + minor * 100 +
     patch) to 1.9.1.
 

@@ -1,6 +1,7 @@
 """An operator's attributes, which files hold as text, as Python values."""
 
 import re
+from typing import Any, Mapping, Optional, Tuple, Union
 
 from dcn.errors import UserError
 
@@ -10,32 +11,32 @@ _NUMBER = re.compile(r'[-+]?(\d+\.?\d*([eE][-+]?\d+)?|\.\d+([eE][-+]?\d+)?)L?$')
 class Attributes:
     """Typed access to a node's attributes; ``where`` begins the sentence of an error."""
 
-    def __init__(self, attrs, where):
+    def __init__(self, attrs: Mapping[str, str], where: str) -> None:
         self._attrs, self._where = attrs, where
 
     def __contains__(self, key):
         return key in self._attrs and self._attrs[key] not in ('None', '')
 
-    def text(self, key, default=''):
+    def text(self, key: str, default: str = '') -> str:
         return str(self._attrs.get(key, default))
 
-    def truth(self, key, default=False):
+    def truth(self, key: str, default: bool = False) -> bool:
         return self.text(key, str(default)).lower() in ('true', '1')
 
-    def integer(self, key, default=None):
+    def integer(self, key: str, default: Optional[int] = None) -> Any:
         value = self._read(key, default)
         return value if isinstance(value, (int, type(None))) else self._fail(key, 'a whole number')
 
-    def number(self, key, default=None):
+    def number(self, key: str, default: Optional[float] = None) -> Any:
         value = self._read(key, default)
         return value if isinstance(value, (int, float, type(None))) else self._fail(key, 'a number')
 
-    def tuple(self, key, default=()):
+    def tuple(self, key: str, default: Tuple = ()) -> Tuple:
         """A tuple of numbers; one number stands for a tuple of one."""
         value = self._read(key, default)
         return value if isinstance(value, tuple) else (value,)
 
-    def pair(self, key, default):
+    def pair(self, key: str, default: float) -> Tuple:
         """Two numbers, height first; one number stands for both."""
         values = self.tuple(key, (default, default))
         values = values * 2 if len(values) == 1 else values or (default, default)
@@ -55,7 +56,7 @@ class Attributes:
         )
 
 
-def parse(text):
+def parse(text: str) -> Union[int, float, Tuple, None]:
     """'3', '0.5', '(3, 3)', '[3, 3]', '(8,)' as int, float or tuple of them; None for any other text."""
     text = text.strip()
     if text[:1] in ('(', '[') and text[-1:] in (')', ']'):

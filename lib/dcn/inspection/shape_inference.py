@@ -5,9 +5,10 @@ visible outputs); shapes that it adds for inputs become those of the variables t
 """
 
 import math
-from typing import List, NamedTuple, Optional, Tuple
+from typing import Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 from dcn.errors import UserError
+from dcn.formats.graph import Graph, Node
 from dcn.formats.operators import input_names
 from dcn.inspection.attributes import Attributes
 
@@ -26,7 +27,7 @@ class _Misfit(Exception):
     """Shapes that do not fit an operator: expected, found."""
 
 
-def infer_shapes(graph, inputs):
+def infer_shapes(graph: Graph, inputs: Mapping[str, Tuple[int, ...]]) -> Shapes:
     """The Shapes of all nodes of ``graph``, given those of its ``inputs`` (name -> tuple).
 
     What cannot be known is None; shapes that contradict each other are an error that names the node.
@@ -78,13 +79,13 @@ def infer_shapes(graph, inputs):
     return Shapes(outputs, tuple(sorted(set(unknown))))
 
 
-def free_inputs(graph):
+def free_inputs(graph: Graph) -> List[str]:
     """Names of the variables that are inputs (data, label, ...), not parameters, in order."""
     parameters = parameter_slots(graph)
     return [node.name for i, node in enumerate(graph.nodes) if node.is_variable and i not in parameters]
 
 
-def parameter_slots(graph):
+def parameter_slots(graph: Graph) -> Dict[int, Tuple[int, str]]:
     """{position of a variable that is a parameter: (position of the first operator that takes it, 'weight', ...)}.
 
     The operator's slot decides, not the name: bbox_weight is an input. Only where the operator is unknown, names do.
@@ -115,7 +116,7 @@ _ENDINGS = {
 PARAMETER_SLOTS = ('weight', 'bias', 'gamma', 'beta', 'moving_mean', 'moving_var', 'moving_avg', 'parameters')
 
 
-def operator_name(node):
+def operator_name(node: Node) -> str:
     """The operator as people call it: Custom ones by their own name, contrib ones without prefix."""
     if node.op == 'Custom':
         return str(node.attrs.get('op_type', 'Custom'))

@@ -1,10 +1,11 @@
 """Two checkpoints side by side, tensor by tensor, read block by block out of the memory maps."""
 
-from typing import NamedTuple
+from typing import List, NamedTuple
 
 import numpy as np
 
 from dcn.formats import dtypes
+from dcn.formats.params import ParamsFile
 from dcn.formats.sparse import SparseArray
 from dcn.text import shape_text
 
@@ -22,7 +23,7 @@ class Change(NamedTuple):
     relative: float
 
 
-def change(one, two):
+def change(one: np.ndarray, two: np.ndarray) -> Change:
     """The Change between two arrays of one shape."""
     one, two = one.reshape(-1), two.reshape(-1)
     count, largest, total, squares, norm = 0, 0.0, 0.0, 0.0, 0.0
@@ -45,7 +46,7 @@ def _float(block):
     return (dtypes.to_float32(block) if block.dtype == dtypes.BFLOAT16 else block).astype(np.float64)
 
 
-def differences(one, two, tolerance=0.0):
+def differences(one: ParamsFile, two: ParamsFile, tolerance: float = 0.0) -> List[str]:
     """Lines on what differs between two ParamsFiles; none where they are equal. Values that differ by at most
     ``tolerance`` count as equal. Order does not matter."""
     first, second = ({entry.name: entry for entry in opened} for opened in (one, two))

@@ -5,6 +5,7 @@ from typing import NamedTuple, Optional, Tuple
 import numpy as np
 
 from dcn.formats import dtypes
+from dcn.formats.ndarray import Entry
 from dcn.formats.sparse import SparseArray
 
 _BLOCK = 1 << 18  # values at a time: they stay in the processor's cache
@@ -26,7 +27,7 @@ class Statistics(NamedTuple):
     storage: str = 'dense'
 
 
-def statistics(entry):
+def statistics(entry: Entry) -> Statistics:
     """The Statistics of an Entry of a ParamsFile."""
     if entry.storage == 'empty':
         return Statistics(entry.name, None, None, 0, storage='empty')
@@ -36,7 +37,7 @@ def statistics(entry):
     return Statistics(entry.name, entry.shape, entry.dtype, size, *_numbers(values), entry.storage)
 
 
-def array_statistics(name, array):
+def array_statistics(name: str, array: np.ndarray) -> Statistics:
     """The Statistics of an ndarray."""
     return Statistics(name, array.shape, str(array.dtype), array.size, *_numbers(array))
 

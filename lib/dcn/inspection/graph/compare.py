@@ -1,10 +1,12 @@
 """Two networks side by side: nodes paired by name and by topology, then whatever differs in words."""
 
 import re
+from typing import Dict, List
 
-from dcn.formats.graph import Opaque
+from dcn.formats.graph import Graph, Opaque
 from dcn.inspection.attributes import parse
 from dcn.inspection.graph.counting import PARTS
+from dcn.inspection.graph.network import Network
 from dcn.inspection.graph.overview import describe_layer
 from dcn.inspection.shape_inference import operator_name, parameter_slots
 from dcn.text import shape_text
@@ -16,7 +18,7 @@ _AUTOMATIC = re.compile(
 )
 
 
-def pair(one, two):
+def pair(one: Graph, two: Graph) -> Dict[int, int]:
     """{position in graph ``one``: position in graph ``two``} of nodes that correspond.
 
     First by name; made-up names, and then whatever is left, by operator and inputs; last, the variables in the same
@@ -87,7 +89,7 @@ def _pair_variables(one, two, pairs):
                     taken.add(other)
 
 
-def differences(one, two):
+def differences(one: Network, two: Network) -> List[str]:
     """Lines on what differs between two Networks, in the order of the graphs; none where they are equal."""
     pairs = pair(one.graph, two.graph)
     back = {k: i for i, k in pairs.items()}

@@ -3,9 +3,11 @@
 import math
 import re
 from fractions import Fraction
-from typing import NamedTuple
+from typing import NamedTuple, Optional, Sequence, Tuple
 
+from dcn.formats.graph import Node
 from dcn.inspection.attributes import Attributes
+from dcn.inspection.shape_inference import Shape
 
 PARTS = ('backbone', 'offset', 'heads')
 _OFFSET = re.compile('.*offset|deform_fc_')
@@ -23,14 +25,14 @@ DEFORMABLE = (
 )
 
 
-def part(name):
+def part(name: str) -> str:
     """'offset' wherever the name says so, 'backbone' for ResNet's own layers, 'heads' for the rest."""
     if _OFFSET.match(name):
         return 'offset'
     return 'backbone' if _BACKBONE.match(name) else 'heads'
 
 
-def multiply_adds(node, inputs, outputs):
+def multiply_adds(node: Node, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> Tuple[str, Optional[int]]:
     """(part, multiply-adds) of ``node`` with the shapes of its inputs and outputs; (part, 0) for what is not counted.
 
     Convolutions: filter size times output size, a deformable one as a plain one; a deconvolution: input size times
@@ -56,8 +58,8 @@ class Field(NamedTuple):
     """What one cell sees of the data: ``size`` (h, w) in pixels, before any offset moves a tap; cells lie ``stride``
     (h, w) pixels apart. Size None: the whole image, or a region of interest, as ``size_word`` says."""
 
-    size: tuple
-    stride: tuple
+    size: Optional[tuple]
+    stride: Optional[tuple]
     size_word: str = ''
 
 
@@ -72,7 +74,7 @@ _REGIONS = (
 )
 
 
-def receptive_field(node, fields):
+def receptive_field(node: Node, fields: Sequence[Optional[Field]]) -> Optional[Field]:
     """The Field of ``node`` from those of its inputs (None: it does not depend on the data), or None."""
     known = [field for field in fields if field is not None]
     if node.op in _REGIONS:

@@ -1,6 +1,9 @@
 """Where in a network a node belongs, for folding: ('backbone', 'res4', 'res4b22'), by the names of these networks."""
 
 import re
+from typing import List, Tuple
+
+from dcn.formats.graph import Graph
 
 _BLOCK = re.compile(r'(?:res|bn)(\d)([a-z]\d*)(?:_|$)')
 _STEM = re.compile(r'(conv1|bn_conv1|pool1)(_|$)')
@@ -17,7 +20,7 @@ TITLES = {
 }
 
 
-def paths(graph):
+def paths(graph: Graph) -> List[Tuple[str, ...]]:
     """A tuple of group names for each node, outermost first; variables get that of the first node that takes them."""
     ours = any(_BLOCK.match(node.name) for node in graph.nodes)
     found = [None] * len(graph.nodes)

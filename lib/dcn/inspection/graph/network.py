@@ -1,6 +1,6 @@
 """A graph with everything known about it: what ``dcn inspect`` shows and ``dcn diff`` compares."""
 
-from typing import Dict, List, NamedTuple, Optional, Tuple
+from typing import Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 from dcn.errors import UserError
 from dcn.formats.graph import Graph
@@ -25,11 +25,11 @@ class Parameter(NamedTuple):
     owned: bool
 
     @property
-    def auxiliary(self):
+    def auxiliary(self) -> bool:
         return self.slot in _AUXILIARY
 
     @property
-    def size(self):
+    def size(self) -> Optional[int]:
         """Number of values; None where the shape is unknown."""
         size = 1
         for length in self.shape or ():
@@ -53,12 +53,12 @@ class Layer(NamedTuple):
     path: Tuple[str, ...]
 
     @property
-    def params(self):
+    def params(self) -> int:
         """Values that it trains and owns (auxiliary states not counted)."""
         return sum(p.size or 0 for p in self.parameters if p.owned and not p.auxiliary)
 
     @property
-    def deformable(self):
+    def deformable(self) -> bool:
         """Whether offsets move what it samples; position-sensitive pooling without offsets is not deformable."""
         attrs = Attributes(self.attrs, self.name)
         return (
@@ -82,12 +82,12 @@ class Network(NamedTuple):
     auxiliary: int
     notes: List[str]
 
-    def parameters(self):
+    def parameters(self) -> List[Parameter]:
         """Every Parameter once, in order."""
         return [p for layer in self.layers for p in layer.parameters if p.owned]
 
 
-def describe(graph, label, shapes=None):
+def describe(graph: Graph, label: str, shapes: Optional[Mapping[str, Tuple[int, ...]]] = None) -> Network:
     """The Network of ``graph``. ``shapes``: those of inputs (name -> tuple); absent ones get usual values."""
     notes = []
     if shapes and 'data' in shapes:
@@ -126,7 +126,7 @@ def describe(graph, label, shapes=None):
     return Network(label, graph, layers, inputs, _outputs(graph, found.outputs), _totals(layers), auxiliary, notes)
 
 
-def with_defaults(graph, shapes):
+def with_defaults(graph: Graph, shapes: Mapping[str, Tuple[int, ...]]) -> Dict[str, Tuple[int, ...]]:
     """``shapes`` and usual ones for the other small inputs of detection networks: im_info, 5 boxes, 300 RoIs."""
     shapes = dict(shapes)
     images = shapes.get('data', (1,))[0]

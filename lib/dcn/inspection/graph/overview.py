@@ -1,10 +1,10 @@
 """A Network as rows for a reader: what a layer does in a few words, small operators folded into the layer before them,
 equal residual blocks into one row."""
 
-from typing import NamedTuple, Tuple
+from typing import List, NamedTuple, Optional, Tuple
 
 from dcn.inspection.attributes import Attributes
-from dcn.inspection.graph.network import Layer
+from dcn.inspection.graph.network import Layer, Network
 
 _SMALL = (
     'BatchNorm',
@@ -36,24 +36,24 @@ class Row(NamedTuple):
     count: int = 1
 
     @property
-    def last(self):
+    def last(self) -> Layer:
         return self.layers[-1]
 
     @property
-    def params(self):
+    def params(self) -> int:
         return sum(layer.params for layer in self.layers)
 
     @property
-    def macs(self):
+    def macs(self) -> Optional[int]:
         counts = [layer.macs for layer in self.layers]
         return None if None in counts else sum(counts)
 
     @property
-    def deformable(self):
+    def deformable(self) -> bool:
         return any(layer.deformable for layer in self.layers)
 
 
-def rows(network, every=False):
+def rows(network: Network, every: bool = False) -> List[Row]:
     """The Rows of a Network: with ``every`` one for each operator, otherwise blocks and layers."""
     if every:
         return [Row(layer.name, describe_layer(layer), (layer,), layer.path) for layer in network.layers]
@@ -74,7 +74,7 @@ def rows(network, every=False):
     return _merge_equal(found)
 
 
-def describe_layer(layer):
+def describe_layer(layer: Layer) -> str:
     """'Convolution 3x3, 512, stride 2', 'DeformableConvolution 3x3, 512, dilate 2, 4 groups', ..."""
     attrs = Attributes(layer.attrs, layer.name)
     words = [layer.op]
@@ -106,7 +106,7 @@ _WORDS = (
     ('dilate', 'dilate {}'),
     ('num_group', 'groups {}'),
     ('num_deformable_group', 'deformable groups {}'),
-    ('boundary', 'border rule {}'),
+    ('boundary', 'sampling rule {}'),
     ('output_dim', '{} outputs'),
     ('pooled_size', 'bins {}'),
     ('sample_per_part', '{} samples a bin'),
@@ -170,7 +170,7 @@ def _block_text(layers):
         if layer.deformable:
             modulated = 'modulated ' if layer.op.startswith('Modulated') else ''
             text += f' {modulated}deformable x {attrs.integer("num_deformable_group", 1)}'
-            text += f' rule {attrs.text("boundary")}' if 'boundary' in attrs else ''
+            text += f' sampling rule {attrs.text("boundary")}' if 'boundary' in attrs else ''
         texts.append(text)
     return 'block ' + ', '.join(texts) + (f', stride {stride}' if stride > 1 else '')
 

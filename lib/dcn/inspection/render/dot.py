@@ -1,13 +1,14 @@
 """A Network in the language of Graphviz, with a box around each group."""
 
 from dcn.inspection.graph.grouping import TITLES
+from dcn.inspection.graph.network import Network
 from dcn.inspection.graph.overview import describe_layer
 from dcn.text import shape_text
 
 _COLOURS = {'backbone': '#dbe7f5', 'offset': '#ffd9c2', 'heads': '#dff0dc'}
 
 
-def dot(network):
+def dot(network: Network) -> str:
     """The text of a digraph: operators and inputs; parameters are left out."""
     ids = {layer.index: f'n{layer.index}' for layer in network.layers}
     lines = ['digraph network {', '  node [shape=box, style="filled,rounded", fontname="Helvetica", fontsize=10];']

@@ -3,9 +3,12 @@
 import html
 import json
 import os
+from typing import Any, Dict, Mapping, Optional
 
 from dcn.files import atomic_write
+from dcn.inspection.checkpoint.tensors import Statistics
 from dcn.inspection.graph.grouping import TITLES
+from dcn.inspection.graph.network import Network
 from dcn.inspection.graph.overview import describe_layer
 from dcn.text import field_text, shape_text
 
@@ -14,7 +17,7 @@ _FOLDER = os.path.dirname(os.path.abspath(__file__))
 _OPEN = ('backbone', 'proposals', 'head', 'pyramid', 'targets')
 
 
-def write_page(path, network, statistics=None):
+def write_page(path: str, network: Network, statistics: Optional[Mapping[str, Statistics]] = None) -> None:
     """Write the page of a Network; ``statistics``: {parameter: Statistics} of a checkpoint's tensors."""
     fields = {
         '@TITLE@': html.escape(os.path.basename(network.label)),
@@ -30,7 +33,7 @@ def write_page(path, network, statistics=None):
         stream.write(text.encode('utf-8'))
 
 
-def page_data(network, statistics):
+def page_data(network: Network, statistics: Mapping[str, Statistics]) -> Dict[str, Any]:
     """What the page's script reads, as plain values."""
     title = os.path.splitext(os.path.basename(network.label.split(' (as in')[0]))[0]
     shown = ', '.join(f'{name} {shape_text(shape)}' for name, shape in network.inputs.items())

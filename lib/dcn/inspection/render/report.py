@@ -1,12 +1,16 @@
 """What ``dcn inspect`` prints, and its --json."""
 
+from typing import Any, Dict, List, Sequence
+
+from dcn.inspection.checkpoint.tensors import Statistics
 from dcn.inspection.graph.counting import PARTS
 from dcn.inspection.graph.grouping import TITLES
+from dcn.inspection.graph.network import Layer, Network
 from dcn.inspection.graph.overview import rows
 from dcn.text import count_text, field_text, macs_text, number_text, shape_text, table
 
 
-def network_lines(network, every=False):
+def network_lines(network: Network, every: bool = False) -> List[str]:
     """The network for a terminal; ``every``: each operator by itself."""
     lines = [network.label, '']
     lines += [f'input   {name}  {shape_text(shape)}' for name, shape in network.inputs.items()]
@@ -44,7 +48,7 @@ def network_lines(network, every=False):
     return lines + [f'note: {note}' for note in network.notes]
 
 
-def totals_lines(network):
+def totals_lines(network: Network) -> List[str]:
     params, macs = network.totals['params'], network.totals['macs']
     cells = []
     for part in (*PARTS, 'total'):
@@ -65,7 +69,7 @@ def totals_lines(network):
     ]
 
 
-def network_json(network):
+def network_json(network: Network) -> Dict[str, Any]:
     """The same as plain values."""
     return {
         'label': network.label,
@@ -77,7 +81,7 @@ def network_json(network):
     }
 
 
-def layer_json(layer):
+def layer_json(layer: Layer) -> Dict[str, Any]:
     field = layer.field
     return {
         'name': layer.name,
@@ -106,7 +110,7 @@ def layer_json(layer):
     }
 
 
-def tensor_lines(label, found):
+def tensor_lines(label: str, found: Sequence[Statistics]) -> List[str]:
     """The Statistics of a checkpoint's arrays for a terminal."""
     cells = [
         [
@@ -126,7 +130,7 @@ def tensor_lines(label, found):
     return [label, ''] + table(head, cells, right=(3, 4, 5, 6, 7, 8)) + [''] + summary_lines(found)
 
 
-def summary_lines(found):
+def summary_lines(found: Sequence[Statistics]) -> List[str]:
     values, bad = sum(s.size for s in found), [s for s in found if s.nan or s.infinite]
     aux = sum(s.size for s in found if s.name.startswith('aux:'))
     test = [s.name for s in found if '_test' in s.name]
@@ -141,5 +145,5 @@ def summary_lines(found):
     return lines
 
 
-def tensors_json(label, found):
+def tensors_json(label: str, found: Sequence[Statistics]) -> Dict[str, Any]:
     return {'label': label, 'tensors': [s._asdict() for s in found]}
