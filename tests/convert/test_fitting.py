@@ -7,6 +7,7 @@ from dcn.cli.convert import main
 from dcn.convert import fitting
 from dcn.errors import UserError
 from dcn.formats import params as params_file
+from dcn.inspection.render.diagnosis import sentence
 from tests.graphs.conftest import SMALL, VOC, VOC_DCN, network  # noqa: F401  a fixture
 from tests.graphs.runs import pictured
 
@@ -147,11 +148,11 @@ def test_weights_for_testing_without_an_experiment_file(plain, tmp_path):
     path, _ = plain()
     target = str(tmp_path / 'out.params')
     main([path, target, '--test-weights'])
-    from dcn.inspection.checkpoint.doctor import examine
+    from dcn.inspection.checkpoint.diagnosis import examine
 
     assert any(
-        'weights for testing are there and right' in note
-        for note in examine(params_file.open_params(target), target).notes
+        'weights for testing are there and right' in sentence(note)
+        for note in examine(params_file.open_params(target), target).of('ok')
     )
     params_file.write(path, {'arg:unknown': np.ones(1)})
     with pytest.raises(UserError, match='--test-weights: expected a detection network'):

@@ -7,10 +7,11 @@ import json
 
 from dcn.files import atomic_write
 from dcn.inspection.checkpoint import known, pooling
-from dcn.inspection.checkpoint.known import OFFSET, UNITS, Backbone, caffe_blocks
+from dcn.inspection.checkpoint.known import OFFSET, Backbone
+from dcn.symbols.resnet_plan import FILTERS, plan
 from tests.graphs.normal_form import read_golden, variables
 
-RESNET_101 = Backbone(caffe_blocks(UNITS[101]), (64, 128, 256, 512))
+RESNET_101 = Backbone(plan(101).units, FILTERS)
 CLASSES = {'voc': 21, 'coco': 81, 'cityscapes': 19, 'deform': 21}
 # beginnings of names -> letters of the first size; the first match counts
 FIRST = (

@@ -1,19 +1,24 @@
 """dcn doctor: every network of the original recognised from names and shapes; every fault named; the right advice."""
 
+import json
+
 import numpy as np
 import pytest
 
+from dcn.cli.doctor import main
 from dcn.errors import UserError
 from dcn.formats import params as params_file
 from dcn.inspection.checkpoint import checks, known, pooling
 from dcn.inspection.checkpoint.advice import yaml_for
-from dcn.inspection.checkpoint.doctor import examine, main, report_lines
-from dcn.inspection.checkpoint.known import Backbone, caffe_blocks, tables
+from dcn.inspection.checkpoint.diagnosis import examine
+from dcn.inspection.checkpoint.known import Backbone, tables
 from dcn.inspection.checkpoint.recognise import recognise
+from dcn.inspection.render.diagnosis import report_lines, sentence
+from dcn.symbols.resnet_plan import FILTERS, plan
 from tests.inspection.graphs import GOLDEN, golden
 from tests.inspection.make_networks import collect
 
-SMALL = Backbone(caffe_blocks((1, 1, 2, 1)), (4, 4, 8, 8))
+SMALL = Backbone(plan(units=(1, 1, 2, 1)).units, (4, 4, 8, 8))
 SIZES = {'C': 21, 'K': 2, 'A': 9, 'P2': 49, 'F1': 4, 'F2': 4, 'F3': 8, 'F4': 8, 'R': 16, 'H': 16, 'W': 16}
 
 
@@ -41,8 +46,6 @@ def test_every_network_of_the_golden_file_is_recognised(name):
 
 
 def test_the_tables_are_those_of_the_golden_graphs():
-    import json
-
     with open(known._FILE, encoding='utf-8') as stream:
         stored = json.load(stream)
     assert stored == json.loads(json.dumps(collect()))
@@ -51,7 +54,7 @@ def test_the_tables_are_those_of_the_golden_graphs():
 @pytest.mark.parametrize('depth, count', [(50, 23454912), (101, 42394816 + 105344), (152, 58087488 + 56320)])
 def test_backbones_have_the_published_size(depth, count):
     # torchvision's totals without the last layer: 25557032, 44549160 and 60192808 less 2049000
-    backbone = Backbone(caffe_blocks(known.UNITS[depth], depth), (64, 128, 256, 512))
+    backbone = Backbone(plan(depth).units, FILTERS)
     total = sum(int(np.prod(shape)) for shape in backbone.shapes()[0].values())
     assert total == {50: 25557032, 101: 44549160, 152: 60192808}[depth] - 2049000
     assert known.backbone_of(backbone.shapes()[0]) == backbone and backbone.depth == depth
@@ -88,14 +91,24 @@ def checkpoint(symbol='resnet_v1_101_rfcn_dcn', groups=4, changes=None, pooled=N
     return arrays
 
 
+class Told:
+    """The sentences of a Report."""
+
+    def __init__(self, report):
+        self.facts, self.problems, self.notes, self.steps = (
+            [sentence(finding) for finding in report.of(*levels)]
+            for levels in (('fact',), ('wrong',), ('ok', 'note'), ('step',))
+        )
+
+
 @pytest.fixture
 def diagnose(tmp_path):
-    """A function: arrays -> Report."""
+    """A function: arrays -> Told."""
 
     def run(arrays):
         path = str(tmp_path / 'net-0000.params')
         params_file.write(path, arrays)
-        return examine(params_file.open_params(path), path)
+        return Told(examine(params_file.open_params(path), path))
 
     return run
 
@@ -114,7 +127,7 @@ def test_a_sound_checkpoint(diagnose):
 @pytest.mark.parametrize(
     'name, sizes, words',
     [
-        ('resnet_v1_101_rfcn', {'A': 15}, '15 anchors a cell'),
+        ('resnet_v1_101_rfcn', {'A': 15}, '15 anchors per cell'),
         ('resnet_v1_101_rfcn', {'C': 6}, '6 classes'),
         ('resnet_v1_101_rfcn', {'K': 21}, 'boxes for each class'),
         ('resnet_v1_101_rfcn_dcn', {'P2': 25}, '5 x 5 bins'),
@@ -197,6 +210,11 @@ def test_faults_are_named(changes, words, diagnose):
     assert any(words in problem for problem in problems), problems
 
 
+def told(findings):
+    """Sentences on what is wrong."""
+    return [sentence(finding) for finding in findings if finding.level == 'wrong']
+
+
 def test_wrong_weights_for_testing():
     weight = np.random.default_rng(0).normal(size=(8, 3)).astype(np.float32)
     stds = np.tile([0.1, 0.1, 0.2, 0.3], 2)
@@ -206,15 +224,15 @@ def test_wrong_weights_for_testing():
         'bbox_pred_weight_test': weight * stds[:, None],
         'bbox_pred_bias_test': weight[:, 0] * stds,
     }
-    assert checks.test_weights(arrays, 2)[0] == [
+    assert told(checks.test_weights(arrays, 2)) == [
         'bbox_pred_weight_test: expected weights x (0.1, 0.1, 0.2, 0.2), found weights x (0.1, 0.1, 0.2, 0.3); was it '
         'trained with other TRAIN.BBOX_STDS?'
     ]
-    assert checks.test_weights(arrays, 2, (0.1, 0.1, 0.2, 0.3))[0] == []
+    assert told(checks.test_weights(arrays, 2, (0.1, 0.1, 0.2, 0.3))) == []
     other = dict(arrays, bbox_pred_weight_test=weight[::-1])
-    assert 'they come from different epochs' in checks.test_weights(other, 2)[0][0]
+    assert 'they come from different epochs' in told(checks.test_weights(other, 2))[0]
     shifted = dict(arrays, bbox_pred_bias_test=arrays['bbox_pred_bias_test'] + 0.5)
-    assert checks.test_weights(shifted, 2, (0.1, 0.1, 0.2, 0.3), (0.5,) * 4)[0] == []
+    assert told(checks.test_weights(shifted, 2, (0.1, 0.1, 0.2, 0.3), (0.5,) * 4)) == []
 
 
 def test_offsets_of_zero_are_no_fault(diagnose):
@@ -228,7 +246,7 @@ def test_offsets_of_zero_are_no_fault(diagnose):
 
 
 def test_an_imagenet_backbone(diagnose):
-    args, auxs = Backbone(caffe_blocks(known.UNITS[50], 50), (2, 2, 2, 2)).shapes()
+    args, auxs = Backbone(plan(50).units, (2, 2, 2, 2)).shapes()
     arrays = {
         **{f'arg:{name}': np.random.default_rng(0).normal(size=shape) for name, shape in args.items()},
         **{f'aux:{name}': 2 * np.ones(shape) for name, shape in auxs.items()},
@@ -255,7 +273,7 @@ def test_strangers(names, words, diagnose):
 
 
 def test_unknown_and_nameless_files(diagnose):
-    assert 'its names fit none of them' in diagnose({'arg:something': ones(2)}).problems[-1]
+    assert 'its names fit none of those known here' in diagnose({'arg:something': ones(2)}).problems[-1]
     assert 'have no names' in diagnose([ones(2)]).problems[0]
 
 
@@ -283,7 +301,25 @@ def test_against_an_experiment_file(repository, tmp_path):
         'network.head_filters=16',
     ]
     good = examine(params_file.open_params(path), path, cfg, sizes)
-    assert good.problems == []
-    bad = examine(params_file.open_params(path), path, cfg, sizes + ['dataset.NUM_CLASSES=81'])
+    assert good.sound and Told(good).problems == []
+    report = examine(params_file.open_params(path), path, cfg, sizes + ['dataset.NUM_CLASSES=81'])
+    bad = Told(report)
     assert 'rfcn_cls_weight: expected shape 3969 x 16 x 1 x 1, found 1029 x 16 x 1 x 1' in bad.problems
-    assert 'better' in bad.steps[0] and 'wrong: rfcn_cls_weight' in '\n'.join(report_lines(path, bad))
+    assert 'better' in bad.steps[0] and 'wrong: rfcn_cls_weight' in '\n'.join(report_lines(path, report))
+
+
+def test_programs_get_code_data_and_sentence(tmp_path, capsys):
+    path = str(tmp_path / 'net-0000.params')
+    params_file.write(path, checkpoint(changes={'rpn_conv_3x3_bias': ones(7)}))
+    assert main([path, '--json']) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert set(found) == {'facts', 'problems', 'notes', 'steps'}
+    assert found['problems'] == [
+        {
+            'level': 'wrong',
+            'code': 'shape',
+            'data': {'name': 'rpn_conv_3x3_bias', 'expected': [16], 'found': [7]},
+            'sentence': 'rpn_conv_3x3_bias: expected shape 16, found 7',
+        }
+    ]
+    assert found['facts'][0]['data']['symbol'] == 'resnet_v1_101_rfcn_dcn'

@@ -164,6 +164,6 @@ def test_a_symbol_class_is_built_at_its_experiment_file(name, yaml, monkeypatch)
 
 
 def test_no_command_here_imports_mxnet(repository):
-    modules = 'dcn.cli.inspect, dcn.cli.diff, dcn.inspection.checkpoint.doctor, dcn.cli.convert'
+    modules = 'dcn.cli.inspect, dcn.cli.diff, dcn.cli.doctor, dcn.cli.convert'
     code = f'import sys, {modules}; sys.exit("mxnet" in sys.modules)'
     subprocess.run([sys.executable, '-c', code], cwd=str(repository), check=True)

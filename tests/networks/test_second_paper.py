@@ -10,7 +10,8 @@ import pytest
 from dcn.cli import inspect
 from dcn.config import load_config, symbol_class
 from dcn.formats import params as params_file
-from dcn.inspection.checkpoint import doctor
+from dcn.inspection.checkpoint.diagnosis import examine
+from dcn.inspection.render.diagnosis import sentence
 from tests.deeplab import tiny as segmentation
 from tests.engine.families import EXPERIMENTS, FAMILIES, experiment
 from tests.engine.voc import write_voc
@@ -86,14 +87,15 @@ def learned(trained):
 
 def diagnosed(trained):
     """dcn doctor knows the network, and the experiment file and keys that it names build one of the same parameters."""
-    report = doctor.examine(params_file.open_params(trained.path), trained.path)
-    assert report.problems == []
+    report = examine(params_file.open_params(trained.path), trained.path)
+    assert report.sound
+    facts, steps = ([sentence(finding) for finding in report.of(level)] for level in ('fact', 'step'))
     words = (
         '1 groups with masks' if trained.family == 'deeplab' else '4 groups with masks, modulated pooling in 3 x 3 bins'
     )
-    assert words in report.facts[1]
-    path = re.search(r'experiment file: (\S+)', report.steps[0]).group(1)
-    changes = next(step for step in report.steps if step.startswith('with these keys changed: ')).split(': ')[1].split()
+    assert words in facts[1]
+    path = re.search(r'experiment file: (\S+)', steps[0]).group(1)
+    changes = next(step for step in steps if step.startswith('with these keys changed: ')).split(': ')[1].split()
     cfg = load_config(os.path.join(EXPERIMENTS, '..', path), changes)
     made = symbol_class(cfg)()
     made.get_symbol(cfg, is_train=False)

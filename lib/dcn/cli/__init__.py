@@ -16,7 +16,7 @@ COMMANDS = {
     'inspect': ('dcn.cli.inspect', 'main', 'a network or checkpoint as table, JSON, Graphviz or web page'),
     'diff': ('dcn.cli.diff', 'main', 'what differs between two graphs or two checkpoints'),
     'doctor': (
-        'dcn.inspection.checkpoint.doctor',
+        'dcn.cli.doctor',
         'main',
         'which network a checkpoint is of, what is wrong with it, what to do',
     ),

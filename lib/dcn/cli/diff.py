@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+from typing import List, Optional, Sequence
 
 from dcn.cli import guarded
 from dcn.cli.inspect import build_arguments, graph_shapes
@@ -11,14 +12,13 @@ from dcn.inspection.checkpoint import compare as compare_tensors
 from dcn.inspection.graph import compare as compare_graphs
 from dcn.inspection.graph.network import describe
 from dcn.inspection.shape_inference import free_inputs
-from dcn.inspection.sources import open_source
+from dcn.inspection.sources import Source, open_source
 
 
-def main(argv=None):
+def main(argv: Optional[Sequence[str]] = None) -> int:
     args = parser().parse_args(argv)
     one, two = (
-        open_source(what, 'train' if args.train else 'test', args.part, args.overrides or ())
-        for what in (args.one, args.two)
+        open_source(what, 'train' if args.train else 'test', args.part, args.overrides) for what in (args.one, args.two)
     )
     if (one.graph is None) != (two.graph is None):
         checkpoint = one if one.graph is None else two
@@ -37,7 +37,7 @@ def main(argv=None):
     return 1 if lines else 0
 
 
-def parser():
+def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog='dcn diff',
         description='Compare two networks (symbol JSON, YAML file or symbol name; nodes are paired by name and by '
@@ -66,7 +66,7 @@ def parser():
     return made
 
 
-def graph_differences(one, two, shape_texts=()):
+def graph_differences(one: Source, two: Source, shape_texts: Sequence[str] = ()) -> List[str]:
     """Lines on what differs between two Sources of graphs. Both see the same image: its size belongs to no graph."""
     shapes = graph_shapes(one, shape_texts)
     common = set(free_inputs(two.graph))

@@ -3,8 +3,10 @@
 import argparse
 import json
 import sys
+from typing import Dict, Optional, Sequence, Tuple
 
 from dcn.cli import guarded
+from dcn.config.overriding import override_argument
 from dcn.errors import UserError
 from dcn.inspection.checkpoint.tensors import statistics
 from dcn.inspection.graph.network import describe
@@ -15,15 +17,15 @@ from dcn.inspection.shape_inference import free_inputs
 from dcn.inspection.sources import PARTS, Source, open_source, symbol_beside
 
 
-def main(argv=None):
+def main(argv: Optional[Sequence[str]] = None) -> None:
     args = parser().parse_args(argv)
-    source = open_source(args.what, 'train' if args.train else 'test', args.part, args.overrides or ())
+    source = open_source(args.what, 'train' if args.train else 'test', args.part, args.overrides)
     if source.params is not None:
         return inspect_checkpoint(source, args)
     return inspect_graph(source, args)
 
 
-def parser():
+def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog='dcn inspect',
         description='Show a network (layers, shapes, parameters, multiply-adds, receptive fields) or a checkpoint '
@@ -52,7 +54,7 @@ def parser():
     return made
 
 
-def build_arguments(made):
+def build_arguments(made: argparse.ArgumentParser) -> None:
     """The options that say which of a YAML file's graphs is meant."""
     made.add_argument('--train', action='store_true', help='the training graph of a YAML file, not that for testing')
     made.add_argument(
@@ -62,10 +64,10 @@ def build_arguments(made):
         help='a sub-graph of alternate training: '
         + ', '.join(f'{part} ({text})' for part, text in PARTS.items() if part),
     )
-    made.add_argument('--set', nargs='+', metavar='KEY=VALUE', dest='overrides', help='change keys of the YAML file')
+    override_argument(made)
 
 
-def inspect_graph(source, args):
+def inspect_graph(source: Source, args: argparse.Namespace) -> None:
     network = describe(source.graph, source.label, graph_shapes(source, args.shape))
     if args.html:
         write_page(args.html, network)
@@ -78,7 +80,7 @@ def inspect_graph(source, args):
         print('\n'.join(report.network_lines(network, args.all)))
 
 
-def inspect_checkpoint(source, args):
+def inspect_checkpoint(source: Source, args: argparse.Namespace) -> None:
     if args.dot or (args.html and not symbol_beside(source.label)):
         raise UserError(
             f'{source.label}: expected a graph for --html or --dot, found a checkpoint without its '
@@ -96,7 +98,7 @@ def inspect_checkpoint(source, args):
         print('\n'.join(report.tensor_lines(source.label, found)))
 
 
-def graph_shapes(source: Source, texts):
+def graph_shapes(source: Source, texts: Sequence[str]) -> Dict[str, Tuple[int, ...]]:
     """The shapes that the source knows, with those of --shape in their place; a larger image changes data alone."""
     shapes = dict(source.shapes)
     inputs = free_inputs(source.graph)

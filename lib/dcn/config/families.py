@@ -7,14 +7,14 @@ import importlib
 from dcn.config import checks, detection, segmentation
 from dcn.errors import UserError
 
-Family = collections.namedtuple('Family', 'kind schema rules')
+Family = collections.namedtuple('Family', 'title kind schema rules')
 
-# what a family's networks do, the keys of its configuration, and what must hold between their values
+# what people call it, what its networks do, the keys of its configuration, and what must hold between their values
 FAMILIES = {
-    'rfcn': Family('detection', detection.SCHEMA, checks.DETECTION),
-    'faster_rcnn': Family('detection', detection.SCHEMA, checks.DETECTION),
-    'fpn': Family('detection', detection.SCHEMA, checks.DETECTION),
-    'deeplab': Family('segmentation', segmentation.SCHEMA, checks.SEGMENTATION),
+    'rfcn': Family('R-FCN', 'detection', detection.SCHEMA, checks.DETECTION),
+    'faster_rcnn': Family('Faster R-CNN', 'detection', detection.SCHEMA, checks.DETECTION),
+    'fpn': Family('FPN', 'detection', detection.SCHEMA, checks.DETECTION),
+    'deeplab': Family('DeepLab', 'segmentation', segmentation.SCHEMA, checks.SEGMENTATION),
 }
 
 Entry = collections.namedtuple('Entry', 'family module')

@@ -6,6 +6,7 @@ import os
 import struct
 import zipfile
 import zlib
+from typing import Dict, Mapping
 
 import numpy as np
 
@@ -37,7 +38,7 @@ _DAMAGED = 'the file is damaged, copy or download it again'
 ENDINGS = ('.params', '.safetensors', '.npz')
 
 
-def read(path):
+def read(path: str) -> Dict[str, np.ndarray]:
     """{name: array} of the file ``path``, whatever its ending; arrays are copies or read-only views."""
     data = map_file(path)
     kind = foreign.kind(bytes(data[:512]))
@@ -53,7 +54,7 @@ def read(path):
     }
 
 
-def write(path, arrays):
+def write(path: str, arrays: Mapping[str, np.ndarray]) -> None:
     """Write ``{name: array}`` in the format that the ending of ``path`` names."""
     ending = os.path.splitext(path)[1].lower()
     if ending == '.params':

@@ -1,26 +1,33 @@
 """A checkpoint made to fit a related network: what fits is kept, new offset layers start at zero, the rest anew."""
 
-from typing import Dict, List, NamedTuple
+from typing import Collection, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-from dcn.inspection.checkpoint.checks import BOX_LAYERS
-from dcn.rng import generator
+from dcn.bbox import box_test_weights
+from dcn.config import load_config
+from dcn.errors import UserError
+from dcn.inspection.checkpoint import checks
+from dcn.inspection.checkpoint.recognise import bare, recognise
+from dcn.inspection.graph.network import describe
+from dcn.inspection.sources import build
+from dcn.symbols.initialise import initial_value
 
-_CONSTANTS = {'_gamma': 1, '_beta': 0, '_bias': 0, '_moving_mean': 0, '_moving_var': 1}
+Arrays = Dict[str, np.ndarray]
+_SHOWN = 6
 
 
 class Fitted(NamedTuple):
     """``arrays``: {'arg:...' or 'aux:...': array} of the whole network; ``offsets``: names that became zero;
     ``fresh``: {name: reason} of those that start anew; ``dropped``: names that the network does not have."""
 
-    arrays: Dict[str, np.ndarray]
+    arrays: Arrays
     offsets: List[str]
     fresh: Dict[str, str]
     dropped: List[str]
 
 
-def fit(arrays, wanted, auxiliary, seed=0):
+def fit(arrays: Arrays, wanted: Mapping[str, Tuple[int, ...]], auxiliary: Collection[str], seed: int = 0) -> Fitted:
     """The Fitted of ``arrays`` ({prefixed name: array}) for a network with parameters ``wanted`` ({name: shape}), of
     which those in ``auxiliary`` are auxiliary states."""
     given = {name.split(':', 1)[-1]: array for name, array in arrays.items()}
@@ -39,7 +46,7 @@ def fit(arrays, wanted, auxiliary, seed=0):
             fresh[name] = 'not in the checkpoint'
     stale = {
         f'{layer}_{kind}_test'
-        for layer in BOX_LAYERS
+        for layer in checks.BOX_LAYERS
         for kind in ('weight', 'bias')
         if any(name.startswith(f'{layer}_') for name in fresh)
     }
@@ -59,29 +66,78 @@ def _is_twin(name, wanted):
     return name.endswith('_test') and name.split(':', 1)[-1][: -len('_test')] in wanted
 
 
-def first_value(name, shape, seed, old=None):
-    """float32 array: offsets zero, biases and batch norm as ever, DeepLab's bilinear filter as it was, other weights
-    N(0, 0.01), as training initialises new layers."""
+def first_value(name: str, shape: Sequence[int], seed: int, old: Optional[np.ndarray] = None) -> np.ndarray:
+    """float32 array: DeepLab's bilinear filter as it was, any other parameter as training initialises a new layer."""
     if name == 'upsampling_weight' and old is not None and old.shape[1:] == tuple(shape[1:]):
         return np.repeat(old[:1], shape[0], axis=0)
-    for ending, value in _CONSTANTS.items():
-        if name.endswith(ending):
-            return np.full(shape, value, np.float32)
-    if 'offset' in name:
-        return np.zeros(shape, np.float32)
-    return (generator(seed, 'initial value', name).standard_normal(shape) * 0.01).astype(np.float32)
+    return initial_value(name, shape, seed, new_layers=('',))
 
 
-def test_weights(arrays, classes, stds, means):
-    """{'arg:<layer>_weight_test': ..., 'arg:<layer>_bias_test': ...}: the box layer with the standard deviations and
-    means of its targets multiplied in, tiled over ``classes`` regression classes; {} where there is no box layer."""
-    layer = next((name for name in BOX_LAYERS if f'arg:{name}_weight' in arrays), None)
-    if layer is None:
-        return {}
-    weight, bias = arrays[f'arg:{layer}_weight'], arrays[f'arg:{layer}_bias']
-    cells = len(bias) // (4 * classes)
-    std, mean = (np.repeat(np.tile(np.asarray(values, np.float32), classes), cells) for values in (stds, means))
-    return {
-        f'arg:{layer}_weight_test': weight * std.reshape((-1,) + (1,) * (weight.ndim - 1)),
-        f'arg:{layer}_bias_test': bias * std + mean,
-    }
+def prefixed(arrays: Arrays) -> Arrays:
+    """Names with arg: or aux: in front."""
+
+    def key(name):
+        if name.startswith(('arg:', 'aux:')):
+            return name
+        return ('aux:' if name.endswith(('_moving_mean', '_moving_var')) else 'arg:') + name
+
+    return {key(name): array for name, array in arrays.items()}
+
+
+def fit_to(arrays: Arrays, cfg: str, overrides: Sequence[str] = ()) -> Tuple[Arrays, List[str]]:
+    """``arrays`` made to fit the network of the YAML file ``cfg``, and sentences on what was kept, added, dropped."""
+    source = build(cfg, 'test', '', overrides)
+    parameters = describe(source.graph, cfg, source.shapes).parameters()
+    fitted = fit(arrays, {p.name: p.shape for p in parameters}, {p.name for p in parameters if p.auxiliary})
+    kept = len(parameters) - len(fitted.offsets) - len(fitted.fresh)
+    if not kept:
+        raise UserError(
+            f'{cfg}: expected a checkpoint of a related network, found none of its {len(parameters)} '
+            'parameters; "dcn doctor" says what the file is'
+        )
+    return fitted.arrays, [f'{kept} of {len(parameters)} parameters kept', *_notes(fitted)]
+
+
+def _notes(fitted: Fitted) -> Iterator[str]:
+    if fitted.offsets:
+        yield (
+            f'{len(fitted.offsets)} offset parameters are zero, so that deformable layers act as plain ones: '
+            + _listed(fitted.offsets)
+        )
+        if any(name.startswith(('rfcn_cls_offset', 'offset')) for name in fitted.offsets):
+            yield (
+                'pooling: with offsets of zero it averages bilinear samples, where the plain network takes '
+                'whole cells; scores and boxes differ a little until it is trained'
+            )
+    if fitted.fresh:
+        yield f'{len(fitted.fresh)} start anew: ' + _listed([f'{n} ({why})' for n, why in fitted.fresh.items()])
+    if fitted.dropped:
+        yield f'{len(fitted.dropped)} left out: {_listed(fitted.dropped)}'
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ', '.join(names[:_SHOWN]) + (f' and {len(names) - _SHOWN} more' if len(names) > _SHOWN else '')
+
+
+def with_test_weights(
+    arrays: Arrays, cfg: Optional[str] = None, overrides: Sequence[str] = ()
+) -> Tuple[Arrays, List[str]]:
+    """``arrays`` with the box layer's *_test twins, by the numbers of the YAML file ``cfg``, and a sentence on them."""
+    arrays, stds, means = prefixed(arrays), checks.DEFAULT_STDS, checks.DEFAULT_MEANS
+    if cfg:
+        config = load_config(cfg, overrides)
+        classes = 2 if config.CLASS_AGNOSTIC else config.dataset.NUM_CLASSES
+        stds, means = config.TRAIN.BBOX_STDS, config.TRAIN.BBOX_MEANS
+    else:
+        found = recognise(bare({name: array.shape for name, array in arrays.items()}))
+        classes = found.sizes['K'] if found is not None else None
+    args = {name[len('arg:') :]: array for name, array in arrays.items() if name.startswith('arg:')}
+    layer = next((name for name in checks.BOX_LAYERS if {f'{name}_weight', f'{name}_bias'} <= set(args)), None)
+    if layer is None or not classes:
+        raise UserError(
+            '--test-weights: expected a detection network with rfcn_bbox or bbox_pred, found none; leave '
+            'the option out, or name its experiment file with --cfg'
+        )
+    added = box_test_weights(args, layer, means, stds, classes)
+    note = f'{", ".join(added)}: the weights times {tuple(float(std) for std in stds)}'
+    return {**arrays, **{f'arg:{name}': array for name, array in added.items()}}, [note]

@@ -5,12 +5,13 @@ bias (of the convolution), gamma, beta, moving_mean, moving_var (of its batch no
 """
 
 import re
-from typing import Dict, List, NamedTuple
+from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional
 
 import numpy as np
 
 from dcn.errors import UserError
-from dcn.inspection.checkpoint.known import UNITS, Backbone, caffe_blocks
+from dcn.inspection.checkpoint.known import Backbone
+from dcn.symbols.resnet_plan import FILTERS, UNITS, plan
 
 # of the images that Gluon's and torchvision's models were trained on, red first, for values from 0 to 1
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -35,7 +36,7 @@ class Converted(NamedTuple):
     depth: int
 
 
-def kind_of(names):
+def kind_of(names: Iterable[str]) -> Optional[str]:
     """'gluon', 'gluon names', 'gluon v1b', 'torchvision', 'caffe' or None for an iterable of tensor names."""
     names = {re.sub('^(arg|aux):', '', name) for name in names}
     if any(re.match(r'features\.\d\.\d+\.body\.', name) for name in names):
@@ -54,7 +55,7 @@ def kind_of(names):
     return None
 
 
-def convert(arrays, kind):
+def convert(arrays: Mapping[str, np.ndarray], kind: str) -> Converted:
     """The Converted of a foreign ResNet's ``arrays`` ({name: array}) of this ``kind``."""
     layers, notes = _caffe(arrays) if kind == 'caffe' else _read(arrays, kind)
     depth = _depth(layers)
@@ -105,7 +106,7 @@ def _read(arrays, kind):
             f'a ResNet with {units} blocks: expected 50, 101 or 152 layers, [3, 4, 6, 3], [3, 4, 23, 3] or '
             '[3, 8, 36, 3] blocks; no other has the bottlenecks of these networks'
         )
-    blocks, layers = caffe_blocks(units, depth), {}
+    blocks, layers = plan(depth).units, {}
     for (stage, block, part, what), array in places.items():
         layer = 'conv1' if stage == 0 else f'{blocks[stage - 1][block]}_branch{part}'
         layers.setdefault(layer, {})[what] = array
@@ -215,7 +216,7 @@ def _fold_biases(layers):
 
 def _checked(layers, depth):
     """{'arg:...' or 'aux:...': array}, every one there and of the right shape."""
-    args, auxs = Backbone(caffe_blocks(UNITS[depth], depth), (64, 128, 256, 512)).shapes()
+    args, auxs = Backbone(plan(depth).units, FILTERS).shapes()
     found = {}
     for group, shapes in (('arg', args), ('aux', auxs)):
         for name, shape in shapes.items():

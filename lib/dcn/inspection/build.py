@@ -1,40 +1,41 @@
 """Builds the graph of a YAML file with MXNet and writes it as a file; started by :mod:`dcn.inspection.sources` alone.
 
-    python -m dcn.inspection.build YAML FOLDER --mode test --part rpn --set KEY=VALUE
+    python -m dcn.inspection.build YAML FOLDER MODE PART '["KEY=VALUE", ...]'
 
-writes FOLDER/symbol.json and FOLDER/inputs.json, the shapes of the inputs at the YAML's image size.
+writes FOLDER/symbol.json and FOLDER/inputs.json, the shapes of the inputs at the YAML's image size. MODE is test or
+train, PART one of those in sources.py.
 """
 
-import argparse
 import json
 import os
 import sys
+from typing import Collection, Dict, Tuple
 
-from dcn.cli import guarded
+from easydict import EasyDict
+
+from dcn.config import load_config, symbol_class
+from dcn.errors import UserError
 from dcn.files import atomic_write
 
 
-def main(argv=None):
-    parser = argparse.ArgumentParser()
-    parser.add_argument('yaml')
-    parser.add_argument('folder')
-    parser.add_argument('--mode', default='test')
-    parser.add_argument('--part', default='')
-    parser.add_argument('--set', nargs='*', default=[], dest='overrides')
-    args = parser.parse_args(argv)
+def main(path: str, folder: str, mode: str, part: str, overrides: str) -> int:
     import dcn.operators  # noqa: F401  registers the custom operators before a graph is built
-    from dcn.config import load_config, symbol_class
 
-    cfg = load_config(args.yaml, args.overrides)
-    network = symbol_class(cfg)()
-    symbol = getattr(network, '_'.join(filter(None, ('get_symbol', args.part))))(cfg, args.mode == 'train')
-    with atomic_write(os.path.join(args.folder, 'symbol.json'), 'w') as stream:
+    try:
+        cfg = load_config(path, json.loads(overrides))
+        network = symbol_class(cfg)()
+        symbol = getattr(network, '_'.join(filter(None, ('get_symbol', part))))(cfg, mode == 'train')
+    except UserError as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 2
+    with atomic_write(os.path.join(folder, 'symbol.json'), 'w') as stream:
         stream.write(symbol.tojson())
-    with atomic_write(os.path.join(args.folder, 'inputs.json'), 'w') as stream:
-        json.dump(input_shapes(cfg, set(symbol.list_arguments()), args.mode), stream)
+    with atomic_write(os.path.join(folder, 'inputs.json'), 'w') as stream:
+        json.dump(input_shapes(cfg, set(symbol.list_arguments()), mode), stream)
+    return 0
 
 
-def input_shapes(cfg, names, mode):
+def input_shapes(cfg: EasyDict, names: Collection[str], mode: str) -> Dict[str, Tuple[int, ...]]:
     """{input: shape} for those of the graph's argument ``names`` from which all others follow."""
     phase = cfg.TRAIN if mode == 'train' else cfg.TEST
     images, (height, width) = phase.BATCH_IMAGES, cfg.SCALES[0]
@@ -58,4 +59,4 @@ def input_shapes(cfg, names, mode):
 
 
 if __name__ == '__main__':
-    sys.exit(guarded(main))
+    sys.exit(main(*sys.argv[1:]))

@@ -8,8 +8,9 @@ import re
 import subprocess
 import sys
 import tempfile
-from typing import Dict, NamedTuple, Optional, Tuple
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
+import dcn
 from dcn.config.families import SYMBOLS, nearest
 from dcn.errors import UserError
 from dcn.formats import foreign
@@ -18,6 +19,7 @@ from dcn.formats.params import ParamsFile, open_params
 from dcn.formats.symbol_json import read_symbol
 from dcn.paths import ROOT
 
+LIBRARY = os.path.dirname(os.path.dirname(dcn.__file__))
 PARTS = {
     '': 'the whole network',
     'rpn': 'region proposals alone',
@@ -35,7 +37,7 @@ class Source(NamedTuple):
     shapes: Dict[str, Tuple[int, ...]] = {}
 
 
-def open_source(what, mode='test', part='', overrides=()):
+def open_source(what: str, mode: str = 'test', part: str = '', overrides: Sequence[str] = ()) -> Source:
     """The Source that ``what`` names. YAML files and symbol classes are built by MXNet in a process of their own."""
     if what.lower().endswith(('.yaml', '.yml')):
         return build(what, mode, part, overrides)
@@ -57,26 +59,25 @@ def open_source(what, mode='test', part='', overrides=()):
     raise UserError(f'{what}: no such file; give a .params file, a symbol JSON, a YAML file or the name of a symbol')
 
 
-def build(path, mode='test', part='', overrides=(), label=None):
+def build(
+    path: str, mode: str = 'test', part: str = '', overrides: Sequence[str] = (), label: Optional[str] = None
+) -> Source:
     """The Source of a YAML file."""
     if not os.path.isfile(path):
         raise UserError(f'{path}: no such file; give the path of a YAML file, such as those in experiments/*/cfgs')
-    environment = dict(os.environ, OMP_NUM_THREADS='1')
-    environment['PYTHONPATH'] = os.pathsep.join(filter(None, (str(ROOT / 'lib'), environment.get('PYTHONPATH'))))
+    given = os.environ.get('PYTHONPATH', '').split(os.pathsep)
+    places = [LIBRARY, *(os.path.abspath(place) for place in given if place)]
+    environment = dict(os.environ, OMP_NUM_THREADS='1', PYTHONPATH=os.pathsep.join(places))
     with tempfile.TemporaryDirectory() as folder:
-        command = [
-            sys.executable,
-            '-m',
-            'dcn.inspection.build',
-            os.path.abspath(path),
-            folder,
-            '--mode',
-            mode,
-            '--part',
-            part,
-        ]
-        command += ['--set', *overrides] if overrides else []
-        done = subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        arguments = [os.path.abspath(path), folder, mode, part, json.dumps(list(overrides))]
+        done = subprocess.run(
+            [sys.executable, '-m', 'dcn.inspection.build', *arguments],
+            cwd=folder,  # Python imports from the folder where it starts: nothing of the user's may lie there
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
         if done.returncode:
             raise UserError(_reason(path, done.stderr))
         with open(os.path.join(folder, 'inputs.json'), encoding='utf-8') as stream:
@@ -85,19 +86,19 @@ def build(path, mode='test', part='', overrides=(), label=None):
     return Source(label or path, graph=graph, shapes=shapes)
 
 
-def symbol_beside(path):
+def symbol_beside(path: str) -> Optional[str]:
     """PREFIX-symbol.json beside the checkpoint ``path``, PREFIX-NNNN.params, or None."""
     match = re.fullmatch(r'(.*)-\d{4}\.params', path)
     found = match and match.group(1) + '-symbol.json'
     return found if found and os.path.isfile(found) else None
 
 
-def yaml_files():
+def yaml_files() -> List[str]:
     """The project's YAML files, of every family."""
     return sorted(glob.glob(os.path.join(ROOT, 'experiments', '*', 'cfgs', '*.yaml')))
 
 
-def yaml_symbol(path):
+def yaml_symbol(path: str) -> Optional[str]:
     """The symbol that a YAML file names, read without loading the configuration; None where it names none."""
     with open(path, encoding='utf-8') as stream:
         match = re.search(r'^symbol:\s*["\']?([\w.]+)', stream.read(), re.MULTILINE)

@@ -1,17 +1,22 @@
 """What to do with a checkpoint: YAML file, command, file name."""
 
 import os
+from typing import List, Optional, Sequence, Tuple
 
 from dcn.config import load_config, output_folder
+from dcn.config.detection import NETWORK
 from dcn.errors import UserError
-from dcn.inspection.checkpoint.known import UNITS, caffe_blocks
+from dcn.inspection.checkpoint.findings import Finding, step
+from dcn.inspection.checkpoint.known import Backbone, Table
+from dcn.inspection.checkpoint.recognise import Recognised
 from dcn.inspection.sources import yaml_files, yaml_symbol
 from dcn.paths import ROOT
+from dcn.symbols.resnet_plan import FILTERS, UNITS, plan
 
 _RES5 = ['res5a', 'res5b', 'res5c']
 
 
-def yaml_for(finding):
+def yaml_for(finding: Recognised) -> Tuple[str, List[str]]:
     """(path of the YAML file that comes nearest, [KEY=VALUE that it still needs])"""
     table, mine = finding.table, _profile(finding)
     choices = []
@@ -25,7 +30,7 @@ def yaml_for(finding):
     return path, changes
 
 
-def _profile(finding):
+def _profile(finding: Recognised):
     """{key: value} of what a YAML file must say for this checkpoint; a key is absent where nothing is known."""
     sizes, backbone, family = finding.sizes, finding.backbone, finding.table.family
     profile = {
@@ -52,21 +57,19 @@ def _profile(finding):
     return {key: value for key, value in profile.items() if value is not None}
 
 
-def _usual(table, classes):
+def _usual(table: Table, classes: int):
     """The same of the original's YAML file for so many classes."""
     anchors = 3 if table.family == 'fpn' else 12 if classes == 81 else 9
     return {
         'dataset.NUM_CLASSES': classes,
         'network.units': UNITS[101],
-        'network.filters': (64, 128, 256, 512),
+        'network.filters': FILTERS,
         'network.deformable': sorted(table.deformable),
         'network.modulated': False,
         'network.NUM_ANCHORS': anchors,
         'network.deformable_groups': table.groups,
         'CLASS_AGNOSTIC': table.family == 'rfcn',
-        'network.rpn_filters': 512,
-        'network.head_filters': 1024,
-        'network.roi_filters': 256,
+        **{f'network.{key}': NETWORK[key][0] for key in ('rpn_filters', 'head_filters', 'roi_filters')},
         'network.pooled_size': 3 if 'psroi' in table.symbol else 7,
         'network.roi_pooling': table.pooling,
     }
@@ -76,7 +79,7 @@ def _configured(cfg, table):
     """The same of a configuration."""
     usual, network = _usual(table, cfg.dataset.NUM_CLASSES), cfg.network
     units = tuple(network.get('units') or UNITS.get(network.get('depth'), UNITS[101]))
-    blocks = caffe_blocks(units, network.get('depth'))
+    blocks = plan(network.get('depth') or 101, units).units
     layers = network.get('deformable')
     if layers is None:
         layers = ['res5'] if table.deformable == _RES5 else table.deformable
@@ -115,49 +118,32 @@ def _changes(mine, theirs):
     return changes
 
 
-def lines(path, label, changes, anchors=None):
-    """Sentences on what to do with the checkpoint ``label`` and the YAML file ``path``, changed by ``changes``."""
+def steps(path: str, label: str, changes: Sequence[str], anchors: Optional[int] = None) -> List[Finding]:
+    """What to do with the checkpoint ``label`` and the YAML file ``path``, changed by ``changes`` (KEY=VALUE)."""
     there = path if os.path.isfile(path) else os.path.join(ROOT, path)
-    settings = f' --set {" ".join(changes)}' if changes else ''
-    found = [f'experiment file: {path}' + ('' if os.path.isfile(there) else ' (not part of this installation)')]
+    what = dict(cfg=path, params=label, set=list(changes))
+    found = [step('experiment', cfg=path, installed=os.path.isfile(there))]
     if changes:
-        found.append(f'with these keys changed: {"  ".join(changes)}')
+        found.append(step('changes', set=list(changes)))
     if any(change.startswith('network.NUM_ANCHORS') for change in changes):
-        found.append(
-            f'and ANCHOR_SCALES and ANCHOR_RATIOS whose numbers multiply to {anchors}: the file does not say '
-            'which, its training did'
-            + (' (15 anchors are often scales [2, 4, 8, 16, 32] at three ratios)' if anchors == 15 else '')
-        )
+        found.append(step('anchors', anchors=anchors))
     if any(change.startswith(('network.units', 'network.filters')) for change in changes):
-        found.append('and network.strides, RPN_FEAT_STRIDE, RCNN_FEAT_STRIDE as in training: no shape shows them')
-    if '/deeplab/' in path.replace(os.sep, '/'):
-        found.append(f'segment an image: dcn segment IMAGE --cfg {path} --params {label}{settings}')
-    else:
-        found.append(f'detect on a photo: dcn detect PHOTO --cfg {path} --params {label}{settings}')
+        found.append(step('strides'))
+    segmentation = '/deeplab/' in path.replace(os.sep, '/')
+    found.append(step('segment' if segmentation else 'detect', **what))
     if os.path.isfile(there):
         try:
             cfg = load_config(there)
         except UserError:
             return found
         prefix = os.path.join(output_folder(cfg, cfg.dataset.image_set), cfg.TRAIN.model_prefix)
-        found.append(
-            f'test it on the data set: copy it to {prefix}-{cfg.TEST.test_epoch:04d}.params, then '
-            f'dcn test --cfg {path}{settings}'
-        )
+        found.append(step('test', target=f'{prefix}-{cfg.TEST.test_epoch:04d}.params', **what))
     return found
 
 
-def pretrained_lines(label, backbone):
-    depth = backbone.depth or 'N'
-    name = f'resnet_v1_{depth}-0000.params'
-    setting = (
-        ''
-        if backbone.depth in (101, None)
-        else f', with --set network.depth={backbone.depth} '
-        f'network.pretrained=./model/pretrained_model/resnet_v1_{depth}'
-    )
+def pretrained_steps(backbone: Backbone) -> List[Finding]:
+    """What to do with an ImageNet model."""
     return [
-        f'copy it to model/pretrained_model/{name}: training starts from it '
-        f'(network.pretrained: ./model/pretrained_model/resnet_v1_{depth}){setting}',
-        'train: dcn train --cfg experiments/rfcn/cfgs/resnet_v1_101_voc0712_rfcn_dcn_end2end_ohem.yaml',
+        step('pretrained', depth=backbone.depth),
+        step('train', cfg='experiments/rfcn/cfgs/resnet_v1_101_voc0712_rfcn_dcn_end2end_ohem.yaml'),
     ]

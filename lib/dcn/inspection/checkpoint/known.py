@@ -9,14 +9,17 @@ A shape is a list of numbers and products such as '4*P2*K'. tests/inspection/mak
 import json
 import os
 import re
-from typing import Dict, List, NamedTuple, Tuple
+from typing import Dict, List, Mapping, NamedTuple, Optional, Tuple
+
+from dcn.symbols.resnet_plan import FILTERS, UNITS
 
 _FILE = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'networks.json')
-UNITS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 OFFSET = re.compile(r'(res\d[a-z]\d*)_branch2b_offset_(weight|bias)$')
 _BLOCK = re.compile(r'res(\d)([a-z]\d*)_branch2a_weight$')
 _NORM = ('gamma', 'beta')
 _STATES = ('moving_mean', 'moving_var')
+
+Shapes = Dict[str, Tuple[int, ...]]
 
 
 class Backbone(NamedTuple):
@@ -26,20 +29,20 @@ class Backbone(NamedTuple):
     filters: Tuple[int, ...]
 
     @property
-    def depth(self):
+    def depth(self) -> Optional[int]:
         """50, 101 or 152, or None."""
         units = tuple(len(names) for names in self.blocks)
         return next((depth for depth, count in UNITS.items() if count == units), None)
 
     @property
-    def words(self):
-        if self.depth and self.filters == (64, 128, 256, 512):
-            return f'ResNet-{self.depth}'
-        return f'a ResNet of its own sizes, blocks {[len(names) for names in self.blocks]}, widths {list(self.filters)}'
+    def usual(self) -> bool:
+        """Whether it has the sizes of the paper (He et al., CVPR 2016)."""
+        return self.depth is not None and self.filters == FILTERS
 
-    def shapes(self):
+    def shapes(self) -> Tuple[Shapes, Shapes]:
         """({argument: shape}, {auxiliary state: shape})"""
-        args, auxs = {}, {}
+        args: Shapes = {}
+        auxs: Shapes = {}
 
         def layer(name, filters, channels, kernel):
             args[name + '_weight'] = (filters, channels, kernel, kernel)
@@ -60,13 +63,13 @@ class Backbone(NamedTuple):
         return args, auxs
 
 
-def backbone_of(shapes):
+def backbone_of(shapes: Mapping[str, Optional[Tuple[int, ...]]]) -> Optional[Backbone]:
     """The Backbone that the names and shapes of a checkpoint (name -> shape) show, or None. Stages may be missing at
     the end, as in a region proposal network."""
-    stages = {}
+    stages: Dict[int, Dict[str, int]] = {}
     for name, shape in shapes.items():
         match = _BLOCK.match(name)
-        if match and len(shape or ()) == 4:
+        if match and shape and len(shape) == 4:
             stages.setdefault(int(match.group(1)), {})[match.group(2)] = shape[0]
     if 'conv1_weight' not in shapes or not stages or sorted(stages) != list(range(2, 2 + len(stages))):
         return None
@@ -81,16 +84,6 @@ def _block_order(block):
     return block[0], int(block[1:] or 0)
 
 
-def caffe_blocks(units, depth=None):
-    """Names of the residual blocks of res2 to res5 as Caffe's models have them."""
-    blocks = []
-    for stage, count in zip((2, 3, 4, 5), units):
-        numbered = (depth or 101) > 50 and stage in (3, 4) or count > 26
-        tails = ['a'] + [f'b{i}' if numbered else chr(ord('a') + i) for i in range(1, count)]
-        blocks.append(tuple(f'res{stage}{tail}' for tail in tails))
-    return tuple(blocks)
-
-
 class Table(NamedTuple):
     """One symbol of the original. ``classes``: number of classes -> YAML file's stem; ``deformable``: blocks;
     ``pooling``: kind of RoI pooling."""
@@ -103,12 +96,12 @@ class Table(NamedTuple):
     pooling: str
     shapes: Dict[str, list]
 
-    def evaluate(self, sizes):
+    def evaluate(self, sizes: Mapping[str, Optional[int]]) -> Dict[str, Tuple[Optional[int], ...]]:
         """{parameter: shape} with ``sizes`` ({'C': 21, ...}) in place of the letters."""
         return {name: tuple(value(term, sizes) for term in shape) for name, shape in self.shapes.items()}
 
 
-def value(term, sizes):
+def value(term: object, sizes: Mapping[str, Optional[int]]) -> Optional[int]:
     """The number that a term such as 512 or '4*P2*K' stands for; None where a letter is unknown."""
     product = 1
     for factor in str(term).split('*'):
@@ -119,7 +112,7 @@ def value(term, sizes):
     return product
 
 
-def tables():
+def tables() -> List[Table]:
     """All Tables."""
     with open(_FILE, encoding='utf-8') as stream:
         content = json.load(stream)

@@ -5,9 +5,11 @@ Letters of sizes as in :mod:`dcn.inspection.checkpoint.known`.
 
 import math
 import re
+from typing import Dict, Mapping, Optional, Tuple
 
 from dcn.inspection.checkpoint import known
 
+Shape = Optional[Tuple[int, ...]]
 LAYER = re.compile(r'(rfcn_(cls|bbox)_offset_t|(deform_fc_[12]|offset)(_p\d)?)_(weight|bias)$')
 _BY_POSITION = {'rfcn_cls_offset_t': ('{}*P2*C', 'H', 1, 1), 'rfcn_bbox_offset_t': ('{}*P2', 'H', 1, 1)}
 _DEFORMABLE = {'offset': ('2*P2', 'P2*W')}
@@ -15,7 +17,7 @@ _MODULATED = {'deform_fc_1': ('H', 'P2*W'), 'deform_fc_2': ('H', 'H'), 'offset':
 _LEVELS = ('_p2', '_p3', '_p4', '_p5')
 
 
-def kind(shapes):
+def kind(shapes: Mapping[str, Shape]) -> str:
     """The kind of pooling of a checkpoint of ``shapes`` ({bare name: shape})."""
     if not any(LAYER.match(name) for name in shapes):
         return 'integer'
@@ -23,7 +25,7 @@ def kind(shapes):
     return 'modulated' if numbers == 3 or any(name.startswith('deform_fc') for name in shapes) else 'deformable'
 
 
-def numbers_and_bins(shape):
+def numbers_and_bins(shape: Shape) -> Tuple[int, Optional[int]]:
     """(numbers for each bin, bins) of R-FCN's box offsets: as many rows as twice or three times a square; (0, None)
     for anything else."""
     rows = (shape or (0,))[0]
@@ -33,7 +35,7 @@ def numbers_and_bins(shape):
     return 0, None
 
 
-def layers(family, pooling, sizes):
+def layers(family: str, pooling: str, sizes: Mapping[str, Optional[int]]) -> Dict[str, Tuple[Optional[int], ...]]:
     """{parameter: shape} of the layers that this ``pooling`` has in a network of ``family``.
 
     sizes: {letter: number}

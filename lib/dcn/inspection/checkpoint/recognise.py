@@ -1,14 +1,14 @@
 """Which network a checkpoint is of, from the names and shapes of its tensors alone."""
 
 import re
-from typing import Dict, List, NamedTuple, Optional
+from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple
 
 from dcn.inspection.checkpoint import known, pooling
 from dcn.inspection.checkpoint.known import OFFSET, Backbone, Table
 
 
-class Finding(NamedTuple):
-    """What was recognised. ``modulated``: its convolutions; ``pooling``: kind of RoI pooling; ``wanted``: {name: shape}
+class Recognised(NamedTuple):
+    """A network. ``modulated``: its convolutions; ``pooling``: kind of RoI pooling; ``wanted``: {name: shape}
     of all parameters that the network has at these sizes."""
 
     table: Table
@@ -21,13 +21,16 @@ class Finding(NamedTuple):
     wanted: Dict[str, tuple]
 
 
-def bare(shapes):
+Shape = Optional[Tuple[int, ...]]
+
+
+def bare(shapes: Mapping[str, Shape]) -> Dict[str, Shape]:
     """{'arg:conv1_weight': shape} without prefixes and without weights for testing."""
     return {re.sub('^(arg|aux):', '', name): shape for name, shape in shapes.items() if '_test' not in name}
 
 
-def recognise(shapes):
-    """The Finding for ``shapes`` ({bare name: shape}), or None where it is no network of the original."""
+def recognise(shapes: Mapping[str, Shape]) -> Optional[Recognised]:
+    """What is Recognised of ``shapes`` ({bare name: shape}), or None where it is no network of the original."""
     backbone = known.backbone_of(shapes)
     if backbone is None or len(backbone.blocks) < 4:
         return None
@@ -105,7 +108,7 @@ def _finding(table, backbone, shapes, groups, modulated):
         channels = groups * (27 if modulated else 18)
         wanted[f'{block}_branch2b_offset_weight'] = (channels, widths.get(block), 3, 3)
         wanted[f'{block}_branch2b_offset_bias'] = (channels,)
-    return Finding(table, backbone, sizes, deformable, groups, modulated, kind, wanted)
+    return Recognised(table, backbone, sizes, deformable, groups, modulated, kind, wanted)
 
 
 def _sizes(table, backbone, shapes):
@@ -143,30 +146,30 @@ def _position_sensitive(shapes):
     return {'P2': bins, 'C': scores // bins if scores else None, 'K': boxes // (4 * bins) if boxes else None}
 
 
+# (pattern of names, code, converter of dcn.convert)
 _STRANGERS = (
-    (
-        r'counter:|metric:',
-        'a training state of this project (PREFIX-NNNN.state); the parameters are in the .params file beside it',
-        None,
-    ),
-    (r'(features|output)\.\d', 'a Gluon network saved by save_parameters (numbered layers)', 'gluon'),
-    (r'.*resnetv1[a-z]?\d*_', 'a Gluon ResNet, or a network around one, with its full names', 'gluon'),
-    (r'.*(resnetv2|densenet|vgg|mobilenet|squeezenet|alexnet|inception)\d*_', 'a Gluon network of another kind', None),
-    (r'layer\d\.\d+\.conv\d\.weight', "a ResNet with torchvision's names", 'torchvision'),
-    (
-        r'stage\d_unit\d+_(conv|bn)\d|bn_data_',
-        "MXNet's own example ResNet (pre-activation, version 2), whose layers "
-        'stand in another order than here; no conversion is possible',
-        None,
-    ),
-    (r'conv\d_\d_(weight|bias)|fc[67]_weight', 'a VGG network', None),
+    (r'counter:|metric:', 'training-state', None),
+    (r'(features|output)\.\d', 'gluon-numbered', 'gluon'),
+    (r'.*resnetv1[a-z]?\d*_', 'gluon-names', 'gluon'),
+    (r'.*(resnetv2|densenet|vgg|mobilenet|squeezenet|alexnet|inception)\d*_', 'gluon-other', None),
+    (r'layer\d\.\d+\.conv\d\.weight', 'torchvision', 'torchvision'),
+    (r'stage\d_unit\d+_(conv|bn)\d|bn_data_', 'mxnet-resnet-v2', None),
+    (r'conv\d_\d_(weight|bias)|fc[67]_weight', 'vgg', None),
 )
 
 
-def stranger(shapes):
-    """(what a foreign checkpoint is, converter or None) by its names, or None."""
-    for pattern, words, converter in _STRANGERS:
-        hits = sum(re.match(pattern, name) is not None for name in shapes)
-        if hits and hits * 8 >= min(len(shapes), 40):
-            return words, converter
+class Stranger(NamedTuple):
+    """A checkpoint of another project: its kind, and which of dcn convert's readers takes it, if any does."""
+
+    kind: str
+    converter: Optional[str]
+
+
+def stranger(names: Iterable[str]) -> Optional[Stranger]:
+    """The Stranger that a foreign checkpoint is, by its bare ``names``, or None."""
+    names = list(names)
+    for pattern, kind, converter in _STRANGERS:
+        hits = sum(re.match(pattern, name) is not None for name in names)
+        if hits and hits * 8 >= min(len(names), 40):
+            return Stranger(kind, converter)
     return None
