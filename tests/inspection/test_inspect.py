@@ -130,15 +130,28 @@ def test_errors_are_one_sentence(arguments, words, small):
 
 def test_a_yaml_file_is_built_in_a_process_of_its_own(repository, capsys):
     cfg = str(repository / 'experiments' / 'rfcn' / 'cfgs' / 'shapes_rfcn_dcn_end2end_ohem.yaml')
-    main([cfg, '--json', '--set', 'network.deformable_groups=2'])
+    # two --set: both count
+    main([cfg, '--json', '--set', 'network.deformable_groups=2', '--set', 'network.rpn_filters=24'])
     found = json.loads(capsys.readouterr().out)
     assert found['inputs']['data'] == [1, 3, 160, 160]
+    assert next(layer['shapes'] for layer in found['layers'] if layer['name'] == 'rpn_conv_3x3') == [[1, 24, 10, 10]]
     groups = {
         layer['attributes']['num_deformable_group']
         for layer in found['layers']
         if layer['operator'] == 'DeformableConvolution'
     }
     assert groups == {'2'}
+
+
+def test_nothing_in_the_current_folder_is_run(repository, tmp_path, monkeypatch):
+    """The graph is built by a Python that would import from the folder where it starts."""
+    from dcn.inspection.sources import build
+
+    for name in ('dcn', 'rfcn', 'mxnet', 'numpy', 'easydict', 'yaml', 'json', 'argparse', 'sitecustomize'):
+        (tmp_path / f'{name}.py').write_text(f'open({str(tmp_path / "ran")!r}, "w").close()')
+    monkeypatch.chdir(tmp_path)
+    found = build(str(repository / 'experiments' / 'rfcn' / 'cfgs' / 'shapes_rfcn_end2end_ohem.yaml'))
+    assert found.graph.nodes and not (tmp_path / 'ran').exists()
 
 
 @pytest.mark.parametrize(
