@@ -19,11 +19,9 @@ from dcn.files import atomic_write
 
 
 def main(path: str, folder: str, mode: str, part: str, overrides: str) -> int:
-    import dcn.operators  # noqa: F401  registers the custom operators before a graph is built
-
     try:
         cfg = load_config(path, json.loads(overrides))
-        network = symbol_class(cfg)()
+        network = symbol_class(cfg)()  # its package activates the project's operators
         symbol = getattr(network, '_'.join(filter(None, ('get_symbol', part))))(cfg, mode == 'train')
     except UserError as error:
         print(f'error: {error}', file=sys.stderr)
