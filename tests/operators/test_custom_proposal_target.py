@@ -8,7 +8,7 @@ import pytest
 import dcn.operators  # noqa: F401  (registers the operator)
 from dcn.bbox import bbox_transform
 from dcn.errors import UserError
-from dcn.operators.proposal_target import ProposalTargetProp
+from dcn.operators.proposal_target import ProposalTarget
 from tests.boxes import iou
 
 import mxnet as mx
@@ -209,7 +209,7 @@ def test_plain_attributes_are_not_refused():
 )
 def test_bad_attribute_is_named(name, text):
     with pytest.raises(UserError, match=f'{name}: expected'):
-        ProposalTargetProp(num_classes='2', **{name: text})
+        ProposalTarget(num_classes='2', **{name: text})
 
 
 def test_equals_the_original():

@@ -1,36 +1,34 @@
-"""What the Custom operators share: arrays in, NumPy, arrays out, and gradients that are zero."""
-
-import ast
+"""The NumPy operators as MXNet's Custom operators: importing this module registers them."""
 
 import numpy as np
 
-from dcn.errors import UserError
+from dcn.operators import fpn_roi_pooling, ohem, proposal, proposal_target, pyramid_proposal  # noqa: F401  (enter them)
+from dcn.operators.numpy_operator import OPERATORS
 
 import mxnet as mx
 
 
-class NumpyOperator(mx.operator.CustomOp):
-    """Runs ``compute(*inputs) -> outputs`` on NumPy arrays.
+class _Executed(mx.operator.CustomOp):
+    """Runs a NumpyOperator.
 
-    ``gradient(out_grad, *inputs)``, for one output, gives the gradients of all inputs; without it they are zero. No
-    MXNet operator runs inside: its engine is busy with the caller, and a second one would only wait for threads.
+    No MXNet operator runs inside: its engine is busy with the caller, and a second one would only wait for threads.
     """
 
-    def __init__(self, compute, gradient=None):
+    def __init__(self, operator):
         super().__init__()
-        self._compute, self._gradient = compute, gradient
+        self._operator = operator
 
     def forward(self, is_train, req, in_data, out_data, aux):
         """Copy the inputs in, compute, copy the outputs out."""
         _forget_dependencies()
-        results = self._compute(*[array.asnumpy() for array in in_data])
+        results = self._operator.compute(*[array.asnumpy() for array in in_data])
         for target, request, value in zip(out_data, req, results):
             _store(target, request, value)
 
     def backward(self, req, out_grad, in_data, out_data, in_grad, aux):
-        """Zeros without ``gradient``: the selection of boxes is a constant of the step, as in the original."""
-        if self._gradient is not None:
-            grads = self._gradient(out_grad[0].asnumpy(), *[array.asnumpy() for array in in_data])
+        """The operator's gradients, or zeros."""
+        if self._operator.gradient is not None:
+            grads = self._operator.gradient(out_grad[0].asnumpy(), *[array.asnumpy() for array in in_data])
             for target, request, grad in zip(in_grad, req, grads):
                 _store(target, request, grad)
             return
@@ -39,66 +37,37 @@ class NumpyOperator(mx.operator.CustomOp):
                 _store(target, request, np.zeros(target.shape))
 
 
-class NumpyOperatorProp(mx.operator.CustomOpProp):
-    """Declares a :class:`NumpyOperator` over ``self.compute``, and over ``self.gradient`` where there is one."""
+class _Declared(mx.operator.CustomOpProp):
+    """Declares a NumpyOperator; a subclass names its class as ``kind``."""
 
-    arguments = ()
-    outputs = ()
-    gradient = None
+    kind = None
 
-    def __init__(self):
-        super().__init__(need_top_grad=self.gradient is not None)
+    def __init__(self, **attributes):
+        self._operator = self.kind(**attributes)
+        super().__init__(need_top_grad=self._operator.gradient is not None)
 
     def list_arguments(self):
         """Names of the inputs."""
-        return list(self.arguments)
+        return list(self._operator.arguments)
 
     def list_outputs(self):
         """Names of the outputs."""
-        return list(self.outputs)
+        return list(self._operator.outputs)
 
     def infer_shape(self, in_shape):
         """Shapes of the inputs and outputs; all are unknown (empty) as long as the first input's is."""
         if not in_shape[0]:
-            return in_shape, [[] for _ in self.outputs], []
-        inputs, outputs = self.shapes(*in_shape)
+            return in_shape, [[] for _ in self._operator.outputs], []
+        inputs, outputs = self._operator.shapes(*in_shape)
         return inputs, outputs, []
 
     def create_operator(self, ctx, shapes, dtypes):
         """The operator for one executor."""
-        return NumpyOperator(self.compute, self.gradient)
+        return _Executed(self._operator)
 
     def declare_backward_dependency(self, out_grad, in_data, out_data):
         """What the gradients need: nothing where they are zero."""
-        return [] if self.gradient is None else [*out_grad, *in_data]
-
-
-def number(name, text, kind=float):
-    """The attribute ``name`` given as text, as an int or a float."""
-    try:
-        return kind(text)
-    except ValueError:
-        raise UserError(f'attribute {name}: expected a number ({kind.__name__}), found {text!r}') from None
-
-
-def numbers(name, text, length=None):
-    """The attribute ``name`` given as text such as '(8, 16, 32)', as a tuple of floats."""
-    try:
-        values = ast.literal_eval(text)
-        values = tuple(float(v) for v in (values if isinstance(values, (tuple, list)) else (values,)))
-    except (ValueError, SyntaxError, TypeError):
-        raise UserError(f'attribute {name}: expected numbers such as "(8, 16, 32)", found {text!r}') from None
-    if length is not None and len(values) != length:
-        raise UserError(f'attribute {name}: expected {length} numbers, found {len(values)} in {text!r}')
-    return values
-
-
-def boolean(name, text):
-    """The attribute ``name`` given as 'True' or 'False' (any case, or 1 and 0)."""
-    words = {'true': True, '1': True, 'false': False, '0': False}
-    if str(text).lower() not in words:
-        raise UserError(f'attribute {name}: expected True or False, found {text!r}')
-    return words[str(text).lower()]
+        return [] if self._operator.gradient is None else [*out_grad, *in_data]
 
 
 def _forget_dependencies():
@@ -114,3 +83,7 @@ def _store(target, request, value):
     if request == 'add':
         value = target.asnumpy() + value
     target[:] = np.ascontiguousarray(value, dtype=target.dtype)
+
+
+for _name, _kind in OPERATORS.items():
+    mx.operator.register(_name)(type(_kind.__name__, (_Declared,), {'kind': _kind}))

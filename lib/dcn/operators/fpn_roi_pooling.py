@@ -11,17 +11,15 @@ import functools
 import numpy as np
 
 from dcn.operators import fully_connected
-from dcn.operators.custom import NumpyOperatorProp, boolean, number, numbers
+from dcn.operators.numpy_operator import NumpyOperator, boolean, number, numbers, operator
 from dcn.operators.pooling import DeformableRoiPooling, RoiPooling
-
-import mxnet as mx
 
 CANONICAL_LEVEL = 2  # k0, counted from the finest level: RoIs of the canonical size go to P4
 SAMPLES = {False: 4, True: 2}  # a side of a bin: the original's, and that of the authors' modulated example
 
 
-@mx.operator.register('fpn_roi_pooling')
-class FPNRoiPoolingProp(NumpyOperatorProp):
+@operator('fpn_roi_pooling')
+class FPNRoiPooling(NumpyOperator):
     """data_p2, data_p3, ... (B, C, h, w), rois (R, 5) in pixels -> output (R, C, P, P), in the order of the RoIs.
 
     With ``with_deformable`` also, before rois, offset_weight_p<k> (2PP, CPP) and offset_bias_p<k> (2PP) of each level:
@@ -45,7 +43,6 @@ class FPNRoiPoolingProp(NumpyOperatorProp):
         modulated='False',
         offset_filters='1024',
     ):
-        super().__init__()
         strides = numbers('feat_strides', feat_strides)
         self._size = number('pooled_height', pooled_height, int)
         if number('pooled_width', pooled_width, int) != self._size:

@@ -41,14 +41,22 @@ PREFIX = '_contrib_'
 
 
 def activate():
-    """Import MXNet and give the stock names to the own operators; on trouble one warning, and the stock ones remain."""
+    """Import MXNet and give the stock names to the own operators; on trouble one warning, and the stock ones remain.
+
+    False where there is no MXNet to import.
+    """
     prepare_environment()
     gpu_libraries.preload()
-    import mxnet  # noqa: F401  (the library below needs libmxnet in the process)
-
+    try:
+        import mxnet  # noqa: F401  (the library below needs libmxnet in the process)
+    except ModuleNotFoundError as error:
+        if error.name != 'mxnet':
+            raise
+        return False
     _check_instruction_set()
     if _bindings() is not None and os.environ.get('DCN_STOCK_OPERATORS', '0') in ('', '0'):
         use('own')
+    return True
 
 
 def prepare_environment():

@@ -7,13 +7,11 @@ duplicates.
 import numpy as np
 
 from dcn.errors import UserError
-from dcn.operators.custom import NumpyOperatorProp, number
-
-import mxnet as mx
+from dcn.operators.numpy_operator import NumpyOperator, number, operator
 
 
-@mx.operator.register('BoxAnnotatorOHEM')
-class BoxAnnotatorOHEMProp(NumpyOperatorProp):
+@operator('BoxAnnotatorOHEM')
+class BoxAnnotatorOHEM(NumpyOperator):
     """Keep the ``roi_per_img`` RoIs of largest loss in each of ``batch_images`` images.
 
     cls_score (n, C) before the softmax, bbox_pred (n, 4K), labels (n,), bbox_targets (n, 4K), bbox_weights (n, 4K)
@@ -26,7 +24,6 @@ class BoxAnnotatorOHEMProp(NumpyOperatorProp):
     outputs = ('labels_ohem', 'bbox_weights_ohem')
 
     def __init__(self, num_classes, num_reg_classes, roi_per_img, batch_images='1'):
-        super().__init__()
         self._keep = number('roi_per_img', roi_per_img, int)
         self._images = number('batch_images', batch_images, int)
         number('num_classes', num_classes, int)

@@ -10,17 +10,15 @@ import numpy as np
 from dcn.bbox import anchor_grid, bbox_pred, clip_boxes
 from dcn.errors import UserError
 from dcn.nms import nms
-from dcn.operators.custom import NumpyOperatorProp, boolean, number, numbers
+from dcn.operators.numpy_operator import NumpyOperator, boolean, number, numbers, operator
 from dcn.rng import content_key, generator
-
-import mxnet as mx
 
 # anchors, how many of the best boxes enter suppression and leave it, its IoU, smallest side in unscaled pixels
 Rule = collections.namedtuple('Rule', 'scales ratios pre_nms post_nms threshold min_size')
 
 
-@mx.operator.register('proposal')
-class ProposalProp(NumpyOperatorProp):
+@operator('proposal')
+class Proposal(NumpyOperator):
     """cls_prob (B, 2A, h, w), bbox_pred (B, 4A, h, w), im_info (B, 3) -> output (B * post, 5) [, score (B * post, 1)].
 
     The first A channels of cls_prob are background. im_info holds height, width and scale of each image. Rows of output
@@ -41,7 +39,6 @@ class ProposalProp(NumpyOperatorProp):
         threshold='0.3',
         rpn_min_size='16',
     ):
-        super().__init__()
         self.outputs = ('output', 'score') if boolean('output_score', output_score) else ('output',)
         self._strides = self.strides(feat_stride)
         self._rule = Rule(

@@ -7,10 +7,8 @@ import numpy as np
 
 from dcn.bbox.sampling import RoiRule, expand_targets, sample_rois
 from dcn.errors import UserError
-from dcn.operators.custom import NumpyOperatorProp, boolean, number, numbers
+from dcn.operators.numpy_operator import NumpyOperator, boolean, number, numbers, operator
 from dcn.rng import content_key, generator
-
-import mxnet as mx
 
 PICKLED_CONFIG = (
     'proposal_target carries a pickled config (attribute cfg), which is not executed; expected the plain '
@@ -18,8 +16,8 @@ PICKLED_CONFIG = (
 )
 
 
-@mx.operator.register('proposal_target')
-class ProposalTargetProp(NumpyOperatorProp):
+@operator('proposal_target')
+class ProposalTarget(NumpyOperator):
     """rois (B*n, 5), gt_boxes (B*g, 5) -> rois_output (B*R, 5), label (B*R,), bbox_target and bbox_weight (B*R, 4K).
 
     B = ``batch_images``. rois are [image index, x1, y1, x2, y2], gt_boxes [x1, y1, x2, y2, class] in input pixels;
@@ -46,7 +44,6 @@ class ProposalTargetProp(NumpyOperatorProp):
         bbox_normalization_precomputed='True',
         cfg=None,
     ):
-        super().__init__()
         self._pickled = cfg is not None
         self._classes = number('num_classes', num_classes, int)
         self._images = number('batch_images', batch_images, int)

@@ -4,14 +4,12 @@ Feature Pyramid Networks (Lin et al., CVPR 2017), section 4.1: one scale of anch
 share one non-maximum suppression, as in the original's Python operator.
 """
 
-from dcn.operators.custom import numbers
-from dcn.operators.proposal import ProposalProp
-
-import mxnet as mx
+from dcn.operators.numpy_operator import numbers, operator
+from dcn.operators.proposal import Proposal
 
 
-@mx.operator.register('pyramid_proposal')
-class PyramidProposalProp(ProposalProp):
+@operator('pyramid_proposal')
+class PyramidProposal(Proposal):
     """For each stride s in pixels rpn_cls_prob_stride<s> (B, 2A, h, w), then rpn_bbox_pred_stride<s> (B, 4A, h, w),
     then im_info (B, 3) -> output (B * post, 5) [, score (B * post, 1)], as those of `proposal`.
 

@@ -13,7 +13,7 @@ from dcn.engine.tasks.detection import EndToEnd
 from dcn.errors import UserError
 from dcn.loader.image import network_input, scale_boxes
 from dcn.loader.loaders import testing_scales
-from dcn.operators.fpn_roi_pooling import FPNRoiPoolingProp
+from dcn.operators.fpn_roi_pooling import FPNRoiPooling
 
 import mxnet as mx
 
@@ -85,7 +85,7 @@ def _part_offsets(internals, arg_params):
     attributes = internals[PYRAMID].list_attr() if PYRAMID in known else {}
     if not attributes.pop('with_deformable', None) == 'True':
         return [], None
-    operator = FPNRoiPoolingProp(
+    operator = FPNRoiPooling(
         with_deformable='True', **{name: value for name, value in attributes.items() if name != 'op_type'}
     )
     *names, _ = internals[PYRAMID].get_children().list_outputs()  # the last are the RoIs
