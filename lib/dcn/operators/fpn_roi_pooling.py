@@ -44,40 +44,41 @@ class FPNRoiPooling(NumpyOperator):
         offset_filters='1024',
     ):
         strides = numbers('feat_strides', feat_strides)
-        self._size = number('pooled_height', pooled_height, int)
-        if number('pooled_width', pooled_width, int) != self._size:
+        self.size = number('pooled_height', pooled_height, int)
+        if number('pooled_width', pooled_width, int) != self.size:
             raise ValueError(
                 f'fpn_roi_pooling: pooled_height {pooled_height} and pooled_width {pooled_width} must be equal'
             )
         self._deformable = boolean('with_deformable', with_deformable)
-        self._canonical = number('canonical_size', canonical_size)
-        self._modulated, self._filters = boolean('modulated', modulated), number('offset_filters', offset_filters, int)
-        if self._modulated and not self._deformable:
+        self.canonical_size = number('canonical_size', canonical_size)
+        self.modulated, self._filters = boolean('modulated', modulated), number('offset_filters', offset_filters, int)
+        if self.modulated and not self._deformable:
             raise ValueError('fpn_roi_pooling: modulated needs with_deformable')
-        self._levels = len(strides)
-        pool = functools.partial(_DeformableLevel, self._modulated) if self._deformable else _PlainLevel
-        self._pools = [pool(self._size, 1.0 / stride) for stride in strides]
+        self.levels = len(strides)
+        pool = functools.partial(_DeformableLevel, self.modulated) if self._deformable else _PlainLevel
+        self.scales = [1.0 / stride for stride in strides]
+        self._pools = [pool(self.size, scale) for scale in self.scales]
 
     @property
     def arguments(self):
         """Names of the inputs; the finest level is called p2."""
-        names = [f'p{2 + level}' for level in range(self._levels)]
-        layers = ['deform_fc_1', 'deform_fc_2'] * self._modulated + ['offset'] * self._deformable
+        names = [f'p{2 + level}' for level in range(self.levels)]
+        layers = ['deform_fc_1', 'deform_fc_2'] * self.modulated + ['offset'] * self._deformable
         offsets = [f'{layer}_{part}_{name}' for name in names for layer in layers for part in ('weight', 'bias')]
         return [*(f'data_{name}' for name in names), *offsets, 'rois']
 
     def shapes(self, *inputs):
         """Input shapes (those of the offset layers follow) and output shape."""
-        channels, bins = inputs[0][1], self._size**2
-        widths = [channels * bins, *[self._filters] * 2 * self._modulated, (2 + self._modulated) * bins]
+        channels, bins = inputs[0][1], self.size**2
+        widths = [channels * bins, *[self._filters] * 2 * self.modulated, (2 + self.modulated) * bins]
         layers = [shape for before, after in zip(widths, widths[1:]) for shape in ([after, before], [after])]
-        layers = layers * self._levels if self._deformable else []
-        return ([*inputs[: self._levels], *layers, inputs[-1]], [[inputs[-1][0], channels, self._size, self._size]])
+        layers = layers * self.levels if self._deformable else []
+        return ([*inputs[: self.levels], *layers, inputs[-1]], [[inputs[-1][0], channels, self.size, self.size]])
 
     def compute(self, *inputs):
         """Outputs of the operator as NumPy arrays."""
         rois = inputs[-1]
-        out = np.zeros((len(rois), inputs[0].shape[1], self._size, self._size), np.float32)
+        out = np.zeros((len(rois), inputs[0].shape[1], self.size, self.size), np.float32)
         for pool, rows, arrays in self._parts(inputs):
             out[rows] = pool.forward(arrays, np.ascontiguousarray(rois[rows]))
         return (out,)
@@ -92,16 +93,16 @@ class FPNRoiPooling(NumpyOperator):
 
     def moves(self, *inputs):
         """Where deformable pooling puts the bins: (R, 2, P, P), x and y, in tenths of the RoI's sides."""
-        found = np.zeros((len(inputs[-1]), 2, self._size, self._size), np.float32)
+        found = np.zeros((len(inputs[-1]), 2, self.size, self.size), np.float32)
         for pool, rows, arrays in self._parts(inputs):
             found[rows] = pool.moves(arrays, np.ascontiguousarray(inputs[-1][rows]))
         return found
 
     def _parts(self, arrays):
         """For each level with RoIs: its pooling, the rows of its RoIs, and its part of ``arrays``."""
-        level_of = level_of_roi(arrays[-1], self._levels, self._canonical)
-        layers = arrays[self._levels : -1]
-        count = len(layers) // self._levels
+        level_of = level_of_roi(arrays[-1], self.levels, self.canonical_size)
+        layers = arrays[self.levels : -1]
+        count = len(layers) // self.levels
         for level, pool in enumerate(self._pools):
             rows = np.flatnonzero(level_of == level)
             if len(rows):

@@ -40,8 +40,8 @@ class Proposal(NumpyOperator):
         rpn_min_size='16',
     ):
         self.outputs = ('output', 'score') if boolean('output_score', output_score) else ('output',)
-        self._strides = self.strides(feat_stride)
-        self._rule = Rule(
+        self.proposal_strides = self.strides(feat_stride)
+        self.rule = Rule(
             numbers('scales', scales),
             numbers('ratios', ratios),
             number('rpn_pre_nms_top_n', rpn_pre_nms_top_n, int),
@@ -62,20 +62,20 @@ class Proposal(NumpyOperator):
     def shapes(self, *inputs):
         """Input shapes (im_info follows from the batch) and output shapes."""
         images = inputs[0][0]
-        rows = images * self._rule.post_nms
+        rows = images * self.rule.post_nms
         return [*inputs[:-1], [images, 3]], [[rows, 5], [rows, 1]][: len(self.outputs)]
 
     def compute(self, *inputs):
         """All images, one after the other: outputs of the operator as NumPy arrays."""
         *maps, im_info = inputs
-        count = len(self._strides)
+        count = len(self.proposal_strides)
         rois, scores = [], []
         for index, info in enumerate(im_info):
             levels = [
                 (probability[index, deltas.shape[1] // 4 :], deltas[index], stride)
-                for probability, deltas, stride in zip(maps[:count], maps[count:], self._strides)
+                for probability, deltas, stride in zip(maps[:count], maps[count:], self.proposal_strides)
             ]
-            boxes, best = propose(levels, info, self._rule, self.purpose)
+            boxes, best = propose(levels, info, self.rule, self.purpose)
             rois.append(np.insert(boxes, 0, index, axis=1))
             scores.append(best[:, np.newaxis])
         return np.concatenate(rois), np.concatenate(scores)

@@ -42,7 +42,7 @@ class PyramidProposal(Proposal):
     def arguments(self):
         """Names of the inputs: probabilities of all maps, box deltas of all maps, im_info."""
         return (
-            *(f'rpn_cls_prob_stride{stride}' for stride in self._strides),
-            *(f'rpn_bbox_pred_stride{stride}' for stride in self._strides),
+            *(f'rpn_cls_prob_stride{stride}' for stride in self.proposal_strides),
+            *(f'rpn_bbox_pred_stride{stride}' for stride in self.proposal_strides),
             'im_info',
         )

@@ -1,0 +1,440 @@
+"""One small function for each kind of operator: node attributes -> a function of tensors, as MXNet 1.9.1 computes it.
+
+An input that nobody gives (the label of a test graph's softmax) comes as None.
+"""
+
+import torch
+import torch.nn.functional as F
+
+from dcn.errors import UserError
+from dcn.operators import torch as operators
+from dcn.torch.losses import MakeLoss, SoftmaxOutput, SoftmaxRule
+
+KINDS = {}
+
+
+def kind(*names):
+    """Decorator: ``build(attributes)`` makes the function for nodes of the operators ``names``."""
+
+    def enter(build):
+        KINDS.update(dict.fromkeys(names, build))
+        return build
+
+    return enter
+
+
+def function_of(node, attributes):
+    """The function that computes ``node``."""
+    if node.op not in KINDS:
+        raise UserError(
+            f'node {node.name}: the operator {node.op} is not one that the PyTorch engine knows '
+            f'({", ".join(sorted(KINDS))}); use the MXNet engine'
+        )
+    return KINDS[node.op](attributes)
+
+
+# ---- layers ----
+
+
+@kind('Convolution')
+def convolution(a):
+    """Cross-correlation, as in both frameworks."""
+    a.only('layout', 'None', 'NCHW')
+    stride, pad, dilate = a.pair('stride', (1, 1)), a.pair('pad', (0, 0)), a.pair('dilate', (1, 1))
+    groups = a.integer('num_group', 1)
+    return lambda data, weight, bias=None: F.conv2d(data, weight, bias, stride, pad, dilate, groups)
+
+
+@kind('Deconvolution')
+def deconvolution(a):
+    """The transpose of a convolution. MXNet's adj is PyTorch's output_padding; target_shape, where it is given, decides
+    pad and adj."""
+    kernel, stride, dilate = a.pair('kernel'), a.pair('stride', (1, 1)), a.pair('dilate', (1, 1))
+    pad, adj, target = a.pair('pad', (0, 0)), a.pair('adj', (0, 0)), a.numbers('target_shape', ())
+    groups = a.integer('num_group', 1)
+
+    def compute(data, weight, bias=None):
+        padding, extra = pad, adj
+        if any(target):
+            room = [
+                s * (size - 1) + d * (k - 1) + 1 - wanted
+                for s, size, d, k, wanted in zip(stride, data.shape[2:], dilate, kernel, target)
+            ]
+            padding, extra = [(r + 1) // 2 for r in room], [r % 2 for r in room]
+        return F.conv_transpose2d(data, weight, bias, stride, padding, extra, groups, dilate)
+
+    return compute
+
+
+@kind('FullyConnected')
+def fully_connected(a):
+    flatten = a.flag('flatten', True)
+
+    def compute(data, weight, bias=None):
+        return F.linear(data.flatten(1) if flatten else data, weight, bias)
+
+    return compute
+
+
+@kind('BatchNorm')
+def batch_norm(a):
+    """With use_global_stats, or in testing, by the running statistics. fix_gamma, true by default, takes gamma as 1 and
+    gives it no gradient. In training the running variance is that of the batch itself, not the unbiased one that
+    PyTorch takes, and ``momentum`` is the share of the old value."""
+    eps, momentum = a.number('eps', 1e-3), a.number('momentum', 0.9)
+    frozen, fixed = a.flag('use_global_stats'), a.flag('fix_gamma', True)
+    a.only('axis', '1')
+
+    def compute(data, gamma, beta, mean, variance):
+        # in half precision too, the statistics stay single
+        gamma = None if fixed else gamma
+        if frozen or not a.training:
+            return F.batch_norm(data, mean, variance, gamma, beta, False, 0.0, eps)
+        with torch.no_grad():
+            found_variance, found_mean = torch.var_mean(data.float(), dim=(0, 2, 3), unbiased=False)
+            mean.mul_(momentum).add_(found_mean, alpha=1 - momentum)
+            variance.mul_(momentum).add_(found_variance, alpha=1 - momentum)
+        return F.batch_norm(data, None, None, gamma, beta, True, 0.0, eps)
+
+    return compute
+
+
+@kind('Activation')
+def activation(a):
+    found = a.only('act_type', 'relu', 'sigmoid', 'tanh', 'softrelu')
+    return {'relu': F.relu, 'sigmoid': torch.sigmoid, 'tanh': torch.tanh, 'softrelu': F.softplus}[found]
+
+
+@kind('Dropout')
+def dropout(a):
+    share = a.number('p', 0.5)
+    return lambda data: F.dropout(data, share, a.training)
+
+
+@kind('Pooling')
+def pooling(a):
+    """The convention 'full' rounds sizes up, and a window may stick out at the end; the mean of one that does is over
+    the padding too, but not over what lies beyond it."""
+    best = a.only('pool_type', 'max', 'avg') == 'max'
+    if a.flag('global_pool'):
+        return lambda data: data.amax((2, 3), keepdim=True) if best else data.mean((2, 3), keepdim=True)
+    kernel, stride, pad = a.pair('kernel'), a.pair('stride', (1, 1)), a.pair('pad', (0, 0))
+    full = a.only('pooling_convention', 'valid', 'full') == 'full'
+    counted = a.flag('count_include_pad', True)
+
+    def compute(data):
+        if not full:
+            if best:
+                return F.max_pool2d(data, kernel, stride, pad)
+            return F.avg_pool2d(data, kernel, stride, pad, count_include_pad=counted)
+        # PyTorch's ceil_mode drops a window that begins in the padding at the end, MXNet keeps it
+        lost = [
+            -(-(size + 2 * p - k) // s) * s + k - size - 2 * p
+            for size, k, s, p in zip(data.shape[2:], kernel, stride, pad)
+        ]
+        begins_outside = [extra and s >= k for extra, s, k in zip(lost, stride, kernel)]
+        if not any(begins_outside):
+            if best:
+                return F.max_pool2d(data, kernel, stride, pad, ceil_mode=True)
+            return F.avg_pool2d(data, kernel, stride, pad, ceil_mode=True, count_include_pad=counted)
+        raise UserError(
+            f'{a.place}: the last window of a pooling with kernel {kernel}, stride {stride} and the convention full '
+            'would lie outside of the image; the PyTorch engine has no such pooling, use the MXNet engine'
+        )
+
+    return compute
+
+
+@kind('UpSampling')
+def upsampling(a):
+    """Every cell repeated ``scale`` times along both axes."""
+    a.only('sample_type', 'nearest')
+    a.only('num_args', '1')
+    scale = a.integer('scale')
+    return lambda data: data.repeat_interleave(scale, 2).repeat_interleave(scale, 3)
+
+
+@kind('Crop')
+def crop(a):
+    """The part of the first input that has the second's size, or h_w, from ``offset`` on, or from the centre."""
+    offset, size, centre = a.pair('offset', (0, 0)), a.pair('h_w', (0, 0)), a.flag('center_crop')
+
+    def compute(data, like=None):
+        height, width = size if like is None else like.shape[2:]
+        y, x = offset
+        if centre:
+            y, x = (data.shape[2] - height) // 2, (data.shape[3] - width) // 2
+        return data[:, :, y : y + height, x : x + width]
+
+    return compute
+
+
+# ---- arithmetic and shapes ----
+
+
+@kind('broadcast_add', 'elemwise_add')
+def add(a):
+    return torch.add
+
+
+@kind('broadcast_sub', 'elemwise_sub')
+def subtract(a):
+    return torch.sub
+
+
+@kind('broadcast_mul', 'elemwise_mul')
+def multiply(a):
+    return torch.mul
+
+
+@kind('_mul_scalar')
+def multiply_by_number(a):
+    factor = a.number('scalar')
+    return lambda data: data * factor
+
+
+@kind('add_n')
+def add_all(a):
+    def compute(first, *others):
+        for other in others:
+            first = first + other
+        return first
+
+    return compute
+
+
+@kind('_copy')
+def copy(a):
+    return lambda data: data
+
+
+@kind('BlockGrad')
+def block_gradient(a):
+    return lambda data: data.detach()
+
+
+@kind('Concat')
+def concatenate(a):
+    axis = a.integer('dim', 1)
+    return lambda *arrays: torch.cat(arrays, axis)
+
+
+@kind('Flatten')
+def flatten(a):
+    return lambda data: data.flatten(1)
+
+
+@kind('SliceChannel')
+def split(a):
+    parts, axis, squeeze = a.integer('num_outputs'), a.integer('axis', 1), a.flag('squeeze_axis')
+
+    def compute(data):
+        found = data.chunk(parts, axis)
+        return tuple(part.squeeze(axis) for part in found) if squeeze else found
+
+    return compute
+
+
+@kind('slice_axis')
+def slice_axis(a):
+    axis, begin, end = a.integer('axis'), a.integer('begin'), a.text('end')
+    end = None if end == 'None' else int(end)
+
+    def compute(data):
+        first, last, _ = slice(begin, end).indices(data.shape[axis])
+        return data.narrow(axis, first, last - first)
+
+    return compute
+
+
+@kind('Reshape')
+def reshape(a):
+    """0 keeps an axis, -1 takes the rest, -2 keeps all that follow, -3 joins two axes, -4 splits one by the two numbers
+    that come next."""
+    wanted = a.numbers('shape')
+    if a.flag('reverse'):
+        return lambda data: data.reshape(_reversed_shape(data.shape, wanted))
+    return lambda data: data.reshape(new_shape(tuple(data.shape), wanted))
+
+
+def new_shape(shape, wanted):
+    """The shape that MXNet's Reshape gives to an array of ``shape``."""
+    found, axis, codes = [], 0, list(wanted)
+    while codes:
+        code = codes.pop(0)
+        if code == 0:
+            found.append(shape[axis])
+            axis += 1
+        elif code == -2:
+            found += shape[axis:]
+            axis = len(shape)
+        elif code == -3:
+            found.append(shape[axis] * shape[axis + 1])
+            axis += 2
+        elif code == -4:
+            one, other = codes.pop(0), codes.pop(0)
+            found += [
+                shape[axis] // other if one == -1 else one,
+                shape[axis] // one if other == -1 else other,
+            ]
+            axis += 1
+        else:  # a size, or -1
+            found.append(code)
+            axis += 1
+    return found
+
+
+def _reversed_shape(shape, wanted):
+    return new_shape(tuple(shape)[::-1], wanted[::-1])[::-1]
+
+
+# ---- softmax and losses ----
+
+
+@kind('softmax')
+def softmax(a):
+    axis = a.integer('axis', -1)
+    return lambda data: torch.softmax(data, axis)
+
+
+@kind('SoftmaxActivation')
+def softmax_activation(a):
+    """Over the channels, or over everything that an image has."""
+    if a.only('mode', 'instance', 'channel') == 'channel':
+        return lambda data: torch.softmax(data, 1)
+    return lambda data: torch.softmax(data.flatten(1), 1).view_as(data)
+
+
+@kind('SoftmaxOutput')
+def softmax_output(a):
+    multi_output, ignored = a.flag('multi_output'), a.number('ignore_label', -1.0)
+    rule = SoftmaxRule(
+        a.number('grad_scale', 1.0),
+        a.only('normalization', 'null', 'batch', 'valid'),
+        ignored,
+        a.flag('use_ignore'),
+        multi_output,
+    )
+    a.only('smooth_alpha', '0', '0.0')
+    a.only('preserve_shape', 'False', '0')
+
+    def compute(score, label=None):
+        # in single precision, whatever the layers below compute in
+        score = score.float()
+        rows = score if multi_output else score.flatten(1)
+        if label is None or not (a.training and rows.requires_grad):
+            return torch.softmax(rows, 1).view_as(score)
+        return SoftmaxOutput.apply(rows, label, rule).view_as(score)
+
+    return compute
+
+
+@kind('MakeLoss')
+def make_loss(a):
+    scale, threshold = a.number('grad_scale', 1.0), a.number('valid_thresh', 0.0)
+    normalization = a.only('normalization', 'null', 'batch', 'valid')
+    return lambda values: MakeLoss.apply(values.float(), scale, normalization, threshold)
+
+
+@kind('smooth_l1')
+def smooth_l1(a):
+    """With sigma = ``scalar``: (sigma x)^2 / 2 below 1 / sigma^2, |x| - 1 / (2 sigma^2) above.
+
+    PyTorch's smooth L1 loss is the same with beta = 1 / sigma^2.
+    """
+    beta = 1.0 / a.number('scalar', 1.0) ** 2
+    return lambda x: F.smooth_l1_loss(x.float(), torch.zeros_like(x, dtype=torch.float32), reduction='none', beta=beta)
+
+
+# ---- the project's operators ----
+
+
+@kind('_contrib_DeformableConvolution')
+def deformable_convolution(a):
+    attributes = dict(_window(a), boundary=a.only('boundary', 'v1', 'v2'))
+
+    def compute(data, offset, weight, bias=None):
+        return operators.deformable_convolution(data, offset.float(), weight, bias, **attributes)
+
+    return compute
+
+
+@kind('_contrib_ModulatedDeformableConvolution')
+def modulated_deformable_convolution(a):
+    attributes = _window(a)
+
+    def compute(data, offset, mask, weight, bias=None):
+        return operators.deformable_convolution(data, offset.float(), weight, bias, mask, **attributes)
+
+    return compute
+
+
+def _window(a):
+    return dict(
+        stride=a.pair('stride', (1, 1)),
+        pad=a.pair('pad', (0, 0)),
+        dilate=a.pair('dilate', (1, 1)),
+        groups=a.integer('num_group', 1),
+        deformable_groups=a.integer('num_deformable_group', 1),
+    )
+
+
+@kind('ROIPooling')
+def roi_pooling(a):
+    size, scale = a.pair('pooled_size'), a.number('spatial_scale')
+    return lambda data, rois: operators.roi_pooling(data, rois, size, scale)
+
+
+@kind('_contrib_PSROIPooling')
+def psroi_pooling(a):
+    attributes = (
+        a.number('spatial_scale'),
+        a.integer('output_dim'),
+        a.integer('pooled_size'),
+        a.integer('group_size', 0),
+    )
+    return lambda data, rois: operators.psroi_pooling(data, rois, *attributes)
+
+
+@kind('_contrib_DeformablePSROIPooling')
+def deformable_psroi_pooling(a):
+    attributes = dict(
+        spatial_scale=a.number('spatial_scale'),
+        output_dim=a.integer('output_dim'),
+        group_size=a.integer('group_size'),
+        pooled_size=a.integer('pooled_size'),
+        part_size=a.integer('part_size', 0),
+        sample_per_part=a.integer('sample_per_part', 1),
+        trans_std=a.number('trans_std', 0.0),
+    )
+    if a.flag('no_trans'):
+        return lambda data, rois, _=None: operators.deformable_psroi_pooling(data, rois, **attributes)
+    return lambda data, rois, trans: operators.deformable_psroi_pooling(data, rois, trans.float(), **attributes)
+
+
+@kind('_contrib_Proposal', '_contrib_MultiProposal')
+def contrib_proposal(a):
+    rule = dict(
+        stride=a.integer('feature_stride', 16),
+        scales=a.numbers('scales', (4, 8, 16, 32)),
+        ratios=a.numbers('ratios', (0.5, 1, 2)),
+        pre_nms=a.integer('rpn_pre_nms_top_n', 6000),
+        post_nms=a.integer('rpn_post_nms_top_n', 300),
+        threshold=a.number('threshold', 0.7),
+        min_size=a.integer('rpn_min_size', 16),
+        iou_loss=a.flag('iou_loss'),
+    )
+    return lambda scores, deltas, im_info: operators.contrib_proposal(scores, deltas, im_info, **rule)
+
+
+@kind('Custom')
+def custom(a):
+    from dcn.torch import custom_kinds
+
+    op_type = a.text('op_type')
+    if op_type not in custom_kinds.KINDS:
+        raise UserError(
+            f'the Custom operator {op_type} is not one that the PyTorch engine knows '
+            f'({", ".join(sorted(custom_kinds.KINDS))}); use the MXNet engine'
+        )
+    return custom_kinds.KINDS[op_type](a.of_custom_operator())
