@@ -46,23 +46,41 @@ def test_outputs(stem, rule, network):
     compare(run(made, inputs)[0], run_mxnet(made, inputs)[0])
 
 
-def training_inputs(made, stem, images=1):
+# fewer RoIs than suppression leaves, so that nothing is filled up at random, and all of them train
+TRAINED = (
+    'TRAIN.RPN_POST_NMS_TOP_N=4',
+    'TRAIN.BATCH_ROIS=-1',
+    'TRAIN.BG_THRESH_LO=0.0',
+    'TRAIN.ENABLE_OHEM=true',
+    'TRAIN.BATCH_IMAGES=2',
+)
+
+
+def training_inputs(made, stem, images=2):
+    """Images that differ, with an object each, and anchors of all three labels."""
+    data = np.concatenate([pictured(96, 128)['data'][:, :, :, :: (1, -1)[i % 2]] for i in range(images)])
     if stem.startswith('deeplab'):
-        rng = np.random.default_rng(0)
-        label = rng.integers(0, 21, (images, 1, 50, 70)).astype(np.float32)
+        label = np.random.default_rng(0).integers(0, 21, (images, 1, 96, 128)).astype(np.float32)
         label[:, :, :10] = 255
-        return {'data': rng.normal(0, 50, (images, 3, 50, 70)).astype(np.float32), 'label': label}
-    made.infer_shape({'data': (images, 3, 64, 96), 'im_info': (images, 3), 'gt_boxes': (images, 3, 5)})
+        return {'data': data, 'label': label}
+    info = np.float32([[96, 128, 1.0]] * images)
+    made.infer_shape({'data': data.shape, 'im_info': info.shape, 'gt_boxes': (images, 3, 5)})
     names = ('data', 'im_info', 'gt_boxes', 'label', 'bbox_target', 'bbox_weight')
-    return train_arrays({name: made.arg_shape_dict[name] for name in names})
+    inputs = train_arrays({name: made.arg_shape_dict[name] for name in names})
+    inputs['label'] = np.random.default_rng(1).integers(-1, 2, inputs['label'].shape).astype(np.float32)
+    return dict(inputs, data=data, im_info=info)
 
 
 @pytest.mark.parametrize('stem, rule', CASES, ids=IDS)
 def test_outputs_and_gradients_of_a_training_step(stem, rule, network):
+    overrides = TRAINED[-1:] if stem.startswith('deeplab') else TRAINED
+    _, made = network(stem, [*small(stem), *overrides, *rule])
+    same_step(made, training_inputs(made, stem))
+
+
+def same_step(made, inputs):
     from tests.torch.both import run
 
-    _, made = network(stem, [*small(stem), 'TRAIN.BATCH_IMAGES=2', *rule])
-    inputs = training_inputs(made, stem, 2)
     found, gradients = run(made, inputs, gradients=True)
     expected, expected_gradients = run_mxnet(made, inputs, gradients=True)
     compare(found, expected, {'rpn_bbox_loss_output': 1e-3, 'bbox_loss_reshape_output': 1e-3})
@@ -70,3 +88,43 @@ def test_outputs_and_gradients_of_a_training_step(stem, rule, network):
     for name, gradient in expected_gradients.items():
         error, norm = np.linalg.norm(gradients[name] - gradient), np.linalg.norm(gradient)
         assert error <= 2e-3 * norm + 1e-7, f'{name}: error {error:.3g}, norm {norm:.3g}'
+
+
+def test_a_training_step_on_drawn_rois(network):
+    """Faster R-CNN without hard examples: the draws are keyed by the RoIs, which therefore are given."""
+    import mxnet as mx
+
+    cfg, made = network(FASTER_DCN, [*small(FASTER_DCN), 'TRAIN.BATCH_ROIS=16'])
+    made._proposals = lambda *args, **kwargs: mx.sym.Variable('rois')
+    made.get_symbol(cfg, True)
+    draw = np.random.default_rng(0)
+    corners = draw.uniform(0, 1, (30, 2, 2)) * (127, 95)
+    rois = np.column_stack([np.zeros(30), corners.min(axis=1), corners.max(axis=1)]).astype(np.float32)
+    inputs = {'data': pictured(96, 128)['data'], 'rois': rois, 'gt_boxes': np.float32([[[20, 10, 90, 70, 7]]])}
+    made.infer_shape({name: value.shape for name, value in inputs.items()})
+    shapes = {name: made.arg_shape_dict[name] for name in ('label', 'bbox_target', 'bbox_weight')}
+    more = {name: draw.uniform(0, 1, shape).round(1).astype(np.float32) for name, shape in shapes.items()}
+    more['label'] = draw.integers(-1, 2, shapes['label']).astype(np.float32)
+    same_step(made, {**inputs, **more})
+
+
+@pytest.mark.parametrize(
+    'stem', [VOC_DCN, *(pytest.param(stem, marks=pytest.mark.full) for stem in (FASTER_DCN, FPN_DCN, DEEPLAB_DCN))]
+)
+def test_resnet_101_against_stock_mxnet(stem, network, monkeypatch):
+    """The golden numbers that stock MXNet's operators gave, see tests/graphs/make_outputs.py."""
+    import json
+
+    from tests.graphs import make_outputs
+    from tests.graphs.test_outputs import TOLERANCES as ALLOWED
+    from tests.torch.both import run
+
+    monkeypatch.setattr(make_outputs, 'run', run)
+    golden = json.loads(make_outputs.GOLDEN.read_text())[stem]
+    overrides, _ = make_outputs.NETWORKS[stem]
+    found = make_outputs.measure(stem, lambda is_train: network(stem, overrides, is_train)[1])
+    assert set(found) == set(golden)
+    for name in set(golden) & set(ALLOWED):
+        np.testing.assert_allclose(found[name], golden[name], rtol=0, atol=ALLOWED[name], err_msg=name)
+    for name, norm in golden['gradient_norms'].items():
+        assert found['gradient_norms'][name] == pytest.approx(norm, rel=2e-3), name

@@ -47,23 +47,11 @@ def convolution(a):
 
 @kind('Deconvolution')
 def deconvolution(a):
-    """The transpose of a convolution. MXNet's adj is PyTorch's output_padding; target_shape, where it is given, decides
-    pad and adj."""
-    kernel, stride, dilate = a.pair('kernel'), a.pair('stride', (1, 1)), a.pair('dilate', (1, 1))
-    pad, adj, target = a.pair('pad', (0, 0)), a.pair('adj', (0, 0)), a.numbers('target_shape', ())
-    groups = a.integer('num_group', 1)
-
-    def compute(data, weight, bias=None):
-        padding, extra = pad, adj
-        if any(target):
-            room = [
-                s * (size - 1) + d * (k - 1) + 1 - wanted
-                for s, size, d, k, wanted in zip(stride, data.shape[2:], dilate, kernel, target)
-            ]
-            padding, extra = [(r + 1) // 2 for r in room], [r % 2 for r in room]
-        return F.conv_transpose2d(data, weight, bias, stride, padding, extra, groups, dilate)
-
-    return compute
+    """The transpose of a convolution; MXNet's adj is PyTorch's output_padding."""
+    stride, pad, adj = a.pair('stride', (1, 1)), a.pair('pad', (0, 0)), a.pair('adj', (0, 0))
+    dilate, groups = a.pair('dilate', (1, 1)), a.integer('num_group', 1)
+    a.only('target_shape', '[]', '()', '(0, 0)')
+    return lambda data, weight, bias=None: F.conv_transpose2d(data, weight, bias, stride, pad, adj, groups, dilate)
 
 
 @kind('FullyConnected')
@@ -294,15 +282,14 @@ def _reversed_shape(shape, wanted):
 @kind('softmax')
 def softmax(a):
     axis = a.integer('axis', -1)
-    return lambda data: torch.softmax(data, axis)
+    return lambda data: torch.softmax(data.float(), axis)
 
 
 @kind('SoftmaxActivation')
 def softmax_activation(a):
-    """Over the channels, or over everything that an image has."""
-    if a.only('mode', 'instance', 'channel') == 'channel':
-        return lambda data: torch.softmax(data, 1)
-    return lambda data: torch.softmax(data.flatten(1), 1).view_as(data)
+    """Over the channels, or ('instance') over the last axis, on which MXNet's values and documentation differ."""
+    axis = 1 if a.only('mode', 'instance', 'channel') == 'channel' else -1
+    return lambda data: torch.softmax(data.float(), axis)
 
 
 @kind('SoftmaxOutput')
