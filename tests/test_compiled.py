@@ -3,6 +3,7 @@
 import pytest
 
 from dcn import compiled
+from dcn.nms import backend
 
 
 @pytest.mark.parametrize('verdict', ['missing', 'damaged', 'foreign'])
@@ -10,7 +11,7 @@ def test_products_that_do_not_fit_are_not_loaded(verdict, monkeypatch):
     """The file itself may be there: loading it is what must not happen."""
     monkeypatch.setattr(compiled.build_module(), 'state', lambda product: (verdict, f'{product} is no use'))
     assert compiled.usable('libdcn.so') == (False, 'libdcn.so is no use')
-    assert compiled.suppression() is None
+    assert backend.compiled() is None
 
 
 def test_stale_products_are_loaded_with_a_sentence(monkeypatch):
@@ -22,10 +23,7 @@ def test_what_this_machine_built_is_used():
     fits, sentence = compiled.usable('libdcn.so')
     if not fits:
         pytest.skip(sentence)
-    module = compiled.suppression()
+    module = backend.compiled()
     if module is None:
         pytest.skip('the Cython module is not built')
-    from dcn import nms
-    from dcn.bbox import overlaps
-
-    assert nms.backend is overlaps._native is module
+    assert backend.implementation is module

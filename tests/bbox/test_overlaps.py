@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 
-from dcn.bbox import overlaps
 from dcn.bbox.overlaps import bbox_overlaps
+from dcn.nms import backend, fallback
 
 
 @pytest.fixture(params=['numpy', 'compiled'], autouse=True)
 def each_backend(request, monkeypatch):
     if request.param == 'numpy':
-        monkeypatch.setattr(overlaps, '_native', None)
-    elif overlaps._native is None:
+        monkeypatch.setattr(backend, 'implementation', fallback)
+    elif backend.implementation is fallback:
         pytest.skip('nothing compiled here')
 
 

@@ -1,17 +1,32 @@
 """Which RoIs the box head learns from, and what it should say about them (Fast R-CNN, section 2.3)."""
 
-import collections
+from __future__ import annotations
+
+from typing import NamedTuple, Tuple
 
 import numpy as np
 
 from dcn.bbox.overlaps import bbox_overlaps
 from dcn.bbox.transform import bbox_transform
 
-RoiRule = collections.namedtuple('RoiRule', 'fg_fraction fg_thresh bg_hi bg_lo')
-RoiRule.__doc__ = """How one image's RoIs are sampled: the largest share of foreground, and the limits of IoU."""
+
+class RoiRule(NamedTuple):
+    """How one image's RoIs are sampled: the largest share of foreground, and the limits of IoU."""
+
+    fg_fraction: float
+    fg_thresh: float
+    bg_hi: float
+    bg_lo: float
 
 
-def sample_rois(rois, gt_boxes, count, rule, rng, everything=False):
+def sample_rois(
+    rois: np.ndarray,
+    gt_boxes: np.ndarray,
+    count: int,
+    rule: RoiRule,
+    rng: np.random.Generator,
+    everything: bool = False,
+) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
     """RoIs of one image, foreground first: boxes (m, 4), labels (m,), regression targets (m, 4), not normalised.
 
     ``rois`` (n, 4), ``gt_boxes`` (g, 5) with the class last; the ground truth joins the RoIs. m = ``count``, or with
@@ -37,7 +52,9 @@ def sample_rois(rois, gt_boxes, count, rule, rng, everything=False):
     return rois[keep], labels, targets
 
 
-def expand_targets(labels, targets, means, stds, weights):
+def expand_targets(
+    labels: np.ndarray, targets: np.ndarray, means: np.ndarray, stds: np.ndarray, weights: np.ndarray
+) -> Tuple[np.ndarray, np.ndarray]:
     """Normalised targets (m, 4) in the columns of their class: targets and weights, both (m, 4K), zero elsewhere.
 
     ``means`` and ``stds`` (K, 4) for K regression classes. Class k owns columns 4k to 4k + 3, see :func:`box_slots`.
@@ -51,12 +68,12 @@ def expand_targets(labels, targets, means, stds, weights):
     return wide.reshape(len(labels), -1), wide_weights.reshape(len(labels), -1)
 
 
-def box_slots(labels, num_classes):
+def box_slots(labels: np.ndarray, num_classes: int) -> np.ndarray:
     """The regression class of each label: with two of them (class-agnostic) every foreground class uses class 1."""
     return np.ones(len(labels), dtype=np.int64) if num_classes == 2 else labels.astype(np.int64)
 
 
-def best_ground_truth(rois, gt_boxes):
+def best_ground_truth(rois: np.ndarray, gt_boxes: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
     """Index of the ground truth that overlaps each RoI most, and that IoU; IoU 0 everywhere if there is none."""
     if not len(gt_boxes):
         return np.zeros(len(rois), dtype=np.int64), np.zeros(len(rois))
@@ -65,6 +82,6 @@ def best_ground_truth(rois, gt_boxes):
     return best, overlaps[np.arange(len(rois)), best]
 
 
-def _at_most(indices, limit, rng):
+def _at_most(indices: np.ndarray, limit: int, rng: np.random.Generator) -> np.ndarray:
     """``indices``, or a random subset of ``limit`` of them."""
     return rng.choice(indices, size=limit, replace=False) if len(indices) > limit else indices

@@ -1,13 +1,15 @@
 """Boxes to regression targets and back (Fast R-CNN's parameters; R-CNN, appendix C, eq. 1 to 10), and clipping."""
 
-from typing import Dict, Mapping, Sequence
+from __future__ import annotations
+
+from typing import Mapping, Sequence
 
 import numpy as np
 
 from dcn.errors import UserError
 
 
-def bbox_transform(boxes, gt):
+def bbox_transform(boxes: np.ndarray, gt: np.ndarray) -> np.ndarray:
     """Targets (N, 4) float64 [dx, dy, dw, dh] that carry ``boxes`` (N, 4) onto ``gt`` (N, 4), row by row.
 
     Shifts of the centre are relative to the box's side, sides are compared by logarithm. The 1e-14 is the original's.
@@ -17,7 +19,7 @@ def bbox_transform(boxes, gt):
     return np.stack([(gt_x - x) / (w + 1e-14), (gt_y - y) / (h + 1e-14), np.log(gt_w / w), np.log(gt_h / h)], axis=1)
 
 
-def bbox_pred(boxes, deltas):
+def bbox_pred(boxes: np.ndarray, deltas: np.ndarray) -> np.ndarray:
     """Move ``boxes`` (N, 4) by ``deltas`` (N, 4k), one group of four per class: (N, 4k) float64.
 
     dw and dh are not clamped (as in the original): huge ones give infinite corners, and
@@ -42,7 +44,7 @@ def bbox_pred(boxes, deltas):
     return corners
 
 
-def clip_boxes(boxes, im_shape):
+def clip_boxes(boxes: np.ndarray, im_shape: Sequence[int]) -> np.ndarray:
     """``boxes`` (N, 4k) limited to the pixels of an image of ``im_shape`` (height, width): x to 0 ... width - 1."""
     height, width = im_shape[:2]
     clipped = np.empty_like(boxes)
@@ -53,7 +55,7 @@ def clip_boxes(boxes, im_shape):
 
 def box_test_weights(
     params: Mapping[str, np.ndarray], layer: str, means: Sequence, stds: Sequence, classes: int
-) -> Dict[str, np.ndarray]:
+) -> dict[str, np.ndarray]:
     """{'<layer>_weight_test', '<layer>_bias_test'}: the box regression layer, trained on normalised targets, with
     their standard deviations and means folded in.
 
@@ -72,7 +74,7 @@ def box_test_weights(
     return {f'{layer}_weight_test': scaled, f'{layer}_bias_test': bias * std + mean}
 
 
-def _centres(boxes):
+def _centres(boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Centre x, centre y, width and height of ``boxes`` (N, 4), each (N,) float64."""
     x1, y1, x2, y2 = np.asarray(boxes, dtype=np.float64)[:, :4].T
     w, h = x2 - x1 + 1, y2 - y1 + 1

@@ -5,27 +5,29 @@ compiled core where there is one (`operator_cxx/cpu/nms.cc` through `_native.pyx
 same indices.
 """
 
+from __future__ import annotations
+
 import numpy as np
 
-from dcn.compiled import suppression
-from dcn.nms import fallback
+from dcn.nms import backend
 
-backend = suppression() or fallback
 SOFT_METHODS = {'gaussian': 0, 'linear': 1}
 
 
-def nms(dets, thresh, max_keep=-1):
-    """Greedy suppression: walk the boxes from the best score down, drop those with IoU > `thresh` to a kept one.
+def nms(dets: np.ndarray, thresh: float, max_keep: int = -1) -> np.ndarray:
+    """Greedy NMS: walk the boxes from the best score down, drop those with IoU > `thresh` to a kept one.
 
     dets: (N, 5) [x1, y1, x2, y2, score], read as float32; IoU and comparison are float32 as in the original's GPU
     version, so a box at exactly `thresh` is kept. Equal scores: the lower index goes first; NaN scores come last; a
     NaN IoU suppresses nothing. max_keep: stop after that many boxes, -1 for all.
     Returns (K,) int64 indices into `dets`, best first.
     """
-    return backend.nms(_as_dets(dets), np.float32(thresh), _limit(max_keep, dets))
+    return backend.implementation.nms(_as_dets(dets), np.float32(thresh), _limit(max_keep, dets))
 
 
-def soft_nms(dets, sigma_or_thresh, method='gaussian', max_dets=-1):
+def soft_nms(
+    dets: np.ndarray, sigma_or_thresh: float, method: str = 'gaussian', max_dets: int = -1
+) -> np.ndarray:
     """Decay the scores of overlapping boxes instead of dropping them; pick the best, decay the rest, repeat.
 
     gaussian: score *= exp(-IoU^2 / sigma) (eq. 3 of the paper, sigma is the original's `thresh`);
@@ -38,7 +40,7 @@ def soft_nms(dets, sigma_or_thresh, method='gaussian', max_dets=-1):
     if method == 'gaussian' and not sigma_or_thresh > 0:
         raise ValueError(f'soft_nms: sigma must be positive, found {sigma_or_thresh!r}')
     dets = _as_dets(dets)
-    keep, scores = backend.soft_nms(dets, float(sigma_or_thresh), SOFT_METHODS[method], _limit(max_dets, dets))
+    keep, scores = backend.implementation.soft_nms(dets, float(sigma_or_thresh), SOFT_METHODS[method], _limit(max_dets, dets))
     return np.concatenate([dets[keep, :4], scores[:, None]], axis=1)
 
 

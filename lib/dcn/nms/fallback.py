@@ -1,9 +1,13 @@
-"""Suppression in NumPy, for a machine where nothing could be compiled; same results as the compiled core."""
+"""NMS and box overlaps in NumPy, for a machine where nothing could be compiled; same results as the compiled core."""
+
+from __future__ import annotations
+
+from typing import List, Tuple
 
 import numpy as np
 
 
-def descending(scores):
+def descending(scores: np.ndarray) -> np.ndarray:
     """Indices from the best score down; equal scores keep their order and NaN comes last."""
     return np.argsort(-scores, kind='stable')
 
@@ -23,12 +27,12 @@ def _iou(box, area, boxes, areas):
         return inter / (area + areas - inter)
 
 
-def nms(dets, thresh, max_keep):
+def nms(dets: np.ndarray, thresh: np.float32, max_keep: int) -> np.ndarray:
     """See `dcn.nms.nms`; dets (N, 5) float32, max_keep in 0..N."""
     order = descending(dets[:, 4])
     with np.errstate(over='ignore', invalid='ignore'):
         areas = _areas(dets)
-    keep = []
+    keep: List[int] = []
     while order.size and len(keep) < max_keep:
         best, order = order[0], order[1:]
         keep.append(best)
@@ -37,7 +41,9 @@ def nms(dets, thresh, max_keep):
     return np.array(keep, dtype=np.int64)
 
 
-def soft_nms(dets, sigma_or_thresh, method, max_dets):
+def soft_nms(
+    dets: np.ndarray, sigma_or_thresh: float, method: int, max_dets: int
+) -> Tuple[np.ndarray, np.ndarray]:
     """See `dcn.nms.soft_nms`; method 0 gaussian, 1 linear. Returns picked indices (K,) and their scores (K,) float32.
 
     Scores decay in float64, so that many factors multiply without losing ties or order.
@@ -46,7 +52,8 @@ def soft_nms(dets, sigma_or_thresh, method, max_dets):
     with np.errstate(over='ignore', invalid='ignore'):
         areas = _areas(dets)
     rest = np.arange(len(dets))
-    keep, kept_scores = [], []
+    keep: List[int] = []
+    kept_scores: List[float] = []
     while len(keep) < max_dets:
         place = descending(scores[rest])[0]
         best = rest[place]
@@ -63,3 +70,13 @@ def _decay(overlap, sigma_or_thresh, method):
     if method == 0:
         return np.where(np.isnan(overlap), 1.0, np.exp(-overlap * overlap / sigma_or_thresh))
     return np.where(overlap >= sigma_or_thresh, 1.0 - overlap, 1.0)
+
+
+def overlaps(boxes: np.ndarray, query: np.ndarray) -> np.ndarray:
+    """See `dcn.bbox.bbox_overlaps`; boxes (N, 4), query (K, 4), both float64. Returns (N, K)."""
+    (x1, y1, x2, y2), (u1, v1, u2, v2) = boxes.T[:, :, None], query.T[:, None, :]
+    width = np.minimum(x2, u2) - np.maximum(x1, u1) + 1
+    height = np.minimum(y2, v2) - np.maximum(y1, v1) + 1
+    inter = np.where((width > 0) & (height > 0), width * height, 0.0)
+    union = (x2 - x1 + 1) * (y2 - y1 + 1) + (u2 - u1 + 1) * (v2 - v1 + 1) - inter
+    return np.divide(inter, union, out=np.zeros_like(inter), where=(inter > 0) & (union > 0))
