@@ -4,11 +4,14 @@
     build/libdcn.so            the core: cpu/*.cc behind a plain C interface, loads without MXNet; on x86 for several
                                instruction sets, of which the processor's is chosen when it runs
     build/libdcn_mxnet.so      the bindings: mxnet/*.cc, links libdcn.so; built where MXNet is installed for this Python
-    lib/dcn/nms/_native*.so        the Cython doors: lib/dcn/nms/*.pyx, links libdcn.so; needs Cython, Python.h
+    build/_native*.so          the Cython wrappers: lib/dcn/nms/*.pyx, links libdcn.so; needs Cython, Python.h
 
 Every product is keyed by its sources, flags, compiler and kind of processor, so a second run does nothing. A source
 may ask for extra flags in a line of its own: ``// flags: -ffp-contract=off`` (C++) or ``# flags: ...`` (Cython).
 Without a compiler nothing is built and the exit status is 0: the stock operators remain.
+
+In an installed package, where this folder is dcn/operator_cxx, `import dcn.operators` builds them when it first needs
+them: in build/ as well if that may be written, else in a folder of the user's cache.
 """
 
 import argparse
@@ -29,11 +32,12 @@ import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-BUILD = HERE / 'build'
-MANIFEST = BUILD / 'manifest.json'
-NMS = HERE.parent / 'lib' / 'dcn' / 'nms'
+INSTALLED = not (HERE.parent / 'lib' / 'dcn').is_dir()  # no checkout: this folder is dcn/operator_cxx
+PACKAGE = HERE.parent if INSTALLED else HERE.parent / 'lib' / 'dcn'
+NMS = PACKAGE / 'nms'
 CUDA_INTERFACE = HERE / 'cuda' / 'dcn_cuda.h'  # which the bindings include
 CORE, BINDINGS = 'libdcn.so', 'libdcn_mxnet.so'
+MANIFEST = 'manifest.json'
 JOBS = 2  # bindings need about 0.7 GB each while they compile
 
 COMMON_FLAGS = ['-std=c++17', '-fPIC', '-fvisibility=hidden', '-Wall']
@@ -63,6 +67,52 @@ BINDING_FLAGS = [
     '-DDMLC_LOG_STACK_TRACE=0',
 ]
 
+
+def digest(*parts):
+    """Short hash over strings and the contents of files."""
+    state = hashlib.sha256()
+    for part in parts:
+        content = part.name.encode() + b'\0' + part.read_bytes() if isinstance(part, Path) else str(part).encode()
+        state.update(len(content).to_bytes(8, 'little') + content)
+    return state.hexdigest()[:16]
+
+
+def sources():
+    """All files that the products are made from, in a fixed order."""
+    found = [path for folder in ('include', 'cpu', 'mxnet') for path in (HERE / folder).iterdir()] + [CUDA_INTERFACE]
+    return sorted(path for path in found if path.suffix in ('.h', '.cc')) + sorted(NMS.glob('*.pyx'))
+
+
+def read_manifest(folder):
+    """What the products in a folder were made from."""
+    try:
+        return json.loads((folder / MANIFEST).read_text())
+    except (OSError, ValueError):
+        return {}
+
+
+def write_manifest(manifest):
+    temporary = BUILD / (MANIFEST + '.tmp')
+    temporary.write_text(json.dumps(manifest, indent=1, sort_keys=True) + '\n')
+    os.replace(str(temporary), str(BUILD / MANIFEST))
+
+
+def build_folder():
+    """Where the products lie: beside the sources, or below the user's cache where an installed package is read-only.
+
+    A folder of the cache is keyed by the sources and by the place of the package, whose MXNet the bindings belong to.
+    """
+    beside = HERE / 'build'
+    if not INSTALLED or os.access(str(HERE), os.W_OK):
+        return beside
+    made_from = digest(*sources())
+    if read_manifest(beside).get('sources') == made_from:  # built by someone who may write there
+        return beside
+    cache = Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache')
+    return cache / 'deformable-convnets-mxnet' / f'operators-{digest(HERE, made_from)}'
+
+
+BUILD = build_folder()
 NO_COMPILER = (
     'No C++ compiler was found (CXX, g++, c++, clang++), so the stock MXNet operators and NumPy are used; '
     'to build the own ones install a compiler (Debian/Ubuntu: apt-get install g++) and run this again.'
@@ -132,21 +182,6 @@ def find_package(name):
     return Path(spec.origin).parent if spec and spec.origin else None
 
 
-def digest(*parts):
-    """Short hash over strings and the contents of files."""
-    state = hashlib.sha256()
-    for part in parts:
-        content = part.name.encode() + b'\0' + part.read_bytes() if isinstance(part, Path) else str(part).encode()
-        state.update(len(content).to_bytes(8, 'little') + content)
-    return state.hexdigest()[:16]
-
-
-def sources():
-    """All files that the products are made from, in a fixed order."""
-    found = [path for folder in ('include', 'cpu', 'mxnet') for path in (HERE / folder).iterdir()] + [CUDA_INTERFACE]
-    return sorted(path for path in found if path.suffix in ('.h', '.cc')) + sorted(NMS.glob('*.pyx'))
-
-
 def wanted_flags(source):
     """Flags that a source asks for in its own '// flags:' line."""
     for line in source.read_text().splitlines():
@@ -156,17 +191,16 @@ def wanted_flags(source):
     return []
 
 
-def read_manifest():
-    try:
-        return json.loads(MANIFEST.read_text())
-    except (OSError, ValueError):
-        return {}
+def how_to_run(script='build.py'):
+    """How a user runs a script of this folder from where he is."""
+    path = HERE / script
+    near = os.path.relpath(str(path))
+    return f'python {path if near.startswith(os.pardir) else near}'
 
 
-def write_manifest(manifest):
-    temporary = MANIFEST.with_suffix('.tmp')
-    temporary.write_text(json.dumps(manifest, indent=1, sort_keys=True) + '\n')
-    os.replace(str(temporary), str(MANIFEST))
+def extension(stem):
+    """Path of a Cython module for the running Python."""
+    return BUILD / (stem + sysconfig.get_config_var('EXT_SUFFIX'))
 
 
 def state(product):
@@ -175,8 +209,8 @@ def state(product):
     'missing', 'damaged' and 'foreign' products must not be loaded: code for another processor or a file cut short ends
     the process without a word. 'stale' and 'current' ones may.
     """
-    manifest = read_manifest()
-    remedy = f'run: python {os.path.relpath(str(Path(__file__).resolve()))}'
+    manifest = read_manifest(BUILD)
+    remedy = f'run: {how_to_run()}'
     if product not in manifest or not (BUILD / product).exists():
         return 'missing', f'{product} is not built; {remedy}'
     if manifest.get(product + ' bytes') != (BUILD / product).stat().st_size:
@@ -200,12 +234,12 @@ class Builder:
     def __init__(self, tools, force):
         self.tools = tools
         self.force = force
-        manifest = {} if force else read_manifest()
+        manifest = {} if force else read_manifest(BUILD)
         machine = platform.machine()
         self.manifest = manifest if manifest.get('machine') == machine else {'machine': machine}
         self.sources = digest(*sources())  # taken now: an edit during the build must show as stale
         self.base = digest(tools.command, tools.version, machine)
-        (BUILD / 'objects').mkdir(parents=True, exist_ok=True)
+        (BUILD / 'objects').mkdir(exist_ok=True)
 
     def compile(self, source, flags, headers, variant=''):
         """Object file of one source, compiled unless the same was compiled before; `variant` is part of its name."""
@@ -277,14 +311,14 @@ class Builder:
         )
 
     def cython(self, source):
-        """Extension module beside its .pyx, for the running Python."""
+        """Extension module for the running Python."""
         generated = BUILD / 'objects' / f'{source.stem}.cpp'
         key_name = f'{source.stem} {sysconfig.get_config_var("SOABI")}'
         flags = ['-std=c++17', '-fPIC', '-shared', '-w', '-O2', f'-I{HERE / "include"}']
         flags += [f'-I{sysconfig.get_paths()["include"]}'] + numpy_include() + wanted_flags(source)
         headers = sorted((HERE / 'include').glob('*.h')) + sorted(NMS.glob('*.pxd'))
         key = digest(self.base, flags, source, *headers)
-        product = source.with_name(source.stem + sysconfig.get_config_var('EXT_SUFFIX'))
+        product = extension(source.stem)
         if self.manifest.get(key_name) == key and product.exists():
             return False
         run(
@@ -292,9 +326,9 @@ class Builder:
             f'translating {source.name}',
         )
         temporary = product.with_name('.' + product.name)
-        where = '-Wl,-rpath,$ORIGIN/' + os.path.relpath(str(BUILD), str(NMS))
         self.tools.run(
-            flags + [str(generated), f'-L{BUILD}', '-ldcn', where, '-o', str(temporary)], f'compiling {source.name}'
+            flags + [str(generated), f'-L{BUILD}', '-ldcn', '-Wl,-rpath,$ORIGIN', '-o', str(temporary)],
+            f'compiling {source.name}',
         )
         os.replace(str(temporary), str(product))
         self.manifest[key_name] = key
@@ -345,7 +379,7 @@ def report(name, built):
 @contextlib.contextmanager
 def build_lock(name='lock'):
     """One build of a kind at a time: a second one waits, then finds everything up to date."""
-    BUILD.mkdir(exist_ok=True)
+    BUILD.mkdir(parents=True, exist_ok=True)
     with open(str(BUILD / name), 'w') as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

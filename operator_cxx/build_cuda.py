@@ -103,7 +103,7 @@ def is_stale(product):
 
 def produce(product, key, compile_one, link):
     """Compile every source to an object in a temporary folder, link them, and move the product into place."""
-    BUILD.mkdir(exist_ok=True)
+    BUILD.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=str(BUILD)) as folder:
         objects = []
         for source in sources():

@@ -22,10 +22,8 @@ HEIGHT = {room: height for height, row in enumerate(ROWS) for room in row}
 FAMILIES = ROWS[-1]
 
 # What is still to be mended: nothing may be added, and what is mended leaves these lists.
-CIRCLES = {'compiled', 'nms'}
-ROOM_CIRCLES = {'cli', 'compiled', 'dataset', 'engine', 'evaluation', 'nms', 'showcase'}
+ROOM_CIRCLES = {'cli', 'dataset', 'engine', 'evaluation', 'showcase'}
 UPWARD = {
-    ('compiled', 'nms'),
     ('engine.training.alternate', 'cli'),
 }
 
@@ -104,7 +102,7 @@ def test_no_arrow_points_upward(arrows):
 
 
 def test_no_modules_import_each_other_in_a_circle(arrows):
-    assert set(circles(arrows)) <= CIRCLES
+    assert circles(arrows) == []
 
 
 def test_no_rooms_import_each_other_in_a_circle(arrows):

@@ -80,7 +80,7 @@ def load_build(folder):
     spec = importlib.util.spec_from_file_location('dcn_sanitized_build', str(OPERATOR_CXX / 'build.py'))
     build = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(build)
-    build.BUILD, build.MANIFEST, build.CORE_FLAGS = folder, folder / 'manifest.json', CORE_FLAGS
+    build.BUILD, build.CORE_FLAGS = folder, CORE_FLAGS
     return build
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import os
+import sys
 from types import ModuleType
 from typing import Tuple
 
@@ -15,7 +17,10 @@ def usable(product: str) -> Tuple[bool, str]:
 
     Code for another processor, or a file cut short, would end the process without a word.
     """
-    verdict, sentence = build_module().state(product)
+    script = build_module()
+    verdict, sentence = script.state(product)
+    if verdict == 'missing' and script.INSTALLED and script.find_compiler() is None:
+        sentence = script.NO_COMPILER
     return verdict in ('current', 'stale'), '' if verdict == 'current' else sentence
 
 
@@ -26,3 +31,28 @@ def build_module(script: str = 'build.py') -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def build_if_installed() -> str:
+    """In an installed package nobody has run build.py: do that once. A sentence where it failed, else ''.
+
+    In a checkout setup.sh builds. DCN_BUILD=0 leaves things as they are.
+    """
+    script = build_module()
+    products = (script.CORE, script.BINDINGS)
+    if not script.INSTALLED or os.environ.get('DCN_BUILD') == '0' or script.find_compiler() is None:
+        return ''
+    if all(script.state(product)[0] == 'current' for product in products):
+        return ''
+    print(
+        f'dcn: building the operators for this machine in {script.BUILD}; this happens once and takes a minute or two',
+        file=sys.stderr,
+        flush=True,
+    )
+    try:
+        with script.build_lock():  # a process that waited finds that another one has built them
+            if any(script.state(product)[0] != 'current' for product in products):
+                script.build()
+    except (script.BuildError, OSError) as error:
+        return f'the operators could not be built: {error} (DCN_BUILD=0 in the environment stops further attempts)'
+    return ''

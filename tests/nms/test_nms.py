@@ -7,13 +7,13 @@ import pytest
 
 from dcn.nms import SOFT_METHODS, backend, fallback, nms, soft_nms
 
-CORE = backend.implementation
+CORE = backend.implementation()
 BACKENDS = [fallback] if CORE is fallback else [fallback, CORE]
 
 
 @pytest.fixture(params=BACKENDS, ids=lambda module: module.__name__.split('.')[-1])
 def each_backend(request, monkeypatch):
-    monkeypatch.setattr(backend, 'implementation', request.param)
+    monkeypatch.setattr(backend, 'implementation', lambda: request.param)
 
 
 def iou(a, b):

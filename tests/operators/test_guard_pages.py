@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from dcn.compiled import OPERATOR_CXX
+from dcn.compiled import build_module
 from dcn.operators import native
 
 TIMEOUT = 300  # seconds; two of processor time are usual
@@ -32,7 +32,7 @@ def _python(repository, *arguments, **environment):
 def test_nothing_reads_or_writes_outside_of_its_arrays(repository, memory, instruction_set):
     if native.core() is None:
         pytest.skip('the core is not built')
-    core = str(OPERATOR_CXX / 'build' / 'libdcn.so')
+    core = str(build_module().BUILD / 'libdcn.so')
     process = _python(
         repository, '-m', 'tests.operators.core_worker', core, memory, DCN_ISA=instruction_set, OMP_NUM_THREADS='2'
     )

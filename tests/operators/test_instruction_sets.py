@@ -7,7 +7,7 @@ import subprocess
 import numpy as np
 import pytest
 
-from dcn.compiled import OPERATOR_CXX
+from dcn.compiled import build_module
 from dcn.operators import native
 from tests.operators import cases, worker
 
@@ -83,7 +83,7 @@ def test_wide_vectors_stand_only_in_code_for_wide_vectors(need_own):
     if not shutil.which('objdump'):
         pytest.skip('objdump is not installed')
     code = subprocess.run(
-        ['objdump', '-d', '--no-show-raw-insn', str(OPERATOR_CXX / 'build' / 'libdcn.so')],
+        ['objdump', '-d', '--no-show-raw-insn', str(build_module().BUILD / 'libdcn.so')],
         stdout=subprocess.PIPE,
         text=True,
         check=True,

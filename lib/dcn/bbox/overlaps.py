@@ -13,7 +13,7 @@ def bbox_overlaps(boxes: np.ndarray, query: np.ndarray) -> np.ndarray:
     boxes: (N, 4), query: (K, 4), both [x1, y1, x2, y2] in pixels. Returns (N, K); 0 where two boxes are disjoint
     or one of them holds a NaN.
     """
-    return backend.implementation.overlaps(_as_boxes(boxes, 'boxes'), _as_boxes(query, 'query'))
+    return backend.implementation().overlaps(_as_boxes(boxes, 'boxes'), _as_boxes(query, 'query'))
 
 
 def _as_boxes(boxes: np.ndarray, name: str) -> np.ndarray:

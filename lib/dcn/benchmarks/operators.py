@@ -22,11 +22,12 @@ from dcn.benchmarks import libraries as bench_libraries
 from dcn.benchmarks import peers as bench_peers
 from dcn.benchmarks import report as bench_report
 from dcn.benchmarks.cases import CASES, directions, inputs
+from dcn.compiled import build_module
 from dcn.errors import UserError
 from dcn.files import atomic_write
-from dcn.paths import OPERATOR_CXX, ROOT
+from dcn.paths import ROOT
 
-PEERS_FOLDER = OPERATOR_CXX / 'build' / 'peers'
+PEERS_FOLDER = build_module().BUILD / 'peers'
 INSIDE = ('own', 'bf16', 'stock', 'dense', 'valid')  # peers within MXNet: dcn.benchmarks.worker
 LEAST_ROUNDS = 3
 LONGEST_REST = 0.5  # seconds that threads of a peer may go on spinning after its turn

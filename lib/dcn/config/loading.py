@@ -9,15 +9,16 @@ from easydict import EasyDict
 from dcn.config.checks import check
 from dcn.config.families import FAMILIES, lookup, nearest
 from dcn.errors import UserError
+from dcn.paths import find
 
 
 def load_config(path, overrides=()):
     """The whole configuration of the experiment that the YAML file at ``path`` describes.
 
-    ``overrides``: 'KEY.SUB=VALUE' strings, VALUE in YAML, applied after the file. ``cfg.name`` is the file's name up
-    to its first dot.
+    A path of the project's own files, ``experiments/...``, is found from any folder. ``overrides``: 'KEY.SUB=VALUE'
+    strings, VALUE in YAML, applied after the file. ``cfg.name`` is the file's name up to its first dot.
     """
-    given = _read(path)
+    given = _read(find(path))
     for text in overrides:
         _override(given, text)
     if 'symbol' not in given:

@@ -22,12 +22,10 @@ def nms(dets: np.ndarray, thresh: float, max_keep: int = -1) -> np.ndarray:
     NaN IoU suppresses nothing. max_keep: stop after that many boxes, -1 for all.
     Returns (K,) int64 indices into `dets`, best first.
     """
-    return backend.implementation.nms(_as_dets(dets), np.float32(thresh), _limit(max_keep, dets))
+    return backend.implementation().nms(_as_dets(dets), np.float32(thresh), _limit(max_keep, dets))
 
 
-def soft_nms(
-    dets: np.ndarray, sigma_or_thresh: float, method: str = 'gaussian', max_dets: int = -1
-) -> np.ndarray:
+def soft_nms(dets: np.ndarray, sigma_or_thresh: float, method: str = 'gaussian', max_dets: int = -1) -> np.ndarray:
     """Decay the scores of overlapping boxes instead of dropping them; pick the best, decay the rest, repeat.
 
     gaussian: score *= exp(-IoU^2 / sigma) (eq. 3 of the paper, sigma is the original's `thresh`);
@@ -40,7 +38,9 @@ def soft_nms(
     if method == 'gaussian' and not sigma_or_thresh > 0:
         raise ValueError(f'soft_nms: sigma must be positive, found {sigma_or_thresh!r}')
     dets = _as_dets(dets)
-    keep, scores = backend.implementation.soft_nms(dets, float(sigma_or_thresh), SOFT_METHODS[method], _limit(max_dets, dets))
+    keep, scores = backend.implementation().soft_nms(
+        dets, float(sigma_or_thresh), SOFT_METHODS[method], _limit(max_dets, dets)
+    )
     return np.concatenate([dets[keep, :4], scores[:, None]], axis=1)
 
 

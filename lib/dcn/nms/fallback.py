@@ -41,9 +41,7 @@ def nms(dets: np.ndarray, thresh: np.float32, max_keep: int) -> np.ndarray:
     return np.array(keep, dtype=np.int64)
 
 
-def soft_nms(
-    dets: np.ndarray, sigma_or_thresh: float, method: int, max_dets: int
-) -> Tuple[np.ndarray, np.ndarray]:
+def soft_nms(dets: np.ndarray, sigma_or_thresh: float, method: int, max_dets: int) -> Tuple[np.ndarray, np.ndarray]:
     """See `dcn.nms.soft_nms`; method 0 gaussian, 1 linear. Returns picked indices (K,) and their scores (K,) float32.
 
     Scores decay in float64, so that many factors multiply without losing ties or order.

@@ -12,10 +12,10 @@ contract of each. Nothing here imports MXNet, and nothing is loaded before :func
 import ctypes
 import functools
 
+from dcn.compiled import build_module
 from dcn.operators import structs
-from dcn.paths import OPERATOR_CXX
 
-BUILD = OPERATOR_CXX / 'build'
+BUILD = build_module().BUILD
 PRODUCT = 'libdcn_cuda.so'
 MATH = {'exact': 0, 'tf32': 1}  # dcn_cuda_math
 
@@ -32,7 +32,9 @@ class CudaError(RuntimeError):
 def library():
     """The kernels of this checkout; OSError with one sentence where they are not built or do not load."""
     if not (BUILD / PRODUCT).exists():
-        raise OSError(f'{PRODUCT} is not built; on a machine with nvcc run: python operator_cxx/build_cuda.py')
+        raise OSError(
+            f'{PRODUCT} is not built; on a machine with nvcc run: {build_module().how_to_run("build_cuda.py")}'
+        )
     return Library(BUILD / PRODUCT)
 
 

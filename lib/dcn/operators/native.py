@@ -1,4 +1,4 @@
-"""Loads the own operators (operator_cxx/build) and puts them under the stock MXNet names, or back.
+"""Loads the project's operators (operator_cxx/build) and puts them under the stock MXNet names, or back.
 
     activate()       import MXNet with the right environment and put own operators under the stock names
     status()         {'DeformableConvolution': 'own' | 'stock', ...}; status('gpu'): what GPU contexts get
@@ -25,7 +25,7 @@ import sys
 import warnings
 
 from dcn import gpu_libraries
-from dcn.compiled import OPERATOR_CXX, build_module, usable
+from dcn.compiled import build_if_installed, build_module, usable
 from dcn.operators import cuda
 
 OPERATORS = (
@@ -53,6 +53,9 @@ def activate():
         if error.name != 'mxnet':
             raise
         return False
+    failed = build_if_installed()
+    if failed:
+        _warn(failed)
     _check_instruction_set()
     if _bindings() is not None and os.environ.get('DCN_STOCK_OPERATORS', '0') in ('', '0'):
         use('own')
@@ -191,31 +194,30 @@ def _bindings():
 
 
 def _serve_gpus(bindings):
-    path = cuda.BUILD / cuda.PRODUCT
+    path, how_to_run = cuda.BUILD / cuda.PRODUCT, build_module().how_to_run
     if build_module('build_cuda.py').is_stale(path):
-        _warn(f'{cuda.PRODUCT} is older than its sources; run: python operator_cxx/build_cuda.py')
+        _warn(f'{cuda.PRODUCT} is older than its sources; run: {how_to_run("build_cuda.py")}')
     try:
         bindings.serve_gpus(path if path.exists() else None)
     except OSError as error:
         _warn(
-            f'{cuda.PRODUCT} does not load ({error}); run: python operator_cxx/build_cuda.py --force (GPUs get the '
+            f'{cuda.PRODUCT} does not load ({error}); run: {how_to_run("build_cuda.py")} --force (GPUs get the '
             'stock operators)'
         )
 
 
 def _load(name, loader):
     """The loaded library, or None after one warning."""
+    how_to_run = build_module().how_to_run
     fits, sentence = usable(name)
     if not fits:
         return _warn(f'{sentence} (the stock operators are used)')
     if sentence:
         _warn(sentence)
     try:
-        return loader(str(OPERATOR_CXX / 'build' / name))
+        return loader(str(build_module().BUILD / name))
     except (OSError, AttributeError) as error:  # a missing symbol is either, depending on who misses it
-        return _warn(
-            f'{name} does not load ({error}); run: python operator_cxx/build.py --force (the stock operators are used)'
-        )
+        return _warn(f'{name} does not load ({error}); run: {how_to_run()} --force (the stock operators are used)')
 
 
 @functools.lru_cache(maxsize=None)
