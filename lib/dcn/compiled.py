@@ -7,12 +7,11 @@ import importlib.util
 import os
 import sys
 from types import ModuleType
-from typing import Tuple
 
 from dcn.paths import OPERATOR_CXX
 
 
-def usable(product: str) -> Tuple[bool, str]:
+def usable(product: str) -> tuple[bool, str]:
     """(whether libdcn.so or libdcn_mxnet.so may be loaded here, a sentence where there is something to say, else '').
 
     Code for another processor, or a file cut short, would end the process without a word.

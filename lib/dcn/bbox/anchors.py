@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import Sequence, Tuple
+from typing import Sequence
 
 import numpy as np
 
@@ -32,7 +32,7 @@ def shifted_anchors(base: np.ndarray, stride: float, height: int, width: int) ->
 
 @functools.lru_cache(maxsize=64)
 def anchor_grid(
-    stride: float, ratios: Tuple[float, ...], scales: Tuple[float, ...], height: int, width: int
+    stride: float, ratios: tuple[float, ...], scales: tuple[float, ...], height: int, width: int
 ) -> np.ndarray:
     """:func:`shifted_anchors` of :func:`generate_anchors`, read-only; computed once for each set of arguments."""
     anchors = shifted_anchors(generate_anchors(stride, ratios, scales), stride, height, width)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Tuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -26,7 +26,7 @@ def sample_rois(
     rule: RoiRule,
     rng: np.random.Generator,
     everything: bool = False,
-) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """RoIs of one image, foreground first: boxes (m, 4), labels (m,), regression targets (m, 4), not normalised.
 
     ``rois`` (n, 4), ``gt_boxes`` (g, 5) with the class last; the ground truth joins the RoIs. m = ``count``, or with
@@ -54,7 +54,7 @@ def sample_rois(
 
 def expand_targets(
     labels: np.ndarray, targets: np.ndarray, means: np.ndarray, stds: np.ndarray, weights: np.ndarray
-) -> Tuple[np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray]:
     """Normalised targets (m, 4) in the columns of their class: targets and weights, both (m, 4K), zero elsewhere.
 
     ``means`` and ``stds`` (K, 4) for K regression classes. Class k owns columns 4k to 4k + 3, see :func:`box_slots`.
@@ -73,7 +73,7 @@ def box_slots(labels: np.ndarray, num_classes: int) -> np.ndarray:
     return np.ones(len(labels), dtype=np.int64) if num_classes == 2 else labels.astype(np.int64)
 
 
-def best_ground_truth(rois: np.ndarray, gt_boxes: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+def best_ground_truth(rois: np.ndarray, gt_boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Index of the ground truth that overlaps each RoI most, and that IoU; IoU 0 everywhere if there is none."""
     if not len(gt_boxes):
         return np.zeros(len(rois), dtype=np.int64), np.zeros(len(rois))

@@ -8,13 +8,12 @@ from __future__ import annotations
 import functools
 import importlib.util
 from types import ModuleType
-from typing import Optional
 
 from dcn.compiled import build_module, usable
 from dcn.nms import fallback
 
 
-def compiled() -> Optional[ModuleType]:
+def compiled() -> ModuleType | None:
     """The Cython wrapper of libdcn.so (`_native.pyx`), or None where it is not built or not for this processor."""
     if not usable('libdcn.so')[0]:
         return None

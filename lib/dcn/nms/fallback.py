@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import List, Tuple
-
 import numpy as np
 
 
@@ -32,7 +30,7 @@ def nms(dets: np.ndarray, thresh: np.float32, max_keep: int) -> np.ndarray:
     order = descending(dets[:, 4])
     with np.errstate(over='ignore', invalid='ignore'):
         areas = _areas(dets)
-    keep: List[int] = []
+    keep: list[int] = []
     while order.size and len(keep) < max_keep:
         best, order = order[0], order[1:]
         keep.append(best)
@@ -41,7 +39,7 @@ def nms(dets: np.ndarray, thresh: np.float32, max_keep: int) -> np.ndarray:
     return np.array(keep, dtype=np.int64)
 
 
-def soft_nms(dets: np.ndarray, sigma_or_thresh: float, method: int, max_dets: int) -> Tuple[np.ndarray, np.ndarray]:
+def soft_nms(dets: np.ndarray, sigma_or_thresh: float, method: int, max_dets: int) -> tuple[np.ndarray, np.ndarray]:
     """See `dcn.nms.soft_nms`; method 0 gaussian, 1 linear. Returns picked indices (K,) and their scores (K,) float32.
 
     Scores decay in float64, so that many factors multiply without losing ties or order.
@@ -50,8 +48,8 @@ def soft_nms(dets: np.ndarray, sigma_or_thresh: float, method: int, max_dets: in
     with np.errstate(over='ignore', invalid='ignore'):
         areas = _areas(dets)
     rest = np.arange(len(dets))
-    keep: List[int] = []
-    kept_scores: List[float] = []
+    keep: list[int] = []
+    kept_scores: list[float] = []
     while len(keep) < max_dets:
         place = descending(scores[rest])[0]
         best = rest[place]
