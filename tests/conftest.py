@@ -1,5 +1,6 @@
 """What all tests share: the environment that MXNet reads at import time, the option --full, the operators on demand."""
 
+import collections
 import os
 from pathlib import Path
 
@@ -25,6 +26,18 @@ def pytest_collection_modifyitems(config, items):
     for item in items:
         if 'full' in item.keywords:
             item.add_marker(skip)
+
+
+def pytest_terminal_summary(terminalreporter):
+    """What was skipped and why, one line a reason."""
+    reasons = collections.Counter()
+    for report in terminalreporter.stats.get('skipped', []):
+        reason = report.longrepr[-1] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        reasons[reason[len('Skipped: ') :] if reason.startswith('Skipped: ') else reason] += 1
+    if reasons:
+        terminalreporter.section('skipped')
+    for reason, count in reasons.most_common():
+        terminalreporter.line(f'{count:5d}  {reason}')
 
 
 @pytest.fixture(scope='session')

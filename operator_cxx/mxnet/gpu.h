@@ -12,7 +12,8 @@
 
 // clang-format off
 #define DCN_CUDA_FUNCTIONS(EACH) \
-  EACH(error) EACH(set_device) EACH(zero) EACH(conv_workspace) EACH(conv_forward) EACH(conv_backward) EACH(pooling_workspace) \
+  EACH(error) \
+  EACH(set_device) EACH(zero) EACH(conv_workspace) EACH(conv_forward) EACH(conv_backward) EACH(pooling_workspace) \
   EACH(roi_pooling_forward) EACH(roi_pooling_backward) EACH(psroi_pooling_forward) EACH(psroi_pooling_backward) \
   EACH(deformable_psroi_pooling_forward) EACH(deformable_psroi_pooling_backward) \
   EACH(contrib_proposal_workspace) EACH(contrib_proposal)
