@@ -1,6 +1,7 @@
 """The command ``dcn``: one table of commands; each one's module is imported only when it is called."""
 
 import importlib
+import os
 import sys
 
 from dcn.errors import UserError
@@ -34,7 +35,10 @@ def usage():
 def guarded(main, argv=None):
     """Run an entry point: a user's mistake ends in its one sentence and status 2, an interrupt in status 130."""
     try:
-        return main(argv) or 0
+        try:
+            return main(argv) or 0
+        finally:
+            sys.stdout.flush()  # a reader that has gone is noticed here, not when Python ends
     except UserError as error:
         print(f'error: {error}', file=sys.stderr)
         return 2
@@ -42,7 +46,10 @@ def guarded(main, argv=None):
         print('interrupted', file=sys.stderr)
         return 130
     except BrokenPipeError:
-        sys.stderr.close()
+        # nobody reads any more, as after "| head": end without a word, with the status of that signal
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(nowhere, stream.fileno())
         return 141
     except OSError as error:
         if error.strerror is None:
@@ -58,8 +65,7 @@ def guarded(main, argv=None):
 def main(argv=None):
     argv = sys.argv[1:] if argv is None else list(argv)
     if not argv or argv[0] in ('-h', '--help'):
-        print(usage())
-        return 0
+        return guarded(lambda _: print(usage()))
     if argv[0] not in COMMANDS:
         print(f"error: unknown command '{argv[0]}'\n\n{usage()}", file=sys.stderr)
         return 2
