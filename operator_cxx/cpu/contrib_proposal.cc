@@ -1,9 +1,9 @@
-// Proposals as MXNet's contrib operators make them; contrib_proposal.h has the rule.
+// Proposals as MXNet's contrib operators make them; contrib_proposal.h has the definition.
 // flags: -ffp-contract=off
+#include "greedy_nms.h"
 #include "kernels.h"
 #include "parallel.h"
 #include "roi_planes.h"
-#include "suppression.h"
 
 namespace dcn {
 namespace {
@@ -61,7 +61,7 @@ void propose(const dcn_contrib_proposal_shape& s, const float* ratios, const flo
   for (int image = 0; image < s.images; ++image) {
     const Maps maps = maps_of(s, cls_prob, bbox_pred, im_info, image);
     decode(s, maps, anchors, boxes.data(), keys.data());
-    const int64_t kept = suppress(&keys, candidates, boxes.data(), s.threshold, keep.size(), keep.data());
+    const int64_t kept = greedy_nms(&keys, candidates, boxes.data(), s.threshold, keep.size(), keep.data());
     for (int i = 0; i < s.post_nms; ++i) {
       const float* box = boxes.data() + 5 * keep[i % kept];
       const ptrdiff_t row = ptrdiff_t(image) * s.post_nms + i;

@@ -1,5 +1,5 @@
-// Deformable position-sensitive RoI pooling on the CPU. The rule is in deformable_psroi_pooling.h, the way of walking
-// in roi_planes.h.
+// Deformable position-sensitive RoI pooling on the CPU. The sampling rule is in deformable_psroi_pooling.h, the way of
+// walking in roi_planes.h.
 //
 // The S x S samples of a bin are a grid, so their bilinear weights separate: the sum over samples is
 //     sum over rows y, columns x of  weight_y[y] * weight_x[x] * plane[y][x]
@@ -83,7 +83,7 @@ inline Lanes<T> weighted(const Lanes<T>& value, const Lanes<T>& weight) {
   return weight != T(0) ? value * weight : Lanes<T>{};
 }
 
-// One axis of all regions, image after image: where they start, how long they and their bins are, and how far apart
+// One axis of all RoIs, image after image: where they start, how long they and their bins are, and how far apart
 // samples lie.
 template <typename T>
 struct Spans {
@@ -98,19 +98,19 @@ struct Spans {
   void pad(int count) {
     for (auto* field : {&start, &size, &bin, &step}) field->insert(field->end(), count, T(0));
   }
-  // First sample of bin p in the regions from n on, moved by parts of their size.
-  Lanes<T> first_sample(int n, int p, const Lanes<T>& move) const {
+  // First sample of bin p in the RoIs from n on, offset by a fraction of their size.
+  Lanes<T> first_sample(int n, int p, const Lanes<T>& offset) const {
     const auto at = [n](const std::vector<T>& field) { return load(field.data() + n, kLanes); };
-    return T(p) * at(bin) + at(start) + move * at(size);
+    return T(p) * at(bin) + at(start) + offset * at(size);
   }
 };
 
 template <typename T>
-struct Regions {
+struct SortedRois {
   Spans<T> down, across;
-  std::vector<int> roi;    // which region it is
-  std::vector<int> begin;  // where each image's regions begin, and their end; padded with kLanes regions
-  std::vector<int> parts;  // the part that moves each of P bins
+  std::vector<int> roi;    // row of rois
+  std::vector<int> begin;  // where each image's RoIs begin, and their end; padded with kLanes RoIs
+  std::vector<int> parts;  // the part that holds the offset of each of P bins
 
   int most_in_image() const {
     int most = 0;
@@ -120,25 +120,25 @@ struct Regions {
 };
 
 template <typename T>
-Regions<T> find_regions(const dcn_deformable_psroi_shape& s, const T* rois) {
-  Regions<T> regions;
-  for (int p = 0; p < s.pooled_size; ++p) regions.parts.push_back(part_cell<T>(p, s.part_size, s.pooled_size));
+SortedRois<T> sort_rois(const dcn_deformable_psroi_shape& s, const T* rois) {
+  SortedRois<T> sorted;
+  for (int p = 0; p < s.pooled_size; ++p) sorted.parts.push_back(part_cell<T>(p, s.part_size, s.pooled_size));
   for (const std::vector<int>& of_image : rois_by_image(rois, s.rois, s.images)) {
-    regions.begin.push_back(int(regions.roi.size()));
+    sorted.begin.push_back(int(sorted.roi.size()));
     for (int r : of_image) {
       const T* roi = rois + 5 * size_t(r);
-      regions.roi.push_back(r);
-      regions.across.push(roi_span(roi[1], roi[3], T(s.spatial_scale), T(0.5), s.pooled_size), s.sample_per_part);
-      regions.down.push(roi_span(roi[2], roi[4], T(s.spatial_scale), T(0.5), s.pooled_size), s.sample_per_part);
+      sorted.roi.push_back(r);
+      sorted.across.push(roi_span(roi[1], roi[3], T(s.spatial_scale), T(0.5), s.pooled_size), s.sample_per_part);
+      sorted.down.push(roi_span(roi[2], roi[4], T(s.spatial_scale), T(0.5), s.pooled_size), s.sample_per_part);
     }
   }
-  regions.begin.push_back(int(regions.roi.size()));
-  regions.across.pad(kLanes);
-  regions.down.pad(kLanes);
-  return regions;
+  sorted.begin.push_back(int(sorted.roi.size()));
+  sorted.across.pad(kLanes);
+  sorted.down.pad(kLanes);
+  return sorted;
 }
 
-// What one bin gives to the gradient of trans: its derivatives by a move along each axis.
+// What one bin gives to the gradient of trans: its derivatives by an offset along each axis.
 template <typename T>
 struct BinSlopes {
   T down, across;
@@ -217,7 +217,7 @@ struct Bin {
   }
 };
 
-// Places of one class's moves of one part in trans (R, 2 * K, part, part).
+// Places of one class's offset of one part in trans (R, 2 * K, part, part).
 struct TransPlace {
   size_t x, y;
 };
@@ -228,20 +228,20 @@ inline TransPlace trans_place(const dcn_deformable_psroi_shape& s, int roi, int 
   return {x, x + parts};  // x before y: the other way round than the offsets of a deformable convolution
 }
 
-// What one thread works on: all bins of one row of one output channel, column by column, regions side by side. Arrays
-// of (P columns, regions of the image), since in trans and in the outputs these lie far apart.
+// What one thread works on: all bins of one row of one output channel, column by column, RoIs side by side. Arrays
+// of (P columns, RoIs of the image), since in trans and in the outputs these lie far apart.
 template <typename T>
 struct Row {
-  int regions, stride;
-  std::vector<T> move_y, move_x;  // in units of the region's size
-  std::vector<T> first, second;   // results, or gradients and slopes
+  int rois, stride;
+  std::vector<T> offset_y, offset_x;  // in units of the RoI's size
+  std::vector<T> first, second;       // results, or gradients and slopes
   std::vector<T> grad;
   std::vector<Lanes<T>> positions;  // room for 2 * S samples
   Bands<T> down, across;
 
-  Row(const dcn_deformable_psroi_shape& s, int most_regions)
-      : regions(0), stride((most_regions + kLanes - 1) / kLanes * kLanes), positions(2 * s.sample_per_part) {
-    for (auto* field : {&move_y, &move_x, &first, &second, &grad}) field->resize(size_t(stride) * s.pooled_size);
+  Row(const dcn_deformable_psroi_shape& s, int most_rois)
+      : rois(0), stride((most_rois + kLanes - 1) / kLanes * kLanes), positions(2 * s.sample_per_part) {
+    for (auto* field : {&offset_y, &offset_x, &first, &second, &grad}) field->resize(size_t(stride) * s.pooled_size);
     down.positions = positions.data();
     across.positions = positions.data() + s.sample_per_part;
   }
@@ -250,64 +250,66 @@ struct Row {
 // Calls each(row, image, output channel, row of groups, first ph, end of ph); each thread has one Row. One row of
 // groups is one item of work: in the backward pass it owns its planes.
 template <typename T, typename Each>
-void for_rows(const dcn_deformable_psroi_shape& s, const Regions<T>& regions, const Each& each) {
+void for_rows(const dcn_deformable_psroi_shape& s, const SortedRois<T>& sorted, const Each& each) {
   const ptrdiff_t bins = ptrdiff_t(s.rois) * s.output_dim * s.pooled_size * s.pooled_size;
   const int threads = bins > kSerialBins ? max_threads() : 1;
   std::vector<Row<T>> rows;
-  for (int thread = 0; thread < threads; ++thread) rows.emplace_back(s, regions.most_in_image());
+  for (int thread = 0; thread < threads; ++thread) rows.emplace_back(s, sorted.most_in_image());
   const int items = s.output_dim * s.group_size;
   parallel_for(s.images * items, threads, [&](int item, int thread) {
     const int image = item / items, output = item % items / s.group_size;
     const PlaneBins served = plane_bins(item % items * s.group_size, s.group_size, s.pooled_size);
-    rows[thread].regions = regions.begin[image + 1] - regions.begin[image];
+    rows[thread].rois = sorted.begin[image + 1] - sorted.begin[image];
     each(&rows[thread], image, output, item % s.group_size, served.row_begin, served.row_end);
   });
 }
 
-// Calls each(roi, place of its row of bins in the output, n) for the regions of a row.
+// Calls each(roi, place of its row of bins in the output, n) for the RoIs of a row.
 template <typename T, typename Each>
-void for_regions(const dcn_deformable_psroi_shape& s, const Regions<T>& regions, int image, int output, int ph,
-                 const Each& each) {
-  const int size = s.pooled_size, begin = regions.begin[image];
-  for (int n = 0; n < regions.begin[image + 1] - begin; ++n) {
-    const int r = regions.roi[begin + n];
+void for_rois(const dcn_deformable_psroi_shape& s, const SortedRois<T>& sorted, int image, int output, int ph,
+              const Each& each) {
+  const int size = s.pooled_size, begin = sorted.begin[image];
+  for (int n = 0; n < sorted.begin[image + 1] - begin; ++n) {
+    const int r = sorted.roi[begin + n];
     each(r, ((size_t(r) * s.output_dim + output) * size + ph) * size, n);
   }
 }
 
 template <typename T>
-void load_moves(const dcn_deformable_psroi_shape& s, const Regions<T>& regions, const T* trans, int image, int output,
-                int ph, Row<T>* row) {
+void load_offsets(const dcn_deformable_psroi_shape& s, const SortedRois<T>& sorted, const T* trans, int image,
+                  int output, int ph, Row<T>* row) {
   if (!s.trans_classes) return;  // they stay zero
   const int category = output / (s.output_dim / s.trans_classes);
-  for_regions(s, regions, image, output, ph, [&](int r, size_t, int n) {
+  for_rois(s, sorted, image, output, ph, [&](int r, size_t, int n) {
     for (int pw = 0; pw < s.pooled_size; ++pw) {
-      const TransPlace at = trans_place(s, r, category, regions.parts[ph], regions.parts[pw]);
-      row->move_y[pw * row->stride + n] = trans[at.y] * T(s.trans_std);
-      row->move_x[pw * row->stride + n] = trans[at.x] * T(s.trans_std);
+      const TransPlace at = trans_place(s, r, category, sorted.parts[ph], sorted.parts[pw]);
+      row->offset_y[pw * row->stride + n] = trans[at.y] * T(s.trans_std);
+      row->offset_x[pw * row->stride + n] = trans[at.x] * T(s.trans_std);
     }
   });
 }
 
-// Calls each(region, place in the Row's arrays, bin, number of its samples) for the bins of column pw that are
-// wanted(place). A bin without samples must not be asked for anything. Meanwhile the plane after `plane` is fetched.
+// Calls each(index among the sorted RoIs, place in the Row's arrays, bin, number of its samples) for the bins of column
+// pw that are wanted(place). A bin without samples must not be asked for anything. Meanwhile the plane after `plane` is
+// fetched.
 template <typename T, typename Wanted, typename Each>
-void for_bins(const dcn_deformable_psroi_shape& s, const Regions<T>& regions, int image, int ph, int pw, const T* plane,
-              Row<T>* row, const Wanted& wanted, const Each& each) {
+void for_bins(const dcn_deformable_psroi_shape& s, const SortedRois<T>& sorted, int image, int ph, int pw,
+              const T* plane, Row<T>* row, const Wanted& wanted, const Each& each) {
   const ptrdiff_t plane_size = ptrdiff_t(s.height) * s.width;
-  for (int n = 0; n < row->regions; n += kLanes) {
+  for (int n = 0; n < row->rois; n += kLanes) {
     prefetch(plane + plane_size, plane_size, n / kLanes, row->stride / kLanes);
-    const int region = regions.begin[image] + n, place = pw * row->stride + n;
-    const Lanes<T> move_y = load(row->move_y.data() + place, kLanes), move_x = load(row->move_x.data() + place, kLanes);
-    row->down.place(regions.down.first_sample(region, ph, move_y), load(regions.down.step.data() + region, kLanes),
+    const int index = sorted.begin[image] + n, place = pw * row->stride + n;
+    const Lanes<T> offset_y = load(row->offset_y.data() + place, kLanes),
+                   offset_x = load(row->offset_x.data() + place, kLanes);
+    row->down.place(sorted.down.first_sample(index, ph, offset_y), load(sorted.down.step.data() + index, kLanes),
                     s.sample_per_part, s.height);
-    row->across.place(regions.across.first_sample(region, pw, move_x),
-                      load(regions.across.step.data() + region, kLanes), s.sample_per_part, s.width);
+    row->across.place(sorted.across.first_sample(index, pw, offset_x), load(sorted.across.step.data() + index, kLanes),
+                      s.sample_per_part, s.width);
     const Lanes<T> count = row->down.count * row->across.count;
-    for (int lane = 0; lane < std::min(kLanes, row->regions - n); ++lane) {
+    for (int lane = 0; lane < std::min(kLanes, row->rois - n); ++lane) {
       if (!wanted(place + lane)) continue;
       const Bin<T> bin = {{row->down, lane, s.sample_per_part}, {row->across, lane, s.sample_per_part}};
-      each(region + lane, place + lane, bin, count[lane]);
+      each(index + lane, place + lane, bin, count[lane]);
     }
   }
 }
@@ -322,7 +324,7 @@ template <typename T>
 void forward(const dcn_deformable_psroi_shape& s, const T* data, const T* rois, const T* trans, T* out, T* top_count,
              const int* requests) {
   if (requests[0] == DCN_NULL && requests[1] == DCN_NULL) return;
-  const Regions<T> regions = find_regions(s, rois);
+  const SortedRois<T> sorted = sort_rois(s, rois);
   const ptrdiff_t plane_size = ptrdiff_t(s.height) * s.width, planes = ptrdiff_t(s.images) * s.channels;
   const size_t per_roi = size_t(s.output_dim) * s.pooled_size * s.pooled_size;
   for (int r = 0; r < s.rois; ++r) {
@@ -330,19 +332,19 @@ void forward(const dcn_deformable_psroi_shape& s, const T* data, const T* rois, 
     zero_for(requests[0], out + r * per_roi, per_roi);
     zero_for(requests[1], top_count + r * per_roi, per_roi);
   }
-  for_rows(s, regions, [&](Row<T>* row, int image, int output, int group_row, int begin, int end) {
+  for_rows(s, sorted, [&](Row<T>* row, int image, int output, int group_row, int begin, int end) {
     for (int ph = begin; ph < end; ++ph) {
-      load_moves(s, regions, trans, image, output, ph, row);
+      load_offsets(s, sorted, trans, image, output, ph, row);
       for (int pw = 0; pw < s.pooled_size; ++pw) {
         const ptrdiff_t plane = plane_of(s, image, output, group_row, pw), length = (planes - plane) * plane_size;
         for_bins(
-            s, regions, image, ph, pw, data + plane * plane_size, row, [](int) { return true; },
+            s, sorted, image, ph, pw, data + plane * plane_size, row, [](int) { return true; },
             [&](int, int place, const Bin<T>& bin, T count) {
               row->first[place] = count > T(0) ? bin.total(data + plane * plane_size, length, s.width) / count : 0;
               row->second[place] = count;
             });
       }
-      for_regions(s, regions, image, output, ph, [&](int, size_t place, int n) {
+      for_rois(s, sorted, image, output, ph, [&](int, size_t place, int n) {
         for (int pw = 0; pw < s.pooled_size; ++pw) {
           if (requests[0] != DCN_NULL) assign(requests[0], out + place + pw, row->first[pw * row->stride + n]);
           if (requests[1] != DCN_NULL) assign(requests[1], top_count + place + pw, row->second[pw * row->stride + n]);
@@ -353,9 +355,9 @@ void forward(const dcn_deformable_psroi_shape& s, const T* data, const T* rois, 
 }
 
 // trans_grad from the bins' slopes (R, output_dim, P, P): each part sums over the channels of its class and the bins
-// that it moves, in their order.
+// that use its offset, in their order.
 template <typename T>
-void gather_trans(const dcn_deformable_psroi_shape& s, const Regions<T>& regions, const BinSlopes<T>* slopes,
+void gather_trans(const dcn_deformable_psroi_shape& s, const SortedRois<T>& sorted, const BinSlopes<T>* slopes,
                   T* trans_grad, int request) {
   const int size = s.pooled_size, per_class = s.output_dim / s.trans_classes;
   const size_t per_roi = 2 * size_t(s.trans_classes) * s.part_size * s.part_size;
@@ -366,7 +368,7 @@ void gather_trans(const dcn_deformable_psroi_shape& s, const Regions<T>& regions
     for (int c = 0; c < s.output_dim; ++c) {
       for (int ph = 0; ph < size; ++ph) {
         for (int pw = 0; pw < size; ++pw, ++slope) {
-          const TransPlace at = trans_place(s, r, c / per_class, regions.parts[ph], regions.parts[pw]);
+          const TransPlace at = trans_place(s, r, c / per_class, sorted.parts[ph], sorted.parts[pw]);
           trans_grad[at.x] += slope->across;
           trans_grad[at.y] += slope->down;
         }
@@ -381,16 +383,16 @@ void backward(const dcn_deformable_psroi_shape& s, const T* out_grad, const T* d
   zero_for(requests[1], rois_grad, 5 * size_t(s.rois));
   const bool want_data = requests[0] != DCN_NULL, want_trans = s.trans_classes && requests[2] != DCN_NULL;
   if (!want_data && !want_trans) return;
-  const Regions<T> regions = find_regions(s, rois);
+  const SortedRois<T> sorted = sort_rois(s, rois);
   std::vector<BinSlopes<T>> slopes;
   if (want_trans) slopes.resize(size_t(s.rois) * s.output_dim * s.pooled_size * s.pooled_size);
   const ptrdiff_t plane_size = ptrdiff_t(s.height) * s.width, planes = ptrdiff_t(s.images) * s.channels;
-  for_rows(s, regions, [&](Row<T>* row, int image, int output, int group_row, int begin, int end) {
+  for_rows(s, sorted, [&](Row<T>* row, int image, int output, int group_row, int begin, int end) {
     const ptrdiff_t first_plane = plane_of(s, image, output, group_row, 0);
     if (want_data) zero_for(requests[0], data_grad + first_plane * plane_size, s.group_size * plane_size);
     for (int ph = begin; ph < end; ++ph) {
-      load_moves(s, regions, trans, image, output, ph, row);
-      for_regions(s, regions, image, output, ph, [&](int, size_t place, int n) {
+      load_offsets(s, sorted, trans, image, output, ph, row);
+      for_rois(s, sorted, image, output, ph, [&](int, size_t place, int n) {
         for (int pw = 0; pw < s.pooled_size; ++pw) row->grad[pw * row->stride + n] = out_grad[place + pw];
       });
       for (int pw = 0; pw < s.pooled_size; ++pw) {
@@ -400,7 +402,7 @@ void backward(const dcn_deformable_psroi_shape& s, const T* out_grad, const T* d
           row->first[place] = row->second[place] = 0;
           return row->grad[place] != T(0);
         };
-        const auto add = [&](int region, int place, const Bin<T>& bin, T count) {
+        const auto add = [&](int index, int place, const Bin<T>& bin, T count) {
           if (!(count > T(0))) return;
           const T grad = row->grad[place] / count, scale = T(s.trans_std) * grad;
           Lanes<T> sum_down = {}, sum_across = {};
@@ -410,20 +412,20 @@ void backward(const dcn_deformable_psroi_shape& s, const T* out_grad, const T* d
               bin.add_slopes(block, data + plane * plane_size, length, s.width, &sum_down, &sum_across);
             }
           });
-          row->first[place] = sum<T>(sum_down) * scale * regions.down.size[region];
-          row->second[place] = sum<T>(sum_across) * scale * regions.across.size[region];
+          row->first[place] = sum<T>(sum_down) * scale * sorted.down.size[index];
+          row->second[place] = sum<T>(sum_across) * scale * sorted.across.size[index];
         };
-        for_bins(s, regions, image, ph, pw, data + plane * plane_size, row, wanted, add);
+        for_bins(s, sorted, image, ph, pw, data + plane * plane_size, row, wanted, add);
       }
       if (!want_trans) continue;
-      for_regions(s, regions, image, output, ph, [&](int, size_t place, int n) {
+      for_rois(s, sorted, image, output, ph, [&](int, size_t place, int n) {
         for (int pw = 0; pw < s.pooled_size; ++pw) {
           slopes[place + pw] = {row->first[pw * row->stride + n], row->second[pw * row->stride + n]};
         }
       });
     }
   });
-  if (want_trans) gather_trans(s, regions, slopes.data(), trans_grad, requests[2]);
+  if (want_trans) gather_trans(s, sorted, slopes.data(), trans_grad, requests[2]);
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// Greedy suppression of overlapping boxes, best first. Compile it without fused multiply-add, as boxes.h.
+// Greedy non-maximum suppression (NMS), best box first. Compile it without fused multiply-add, as boxes.h.
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
@@ -49,12 +49,12 @@ inline bool overlaps_kept(const float* box, const Columns& kept, float thresh) {
   return false;
 }
 
-// Greedy suppression of boxes (rows of five floats) that are named by the lower halves of keys; the `candidates`
+// Greedy NMS of boxes (rows of five floats) that are named by the lower halves of keys; the `candidates`
 // smallest keys take part. Returns how many are kept; their row numbers go to keep, best first, at most max_keep.
 //
 // Only so many keys are sorted as it takes to keep enough boxes: some more than max_keep at first, then as many again.
-inline int64_t suppress(std::vector<uint64_t>* keys, size_t candidates, const float* boxes, float thresh,
-                        int64_t max_keep, int64_t* keep) {
+inline int64_t greedy_nms(std::vector<uint64_t>* keys, size_t candidates, const float* boxes, float thresh,
+                          int64_t max_keep, int64_t* keep) {
   candidates = std::min(candidates, keys->size());
   const size_t wanted = std::min<size_t>(candidates, max_keep);
   Columns kept;

@@ -1,4 +1,4 @@
-// Greedy and soft suppression, box overlaps: see nms.h for the contract.
+// Greedy NMS, soft-NMS, box overlaps: see nms.h for the contract.
 //
 // No fused multiply-add here: the NumPy version of each function (lib/dcn/nms/fallback.py) gives the same bits, so that
 // a machine without a compiler keeps the same boxes. flags: -ffp-contract=off
@@ -6,9 +6,9 @@
 #include <cmath>
 #include <vector>
 
+#include "greedy_nms.h"
 #include "kernels.h"
 #include "status.h"
-#include "suppression.h"
 
 namespace dcn {
 namespace {
@@ -16,7 +16,7 @@ namespace {
 int64_t greedy(const float* dets, int64_t n, float thresh, int64_t max_keep, int64_t* keep) {
   std::vector<uint64_t> keys(n);
   for (int64_t i = 0; i < n; ++i) keys[i] = rank_key(dets[5 * i + 4], uint32_t(i));
-  return suppress(&keys, n, dets, thresh, max_keep, keep);
+  return greedy_nms(&keys, n, dets, thresh, max_keep, keep);
 }
 
 // Factor on the score of a box with this IoU to the picked one.
@@ -62,9 +62,9 @@ int64_t soft(const float* dets, int64_t n, double sigma_or_thresh, int method, i
   return count;
 }
 
-// What run() counts, or minus a status.
+// The number of boxes that run() kept, or minus a status.
 template <typename Run>
-int64_t suppressed(int64_t n, int64_t max_keep, const Run& run) {
+int64_t counted(int64_t n, int64_t max_keep, const Run& run) {
   if (n < 0 || n > DCN_MOST_BOXES) return -DCN_BAD_SHAPE;
   if (n == 0 || max_keep <= 0) return 0;
   int64_t count = 0;
@@ -75,12 +75,12 @@ int64_t suppressed(int64_t n, int64_t max_keep, const Run& run) {
 }  // namespace
 
 int64_t nms(const float* dets, int64_t n, float thresh, int64_t max_keep, int64_t* keep) {
-  return suppressed(n, max_keep, [&] { return greedy(dets, n, thresh, max_keep, keep); });
+  return counted(n, max_keep, [&] { return greedy(dets, n, thresh, max_keep, keep); });
 }
 
 int64_t soft_nms(const float* dets, int64_t n, double sigma_or_thresh, int method, int64_t max_keep, int64_t* keep,
                  float* scores) {
-  return suppressed(n, max_keep, [&] { return soft(dets, n, sigma_or_thresh, method, max_keep, keep, scores); });
+  return counted(n, max_keep, [&] { return soft(dets, n, sigma_or_thresh, method, max_keep, keep, scores); });
 }
 
 void bbox_overlaps(const double* boxes, int64_t n, const double* query, int64_t k, double* out) {

@@ -1,4 +1,4 @@
-// Position-sensitive RoI pooling on the CPU; psroi_pooling.h has the rule, roi_planes.h the way of walking.
+// Position-sensitive RoI pooling on the CPU; psroi_pooling.h has the definition, roi_planes.h the way of walking.
 // flags: -ffp-contract=off -Wno-psabi
 #include "kernels.h"
 #include "lanes.h"
@@ -68,7 +68,7 @@ void spread(T grad, T* plane, ptrdiff_t left, int width, const CellRange& rows, 
   }
 }
 
-// Calls each(place in the output, cells) for every bin that a channel serves, bin by bin, regions in their order.
+// Calls each(place in the output, cells) for every bin that a channel serves, bin by bin, RoIs in their order.
 // Meanwhile the next channel's plane is fetched.
 template <typename T, typename Each>
 void for_bins(const dcn_psroi_shape& s, const Bins& bins, int image, int channel, const T* next, const Each& each) {
@@ -77,10 +77,10 @@ void for_bins(const dcn_psroi_shape& s, const Bins& bins, int image, int channel
   const PlaneBins served = plane_bins(channel, s.group_size, size);
   for (int ph = served.row_begin; ph < served.row_end; ++ph) {
     for (int pw = served.column_begin; pw < served.column_end; ++pw) {
-      const std::vector<int>& regions = bins.of_image[image];
-      for (size_t n = 0; n < regions.size(); ++n) {
-        const int r = regions[n];
-        prefetch(next, plane_size, n, regions.size());
+      const std::vector<int>& rows = bins.of_image[image];
+      for (size_t n = 0; n < rows.size(); ++n) {
+        const int r = rows[n];
+        prefetch(next, plane_size, n, rows.size());
         const size_t place = ((size_t(r) * s.output_dim + served.output) * size + ph) * size + pw;
         each(place, bins.rows[size_t(r) * size + ph], bins.columns[size_t(r) * size + pw]);
       }

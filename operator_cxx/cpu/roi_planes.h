@@ -1,7 +1,7 @@
-// How both pooling kernels walk: one channel plane at a time, over all regions of its image.
+// How both pooling kernels walk: one channel plane at a time, over all RoIs of its image.
 //
-// A plane (some 10 kB) stays in the innermost cache while hundreds of regions read it, and in the backward pass one
-// thread owns a plane, adding the regions' gradients in their order: no atomics, the same bits for any number of
+// A plane (some 10 kB) stays in the innermost cache while hundreds of RoIs read it, and in the backward pass one
+// thread owns a plane, adding the RoIs' gradients in their order: no atomics, the same bits for any number of
 // threads.
 #pragma once
 #include <cstddef>
@@ -17,7 +17,7 @@ namespace dcn {
 // Below this many bins, starting threads costs more than it saves.
 constexpr ptrdiff_t kSerialBins = 1 << 12;
 
-// Regions sorted by image, in their order; regions without an image are left out.
+// RoIs sorted by image, in their order; RoIs without an image are left out.
 template <typename T>
 std::vector<std::vector<int>> rois_by_image(const T* rois, int count, int images) {
   std::vector<std::vector<int>> of_image(images);
@@ -28,14 +28,14 @@ std::vector<std::vector<int>> rois_by_image(const T* rois, int count, int images
   return of_image;
 }
 
-// The cells of all bins of all regions, as many rows and columns for each region as it has bins along that axis.
+// The cells of all bins of all RoIs, as many rows and columns for each RoI as it has bins along that axis.
 struct Bins {
   std::vector<CellRange> rows, columns;
   std::vector<std::vector<int>> of_image;
 };
 
 // Fetches part number `part` of `parts` of an array that will be read, or written. Called for what comes next, it hides
-// the way from memory where no processor foresees it: regions lie at random on a plane, their pieces of arrays pages
+// the way from memory where no processor foresees it: RoIs lie at random on a plane, their pieces of arrays pages
 // apart.
 template <int kWritten = 0, typename T>
 inline void prefetch(const T* array, ptrdiff_t size, ptrdiff_t part, ptrdiff_t parts) {

@@ -1,4 +1,4 @@
-// RoI pooling on the CPU; roi_pooling.h has the rule.
+// RoI pooling on the CPU; roi_pooling.h has the definition.
 // flags: -ffp-contract=off -Wno-psabi
 #include <algorithm>
 #include <limits>
@@ -124,7 +124,7 @@ inline int useful_threads(const dcn_roi_shape& s) {
   return bins > kSerialBins ? max_threads() : 1;
 }
 
-// Calls each(bin, rows, columns) for the bins of one region.
+// Calls each(bin, rows, columns) for the bins of one RoI.
 template <typename Each>
 void for_bins(const dcn_roi_shape& s, const Bins& bins, int r, const Each& each) {
   for (int ph = 0, bin = 0; ph < s.pooled_height; ++ph) {
@@ -156,7 +156,7 @@ void forward(const dcn_roi_shape& s, const T* data, const T* rois, T* out, int r
   }
   Scratch<T> results(threads);
   for_blocks<kVectors>(s, data, threads, [&](const B& block, int thread) {
-    T* result = results.take(thread, size_t(per_plane) * B::kChannels);  // (bins, channels) of one region
+    T* result = results.take(thread, size_t(per_plane) * B::kChannels);  // (bins, channels) of one RoI
     for (int r : bins.of_image[block.image]) {
       T* to = out + r * per_roi + size_t(block.first) * per_plane;
       for_bins(s, bins, r, [&](int bin, const CellRange& rows, const CellRange& columns) {
@@ -183,14 +183,14 @@ void backward(const dcn_roi_shape& s, const T* out_grad, const T* data, const T*
   Scratch<T> sums(threads), heads(threads);
   for_blocks<kVectors>(s, data, threads, [&](const B& block, int thread) {
     T* sum = sums.take(thread, plane_size * B::kChannels);           // gradients, cell by cell as the block
-    T* head = heads.take(thread, size_t(per_plane) * B::kChannels);  // (bins, channels) of one region
+    T* head = heads.take(thread, size_t(per_plane) * B::kChannels);  // (bins, channels) of one RoI
     std::fill_n(sum, plane_size * B::kChannels, T(0));
-    const std::vector<int>& regions = bins.of_image[block.image];
+    const std::vector<int>& rows = bins.of_image[block.image];
     const auto grads_of = [&](int r) { return out_grad + (size_t(r) * s.channels + block.first) * per_plane; };
-    for (size_t n = 0; n < regions.size(); ++n) {
-      load_columns(grads_of(regions[n]), block.channels, per_plane, B::kChannels, head);
-      const T* next = grads_of(regions[std::min(n + 1, regions.size() - 1)]);
-      for_bins(s, bins, regions[n], [&](int bin, const CellRange& rows, const CellRange& columns) {
+    for (size_t n = 0; n < rows.size(); ++n) {
+      load_columns(grads_of(rows[n]), block.channels, per_plane, B::kChannels, head);
+      const T* next = grads_of(rows[std::min(n + 1, rows.size() - 1)]);
+      for_bins(s, bins, rows[n], [&](int bin, const CellRange& rows, const CellRange& columns) {
         prefetch(next, ptrdiff_t(block.channels) * per_plane, bin, per_plane);
         typename B::Vector best[kVectors];
         block.largest(s.width, rows, columns, best);

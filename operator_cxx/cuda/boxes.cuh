@@ -1,4 +1,4 @@
-// Ranking and suppression of boxes on a GPU: keys are sorted, overlaps become a matrix of bits, and one block walks it.
+// Ranking and NMS of boxes on a GPU: keys are sorted, overlaps become a matrix of bits, and one block walks it.
 #pragma once
 
 #include "../include/boxes.h"
@@ -63,7 +63,7 @@ inline void sort(uint64_t* keys, int size, cudaStream_t stream) {
   }
 }
 
-// ---- suppression of boxes in the order of their keys ----
+// ---- NMS of boxes in the order of their keys ----
 
 constexpr int kBits = 64;
 
@@ -143,14 +143,14 @@ static __global__ void __launch_bounds__(kThreads)
   if (thread == 0) *count = found[0];
 }
 
-// The arrays of one suppression of the first n of the sorted keys.
-struct Suppression {
+// The arrays of one NMS of the first n of the sorted keys.
+struct GreedyNms {
   float* sorted;
   uint64_t *masks, *gone;
   int *kept, *count;
   int n;
 
-  Suppression(Carver* carver, int n) : n(n) {
+  GreedyNms(Carver* carver, int n) : n(n) {
     const int words = divide_up(n, kBits);
     sorted = carver->take<float>(4LL * n);
     masks = carver->take<uint64_t>((long long)n * words);
@@ -171,13 +171,13 @@ struct Suppression {
 };
 
 // Overlaps are a matrix of bits with one row of blocks for 64 boxes, and a grid has at most 65535 rows.
-constexpr int kMostSuppressed = 65535 * kBits;
+constexpr int kMostNmsBoxes = 65535 * kBits;
 
-// The arrays of the proposals of one image: of all anchors, of which the `candidates` best enter suppression.
+// The arrays of the proposals of one image: of all anchors, of which the `candidates` best enter NMS.
 struct ProposalMemory {
   uint64_t* keys;
   float* boxes;  // (anchors, 5): box and score
-  Suppression suppression;
+  GreedyNms nms;
   size_t bytes;
 
   ProposalMemory(int anchors, int candidates, void* workspace)
@@ -187,11 +187,11 @@ struct ProposalMemory {
   ProposalMemory(int anchors, int candidates, Carver carver)
       : keys(carver.take<uint64_t>(sort_size(anchors))),
         boxes(carver.take<float>(5LL * anchors)),
-        suppression(&carver, candidates),
+        nms(&carver, candidates),
         bytes(carver.bytes()) {}
 };
 
-// How many of the anchors enter suppression; pre_nms 0 or less: all.
+// How many of the anchors enter NMS; pre_nms 0 or less: all.
 inline int candidates(int pre_nms, int anchors) { return pre_nms > 0 && pre_nms < anchors ? pre_nms : anchors; }
 
 }  // namespace dcn

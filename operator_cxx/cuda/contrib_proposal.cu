@@ -1,4 +1,4 @@
-// Proposals as MXNet's contrib operators make them, on a GPU; contrib_proposal.h has the rule.
+// Proposals as MXNet's contrib operators make them, on a GPU; contrib_proposal.h has the definition.
 // flags: -fmad=false
 #include <algorithm>
 
@@ -18,7 +18,7 @@ struct Sides {
 // Can the kernels count all that?
 bool countable(const dcn_contrib_proposal_shape& s) {
   return s.ratios <= DCN_CUDA_MAX_SIDES && s.scales <= DCN_CUDA_MAX_SIDES &&
-         dcn::fits(dcn::kMostSuppressed, {s.ratios, s.scales, s.height, s.width});
+         dcn::fits(dcn::kMostNmsBoxes, {s.ratios, s.scales, s.height, s.width});
 }
 
 int check(const dcn_contrib_proposal_shape* shape) {
@@ -55,7 +55,7 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-// Suppression always keeps the best box, so *found is at least 1.
+// NMS always keeps the best box, so *found is at least 1.
 __global__ void __launch_bounds__(kThreads)
     write(const uint64_t* keys, const float* boxes, const int* kept, const int* found, int image, int post, float* rois,
           float* scores, int rois_request, int scores_request) {
@@ -93,10 +93,9 @@ int dcn_cuda_contrib_proposal(const dcn_contrib_proposal_shape* shape, const flo
                 cls_prob + (2LL * image + 1) * anchors, bbox_pred + 4LL * image * anchors, im_info + 3LL * image,
                 memory.boxes, memory.keys, anchors, size);
     dcn::sort(memory.keys, size, queue);
-    memory.suppression.run(memory.keys, memory.boxes, 5, shape->threshold, shape->post_nms, queue);
+    memory.nms.run(memory.keys, memory.boxes, 5, shape->threshold, shape->post_nms, queue);
     dcn::launch(write, dcn::blocks_for(shape->post_nms), dim3(kThreads), queue, memory.keys, memory.boxes,
-                memory.suppression.kept, memory.suppression.count, image, shape->post_nms, rois, best, requests[0],
-                requests[1]);
+                memory.nms.kept, memory.nms.count, image, shape->post_nms, rois, best, requests[0], requests[1]);
   }
   return dcn::launched();
 }

@@ -69,7 +69,7 @@ DCN_API int dcn_cuda_deformable_psroi_pooling_backward(const dcn_deformable_psro
                                                        void* trans_grad, const int requests[3], void* workspace,
                                                        size_t workspace_bytes, void* stream);
 
-// Greedy suppression as dcn_nms of nms.h: dets (n, 5) float32; keep: room for max_keep indices, best first; count: how
+// Greedy NMS as dcn_nms of nms.h: dets (n, 5) float32; keep: room for max_keep indices, best first; count: how
 // many there are.
 DCN_API size_t dcn_cuda_nms_workspace(int n);
 DCN_API int dcn_cuda_nms(const float* dets, int n, float thresh, int max_keep, int64_t* keep, int* count,
@@ -97,12 +97,12 @@ enum { DCN_CUDA_MAX_LEVELS = 8 };
 
 struct dcn_proposal_shape {
   int images, levels;
-  int pre_nms, post_nms;  // pre_nms 0: all boxes enter suppression
+  int pre_nms, post_nms;  // pre_nms 0: all boxes enter NMS
   float threshold, min_size;
 };
 
 // Proposals as the graph's Custom operator `proposal` makes them: cells that im_info's height and width leave out,
-// boxes smaller than min_size * scale and boxes that are not finite are dropped; of the best pre_nms, suppression keeps
+// boxes smaller than min_size * scale and boxes that are not finite are dropped; of the best pre_nms, NMS keeps
 // at most post_nms. im_info (images, 3) float32 [height, width, scale]. rois (images * post_nms, 5) [image, x1, y1, x2,
 // y2] and scores (images * post_nms), float32; counts (images): how many of an image's rows are different boxes. The
 // rows after those repeat them from the first on (the Custom operator draws them at random); where there is none, all

@@ -1,4 +1,4 @@
-// Deformable position-sensitive RoI pooling on a GPU; deformable_psroi_pooling.h has the rule.
+// Deformable position-sensitive RoI pooling on a GPU; deformable_psroi_pooling.h has the sampling rule.
 // flags: -fmad=false
 #include "../include/deformable_psroi_pooling.h"
 #include "pooling.cuh"
@@ -12,7 +12,7 @@ using dcn::kWarp;
 // One axis of a bin: where its samples lie.
 template <typename A>
 struct Axis {
-  A first, step, region;  // first sample, distance of samples, size of the whole region
+  A first, step, roi_size;  // first sample, distance of samples, size of the whole RoI
   int limit, samples;
 
   __device__ int count() const {
@@ -26,7 +26,7 @@ struct Axis {
   }
 };
 
-// One bin on the one plane that serves it, moved by its part of trans.
+// One bin on the one plane that serves it, offset by its part of trans.
 template <typename A>
 struct Bin {
   Axis<A> down, across;
@@ -35,20 +35,20 @@ struct Bin {
 
   template <typename T>
   __device__ Bin(const dcn_deformable_psroi_shape& s, const A* rois, const T* trans, const dcn::BinIndex& bin) {
-    const A* roi = rois + 5 * (long long)bin.region;
+    const A* roi = rois + 5 * (long long)bin.roi;
     const int groups = s.group_size, bins = s.pooled_size;
-    A move_x = 0, move_y = 0;
+    A offset_x = 0, offset_y = 0;
     if (s.trans_classes) {
       const long long parts = (long long)s.part_size * s.part_size;
       const int category = bin.channel / (s.output_dim / s.trans_classes);
-      const T* part = trans + ((long long)bin.region * 2 * s.trans_classes + 2 * category) * parts +
+      const T* part = trans + ((long long)bin.roi * 2 * s.trans_classes + 2 * category) * parts +
                       (long long)dcn::part_cell<A>(bin.row, s.part_size, bins) * s.part_size +
                       dcn::part_cell<A>(bin.column, s.part_size, bins);
-      move_x = dcn::widen(part[0]) * A(s.trans_std);
-      move_y = dcn::widen(part[parts]) * A(s.trans_std);
+      offset_x = dcn::widen(part[0]) * A(s.trans_std);
+      offset_y = dcn::widen(part[parts]) * A(s.trans_std);
     }
-    down = axis(dcn::roi_span(roi[2], roi[4], A(s.spatial_scale), A(0.5), bins), bin.row, move_y, s.height, s);
-    across = axis(dcn::roi_span(roi[1], roi[3], A(s.spatial_scale), A(0.5), bins), bin.column, move_x, s.width, s);
+    down = axis(dcn::roi_span(roi[2], roi[4], A(s.spatial_scale), A(0.5), bins), bin.row, offset_y, s.height, s);
+    across = axis(dcn::roi_span(roi[1], roi[3], A(s.spatial_scale), A(0.5), bins), bin.column, offset_x, s.width, s);
     image = dcn::roi_image(roi[0], s.images);
     const int channel = (bin.channel * groups + dcn::group_cell(bin.row, groups, bins)) * groups +
                         dcn::group_cell(bin.column, groups, bins);
@@ -74,9 +74,9 @@ struct Bin {
   __device__ long long cell(A y, A x) const { return plane + (long long)y * width + (long long)x; }
 
  private:
-  __device__ static Axis<A> axis(const dcn::RoiSpan<A>& span, int p, A move, int limit,
+  __device__ static Axis<A> axis(const dcn::RoiSpan<A>& span, int p, A offset, int limit,
                                  const dcn_deformable_psroi_shape& s) {
-    return {dcn::first_sample(span, p, move), span.bin / A(s.sample_per_part), span.size, limit, s.sample_per_part};
+    return {dcn::first_sample(span, p, offset), span.bin / A(s.sample_per_part), span.size, limit, s.sample_per_part};
   }
 };
 
@@ -125,18 +125,18 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-// The gradient of both moves of one part of one class of a region: a warp adds up the channels of the class and the
-// bins that the part moves (eq. 8 of the paper). The same bits every time.
+// The gradient of the offset (x, y) of one part of one class of a RoI: a warp adds up the channels of the class and the
+// bins that use the part (eq. 8 of the paper). The same bits every time.
 template <typename T>
 __global__ void __launch_bounds__(kThreads)
-    move_gradients(dcn_deformable_psroi_shape s, const T* out_grad, const T* data, const Accumulator<T>* rois,
-                   const T* trans, T* trans_grad, int request, long long warps) {
+    offset_gradients(dcn_deformable_psroi_shape s, const T* out_grad, const T* data, const Accumulator<T>* rois,
+                     const T* trans, T* trans_grad, int request, long long warps) {
   using A = Accumulator<T>;
   const long long warp = dcn::first_item() / kWarp;
   if (warp >= warps) return;
   const int parts = s.part_size * s.part_size, per_class = s.output_dim / s.trans_classes;
   const int part = int(warp % parts), category = int(warp / parts % s.trans_classes);
-  const int region = int(warp / parts / s.trans_classes), bins = s.pooled_size * s.pooled_size;
+  const int roi = int(warp / parts / s.trans_classes), bins = s.pooled_size * s.pooled_size;
   A sum_x = 0, sum_y = 0;
   for (int place = 0; place < bins; ++place) {
     const int row = place / s.pooled_size, column = place % s.pooled_size;
@@ -145,7 +145,7 @@ __global__ void __launch_bounds__(kThreads)
         part)
       continue;
     for (int c = threadIdx.x % kWarp; c < per_class; c += kWarp) {
-      const long long i = ((long long)region * s.output_dim + category * per_class + c) * bins + place;
+      const long long i = ((long long)roi * s.output_dim + category * per_class + c) * bins + place;
       if (dcn::widen(out_grad[i]) == 0) continue;
       const Bin<A> bin(s, rois, trans, dcn::BinIndex(i, s.output_dim, s.pooled_size, s.pooled_size));
       A slope_x = 0, slope_y = 0;
@@ -158,14 +158,14 @@ __global__ void __launch_bounds__(kThreads)
         slope_y += (A(1) - x.fraction) * (high_low - low_low) + x.fraction * (high_high - low_high);
       });
       const A count = bin.count(), scale = count > 0 ? A(s.trans_std) * dcn::widen(out_grad[i]) / count : A(0);
-      sum_x += slope_x * scale * bin.across.region;
-      sum_y += slope_y * scale * bin.down.region;
+      sum_x += slope_x * scale * bin.across.roi_size;
+      sum_y += slope_y * scale * bin.down.roi_size;
     }
   }
   sum_x = dcn::warp_sum(sum_x);
   sum_y = dcn::warp_sum(sum_y);
   if (threadIdx.x % kWarp) return;
-  T* to = trans_grad + ((long long)region * 2 * s.trans_classes + 2 * category) * parts + part;
+  T* to = trans_grad + ((long long)roi * 2 * s.trans_classes + 2 * category) * parts + part;
   dcn::assign(request, to, sum_x);
   dcn::assign(request, to + parts, sum_y);
 }
@@ -200,21 +200,21 @@ int dcn_cuda_deformable_psroi_pooling_backward(const dcn_deformable_psroi_shape*
     using A = Accumulator<T>;
     const dcn_deformable_psroi_shape& s = *shape;
     const cudaStream_t queue = static_cast<cudaStream_t>(stream);
-    const T *gradient = static_cast<const T*>(out_grad), *moves = static_cast<const T*>(trans);
-    const A* regions = static_cast<const A*>(rois);
+    const T *gradient = static_cast<const T*>(out_grad), *offsets = static_cast<const T*>(trans);
+    const A* roi_rows = static_cast<const A*>(rois);
     dcn::zero_for(requests[1], static_cast<A*>(rois_grad), 5LL * s.rois, queue);
     if (s.trans_classes && requests[2] != DCN_NULL && s.rois) {
       const long long warps = (long long)s.rois * s.trans_classes * s.part_size * s.part_size;
       const dim3 grid(unsigned((warps * kWarp + kThreads - 1) / kThreads));
-      dcn::launch(move_gradients<T>, grid, dim3(kThreads), queue, s, gradient, static_cast<const T*>(data), regions,
-                  moves, static_cast<T*>(trans_grad), requests[2], warps);
+      dcn::launch(offset_gradients<T>, grid, dim3(kThreads), queue, s, gradient, static_cast<const T*>(data), roi_rows,
+                  offsets, static_cast<T*>(trans_grad), requests[2], warps);
     }
     if (requests[0] == DCN_NULL) return dcn::launched();
     return dcn::accumulate(static_cast<T*>(data_grad), dcn::data_size(s), requests[0], workspace, workspace_bytes,
                            queue, [&](A* sums) {
                              if (bins(s) == 0) return;
                              dcn::launch(spread<T>, dcn::blocks_for(bins(s)), dim3(kThreads), queue, s, gradient,
-                                         regions, moves, sums, bins(s));
+                                         roi_rows, offsets, sums, bins(s));
                            });
   });
 }

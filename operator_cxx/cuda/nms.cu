@@ -1,4 +1,4 @@
-// Greedy suppression on a GPU.
+// Greedy NMS on a GPU.
 // flags: -fmad=false
 #include "boxes.cuh"
 
@@ -8,14 +8,14 @@ using dcn::kThreads;
 
 struct Memory {
   uint64_t* keys;
-  dcn::Suppression suppression;
+  dcn::GreedyNms nms;
   size_t bytes;
 
   Memory(int n, void* workspace) : Memory(n, dcn::Carver(workspace)) {}
 
  private:
   Memory(int n, dcn::Carver carver)
-      : keys(carver.take<uint64_t>(dcn::sort_size(n))), suppression(&carver, n), bytes(carver.bytes()) {}
+      : keys(carver.take<uint64_t>(dcn::sort_size(n))), nms(&carver, n), bytes(carver.bytes()) {}
 };
 
 __global__ void __launch_bounds__(kThreads) rank(const float* dets, int n, uint64_t* keys, int size) {
@@ -32,20 +32,19 @@ __global__ void __launch_bounds__(kThreads)
 
 }  // namespace
 
-size_t dcn_cuda_nms_workspace(int n) { return n < 0 || n > dcn::kMostSuppressed ? 0 : Memory(n, nullptr).bytes; }
+size_t dcn_cuda_nms_workspace(int n) { return n < 0 || n > dcn::kMostNmsBoxes ? 0 : Memory(n, nullptr).bytes; }
 
 int dcn_cuda_nms(const float* dets, int n, float thresh, int max_keep, int64_t* keep, int* count, void* workspace,
                  size_t workspace_bytes, void* stream) {
-  if (n < 0 || n > dcn::kMostSuppressed)
-    return dcn::refuse(DCN_BAD_SHAPE, "suppression takes between 0 and 4194240 boxes");
+  if (n < 0 || n > dcn::kMostNmsBoxes) return dcn::refuse(DCN_BAD_SHAPE, "NMS takes between 0 and 4194240 boxes");
   const Memory memory(n, workspace);
   if (const int status = dcn::check_workspace(workspace, workspace_bytes, memory.bytes)) return status;
   const cudaStream_t queue = static_cast<cudaStream_t>(stream);
   const int size = dcn::sort_size(n);
   dcn::launch(rank, dcn::blocks_for(size), dim3(kThreads), queue, dets, n, memory.keys, size);
   dcn::sort(memory.keys, size, queue);
-  memory.suppression.run(memory.keys, dets, 5, thresh, max_keep, queue);
-  dcn::launch(write, dcn::blocks_for(n), dim3(kThreads), queue, memory.keys, memory.suppression.kept,
-              memory.suppression.count, keep, count);
+  memory.nms.run(memory.keys, dets, 5, thresh, max_keep, queue);
+  dcn::launch(write, dcn::blocks_for(n), dim3(kThreads), queue, memory.keys, memory.nms.kept, memory.nms.count, keep,
+              count);
   return dcn::launched();
 }

@@ -8,12 +8,12 @@
 
 namespace dcn {
 
-// Bin (region, channel, row, column) of an output (R, channels, rows, columns).
+// Bin (roi, channel, row, column) of an output (R, channels, rows, columns).
 struct BinIndex {
-  int region, channel, row, column;
+  int roi, channel, row, column;
 
   DCN_HD BinIndex(long long place, int channels, int rows, int columns)
-      : region(int(place / columns / rows / channels)),
+      : roi(int(place / columns / rows / channels)),
         channel(int(place / columns / rows % channels)),
         row(int(place / columns % rows)),
         column(int(place % columns)) {}

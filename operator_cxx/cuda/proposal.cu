@@ -28,9 +28,9 @@ bool well_formed(const dcn_proposal_shape& s, const dcn_proposal_level* levels) 
   for (int l = 0; l < s.levels; ++l) {
     const dcn_proposal_level& level = levels[l];
     if (level.anchors_per_cell < 1 || level.height < 1 || level.width < 1 || level.stride < 1) return false;
-    if (level.height > dcn::kMostSuppressed / level.width) return false;
+    if (level.height > dcn::kMostNmsBoxes / level.width) return false;
     anchors += (long long)level.anchors_per_cell * level.height * level.width;
-    if (anchors > dcn::kMostSuppressed) return false;
+    if (anchors > dcn::kMostNmsBoxes) return false;
   }
   return true;
 }
@@ -132,10 +132,9 @@ int dcn_cuda_proposal(const dcn_proposal_shape* shape, int dtype, const dcn_prop
       dcn::launch(decode<T>, dcn::blocks_for(size), dim3(kThreads), queue, all, im_info, image, shape->min_size,
                   memory.boxes, memory.keys, size);
       dcn::sort(memory.keys, size, queue);
-      memory.suppression.run(memory.keys, memory.boxes, 5, shape->threshold, shape->post_nms, queue);
+      memory.nms.run(memory.keys, memory.boxes, 5, shape->threshold, shape->post_nms, queue);
       dcn::launch(write, dcn::blocks_for(shape->post_nms), dim3(kThreads), queue, memory.keys, memory.boxes,
-                  memory.suppression.kept, memory.suppression.count, im_info, image, shape->post_nms, rois, scores,
-                  counts);
+                  memory.nms.kept, memory.nms.count, im_info, image, shape->post_nms, rois, scores, counts);
     }
     return dcn::launched();
   });

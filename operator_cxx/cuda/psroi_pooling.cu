@@ -1,4 +1,4 @@
-// Position-sensitive RoI pooling on a GPU; psroi_pooling.h has the rule.
+// Position-sensitive RoI pooling on a GPU; psroi_pooling.h has the definition.
 // flags: -fmad=false
 #include "../include/psroi_pooling.h"
 #include "pooling.cuh"
@@ -17,7 +17,7 @@ struct Cells {
   bool empty;
 
   __device__ Cells(const dcn_psroi_shape& s, const A* rois, const dcn::BinIndex& bin) {
-    const A* roi = rois + 5 * (long long)bin.region;
+    const A* roi = rois + 5 * (long long)bin.roi;
     const int image = dcn::roi_image(roi[0], s.images), groups = s.group_size;
     const auto across = dcn::roi_span(roi[1], roi[3], A(s.spatial_scale), A(0), s.pooled_size);
     const auto down = dcn::roi_span(roi[2], roi[4], A(s.spatial_scale), A(0), s.pooled_size);

@@ -1,4 +1,4 @@
-// RoI pooling on a GPU; roi_pooling.h has the rule.
+// RoI pooling on a GPU; roi_pooling.h has the definition.
 // flags: -fmad=false
 #include "../include/roi_pooling.h"
 #include "pooling.cuh"
@@ -12,11 +12,11 @@ using dcn::kThreads;
 template <typename A>
 struct Cells {
   dcn::CellRange rows, columns;
-  long long plane;  // -1: the region has no image
+  long long plane;  // -1: the RoI has no image
   int width;
 
   __device__ Cells(const dcn_roi_shape& s, const A* rois, const dcn::BinIndex& bin) {
-    const A* roi = rois + 5 * (long long)bin.region;
+    const A* roi = rois + 5 * (long long)bin.roi;
     const int image = dcn::roi_image(roi[0], s.images);
     const auto across = dcn::cell_span(roi[1], roi[3], A(s.spatial_scale), s.pooled_width);
     const auto down = dcn::cell_span(roi[2], roi[4], A(s.spatial_scale), s.pooled_height);

@@ -6,7 +6,7 @@
 // [height, width, scale]; A = ratios * scales. Every anchor is moved (or, with iou_loss, its corners are shifted) and
 // clipped to the image. Anchors of cells beyond floor(size / stride) get the score -1, and so do boxes with a side
 // below min_size * scale, which are also enlarged by half of it at each end. The pre_nms best (0 or less: all) enter
-// suppression, and the first post_nms that stay are the proposals; if there are fewer, they are repeated from the first
+// NMS, and the first post_nms that stay are the proposals; if there are fewer, they are repeated from the first
 // on. Of equal scores the lower index (y, x, anchor) goes first; NaN scores go last.
 #pragma once
 #include <math.h>

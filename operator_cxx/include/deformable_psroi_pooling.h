@@ -2,9 +2,9 @@
 // and is the mean of S x S bilinear samples of its channel.
 //
 // data (N, output_dim * g * g, H, W), g = group_size; rois (R, 5); trans (R, 2 * K, part, part): for each of K classes
-// the moves (x, y), in units of trans_std times the region's size; out and top_count (R, output_dim, P, P). Output
-// channel c has class c / (output_dim / K). A region whose image index is out of range or not a number pools to 0 and
-// takes part in no gradient; a sample at a NaN position does not count; the regions themselves get no gradient.
+// the offset (x, y), in units of trans_std times the RoI's size; out and top_count (R, output_dim, P, P). Output
+// channel c has class c / (output_dim / K). A RoI whose image index is out of range or not a number pools to 0 and
+// takes part in no gradient; a sample at a NaN position does not count; the RoIs themselves get no gradient.
 #pragma once
 #include "roi.h"
 
@@ -63,18 +63,18 @@ DCN_HD bool place_sample(T position, int size, RoiSample<T>* sample) {
   return true;
 }
 
-// The part (a cell of trans) that moves bin p. Float arithmetic as in the original: it differs from p * parts / bins
-// for a few pairs of sizes.
+// The part (a cell of trans) that holds the offset of bin p. Float arithmetic as in the original: it differs from p *
+// parts / bins for a few pairs of sizes.
 template <typename T>
 DCN_HD int part_cell(int p, int parts, int bins) {
   const int part = int(T(p) / T(bins) * T(parts));
   return part < parts ? part : parts - 1;
 }
 
-// Where the first sample of bin p lies; move in units of the region's size.
+// Where the first sample of bin p lies; offset in units of the RoI's size.
 template <typename T>
-DCN_HD T first_sample(const RoiSpan<T>& span, int p, T move) {
-  return T(p) * span.bin + span.start + move * span.size;
+DCN_HD T first_sample(const RoiSpan<T>& span, int p, T offset) {
+  return T(p) * span.bin + span.start + offset * span.size;
 }
 
 }  // namespace dcn

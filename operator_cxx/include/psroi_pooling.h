@@ -2,8 +2,8 @@
 // one channel that belongs to its place.
 //
 // data (N, output_dim * g * g, H, W), g = group_size; rois (R, 5); out (R, output_dim, P, P), P = pooled_size. Bin (ph,
-// pw) of output channel c reads channel (c*g + ph*g/P)*g + pw*g/P. A region whose image index is out of range or not a
-// number pools to 0 and takes part in no gradient; the regions themselves never get one.
+// pw) of output channel c reads channel (c*g + ph*g/P)*g + pw*g/P. A RoI whose image index is out of range or not a
+// number pools to 0 and takes part in no gradient; the RoIs themselves never get one.
 #pragma once
 #include "roi.h"
 

@@ -1,4 +1,4 @@
-// What the pooling operators share: how a region of interest lies on the feature map.
+// What the pooling operators share: how a region of interest (RoI) lies on the feature map.
 //
 // rois (R, 5): [image index, x1, y1, x2, y2] in image pixels, inclusive corners. The arithmetic follows MXNet 1.9.1
 // step by step in the element type, since one rounding more or less can move a bin by a whole cell: compile it without
@@ -10,14 +10,14 @@
 
 namespace dcn {
 
-// One axis of a region on the map, in cells: where it starts, how long it is, and how long each of its bins is.
+// One axis of a RoI on the map, in cells: where it starts, how long it is, and how long each of its bins is.
 template <typename T>
 struct RoiSpan {
   T start, size, bin;
 };
 
 // first, last: inclusive corners in image pixels, rounded half away from zero; shift: 0.5 where cell centres are whole
-// numbers, else 0. A region has at least 0.1 cells, also if its corners are swapped; a NaN stays a NaN.
+// numbers, else 0. A RoI has at least 0.1 cells, also if its corners are swapped; a NaN stays a NaN.
 template <typename T>
 DCN_HD RoiSpan<T> roi_span(T first, T last, T scale, T shift, int bins) {
   using std::round;
@@ -26,7 +26,7 @@ DCN_HD RoiSpan<T> roi_span(T first, T last, T scale, T shift, int bins) {
   return {start, size, size / T(bins)};
 }
 
-// The image that a region belongs to; -1 if there is none of that number (such a region pools to 0).
+// The image that a RoI belongs to; -1 if there is none of that number (such a RoI pools to 0).
 template <typename T>
 DCN_HD int roi_image(T index, int images) {
   return index > T(-1) && index < T(images) ? int(index) : -1;
@@ -37,7 +37,7 @@ inline bool channels_follow(int channels, int output_dim, int group_size) {
   return channels % output_dim == 0 && (long long)group_size * group_size == channels / output_dim;
 }
 
-// Can data (images, channels, height, width) and regions with so many bins along an axis be counted?
+// Can data (images, channels, height, width) and RoIs with so many bins along an axis be counted?
 template <typename Shape>
 inline bool countable(const Shape& s, long long rows, long long columns, long long outputs) {
   return fits(kMostSteps, {s.height, s.width}) && fits(kMostSteps, {s.images, s.channels}) &&

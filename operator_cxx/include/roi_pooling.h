@@ -1,8 +1,8 @@
 // RoI pooling (Girshick, Fast R-CNN, ICCV 2015, section 2.1): each bin is the largest of the whole cells it touches.
 //
 // data (N, C, H, W); rois (R, 5); out (R, C, PH, PW). A bin without cells is 0, and so is one whose cells are all NaN
-// or minus infinity, which get no gradient then. Of equal cells the first, row by row, gets the gradient. A region
-// whose image index is out of range or not a number pools to 0 and takes part in no gradient; the regions themselves
+// or minus infinity, which get no gradient then. Of equal cells the first, row by row, gets the gradient. A RoI
+// whose image index is out of range or not a number pools to 0 and takes part in no gradient; the RoIs themselves
 // never get one.
 #pragma once
 #include "roi.h"
@@ -28,8 +28,8 @@ inline bool well_formed(const dcn_roi_shape& s) {
          s.pooled_width >= 1 && countable(s, s.pooled_height, s.pooled_width, s.channels);
 }
 
-// One axis of a region in whole cells: the first, and the length of a bin. Corners are rounded half away from zero; a
-// region has at least one cell.
+// One axis of a RoI in whole cells: the first, and the length of a bin. Corners are rounded half away from zero; a
+// RoI has at least one cell.
 template <typename T>
 struct CellSpan {
   T start, bin;
@@ -42,7 +42,7 @@ DCN_HD CellSpan<T> cell_span(T first, T last, T scale, int bins) {
   return {start, (size > T(1) ? size : T(1)) / T(bins)};
 }
 
-// The cells of bin p, as MXNet rounds them: bins of one region share a cell where its size is no multiple of theirs.
+// The cells of bin p, as MXNet rounds them: bins of one RoI share a cell where its size is no multiple of theirs.
 template <typename T>
 DCN_HD CellRange whole_cells(const CellSpan<T>& span, int p, int size) {
   using std::ceil;

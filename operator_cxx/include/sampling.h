@@ -35,7 +35,7 @@ DCN_HD T clamp(T position, T least, T most) {
   return above < most ? above : most;
 }
 
-// Border rule of the original: samples in [0, size), clamped to the last row.
+// Sampling rule of the original: samples in [0, size), clamped to the last row.
 struct BoundaryV1 {
   template <typename T>
   static DCN_HD AxisSample<T> sample(T position, int size) {
@@ -53,7 +53,7 @@ struct BoundaryV1 {
   }
 };
 
-// Border rule of 12/2018: the map continues with zeros, samples in (-1, size).
+// Sampling rule of 12/2018: the map continues with zeros, samples in (-1, size).
 struct BoundaryV2 {
   template <typename T>
   static DCN_HD AxisSample<T> sample(T position, int size) {

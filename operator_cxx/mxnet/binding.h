@@ -140,7 +140,7 @@ class Property : public mxnet::OperatorProperty {
     return copy;
   }
 
-  // All inputs and outputs have one element type; only kernels on a GPU know half precision, and regions are float32
+  // All inputs and outputs have one element type; only kernels on a GPU know half precision, and RoIs are float32
   // then.
   bool InferType(std::vector<int>* in, std::vector<int>* out, std::vector<int>* aux) const override {
     int dtype = -1;

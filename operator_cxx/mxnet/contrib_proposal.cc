@@ -19,7 +19,7 @@ struct ContribProposalParam : public dmlc::Parameter<ContribProposalParam> {
   int feature_stride;
   bool output_score, iou_loss;
   DMLC_DECLARE_PARAMETER(ContribProposalParam) {
-    DMLC_DECLARE_FIELD(rpn_pre_nms_top_n).set_default(6000).describe("Best boxes that enter suppression; 0: all.");
+    DMLC_DECLARE_FIELD(rpn_pre_nms_top_n).set_default(6000).describe("Best boxes that enter NMS; 0: all.");
     DMLC_DECLARE_FIELD(rpn_post_nms_top_n).set_default(300).describe("Proposals of one image.");
     DMLC_DECLARE_FIELD(threshold).set_default(0.7).describe("Overlap above which the lower score is suppressed.");
     DMLC_DECLARE_FIELD(rpn_min_size).set_default(16).describe("Smallest side of a box in pixels before scaling.");

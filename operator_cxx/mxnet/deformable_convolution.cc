@@ -54,7 +54,8 @@ struct ConvParam : public dmlc::Parameter<ConvParam> {
         .add_enum("v2", DCN_BOUNDARY_V2)
         .set_default(DCN_BOUNDARY_V1)
         .describe(
-            "Border rule: v1 samples in [0, size) and clamps at the last row (the original), v2 samples in (-1, size) "
+            "Sampling rule: v1 samples in [0, size) and clamps at the last row (the original), v2 samples in (-1, "
+            "size) "
             "with zeros outside (the authors' update of 12/2018).");
   }
 };
@@ -261,7 +262,7 @@ class DeformableConvolution : public ConvProperty<DeformableConvolution, false> 
   }
 };
 
-// The modulated form was published with the rule v2 and knows no other.
+// The modulated form was published with the sampling rule v2 and knows no other.
 class ModulatedDeformableConvolution : public ConvProperty<ModulatedDeformableConvolution, true> {
  public:
   static const char* private_name() { return "_contrib_OwnModulatedDeformableConvolution"; }

@@ -18,10 +18,11 @@ struct DeformablePSROIPoolingParam : public dmlc::Parameter<DeformablePSROIPooli
     DMLC_DECLARE_FIELD(output_dim).describe("Channels of the output.");
     DMLC_DECLARE_FIELD(group_size).describe("Groups along each axis.");
     DMLC_DECLARE_FIELD(pooled_size).describe("Bins along each axis.");
-    DMLC_DECLARE_FIELD(part_size).set_default(0).describe("Moved parts along each axis; 0: pooled_size.");
+    DMLC_DECLARE_FIELD(part_size).set_default(0).describe(
+        "Parts with an offset of their own along each axis; 0: pooled_size.");
     DMLC_DECLARE_FIELD(sample_per_part).set_default(1).describe("Samples of a bin along each axis.");
     DMLC_DECLARE_FIELD(trans_std).set_default(0.0).set_range(0.0, 1.0).describe(
-        "Move of a part whose trans is 1, in units of the region's size.");
+        "Offset of a part whose trans is 1, in units of the RoI's size.");
     DMLC_DECLARE_FIELD(no_trans).set_default(false).describe("Whether the parts stay where they are, without trans.");
   }
 };

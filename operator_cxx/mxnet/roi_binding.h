@@ -37,7 +37,7 @@ inline void check_roi_inputs(const char* op, const Param& param, ShapeVector* in
   expect_shape(op, "rois (each: image index, x1, y1, x2, y2)", &(*in)[1], mshadow::Shape2(-1, 5));
 }
 
-// (R, output_dim, P, P); R is unknown as long as that of the regions is.
+// (R, output_dim, P, P); R is unknown as long as that of the RoIs is.
 template <typename Param>
 inline TShape roi_output(const Param& param, const ShapeVector& in) {
   return mshadow::Shape4(in[1][0], param.output_dim, param.pooled_size, param.pooled_size);
