@@ -19,7 +19,7 @@ from tests.graphs.runs import pictured, run
 
 GOLDEN = Path(__file__).with_name('golden_outputs.json')
 HEIGHT, WIDTH = 96, 128
-# fewer RoIs than suppression leaves, so that nothing is filled up at random, and all of them train; 21 classes
+# fewer RoIs than NMS leaves, so that nothing is filled up at random, and all of them train; 21 classes
 DETECTION = (
     'TEST.RPN_POST_NMS_TOP_N=12',
     'TRAIN.RPN_POST_NMS_TOP_N=12',

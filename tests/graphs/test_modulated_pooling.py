@@ -1,8 +1,8 @@
 """Modulated RoI pooling (Zhu et al., CVPR 2019, section 3.2) of every detector, against the paper in float64.
 
-The oracles of this file are compositions of the oracle of deformable pooling and a few lines of NumPy. Values are
-compared, and the gradients of each layer along a random direction with the oracle's central difference there.
-"""
+The references of this file are compositions of the reference implementation of deformable pooling and a few lines of
+NumPy. Values are compared, and the gradients of each layer along a random direction with the reference's central
+difference there."""
 
 import re
 
@@ -29,11 +29,11 @@ ROIS = [
 LEVELS = [1, 2, 0, 3, 1, 0, 3, 2]
 
 
-def pool(data, rois, moves=None, stride=4, outputs=CHANNELS, group=1, samples=2):
+def pool(data, rois, offsets=None, stride=4, outputs=CHANNELS, group=1, samples=2):
     return deformable_psroi_pooling(
         data,
         rois,
-        moves,
+        offsets,
         spatial_scale=1 / stride,
         output_dim=outputs,
         group_size=group,
@@ -48,7 +48,7 @@ def sigmoid(x):
 
 
 def box_pooling(data, rois, layers, stride=4):
-    """Two hidden layers, then moves of all bins and their weights."""
+    """Two hidden layers, then offsets of all bins and their weights."""
     x = pool(data, rois, stride=stride).reshape(len(rois), -1)
     for i in range(3):
         x = (np.maximum(x, 0) if i else x) @ layers[2 * i].T + layers[2 * i + 1]
@@ -56,12 +56,12 @@ def box_pooling(data, rois, layers, stride=4):
     return pool(data, rois, both[:, :2], stride) * sigmoid(both[:, 2:])
 
 
-def box_oracle(arrays):
+def box_reference(arrays):
     layers = [arrays[f'{name}_{part}'] for name in ('deform_fc_1', 'deform_fc_2', 'offset') for part in PARTS]
     return [box_pooling(arrays['data'], arrays['rois'], layers)]
 
 
-def pyramid_oracle(arrays):
+def pyramid_reference(arrays):
     out = np.zeros((len(ROIS), CHANNELS, SIZE, SIZE))
     for level, stride in enumerate(STRIDES):
         rows = [row for row, of in enumerate(LEVELS) if of == level]
@@ -72,7 +72,7 @@ def pyramid_oracle(arrays):
     return [out]
 
 
-def position_sensitive_oracle(arrays):
+def position_sensitive_reference(arrays):
     """Maps, offsets and weights by position; the mean over the parts votes."""
 
     def convolved(name):
@@ -125,17 +125,17 @@ MAPS = {'data': (2, CHANNELS, 16, 16), **{f'p{2 + i}': (2, CHANNELS, 16 >> i, 16
 
 @pytest.fixture(
     params=[
-        (box_graph, box_oracle),
-        (pyramid_graph, pyramid_oracle),
-        (position_sensitive_graph, position_sensitive_oracle),
+        (box_graph, box_reference),
+        (pyramid_graph, pyramid_reference),
+        (position_sensitive_graph, position_sensitive_reference),
     ],
     ids=['faster_rcnn', 'fpn', 'rfcn'],
 )
 def case(request, operators):
-    """The graph, its oracle, and arrays by name of which no mask is near 0 or 1."""
+    """The graph, its reference implementation, and arrays by name of which no mask is near 0 or 1."""
     import mxnet as mx
 
-    graph, oracle = request.param
+    graph, compute = request.param
     symbol, rng = graph(mx), np.random.default_rng(0)
     names = symbol.list_arguments()
     shapes, _, _ = symbol.infer_shape(rois=(len(ROIS), 5), **{name: MAPS[name] for name in names if name in MAPS})
@@ -143,7 +143,7 @@ def case(request, operators):
         name: rng.normal(0, 1 if name in MAPS else 0.3, shape).astype(np.float32) for name, shape in zip(names, shapes)
     }
     arrays['rois'] = np.array(ROIS, np.float32)
-    return symbol, oracle, arrays
+    return symbol, compute, arrays
 
 
 def run(symbol, arrays, heads=None):
@@ -160,9 +160,9 @@ def run(symbol, arrays, heads=None):
 
 
 def test_modulated_roi_pooling_and_its_gradients(case):
-    symbol, oracle, arrays = case
+    symbol, compute, arrays = case
     exact = {name: value.astype(np.float64) for name, value in arrays.items()}
-    expected, rng = oracle(exact), np.random.default_rng(1)
+    expected, rng = compute(exact), np.random.default_rng(1)
     heads = [rng.normal(size=value.shape) for value in expected]
     outputs, grads = run(symbol, arrays, heads)
     for output, value in zip(outputs, expected):
@@ -172,7 +172,9 @@ def test_modulated_roi_pooling_and_its_gradients(case):
         some = {name: grad.astype(float) for name, grad in grads.items() if kind_of(name) == kind}
         directions = {name: rng.normal(size=grad.shape) for name, grad in some.items()}
         ahead, behind = (
-            oracle({**exact, **{name: exact[name] + sign * STEP * direction for name, direction in directions.items()}})
+            compute(
+                {**exact, **{name: exact[name] + sign * STEP * direction for name, direction in directions.items()}}
+            )
             for sign in (1, -1)
         )
         slope = sum((head * (one - other)).sum() for head, one, other in zip(heads, ahead, behind)) / (2 * STEP)
@@ -187,7 +189,7 @@ def kind_of(name):
 
 def test_at_first_the_bins_rest_and_count_half(case):
     """Section 3.2: the last layer starts at zero, hence offsets of 0 and weights of 0.5."""
-    symbol, oracle, arrays = case
+    symbol, compute, arrays = case
     last = [name for name in arrays if name.startswith(('offset', 'rfcn_cls_offset', 'rfcn_bbox_offset'))]
     first = {**arrays, **{name: np.zeros_like(arrays[name]) for name in last}}
     outputs, _ = run(symbol, first)

@@ -1,7 +1,7 @@
 """Outputs and gradients of filled networks against those of the original's graphs, in tests/reference.
 
 Tolerances: RoIs 0.01 pixel in the same order, probabilities 1e-4, box deltas 5e-4, gradient norms 2e-3 of their size.
-When suppression leaves fewer RoIs than asked for, the rest is random repetition and is left out.
+When NMS leaves fewer RoIs than asked for, the rest is random repetition and is left out.
 """
 
 import json
@@ -129,7 +129,7 @@ def test_training_proposals_equal_the_original(network):
     from tests.graphs.runs import pictured, run
 
     reference = np.load(REFERENCE / f'train__rfcn__{VOC_DCN}__seed0.npz')
-    _, made = network(VOC_DCN, (), False)  # the same numbers of boxes before and after suppression in test mode
+    _, made = network(VOC_DCN, (), False)  # the same numbers of boxes before and after NMS in test mode
     rois = reference['cust_rois_output']
     count = distinct(rois)
     found, _ = run(made, pictured(224, 320))

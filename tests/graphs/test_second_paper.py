@@ -1,4 +1,4 @@
-"""Deformable ConvNets v2 (Zhu et al., CVPR 2019) in every family: border rule, modulated convolutions and pooling."""
+"""Deformable ConvNets v2 (Zhu et al., CVPR 2019) in every family: sampling rule, modulated convolutions and pooling."""
 
 import contextlib
 
@@ -18,7 +18,7 @@ MODULATED = (*CONVOLUTIONS, 'network.roi_pooling=modulated')
 def own(operators):
     """Skips where stock operators run."""
     if set(operators.status().values()) != {'own'}:
-        pytest.skip('stock MXNet has no border rule v2, and no modulated layers that learn on the CPU')
+        pytest.skip('stock MXNet has no sampling rule v2, and no modulated layers that learn on the CPU')
 
 
 @pytest.mark.parametrize('stem', [VOC_DCN, FASTER_DCN, FPN_DCN, DEEPLAB_DCN])
@@ -51,7 +51,7 @@ def test_the_second_paper_learns_in_every_family(stem, overrides, network, own):
     silent = {name for name, gradient in offsets.items() if not gradient.any()}
     assert offsets and all(name.startswith('offset_p') for name in silent) and len(silent) < 4
     if overrides is MODULATED:
-        # moves and weights alike, of which the last third of the channels are the weights
+        # offsets and weights alike, of which the last third of the channels are the weights
         for name in set(offsets) - silent:
             by_channel = np.abs(offsets[name]).reshape(3, -1).sum(axis=1)
             assert (by_channel > 0).all(), name
@@ -66,7 +66,7 @@ def test_modulated_layers_on_two_equal_images(stem, network, own):
         np.testing.assert_allclose(two[name], 2 * gradient, rtol=0, atol=1e-3 * size, err_msg=name)
 
 
-def test_modulated_pooling_predicts_moves_and_weights(network):
+def test_modulated_pooling_predicts_offsets_and_weights(network):
     predicted = {
         VOC: {'rfcn_cls_offset_t': (49 * 3 * 21, 16, 1, 1), 'rfcn_bbox_offset_t': (49 * 3, 16, 1, 1)},
         FASTER: {'deform_fc_1': (16, 256 * 49), 'deform_fc_2': (16, 16), 'offset': (49 * 3, 16)},
@@ -102,7 +102,7 @@ def test_learning_rates_of_the_second_paper(stem, network):
     assert {rate for name, rate in deforming.items() if not name.startswith('res')} <= {1.0}
 
 
-def test_the_border_rule_is_an_attribute_that_only_v2_carries(network, operators):
+def test_the_sampling_rule_is_an_attribute_that_only_v2_carries(network, operators):
     _, made = network(VOC_DCN, SMALL, False)
     assert 'boundary' not in attributes(made, 'res5a_branch2b')  # stock MXNet reads the default graph
     if operators.status()['DeformableConvolution'] == 'own':

@@ -172,7 +172,7 @@ def test_the_third_row_pools_bilinearly_without_offsets(network):
     [
         ('integer', {'ROIPooling': 1}, None),
         ('bilinear', {'_contrib_DeformablePSROIPooling': 1}, None),
-        ('deformable', {'_contrib_DeformablePSROIPooling': 2}, (50, 6400)),  # 2 * 5 * 5 moves from 256 * 5 * 5 values
+        ('deformable', {'_contrib_DeformablePSROIPooling': 2}, (50, 6400)),  # 2 * 5 * 5 offsets from 256 * 5 * 5 values
         ('modulated', {'_contrib_DeformablePSROIPooling': 2}, (75, 16)),
     ],
 )  # and a weight, from the hidden layer

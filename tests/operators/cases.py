@@ -2,7 +2,7 @@
 workers share it.
 
 Offsets are multiples of 1/64 and a quarter of them are whole pixels: sampling positions are then exact in float32, so
-that float32 and float64 must take the same branch of every border rule, and the comparison measures arithmetic alone.
+that float32 and float64 must take the same branch of every sampling rule, and the comparison measures arithmetic alone.
 """
 
 import collections
@@ -236,7 +236,7 @@ PROPOSALS = {
     'usual': ({}, [(144, 208, 1.5)]),
     'padding': ({}, [(120, 170, 1.0)]),  # last cells do not count
     'every box enters': (dict(rpn_pre_nms_top_n=0, rpn_min_size=1), [(144, 208, 1.0)]),
-    'nothing suppressed': (dict(threshold=1.0), [(144, 208, 1.0)]),
+    'NMS drops nothing': (dict(threshold=1.0), [(144, 208, 1.0)]),
     'repeated': (dict(threshold=0.05, rpn_post_nms_top_n=50), [(144, 208, 1.0)]),  # fewer than asked for
     'one anchor': (dict(scales=(3,), ratios=(1.7,)), [(144, 208, 1.0)]),
     'another stride': (dict(feature_stride=7, rpn_min_size=3), [(63, 91, 0.6)]),
@@ -289,10 +289,10 @@ def run(case, grad_req='write', grads=None, **more):
     return out, {name: array.asnumpy() for name, array in held.items()}
 
 
-# ---- the oracle on one case ----
+# ---- the reference implementation on one case ----
 
 
-def oracle(case, dtype=np.float64, **more):
+def run_reference(case, dtype=np.float64, **more):
     """Forward and backward of dcn.operators.reference on the case: (output, {input: gradient})."""
     from dcn.operators import reference
 

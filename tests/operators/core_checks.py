@@ -41,7 +41,7 @@ def _grid():
 
 
 def _makers():
-    """(name, function of a type) for each case and border rule."""
+    """(name, function of a type) for each case and sampling rule."""
     for name in list(cases.CONVOLUTIONS) + list(cases.ODD_CONVOLUTIONS):
         for rule in ('v1', 'v2'):
             yield f'DeformableConvolution, {name}, {rule}', functools.partial(_with_rule, rule, name)
@@ -56,7 +56,7 @@ def _makers():
 
 
 def _with_rule(rule, name, dtype, make=cases.convolution, **more):
-    """(case, border rule)."""
+    """(case, sampling rule)."""
     return make(name, dtype, **more), rule
 
 
@@ -351,11 +351,11 @@ def _boxes():
                         functools.partial(_soft_nms, kind, count, limit, method, value),
                     )
             yield f'overlaps of {count} {kind} boxes', functools.partial(_overlaps, kind, count)
-    yield 'suppression of 3 boxes, at most -1', functools.partial(_no_boxes, 3, -1, 0)
+    yield 'NMS of 3 boxes, at most -1', functools.partial(_no_boxes, 3, -1, 0)
     for count in (-1, -(2**63), 2**32, 2**61, 2**63 - 1):
         for limit in (0, 3, 2**63 - 1):
             yield (
-                f'suppression of {count} boxes, at most {limit}',
+                f'NMS of {count} boxes, at most {limit}',
                 functools.partial(_no_boxes, count, limit, -BAD_SHAPE),
             )
 
@@ -384,7 +384,7 @@ def _soft_nms(kind, count, limit, method, value, runner):
     held = runner.put(_some_boxes(kind, count))
     keep, scores = runner.put(np.full(limit, -1, np.int64)), runner.put(np.zeros(limit, np.float32))
     kept = runner.library.soft_nms(held.pointer, count, value, method, limit, keep.pointer, scores.pointer)
-    assert kept == min(limit, count)  # soft suppression drops nothing
+    assert kept == min(limit, count)  # soft-NMS drops nothing
     _picked(keep, kept, count, limit)
 
 

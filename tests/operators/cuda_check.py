@@ -40,7 +40,7 @@ SANITIZED = (
     'parts per class',
     'regions that',
     'no numbers',
-    'suppression of 33',
+    'NMS of 33',
     'proposals, one map',
     'contrib proposals, two',
 )  # names of the checks that compute-sanitizer watches
@@ -355,8 +355,8 @@ def time_pooling(torch, library):
     return found
 
 
-def time_suppression(torch, library):
-    """Suppression of 6000 boxes, the first 300 kept; torchvision keeps all that survive."""
+def time_nms(torch, library):
+    """NMS of 6000 boxes, the first 300 kept; torchvision keeps all that survive."""
     dets = torch.from_numpy(cuda_checks.many_boxes(6000, 900)).cuda()
     keep, count = torch.empty(300, dtype=torch.int64, device='cuda'), torch.empty(1, dtype=torch.int32, device='cuda')
     workspace = torch.empty(library.nms_workspace(6000), dtype=torch.uint8, device='cuda')
@@ -371,7 +371,7 @@ def time_suppression(torch, library):
         from torchvision.ops import nms
 
         row['torchvision'] = median_ms(torch, lambda: nms(dets[:, :4], dets[:, 4], 0.7))
-    return {'suppression of 6000 boxes': row}
+    return {'NMS of 6000 boxes': row}
 
 
 def table(timing):
@@ -415,7 +415,7 @@ def run_parts(torch, path, arguments):
             print(f'{name}: {text}', flush=True)
     if 'timing' not in arguments.skip and not arguments.emulated:
         results['timing'] = dict(
-            time_convolutions(torch, library), **time_pooling(torch, library), **time_suppression(torch, library)
+            time_convolutions(torch, library), **time_pooling(torch, library), **time_nms(torch, library)
         )
         print(table(results['timing']))
     return results

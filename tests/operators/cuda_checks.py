@@ -29,7 +29,7 @@ def every_check():
     return {name: check for group in groups for name, check in group()}
 
 
-# ---- values and gradients against the float64 oracle ----
+# ---- values and gradients against the float64 reference implementation ----
 
 
 def _convolutions():
@@ -142,7 +142,7 @@ def _odd_numbers():
 
 
 def _odd_offsets(boundary, runner):
-    """The oracle takes them for samples outside the map."""
+    """The reference implementation takes them for samples outside the map."""
     case = cases.convolution(ASYMMETRIC)
     offset = case.inputs['offset']
     offset.reshape(-1)[::7] = np.resize(
@@ -197,7 +197,7 @@ def _empty():
     yield 'convolution, empty batch', _empty_batch
     for kind, make in POOLINGS.items():
         yield f'{kind}, no regions', functools.partial(_no_regions, make)
-    yield 'suppression of nothing', lambda runner: _assert_kept(runner, np.zeros((0, 5), np.float32), 0.5)
+    yield 'NMS of nothing', lambda runner: _assert_kept(runner, np.zeros((0, 5), np.float32), 0.5)
 
 
 def _empty_batch(runner):
@@ -222,8 +222,8 @@ def _no_regions(make, runner):
 
 def _boxes():
     for count, places in ((1, 12), (33, 12), (300, 40), (1100, 8)):  # 1100 needs two tiles of the sort
-        yield f'suppression of {count}', functools.partial(_suppression, count, places)
-    yield 'suppression, NaN scores and boxes', _odd_boxes
+        yield f'NMS of {count}', functools.partial(_nms, count, places)
+    yield 'NMS, NaN scores and boxes', _odd_boxes
     for name, heights in {'one map': (38,), 'maps of a pyramid': (19, 10, 5)}.items():
         yield f'proposals, {name}', functools.partial(_proposals, heights, 0.7, 0)
     yield 'proposals, few survive and repeat', functools.partial(_proposals, (4,), 0.1, 0)
@@ -247,7 +247,7 @@ def _assert_kept(runner, dets, thresh):
     np.testing.assert_array_equal(runner.nms(dets, thresh, 5), expected[:5])
 
 
-def _suppression(count, places, runner):
+def _nms(count, places, runner):
     for thresh in (1 / 3, 0.5):
         _assert_kept(runner, many_boxes(count, places), thresh)
 
@@ -277,8 +277,8 @@ def proposal_inputs(heights, images=2):
 
 
 def proposals_of(maps, info, pre_nms, post_nms, threshold, min_size):
-    """The oracle: boxes (n, 4) and scores (n,) of one image, n <= post_nms; maps of (scores (A, h, w), deltas,
-    stride)."""
+    """The reference implementation: boxes (n, 4) and scores (n,) of one image, n <= post_nms; maps of (scores (A, h,
+    w), deltas, stride)."""
     boxes, best = [], []
     for scores, deltas, stride in maps:
         rows, columns = int(info[0] / stride), int(info[1] / stride)

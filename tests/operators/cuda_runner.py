@@ -295,13 +295,13 @@ def deformable_shape(case):
 
 
 def pooling_rois(case):
-    """The regions as the kernels take them: float32 where the data is half precision."""
+    """The RoIs as the kernels take them: float32 where the data is half precision."""
     rois = case.inputs['rois']
     return rois.astype(np.float32) if rois.dtype == np.float16 else rois
 
 
 def in_half(case):
-    """The case in half precision; regions stay float32."""
+    """The case in half precision; RoIs stay float32."""
     half = cases.cast(case, np.float16)
     if 'rois' in case.inputs:
         half.inputs['rois'] = case.inputs['rois'].astype(np.float32)
@@ -309,17 +309,17 @@ def in_half(case):
 
 
 def assert_right(result, case, math='exact', **more):
-    """A result of Runner.run against the float64 oracle: float32 and float64 by the policy of all operators, half
-    precision and tf32 by what 11 bits can do."""
+    """A result of Runner.run against the float64 reference implementation: float32 and float64 by the policy of all
+    operators, half precision and tf32 by what 11 bits can do."""
     dtype = case.inputs['data'].dtype
     if math == 'tf32' or dtype == np.float16:
-        _assert_coarse(result, cases.oracle(case, **more))
+        _assert_coarse(result, cases.run_reference(case, **more))
         return
     roundings = convolution_roundings(case) if 'Convolution' in case.operator else {}
     if dtype == np.float64:
-        exact, plain = cases.oracle(case, np.longdouble, **more), cases.oracle(case, np.float64, **more)
+        exact, plain = cases.run_reference(case, np.longdouble, **more), cases.run_reference(case, np.float64, **more)
     else:
-        exact, plain = cases.oracle(case, np.float64, **more), cases.oracle(case, np.float32, **more)
+        exact, plain = cases.run_reference(case, np.float64, **more), cases.run_reference(case, np.float32, **more)
     if result[1]:
         assert_case_exact_enough(result, exact, plain, **roundings)
     else:

@@ -27,8 +27,8 @@ def convolution_roundings(case):
 
 
 def assert_exact_enough(actual, exact, plain, what, roundings=ROUNDINGS):
-    """The error of ``actual`` against the float64 oracle ``exact`` is at most PLAIN_FACTOR times that of ``plain``,
-    plus some roundings of the largest value.
+    """The error of ``actual`` against the float64 reference implementation ``exact`` is at most PLAIN_FACTOR times that
+    of ``plain``, plus some roundings of the largest value.
 
     plain is the same formula evaluated in the number format of ``actual``, by NumPy (which sums pairwise: better than
     one after the other). Errors are the largest over the array.
@@ -46,8 +46,8 @@ def assert_exact_enough(actual, exact, plain, what, roundings=ROUNDINGS):
 
 
 def assert_case_exact_enough(result, exact, plain, **roundings):
-    """The same for (output, gradients) as cases.run and cases.oracle return them; roundings: input -> that of its
-    gradient."""
+    """The same for (output, gradients) as cases.run and cases.run_reference return them; roundings: input -> that of
+    its gradient."""
     assert_exact_enough(result[0], exact[0], plain[0], 'output', roundings.get('output', ROUNDINGS))
     assert set(result[1]) == set(exact[1])
     for name, gradient in result[1].items():

@@ -1,4 +1,4 @@
-"""The border rules of deformable convolution, row by row, on one sample of a 4 x 4 map.
+"""The sampling rules of deformable convolution, row by row, on one sample of a 4 x 4 map.
 
 v1 is the rule of the paper's own code and of every network trained with it in 2017; v2 that of the authors' update of
 December 2018. The numbers are written down here and come from no code: r0 to r3 stand for the four pixels along the
@@ -50,8 +50,8 @@ def _weighted(weights):
     return text[2:] if text.startswith('+ ') else text.replace('- ', '-', 1)
 
 
-def test_the_page_on_border_rules_shows_this_table(repository):
-    with open(repository / 'docs' / 'border-rules.md') as stream:
+def test_the_page_on_sampling_rules_shows_this_table(repository):
+    with open(repository / 'docs' / 'sampling-rules.md') as stream:
         shown = [line.strip() for line in stream if line.startswith('|')][2:]
     assert shown == [f'| {position:g} | ' + ' | '.join(map(_weighted, row)) + ' |' for position, *row in TABLE]
 
@@ -89,8 +89,8 @@ def _assert_row(result, axis, weights, slopes):
 
 @pytest.mark.parametrize('axis', ['y', 'x'])
 @pytest.mark.parametrize('position, boundary, weights, slopes', ROWS)
-def test_border_table_oracle(position, boundary, weights, slopes, axis):
-    _assert_row(cases.oracle(_sample(position, boundary, axis), boundary=boundary), axis, weights, slopes)
+def test_border_table_reference(position, boundary, weights, slopes, axis):
+    _assert_row(cases.run_reference(_sample(position, boundary, axis), boundary=boundary), axis, weights, slopes)
 
 
 @pytest.mark.parametrize('dtype', [np.float32, np.float64])
@@ -98,7 +98,7 @@ def test_border_table_oracle(position, boundary, weights, slopes, axis):
 @pytest.mark.parametrize('position, boundary, weights, slopes', ROWS)
 def test_border_table_operator(position, boundary, weights, slopes, axis, dtype, need_own):
     if boundary == 'v2':
-        need_own('DeformableConvolution', 'knows the border rule v1 only')
+        need_own('DeformableConvolution', 'knows the sampling rule v1 only')
     more = {} if boundary == 'v1' else {'boundary': 'v2'}
     _assert_row(cases.run(cases.cast(_sample(position, boundary, axis), dtype), **more), axis, weights, slopes)
 
@@ -107,11 +107,11 @@ def test_border_table_operator(position, boundary, weights, slopes, axis, dtype,
 @pytest.mark.parametrize('boundary', ['v1', 'v2'])
 def test_border_table_one_coordinate_outside_is_outside(boundary, outside, need_own):
     """Value and both derivatives are 0 as soon as either coordinate is out of range."""
-    need_own('DeformableConvolution', 'knows the border rule v1 only')
+    need_own('DeformableConvolution', 'knows the sampling rule v1 only')
     case = _sample(-1.5 if outside != 'x' else 1.25, boundary, 'y')
     if outside != 'y':
         case.inputs['offset'][0, 1] = 2
-    for out, grads in (cases.run(case, boundary=boundary), cases.oracle(case, boundary=boundary)):
+    for out, grads in (cases.run(case, boundary=boundary), cases.run_reference(case, boundary=boundary)):
         assert out.item() == 0
         np.testing.assert_array_equal(grads['offset'], np.zeros((1, 2, 1, 1)))
         np.testing.assert_array_equal(grads['data'], np.zeros((1, 1, 4, 2)))

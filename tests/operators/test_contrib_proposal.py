@@ -1,4 +1,4 @@
-"""contrib.Proposal and contrib.MultiProposal: stock MXNet's outputs bit for bit, and the oracle."""
+"""contrib.Proposal and contrib.MultiProposal: stock MXNet's outputs bit for bit, and the reference implementation."""
 
 import numpy as np
 import pytest
@@ -30,7 +30,7 @@ def test_equal_to_stock_bit_for_bit(name, need_own):
 
 
 @NAMES
-def test_equal_to_the_oracle(name):
+def test_equal_to_the_reference_implementation(name):
     inputs, attributes = cases.proposal(name)
     rois, scores = reference.contrib_proposal(**inputs, **attributes)
     own_rois, own_scores = run(inputs, attributes, native.status()['Proposal'])
@@ -39,7 +39,7 @@ def test_equal_to_the_oracle(name):
 
 
 def test_small_boxes_are_enlarged_and_last(need_own):
-    """All have the score -1: stock leaves their order to its sort, ours is by index. Nothing is suppressed here, so
+    """All have the score -1: stock leaves their order to its sort, ours is by index. NMS drops nothing here, so
     the boxes themselves must be the same."""
     need_own('Proposal', 'is what is compared with')
     inputs, attributes = cases.proposal('usual')

@@ -1,5 +1,5 @@
 """The operators for GPUs without one: the kernels themselves, compiled for the CPU and run thread by thread
-(operator_cxx/cuda/emulator.h), against the float64 oracles; and that they compile for every target.
+(operator_cxx/cuda/emulator.h), against the float64 reference implementation; and that they compile for every target.
 
 What only a GPU can show is in tools/cuda_check.py.
 """
@@ -41,10 +41,10 @@ QUICK = [
     'PSROIPooling, groups coarser than bins',
     'ROIPooling, scale 0.3',
     'ROIPooling, bins without a largest cell',
-    'suppression of 33',
-    'suppression of 1100',
-    'suppression of nothing',
-    'suppression, NaN scores and boxes',
+    'NMS of 33',
+    'NMS of 1100',
+    'NMS of nothing',
+    'NMS, NaN scores and boxes',
     'proposals, maps of a pyramid',
     'proposals, few survive and repeat',
     'proposals, all too small',
@@ -91,7 +91,7 @@ def test_the_order_of_threads_changes_nothing_but_atomic_sums(make, runner, monk
             np.testing.assert_array_equal(reverse_grads[name], gradient, err_msg=name)
 
 
-def test_suppression_in_either_order_of_threads(runner, monkeypatch):
+def test_nms_in_either_order_of_threads(runner, monkeypatch):
     monkeypatch.setenv('DCN_EMULATOR_REVERSE', '1')
     dets = cuda_checks.many_boxes(200)
     np.testing.assert_array_equal(runner.nms(dets, 0.5, 200), reference.nms(dets, 0.5))
@@ -239,14 +239,14 @@ def test_check_script_on_the_emulated_kernels(runner, repository, tmp_path):
 
 
 def test_check_script_reports_what_is_wrong():
-    """A library whose suppression keeps nothing is found out by every check of it."""
+    """A library whose NMS keeps nothing is found out by every check of it."""
 
     class Broken:
         def nms(self, dets, thresh, max_keep):
             return np.zeros(0, np.int64)
 
-    found = cuda_check.check_values(Broken(), 'suppression of 33')
-    assert list(found) == ['suppression of 33'] and 'mismatch' in found['suppression of 33'].lower()
+    found = cuda_check.check_values(Broken(), 'NMS of 33')
+    assert list(found) == ['NMS of 33'] and 'mismatch' in found['NMS of 33'].lower()
     assert not cuda_check.passed({'values': found})
     assert cuda_check.passed({'values': {'a': 'right'}, 'sanitizer': {'memcheck': 'clean'}})
     assert not cuda_check.passed({'sanitizer': {'memcheck': 'Invalid __global__ write'}})

@@ -56,7 +56,7 @@ def test_outputs_and_gradients_are_right(name, dtype, on_gpu):
     assert_right(cases.run(case, **boundary), case, **boundary)
 
 
-def test_border_rule_of_the_update(on_gpu):
+def test_sampling_rule_of_the_update(on_gpu):
     case = CASES['DeformableConvolution']()
     assert_right(cases.run(case, boundary='v2'), case, boundary='v2')
 

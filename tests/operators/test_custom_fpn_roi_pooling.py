@@ -83,14 +83,14 @@ def graph(name, stride, deformable):
         sample_per_part=4,
         output_dim=CHANNELS,
     )
-    moves = mx.sym.FullyConnected(
+    offsets = mx.sym.FullyConnected(
         mx.sym.contrib.DeformablePSROIPooling(no_trans=True, **settings),
         mx.sym.Variable('offset_weight_' + name),
         mx.sym.Variable('offset_bias_' + name),
         num_hidden=2 * SIZE**2,
     )
-    moves = mx.sym.Reshape(moves, shape=(-1, 2, SIZE, SIZE))
-    return mx.sym.contrib.DeformablePSROIPooling(trans=moves, trans_std=0.1, no_trans=False, **settings)
+    offsets = mx.sym.Reshape(offsets, shape=(-1, 2, SIZE, SIZE))
+    return mx.sym.contrib.DeformablePSROIPooling(trans=offsets, trans_std=0.1, no_trans=False, **settings)
 
 
 @pytest.mark.parametrize('deformable', [False, True])

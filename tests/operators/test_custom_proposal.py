@@ -46,7 +46,7 @@ def run(scores, deltas, info, outputs=1, **settings):
     return found if outputs > 1 else found[0]
 
 
-def oracle(scores, deltas, info, pre=60, post=20, threshold=0.7, min_size=0):
+def reference_proposals(scores, deltas, info, pre=60, post=20, threshold=0.7, min_size=0):
     """Kept boxes [x1, y1, x2, y2, score] of one image, best first, before any padding: one loop for each step."""
     height, width, scale = info
     base = generate_anchors(STRIDE, RATIOS, SCALES)
@@ -85,7 +85,7 @@ def test_against_the_loop(settings, info):
     scores, deltas, info = inputs(info=info)
     found = run(scores, deltas, info, **settings)
     merged = dict(DEFAULTS, **settings)
-    expected = oracle(
+    expected = reference_proposals(
         scores[0],
         deltas[0],
         info[0],
@@ -103,7 +103,7 @@ def test_against_the_loop(settings, info):
 def test_score_output():
     scores, deltas, info = inputs()
     rois, score = run(scores, deltas, info, outputs=2, output_score=True)
-    expected = oracle(scores[0], deltas[0], info[0])
+    expected = reference_proposals(scores[0], deltas[0], info[0])
     assert score.shape == (20, 1)
     np.testing.assert_allclose(score[: len(expected), 0], expected[:, 4])
     np.testing.assert_allclose(rois[: len(expected), 1:], expected[:, :4], atol=1e-4)
@@ -111,7 +111,7 @@ def test_score_output():
 
 def test_padding_repeats_kept_boxes_and_repeats_itself():
     scores, deltas, info = inputs()
-    kept = oracle(scores[0], deltas[0], info[0], pre=8, post=20)
+    kept = reference_proposals(scores[0], deltas[0], info[0], pre=8, post=20)
     assert len(kept) <= 8
     found = run(scores, deltas, info, rpn_pre_nms_top_n=8)
     for row in found[len(kept) :]:

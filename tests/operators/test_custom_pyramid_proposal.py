@@ -36,8 +36,8 @@ def run(arrays, strides, **extra):
     return [out.asnumpy() for out in outputs] if isinstance(outputs, list) else outputs.asnumpy()
 
 
-def oracle(arrays, strides):
-    """Boxes and scores of image 0 that suppression leaves, best first."""
+def reference_proposals(arrays, strides):
+    """Boxes and scores of image 0 that NMS leaves, best first."""
     boxes, scores = [], []
     for stride in strides:
         rows, columns = HEIGHT // stride, WIDTH // stride  # the floor, as in `proposal`
@@ -53,11 +53,11 @@ def oracle(arrays, strides):
 
 
 @pytest.mark.parametrize('strides', [(4, 8, 16, 32, 64), (64, 32, 16, 8, 4), (8, 32)])
-def test_all_levels_share_one_suppression(strides):
+def test_all_levels_share_one_nms(strides):
     """In any order of the strides; the original took the inputs for strides 4 to 64 whatever was asked for."""
     arrays = inputs(strides)
     rois, scores = run(arrays, strides, output_score=True)
-    expected = oracle(arrays, strides)
+    expected = reference_proposals(arrays, strides)
     assert len(expected) > 10
     np.testing.assert_allclose(rois[: len(expected), 1:], expected[:, :4], atol=1e-3)
     np.testing.assert_array_equal(scores[: len(expected), 0], expected[:, 4])

@@ -1,4 +1,4 @@
-"""DeformableConvolution in MXNet against the float64 oracle, against dense convolution, and against itself."""
+"""DeformableConvolution in MXNet against the float64 reference, against dense convolution, and against itself."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ ASYMMETRIC = 'asymmetric, groups 2, deformable groups 2, batch 3'
 def _attributes(boundary, need_own):
     if boundary == 'v1':
         return {}
-    need_own(OPERATOR, 'knows the border rule v1 only')
+    need_own(OPERATOR, 'knows the sampling rule v1 only')
     return {'boundary': boundary}
 
 
@@ -22,7 +22,7 @@ def _attributes(boundary, need_own):
 @pytest.mark.parametrize('name', list(cases.CONVOLUTIONS) + list(cases.ODD_CONVOLUTIONS))
 def test_eq2_deformable_sampling_and_eq7_gradients(name, boundary, need_own):
     case, more = cases.convolution(name), _attributes(boundary, need_own)
-    exact, plain = (cases.oracle(case, dtype, boundary=boundary) for dtype in (np.float64, np.float32))
+    exact, plain = (cases.run_reference(case, dtype, boundary=boundary) for dtype in (np.float64, np.float32))
     assert_case_exact_enough(cases.run(case, **more), exact, plain, **convolution_roundings(case))
 
 
@@ -30,23 +30,23 @@ def test_eq2_deformable_sampling_and_eq7_gradients(name, boundary, need_own):
 @pytest.mark.parametrize('name', [ASYMMETRIC, 'groups 3 across deformable groups 2', '1x1', 'offsets far outside'])
 def test_eq2_and_eq7_in_float64(name, boundary, need_own):
     case, more = cases.convolution(name, np.float64), _attributes(boundary, need_own)
-    exact, plain = (cases.oracle(case, dtype, boundary=boundary) for dtype in (np.longdouble, np.float64))
+    exact, plain = (cases.run_reference(case, dtype, boundary=boundary) for dtype in (np.longdouble, np.float64))
     assert_case_exact_enough(cases.run(case, **more), exact, plain, **convolution_roundings(case))
 
 
 @pytest.mark.parametrize('name', cases.CONVOLUTIONS)
 def test_modulated_sampling_and_gradients(name, need_own):
-    """Zhu et al. 2019, eq. 1: every sample times its mask; border rule v2."""
+    """Zhu et al. 2019, eq. 1: every sample times its mask; sampling rule v2."""
     need_own(MODULATED, 'has no backward')
     case = cases.convolution(name, modulated=True)
-    exact, plain = (cases.oracle(case, dtype) for dtype in (np.float64, np.float32))
+    exact, plain = (cases.run_reference(case, dtype) for dtype in (np.float64, np.float32))
     assert_case_exact_enough(cases.run(case), exact, plain, **convolution_roundings(case))
 
 
 def test_modulated_in_float64(need_own):
     need_own(MODULATED, 'has no backward')
     case = cases.convolution(ASYMMETRIC, np.float64, modulated=True)
-    exact, plain = (cases.oracle(case, dtype) for dtype in (np.longdouble, np.float64))
+    exact, plain = (cases.run_reference(case, dtype) for dtype in (np.longdouble, np.float64))
     assert_case_exact_enough(cases.run(case), exact, plain, **convolution_roundings(case))
 
 
@@ -91,7 +91,7 @@ def test_add_request_adds(name, need_own):
     case = cases.convolution(ASYMMETRIC)
     held = {key: np.full_like(array, 100) for key, array in case.inputs.items()}
     _, grads = cases.run(case, {**dict.fromkeys(case.inputs, 'write'), name: 'add'}, held)
-    exact, plain = (cases.oracle(case, dtype)[1] for dtype in (np.float64, np.float32))
+    exact, plain = (cases.run_reference(case, dtype)[1] for dtype in (np.float64, np.float32))
     exact[name], plain[name] = exact[name] + 100, plain[name] + np.float32(100)
     for key, gradient in grads.items():
         assert_exact_enough(gradient, exact[key], plain[key], f'gradient of {key}', convolution_roundings(case)[key])
@@ -118,7 +118,7 @@ def test_add_request_adds_under_a_mask(name, need_own):
     case = cases.convolution(ASYMMETRIC, modulated=True)
     held = {key: np.full_like(array, 100) for key, array in case.inputs.items()}
     _, grads = cases.run(case, {name: 'add'}, held)
-    exact, plain = (cases.oracle(case, dtype)[1][name] for dtype in (np.float64, np.float32))
+    exact, plain = (cases.run_reference(case, dtype)[1][name] for dtype in (np.float64, np.float32))
     assert_exact_enough(
         grads[name], exact + 100, plain + np.float32(100), f'gradient of {name}', convolution_roundings(case)[name]
     )
@@ -209,12 +209,12 @@ def test_own_equals_stock(name, need_own):
     own = cases.run(case)
     with native.using('stock'):
         stock = cases.run(case)
-    assert_case_exact_enough(own, cases.oracle(case), stock, **convolution_roundings(case))
+    assert_case_exact_enough(own, cases.run_reference(case), stock, **convolution_roundings(case))
 
 
 def _stock_in_both_formats(case):
-    """(exact, plain): the stock operator, which equals the oracle in float64 (test_reference.py), at sizes where the
-    oracle is too slow."""
+    """(exact, plain): the stock operator, which equals the reference implementation in float64 (test_reference.py), at
+    sizes where the reference implementation is too slow."""
     with native.using('stock'):
         return cases.run(cases.cast(case, np.float64)), cases.run(case)
 

@@ -1,4 +1,4 @@
-"""dcn.nms against the oracle that compares boxes one by one, and counts of boxes that cannot be."""
+"""dcn.nms against the reference implementation that compares boxes one by one, and counts of boxes that cannot be."""
 
 import subprocess
 import sys
@@ -22,22 +22,22 @@ def _boxes(count, places):
 
 @pytest.mark.parametrize('thresh', [0.0, 0.3, 1 / 3, 0.5, 0.7, 1.0])
 @pytest.mark.parametrize('count', [0, 1, 33, 300])
-def test_nms_equals_the_oracle(count, thresh):
+def test_nms_equals_the_reference_implementation(count, thresh):
     dets = _boxes(count, 12)
     np.testing.assert_array_equal(nms.nms(dets, thresh), reference.nms(dets, thresh))
 
 
 @pytest.mark.parametrize('count', [2**32, 2**58])
 @pytest.mark.parametrize(
-    'suppress', [lambda dets: nms.nms(dets, 0.5, max_keep=1), lambda dets: nms.soft_nms(dets, 0.5, max_dets=1)]
+    'run', [lambda dets: nms.nms(dets, 0.5, max_keep=1), lambda dets: nms.soft_nms(dets, 0.5, max_dets=1)]
 )
-def test_too_many_boxes_are_refused(suppress, count):
+def test_too_many_boxes_are_refused(run, count):
     """History: the process ended by std::length_error. The array has one row of memory."""
     if nms.backend.implementation() is nms.fallback:
         pytest.skip('nothing is compiled here')
     dets = np.lib.stride_tricks.as_strided(np.zeros(5, np.float32), (count, 5), (20, 4))
     with pytest.raises(ValueError, match=f'dets: expected at most 4294967295 boxes, found {count}; keep the best'):
-        suppress(dets)
+        run(dets)
 
 
 def test_memory_that_runs_out_is_a_status(repository):

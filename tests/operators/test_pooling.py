@@ -1,4 +1,4 @@
-"""DeformablePSROIPooling and PSROIPooling in MXNet against the float64 oracle, the stock operators, and themselves."""
+"""DeformablePSROIPooling and PSROIPooling in MXNet against the float64 reference, the stock operators, each other."""
 
 import numpy as np
 import pytest
@@ -19,23 +19,23 @@ KINDS = {  # operator: the cases of one name
 def test_eq6_deformable_pooling_and_eq8_gradients(name, no_trans):
     """float32 against float64 altogether, positions of the samples included."""
     case = cases.deformable_pooling(name, no_trans=no_trans)
-    exact, plain = cases.oracle(cases.cast(case, np.float64)), cases.oracle(case, np.float32)
+    exact, plain = cases.run_reference(cases.cast(case, np.float64)), cases.run_reference(case, np.float32)
     assert_case_exact_enough(cases.run(case), exact, plain)
 
 
 @pytest.mark.parametrize('name', cases.POOLINGS)
 def test_eq5_position_sensitive_pooling_and_gradients(name):
-    """Whole pixels are picked by float32 geometry (see the oracle); what is computed from them is compared with
+    """Whole pixels are picked by float32 geometry (see reference.py); what is computed from them is compared with
     float64."""
     case = cases.pooling(name)
-    assert_case_exact_enough(cases.run(case), cases.oracle(case), cases.oracle(case, np.float32))
+    assert_case_exact_enough(cases.run(case), cases.run_reference(case), cases.run_reference(case, np.float32))
 
 
 @pytest.mark.parametrize('kind', KINDS)
 @pytest.mark.parametrize('name', ['R-FCN', 'parts coarser than bins'])
 def test_float64(kind, name):
     case = KINDS[kind](name, np.float64)
-    assert_case_exact_enough(cases.run(case), cases.oracle(case, np.longdouble), cases.oracle(case))
+    assert_case_exact_enough(cases.run(case), cases.run_reference(case, np.longdouble), cases.run_reference(case))
 
 
 def test_eq5_bins_that_end_on_a_pixel():
@@ -43,7 +43,7 @@ def test_eq5_bins_that_end_on_a_pixel():
     less takes another row of pixels. The operator must round as the original does: no fused multiply-add in the
     geometry."""
     case = _many_whole_boxes()
-    assert_case_exact_enough(cases.run(case), cases.oracle(case), cases.oracle(case, np.float32))
+    assert_case_exact_enough(cases.run(case), cases.run_reference(case), cases.run_reference(case, np.float32))
 
 
 def _many_whole_boxes():
@@ -63,7 +63,7 @@ def test_add_request_adds(kind, name):
     case = KINDS[kind](name)
     held = {key: np.ones_like(array) for key, array in case.inputs.items()}
     _, grads = cases.run(case, 'add', held)
-    exact, plain = (cases.oracle(case, dtype)[1] for dtype in (np.float64, np.float32))
+    exact, plain = (cases.run_reference(case, dtype)[1] for dtype in (np.float64, np.float32))
     # Terms per bin or pixel, about; each may be rounded on top of what is held.
     terms = 10 * case.attributes.get('sample_per_part', 1) ** 2
     for key, gradient in grads.items():
@@ -146,7 +146,7 @@ def test_own_equals_stock(kind, name, need_own):
     own = cases.run(case)
     with native.using('stock'):
         stock = cases.run(case)
-    assert_case_exact_enough(own, cases.oracle(case), stock)
+    assert_case_exact_enough(own, cases.run_reference(case), stock)
 
 
 @pytest.mark.parametrize('kind', ['DeformablePSROIPooling', 'DeformablePSROIPooling without trans'])
@@ -165,4 +165,4 @@ def test_own_picks_the_pixels_that_stock_picks(need_own):
     own = cases.run(case)
     with native.using('stock'):
         stock = cases.run(case)
-    assert_case_exact_enough(own, cases.oracle(case), stock)
+    assert_case_exact_enough(own, cases.run_reference(case), stock)

@@ -1,5 +1,5 @@
 """What must hold for any shape, found by Hypothesis and not by us: deformable convolution against dense convolution,
-its own images, and itself under the other border rule.
+its own images, and itself under the other sampling rule.
 
 Offsets and data are small whole numbers or fractions of them, so that most of the comparisons are exact.
 """

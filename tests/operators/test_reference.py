@@ -1,5 +1,5 @@
-"""The oracles themselves: cases that a person can check, central finite differences, and the stock operators of MXNet
-in float64."""
+"""The reference implementation itself: cases that a person can check, central finite differences, and the stock
+operators of MXNet in float64."""
 
 import numpy as np
 import pytest
@@ -102,12 +102,12 @@ def _assert_gradients_are_differences(case, away_from_kinks, **more):
     """For every input, the gradient along a random direction equals the central difference quotient of sum(out *
     out_grad)."""
     case = away_from_kinks(cases.cast(case, np.float64))
-    _, grads = cases.oracle(case, **more)
+    _, grads = cases.run_reference(case, **more)
     for name in set(grads) - {'rois'}:
         direction = generator(5, name).standard_normal(case.inputs[name].shape)
         moved = [dict(case.inputs, **{name: case.inputs[name] + sign * STEP * direction}) for sign in (1, -1)]
         ahead, behind = (
-            np.sum(cases.oracle(case._replace(inputs=inputs), **more)[0] * case.out_grad) for inputs in moved
+            np.sum(cases.run_reference(case._replace(inputs=inputs), **more)[0] * case.out_grad) for inputs in moved
         )
         np.testing.assert_allclose(
             np.sum(grads[name] * direction),
@@ -162,7 +162,7 @@ def test_roi_pooling_gradients_are_differences():
 
 def _assert_equals_stock(case, backward=True):
     case = cases.cast(case, np.float64)
-    expected, expected_grads = cases.oracle(case)
+    expected, expected_grads = cases.run_reference(case)
     with native.using('stock'):
         out, grads = cases.run(case, 'write' if backward else 'null')
     np.testing.assert_allclose(out, expected, rtol=1e-12, atol=1e-12)
@@ -173,12 +173,12 @@ def _assert_equals_stock(case, backward=True):
 
 
 @pytest.mark.parametrize('name', list(cases.CONVOLUTIONS) + list(cases.ODD_CONVOLUTIONS))
-def test_eq2_oracle_equals_stock(name):
+def test_eq2_reference_equals_stock(name):
     _assert_equals_stock(cases.convolution(name))
 
 
 @pytest.mark.parametrize('name', SMALL_CONVOLUTIONS)
-def test_modulated_oracle_equals_stock(name):
+def test_modulated_reference_equals_stock(name):
     """Forward only: the stock operator has no backward on the CPU. It wants filters that the deformable groups
     divide."""
     case = cases.convolution(name, modulated=True)
@@ -189,15 +189,15 @@ def test_modulated_oracle_equals_stock(name):
 
 @pytest.mark.parametrize('no_trans', [False, True])
 @pytest.mark.parametrize('name', cases.POOLINGS)
-def test_eq6_oracle_equals_stock(name, no_trans):
+def test_eq6_reference_equals_stock(name, no_trans):
     _assert_equals_stock(cases.deformable_pooling(name, no_trans=no_trans))
 
 
 @pytest.mark.parametrize('name', cases.POOLINGS)
-def test_eq5_oracle_equals_stock(name):
+def test_eq5_reference_equals_stock(name):
     _assert_equals_stock(cases.pooling(name))
 
 
 @pytest.mark.parametrize('name', cases.POOLINGS)
-def test_roi_pooling_oracle_equals_stock(name):
+def test_roi_pooling_reference_equals_stock(name):
     _assert_equals_stock(cases.integer_pooling(name))

@@ -1,4 +1,5 @@
-"""RoI pooling: against stock MXNet bit by bit, against the oracle, on every request, and on RoIs that make no sense."""
+"""RoI pooling: against stock MXNet bit by bit, against the reference implementation, on every request, and on RoIs that
+make no sense."""
 
 import numpy as np
 import pytest
@@ -99,28 +100,28 @@ def test_wrong_shapes_are_named(shapes, words):
 
 
 @pytest.mark.parametrize('trans', [True, False])
-def test_the_doors_to_the_core_equal_the_oracles(trans, data, monkeypatch):
+def test_the_wrappers_of_the_core_equal_the_reference_implementation(trans, data, monkeypatch):
     rng = np.random.default_rng(1)
     out_grad = rng.normal(size=(5, 5, 7, 7)).astype(np.float32)
-    moves = rng.normal(size=(5, 2, 7, 7)).astype(np.float32) if trans else None
+    offsets = rng.normal(size=(5, 2, 7, 7)).astype(np.float32) if trans else None
 
     def measure():
         deformable, plain = DeformableRoiPooling(7, 0.125), RoiPooling(7, 0.125)
         data_grad = np.ones_like(data)
-        moves_grad = deformable.backward(out_grad, data, ROIS, moves, data_grad)
+        offsets_grad = deformable.backward(out_grad, data, ROIS, offsets, data_grad)
         plain.backward(out_grad, data, ROIS, data_grad)
         return [
-            deformable.forward(data, ROIS, moves),
+            deformable.forward(data, ROIS, offsets),
             plain.forward(data, ROIS),
             data_grad,
-            *([moves_grad] if trans else []),
+            *([offsets_grad] if trans else []),
         ]
 
     found = measure()
     monkeypatch.setattr(native, 'core', lambda: None)  # as where no compiler is
-    for mine, oracle in zip(found, measure()):
-        assert mine.dtype == oracle.dtype == np.float32
-        np.testing.assert_allclose(mine, oracle, rtol=1e-4, atol=1e-5)
+    for mine, expected in zip(found, measure()):
+        assert mine.dtype == expected.dtype == np.float32
+        np.testing.assert_allclose(mine, expected, rtol=1e-4, atol=1e-5)
 
 
 @needs_own

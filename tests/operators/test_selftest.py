@@ -28,7 +28,7 @@ def test_all_right(capsys, operators):
 
 
 def test_a_wrong_gradient_is_one_sentence_and_status_1(capsys, monkeypatch):
-    """An oracle that is wrong in one gradient stands for an operator that is."""
+    """A reference that is wrong in one gradient stands for an operator that is."""
     right = selftest.checks
 
     def one_wrong():

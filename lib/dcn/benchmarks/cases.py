@@ -51,7 +51,7 @@ def roi_pooling(channels, rois, height=38, width=63):
 
 
 def proposal(height, width, before, after):
-    """9 anchors for each cell; `before` candidates enter suppression, `after` proposals leave it."""
+    """9 anchors for each cell; `before` candidates enter NMS, `after` proposals leave it."""
     inputs = {'cls_prob': (1, 18, height, width), 'bbox_pred': (1, 36, height, width), 'im_info': (1, 3)}
     attributes = dict(
         scales=(8, 16, 32),

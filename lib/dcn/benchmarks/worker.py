@@ -70,7 +70,7 @@ class Operator:
         return Call(self.backward, lambda: {name: grad.asnumpy() for name, grad in self._grads().items()}, self.wait)
 
 
-def suppression(attributes, arrays):
+def nms_call(attributes, arrays):
     """A Call of dcn.nms."""
     from dcn.nms import nms
 
@@ -86,7 +86,7 @@ def prepared(question, peer):
         arrays = {name: file[name] for name in file.files}
     operator, attributes, direction = question['operator'], question['attributes'], question['direction']
     if operator == 'NMS':
-        return suppression(attributes, arrays)
+        return nms_call(attributes, arrays)
     if peer in ('dense', 'valid'):
         operator, (attributes, arrays) = 'Convolution', dense(attributes, arrays, peer == 'valid')
     return Operator(operator, attributes, arrays, 'backward' in directions(CASES[question['case']])).call(direction)
@@ -106,7 +106,7 @@ def dense(attributes, arrays, valid):
 def peak_bytes(case):
     """Most memory during the first calls of a case, beyond what lay there before."""
     if case.operator == 'NMS':
-        calls = [suppression(case.attributes, inputs(case)).run]
+        calls = [nms_call(case.attributes, inputs(case)).run]
     else:
         operator = Operator(case.operator, case.attributes, inputs(case), case.backward)
         calls = [operator.forward, operator.wait]

@@ -1,4 +1,4 @@
-"""Door to libdcn_cuda.so, the operators on a GPU, for programs that hold device memory: PyTorch, CuPy, a C program.
+"""Wrapper of libdcn_cuda.so, the operators on a GPU, for programs that hold device memory: PyTorch, CuPy, a C program.
 
     kernels = cuda.library()                          # operator_cxx/build/libdcn_cuda.so, loaded now
     size = kernels.conv_workspace(shape, structs.FLOAT16, backward=False)
@@ -214,7 +214,7 @@ class Library:
     # ---- boxes ----
 
     def nms_workspace(self, count):
-        """Bytes that the suppression of ``count`` boxes needs."""
+        """Bytes that the NMS of ``count`` boxes needs."""
         return self._size('dcn_cuda_nms_workspace', count)
 
     def nms(self, dets, count, thresh, max_keep, keep, kept, workspace=(None, 0), stream=None):

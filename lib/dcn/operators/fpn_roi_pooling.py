@@ -23,7 +23,7 @@ class FPNRoiPooling(NumpyOperator):
     """data_p2, data_p3, ... (B, C, h, w), rois (R, 5) in pixels -> output (R, C, P, P), in the order of the RoIs.
 
     With ``with_deformable`` also, before rois, offset_weight_p<k> (2PP, CPP) and offset_bias_p<k> (2PP) of each level:
-    a fully connected layer predicts the bins' moves (x, y) from the bilinearly pooled RoI. With ``modulated`` as well,
+    a fully connected layer predicts the bins' offsets (x, y) from the bilinearly pooled RoI. With ``modulated`` too,
     two layers of ``offset_filters`` F and relu stand before it, and it predicts the bins' weights too (their sigmoid):
     deform_fc_1_weight_p<k> (F, CPP), deform_fc_1_bias_p<k>, deform_fc_2_weight_p<k> (F, F), deform_fc_2_bias_p<k>,
     offset_weight_p<k> (3PP, F), offset_bias_p<k>. ``canonical_size``: side of the RoIs, in pixels, that belong to the
@@ -91,11 +91,11 @@ class FPNRoiPooling(NumpyOperator):
             pool.backward(own_grad, arrays, rois, targets)
         return grads
 
-    def moves(self, *inputs):
+    def offsets(self, *inputs):
         """Where deformable pooling puts the bins: (R, 2, P, P), x and y, in tenths of the RoI's sides."""
         found = np.zeros((len(inputs[-1]), 2, self.size, self.size), np.float32)
         for pool, rows, arrays in self._parts(inputs):
-            found[rows] = pool.moves(arrays, np.ascontiguousarray(inputs[-1][rows]))
+            found[rows] = pool.offsets(arrays, np.ascontiguousarray(inputs[-1][rows]))
         return found
 
     def _parts(self, arrays):
@@ -141,30 +141,30 @@ class _DeformableLevel:
         self._pool = DeformableRoiPooling(size, spatial_scale, SAMPLES[modulated])
 
     def forward(self, arrays, rois):
-        moves, weights, _ = self._predict(arrays, rois)
-        pooled = self._pool.forward(arrays[0], rois, moves)
+        offsets, weights, _ = self._predict(arrays, rois)
+        pooled = self._pool.forward(arrays[0], rois, offsets)
         return pooled * weights if self._modulated else pooled
 
     def backward(self, out_grad, arrays, rois, targets):
         """Adds to the gradients ``targets`` of ``arrays``."""
-        moves, weights, values = self._predict(arrays, rois)
+        offsets, weights, values = self._predict(arrays, rois)
         (data, *layers), (data_grad, *layer_grads) = arrays, targets
         weights_grad = np.zeros((len(rois), 0), np.float32)
         if self._modulated:
-            weights_grad = (out_grad * self._pool.forward(data, rois, moves)).sum(axis=1, keepdims=True)
+            weights_grad = (out_grad * self._pool.forward(data, rois, offsets)).sum(axis=1, keepdims=True)
             weights_grad = (weights_grad * weights * (1 - weights)).reshape(len(rois), -1)
             out_grad = out_grad * weights
-        moves_grad = self._pool.backward(out_grad, data, rois, moves, data_grad).reshape(len(rois), -1)
-        grad = np.concatenate([moves_grad, weights_grad], axis=1)
+        offsets_grad = self._pool.backward(out_grad, data, rois, offsets, data_grad).reshape(len(rois), -1)
+        grad = np.concatenate([offsets_grad, weights_grad], axis=1)
         pooled_grad = fully_connected.backward(grad, layers, values, layer_grads).reshape(out_grad.shape)
         self._pool.backward(np.ascontiguousarray(pooled_grad), data, rois, None, data_grad)
 
-    def moves(self, arrays, rois):
+    def offsets(self, arrays, rois):
         """(R, 2, P, P)."""
         return self._predict(arrays, rois)[0]
 
     def _predict(self, arrays, rois):
-        """Moves (R, 2, P, P), weights (R, 1, P, P) or (R, 0, P, P), and the values of the layers."""
+        """Offsets (R, 2, P, P), weights (R, 1, P, P) or (R, 0, P, P), and the values of the layers."""
         data, *layers = arrays
         values = fully_connected.forward(layers, self._pool.forward(data, rois).reshape(len(rois), -1))
         both = values[-1].reshape(len(rois), -1, self._size, self._size)

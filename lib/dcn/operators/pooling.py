@@ -1,4 +1,5 @@
-"""RoI pooling on NumPy arrays: doors to the C core, without MXNet; the oracles where the core is not built (slow).
+"""RoI pooling on NumPy arrays: wrappers of the C core, without MXNet. Where the core is not built, the reference
+implementation takes its place (slow).
 
 All arrays are float32. data (N, C, H, W); rois (R, 5) [image index, x1, y1, x2, y2] in image pixels; P bins a side.
 """

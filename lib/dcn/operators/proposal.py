@@ -13,7 +13,7 @@ from dcn.nms import nms
 from dcn.operators.numpy_operator import NumpyOperator, boolean, number, numbers, operator
 from dcn.rng import content_key, generator
 
-# anchors, how many of the best boxes enter suppression and leave it, its IoU, smallest side in unscaled pixels
+# anchors, how many of the best boxes enter NMS and leave it, its IoU, smallest side in unscaled pixels
 Rule = collections.namedtuple('Rule', 'scales ratios pre_nms post_nms threshold min_size')
 
 

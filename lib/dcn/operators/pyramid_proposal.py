@@ -1,7 +1,7 @@
 """Custom operator `pyramid_proposal`: the best boxes of a region proposal network on the maps of a feature pyramid.
 
 Feature Pyramid Networks (Lin et al., CVPR 2017), section 4.1: one scale of anchors a level; the boxes of all levels
-share one non-maximum suppression, as in the original's Python operator.
+share one non-maximum suppression (NMS), as in the original's Python operator.
 """
 
 from dcn.operators.numpy_operator import numbers, operator

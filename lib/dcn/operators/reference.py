@@ -1,4 +1,5 @@
-"""Slow oracles of the operators: plain NumPy in float64 that reads like the paper, for tests and for readers.
+"""Reference implementations of the operators: plain NumPy in float64 that reads like the paper, for tests and for
+readers. They are slow.
 
 Paper: Dai et al., Deformable Convolutional Networks, ICCV 2017. Its equations here:
 
@@ -16,7 +17,7 @@ get wrong.
 Every forward has its gradients in a function of its own, ``<name>_backward(out_grad, ...)``: a dict input name ->
 gradient.
 
-Two number formats meet here. ``dtype`` is that of the arithmetic: float64 for the oracle; float32 gives the plain
+Two number formats meet here. ``dtype`` is that of the arithmetic: float64 for the reference; float32 gives the plain
 single precision evaluation whose error is the yardstick of the tests. The *geometry* of RoIs is computed in the format
 of ``rois``: rounding it picks whole pixels, so a float32 operator is right when it picks those that float32 geometry
 picks.
@@ -353,9 +354,9 @@ def _moved_bins(
             axes = []
             for p, (start, size), where, limit in zip((ph, pw), spans, (trans_y, trans_x), data.shape[2:]):
                 bin_size = size / form(pooled_size)
-                move = form(0) if trans is None else form(trans[where]) * form(np.float32(trans_std)) * size
+                shift = form(0) if trans is None else form(trans[where]) * form(np.float32(trans_std)) * size
                 steps = np.arange(sample_per_part).astype(form) * (bin_size / form(sample_per_part))
-                axes.append(roi_axis(form(p) * bin_size + start + move + steps, limit))
+                axes.append(roi_axis(form(p) * bin_size + start + shift + steps, limit))
             outputs = np.arange(c * per_class, (c + 1) * per_class)
             channels = outputs * group_size**2 + _group_cell(ph, pw, group_size, pooled_size)
             places = (r, outputs, ph, pw), (int(roi[0]), channels), trans_x, trans_y
@@ -400,11 +401,11 @@ def deformable_psroi_pooling_backward(out_grad, data, rois, trans=None, dtype=np
     return grads
 
 
-# ---- non-maximum suppression ----
+# ---- non-maximum suppression (NMS) ----
 
 
 def nms(dets, thresh):
-    """Greedy non-maximum suppression: keep the best box, drop those that overlap it by more than ``thresh``, go on.
+    """Greedy NMS: keep the best box, drop those that overlap it by more than ``thresh``, go on.
 
     dets: (N, 5) [x1, y1, x2, y2, score], inclusive corners in pixels. Returns int64 indices, best first; of equal
     scores the lower index is first. Overlaps are float32, as in the original's GPU kernel: an IoU of just ``thresh``

@@ -1,7 +1,8 @@
 """``python -m dcn.operators.selftest``: are the operators there, and do they compute what the paper says?
 
-Every operator runs once, forward and backward, on each device that MXNet sees, and is compared with the float64 oracle
-of dcn.operators.reference. Prints a table; exit status 0 if all is right, else 1 and one sentence.
+Every operator runs once, forward and backward, on each device that MXNet sees, and is compared with the float64
+reference implementation (dcn.operators.reference). Prints a table; exit status 0 if all is right, else 1 and one
+sentence.
 """
 
 import collections
@@ -94,7 +95,7 @@ def _normal(random, *shape):
 
 
 def _with(attributes, forward, backward):
-    """The two oracles as functions of the inputs alone."""
+    """The two reference implementations as functions of the inputs alone."""
     return (
         lambda **inputs: forward(**inputs, **attributes),
         lambda out_grad, **inputs: backward(out_grad, **inputs, **attributes),
@@ -161,7 +162,9 @@ def main():
             file=sys.stderr,
         )
         return 1
-    print(f'all right: largest error {max(map(_largest, rows)):.1e} against the float64 oracle (allowed {ALLOWED:g})')
+    print(
+        f'all right: largest error {max(map(_largest, rows)):.1e} against the float64 reference (allowed {ALLOWED:g})'
+    )
     return 0
 
 

@@ -92,7 +92,7 @@ def _part_offsets(internals, arg_params):
 
     def offsets(outputs, rois):
         mx.nd.waitall()  # no other thread may be in BLAS
-        return operator.moves(
+        return operator.offsets(
             *(arg_params[name].asnumpy() if name in arg_params else outputs[name] for name in names), rois
         )
 

@@ -5,11 +5,11 @@ R RoIs, C classes with the background, K regression classes, P bins a side.
 
 import functools
 
-from dcn.symbols.modulation import moves_and_weights
+from dcn.symbols.modulation import offsets_and_weights
 
 import mxnet as mx
 
-# fully connected layers that predict how bins move; all but the last are hidden
+# fully connected layers that predict the offsets of bins; all but the last are hidden
 OFFSET_LAYERS = {'deformable': ('offset',), 'modulated': ('deform_fc_1', 'deform_fc_2', 'offset')}
 
 
@@ -53,20 +53,22 @@ def roi_pooling(features, rois, pooling, size, spatial_scale, channels, filters=
     )
     if pooling == 'bilinear':
         return pool(no_trans=True, name='roi_pool')
-    moves, weights = _bin_moves(pool(no_trans=True, name='offset_t'), pooling, size, filters)
-    pooled = pool(trans=moves, no_trans=False, trans_std=0.1, name='deformable_roi_pool')
+    offsets, weights = _bin_offsets(pool(no_trans=True, name='offset_t'), pooling, size, filters)
+    pooled = pool(trans=offsets, no_trans=False, trans_std=0.1, name='deformable_roi_pool')
     return pooled if weights is None else mx.sym.broadcast_mul(pooled, weights, name='modulated_roi_pool')
 
 
-def _bin_moves(pooled, pooling, size, filters):
-    """Moves (R, 2, P, P), (x, y) a bin, and the weights (R, 1, P, P) of modulated pooling or None."""
+def _bin_offsets(pooled, pooling, size, filters):
+    """Offsets (R, 2, P, P), (x, y) a bin, and the weights (R, 1, P, P) of modulated pooling or None."""
     *hidden, last = OFFSET_LAYERS[pooling]
     for name in hidden:
         pooled = _fully_connected(pooled, name, filters)
     numbers, rate = (3, {}) if pooling == 'modulated' else (2, {'lr_mult': 0.01})
-    moves = mx.sym.FullyConnected(pooled, num_hidden=numbers * size * size, name=last, **rate)
-    moves = mx.sym.Reshape(moves, shape=(-1, numbers, size, size), name='offset_reshape')
-    return moves_and_weights(moves, 2, 'offset_moves', 'offset_weights') if pooling == 'modulated' else (moves, None)
+    offsets = mx.sym.FullyConnected(pooled, num_hidden=numbers * size * size, name=last, **rate)
+    offsets = mx.sym.Reshape(offsets, shape=(-1, numbers, size, size), name='offset_reshape')
+    return (
+        offsets_and_weights(offsets, 2, 'offset_moves', 'offset_weights') if pooling == 'modulated' else (offsets, None)
+    )
 
 
 def _fully_connected(x, name, filters):

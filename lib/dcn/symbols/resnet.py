@@ -7,12 +7,12 @@ import collections
 
 from dcn.errors import UserError
 from dcn.symbols.learning import learning
-from dcn.symbols.modulation import moves_and_weights
+from dcn.symbols.modulation import offsets_and_weights
 
 import mxnet as mx
 
 # layers: stages ('res5'), blocks ('res4b22') or last blocks ('res4[-1]') whose 3x3 is deformable; groups: deformable
-# groups; rule: border rule; modulated: with a mask (Zhu et al., CVPR 2019), then always rule v2; offset_dilated: the
+# groups; rule: sampling rule; modulated: with a mask (Zhu et al., CVPR 2019), then always rule v2; offset_dilated: the
 # offset convolution shares the dilation of its layer; offset_lr: learning rates of its weight and bias as multiples,
 # None: no attributes
 Deform = collections.namedtuple(
@@ -72,7 +72,7 @@ def deformable_convolution(data, name, filters, dilate, deform, spelling=Spellin
     if deform.modulated:
         # one convolution predicts both, at the learning rate of the authors' example; zero weights give a mask of 1
         both = mx.sym.Convolution(data, num_filter=27 * deform.groups, lr_mult=0.1, **predictor)
-        offset, mask = moves_and_weights(both, 18 * deform.groups, name + '_offset_shift', name + '_offset_mask')
+        offset, mask = offsets_and_weights(both, 18 * deform.groups, name + '_offset_shift', name + '_offset_mask')
         return mx.sym.contrib.ModulatedDeformableConvolution(data=data, offset=offset, mask=2 * mask, **kernel), offset
     rates = learning(name + '_offset', *deform.offset_lr) if deform.offset_lr else {}
     offset = mx.sym.Convolution(data, num_filter=18 * deform.groups, **rates, **predictor)

@@ -8,7 +8,7 @@ background, K that of regression classes.
 
 import functools
 
-from dcn.symbols.modulation import moves_and_weights
+from dcn.symbols.modulation import offsets_and_weights
 
 import mxnet as mx
 
@@ -68,4 +68,4 @@ def _part_moves(features, pool, parts, pooling, name, classes):
     channels = (3 if modulated else 2) * classes
     maps = mx.sym.Convolution(features, kernel=(1, 1), num_filter=parts * parts * channels, name=name + '_t')
     pooled = pool(data=maps, no_trans=True, output_dim=channels, name=name + '_pool' if modulated else name)
-    return moves_and_weights(pooled, 2 * classes, name, name + '_weights') if modulated else (pooled, None)
+    return offsets_and_weights(pooled, 2 * classes, name, name + '_weights') if modulated else (pooled, None)

@@ -7,7 +7,7 @@ from dcn.symbols.losses import smooth_l1_loss, softmax_loss
 
 import mxnet as mx
 
-# anchors (stride in pixels, scales, ratios), number of best boxes before and after suppression at IoU ``threshold``,
+# anchors (stride in pixels, scales, ratios), number of best boxes before and after NMS at IoU ``threshold``,
 # smallest side in pixels of the unscaled image, and cxx: MXNet's built-in operator instead of the Python one
 Proposals = collections.namedtuple('Proposals', 'feat_stride scales ratios pre_nms post_nms threshold min_size cxx')
 
@@ -81,7 +81,7 @@ def rpn_probability(score, anchors, name, reshaped=None):
 
 def proposals(probability, deltas, im_info, settings, images=1, **extra):
     """RoIs (images * post_nms, 5) [image, x1, y1, x2, y2] in pixels; with output_score=True also scores (..., 1)."""
-    common = dict(cls_prob=probability, bbox_pred=deltas, im_info=im_info, **_suppression(settings), **extra)
+    common = dict(cls_prob=probability, bbox_pred=deltas, im_info=im_info, **_nms_settings(settings), **extra)
     if not settings.cxx:
         return mx.sym.Custom(op_type='proposal', feat_stride=settings.feat_stride, **common)
     operator = mx.sym.contrib.Proposal if images == 1 else mx.sym.contrib.MultiProposal
@@ -103,12 +103,12 @@ def pyramid_proposals(outputs, names, im_info, settings, anchors, **extra):
         feat_stride=tuple(settings.feat_stride),
         im_info=im_info,
         **inputs,
-        **_suppression(settings),
+        **_nms_settings(settings),
         **extra,
     )
 
 
-def _suppression(settings):
+def _nms_settings(settings):
     return dict(
         rpn_pre_nms_top_n=settings.pre_nms,
         rpn_post_nms_top_n=settings.post_nms,
