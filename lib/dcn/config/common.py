@@ -38,7 +38,7 @@ NETWORK = {
     'head_filters': (1024, POSITIVE),
     'deformable': (None, optional(NAMES)),  # stages (res5), blocks (res4b22), last blocks (res4[-1]); []
     'deformable_groups': (None, optional(POSITIVE)),
-    'deform_rule': ('v1', choice('v1', 'v2')),  # border rule of deformable sampling
+    'deform_rule': ('v1', choice('v1', 'v2')),  # sampling rule of deformable convolutions
     'modulated': (False, BOOLEAN),  # deformable convolutions with masks, then always rule v2
     'train_bn': (False, BOOLEAN),  # True: batch statistics, trained gamma and beta
 }
