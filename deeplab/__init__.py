@@ -1,3 +1,3 @@
-"""DeepLab and its deformable twin. Importing the package activates the own operators before any graph is built."""
+"""DeepLab and its deformable twin. Importing the package activates the project's operators."""
 
 import dcn.operators  # noqa: F401

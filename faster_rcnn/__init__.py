@@ -1,3 +1,3 @@
-"""Faster R-CNN and its deformable twin. Importing the package activates the own operators before any graph is built."""
+"""Faster R-CNN and its deformable twin. Importing the package activates the project's operators."""
 
 import dcn.operators  # noqa: F401

@@ -1,3 +1,3 @@
-"""Feature pyramid networks and their deformable twin. Importing the package activates the own operators."""
+"""Feature pyramid networks and their deformable twin. Importing the package activates the project's operators."""
 
 import dcn.operators  # noqa: F401

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Build the own operators with the standard library alone: ``python operator_cxx/build.py [--force] [--verbose]``.
+"""Build the project's operators with the standard library alone: ``operator_cxx/build.py [--force] [--verbose]``.
 
     build/libdcn.so            the core: cpu/*.cc behind a plain C interface, loads without MXNet; on x86 for several
                                instruction sets, of which the processor's is chosen when it runs
@@ -115,7 +115,7 @@ def build_folder():
 BUILD = build_folder()
 NO_COMPILER = (
     'No C++ compiler was found (CXX, g++, c++, clang++), so the stock MXNet operators and NumPy are used; '
-    'to build the own ones install a compiler (Debian/Ubuntu: apt-get install g++) and run this again.'
+    "to build the project's, install a compiler (Debian/Ubuntu: apt-get install g++) and run this again."
 )
 NO_CYTHON = (
     'Cython or Python.h is missing, so NumPy is used for non-maximum suppression and overlaps; to change that '
@@ -386,7 +386,9 @@ def build_lock(name='lock'):
 
 
 def main():
-    parser = argparse.ArgumentParser(description='Build the own operators (C++ core, MXNet bindings, Cython modules).')
+    parser = argparse.ArgumentParser(
+        description="Build the project's operators (C++ core, MXNet bindings, Cython modules)."
+    )
     parser.add_argument('--force', action='store_true', help='compile everything again')
     parser.add_argument('--verbose', action='store_true', help='show each command and the warnings')
     arguments = parser.parse_args()

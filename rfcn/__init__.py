@@ -1,3 +1,3 @@
-"""R-FCN and Deformable R-FCN. Importing the package activates the own operators before any graph is built."""
+"""R-FCN and Deformable R-FCN. Importing the package activates the project's operators."""
 
 import dcn.operators  # noqa: F401

@@ -40,7 +40,7 @@ struct Slice {
 
 template <typename T>
 struct Plan {
-  static constexpr double kSerialProducts = 1 << 20;
+  static constexpr double kSerialProducts = 1 << 20;  // multiply-adds; below, starting threads costs more than it saves
   static constexpr int kTilePositions = kDepth / kRows * kRows;  // a multiple of the block that fits a tile's rows
 
   explicit Plan(const dcn_conv_shape& shape);

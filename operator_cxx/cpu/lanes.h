@@ -5,6 +5,9 @@
 
 namespace dcn {
 
+// Eight on every processor, however wide its registers: sums are made of eight partial sums, added in one fixed order
+// (`sum` below), so the results are equal bit by bit whatever the instruction set. Eight floats fill a register of
+// AVX2, eight doubles one of AVX-512; narrower sets use several registers.
 constexpr int kLanes = 8;
 
 template <typename T>

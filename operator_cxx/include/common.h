@@ -14,7 +14,8 @@
 // What to do with a result; the values are those of mxnet::OpReqType.
 enum dcn_request { DCN_NULL = 0, DCN_WRITE = 1, DCN_WRITE_INPLACE = 2, DCN_ADD = 3 };
 
-// Element type; the values are those of mshadow::TypeFlag. The core on the CPU refuses DCN_FLOAT16, which is for GPUs.
+// Element type; the values are those of mshadow::TypeFlag. The core on the CPU refuses DCN_FLOAT16, which is
+// for GPUs.
 enum dcn_dtype { DCN_FLOAT32 = 0, DCN_FLOAT64 = 1, DCN_FLOAT16 = 2 };
 
 // What the functions of the C interface return.
@@ -22,7 +23,8 @@ enum dcn_status { DCN_OK = 0, DCN_BAD_DTYPE = 1, DCN_BAD_SHAPE = 2, DCN_NO_MEMOR
 
 namespace dcn {
 
-// The core counts in int what a thread walks over, and no memory holds an array of more elements than kMostElements.
+// The core counts in int what a thread walks over; 1024 stay free because counts are rounded up to whole vectors and
+// tiles. No memory holds an array of more elements than kMostElements.
 constexpr int kMostSteps = 0x7fffffff - 1024;
 constexpr long long kMostElements = 1LL << 48;
 

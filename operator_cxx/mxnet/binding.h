@@ -119,10 +119,10 @@ class Kernel : public mxnet::Operator {
   const CudaFunctions* cuda_;
 };
 
-// The answers that all own operators give alike. Self provides:
+// The answers that all of the project's operators give alike. Self provides:
 //   static const char* private_name();  static const char* name();  mxnet::Operator* create(const Place&) const;
-// and, as needed, check() for the parameters, check_stock() for what the stock operator lacks, ListArguments,
-// InferShape, DeclareBackwardDependency.
+// and, as needed, check() for the parameters, check_stock() for what the stock operator lacks, kStockHalf,
+// ListArguments, InferShape, DeclareBackwardDependency.
 template <typename Param, typename Self>
 class Property : public mxnet::OperatorProperty {
  public:
@@ -140,8 +140,11 @@ class Property : public mxnet::OperatorProperty {
     return copy;
   }
 
-  // All inputs and outputs have one element type; only kernels on a GPU know half precision, and RoIs are float32
-  // then.
+  // Does the stock operator compute float16 on the CPU? The project's CPU kernels do not.
+  static constexpr bool kStockHalf = false;
+
+  // All inputs and outputs have one element type. RoIs stay float32 beside float16 where the project's GPU kernels are
+  // loaded: float16 cannot hold every pixel above 2048. (The context is not known here, so this holds on the CPU too.)
   bool InferType(std::vector<int>* in, std::vector<int>* out, std::vector<int>* aux) const override {
     int dtype = -1;
     for (int type : *in) dtype = dtype == -1 ? type : dtype;
@@ -176,7 +179,11 @@ class Property : public mxnet::OperatorProperty {
       self.check_stock();
       return stock_operator(Self::private_name(), GetParams(), context, shapes, types);
     }
-    const bool half = place.cuda && place.dtype == DCN_FLOAT16;
+    const bool half = place.dtype == DCN_FLOAT16 && (place.cuda || Self::kStockHalf);
+    if (half && !place.cuda) {
+      if ((*types)[1] != DCN_FLOAT16) refuse(Self::name(), "on the CPU float16 data need float16 rois, found float32");
+      return stock_operator(Self::private_name(), GetParams(), context, shapes, types);
+    }
     if (place.dtype != DCN_FLOAT32 && place.dtype != DCN_FLOAT64 && !half) {
       refuse(Self::name(), "needs float32 or float64", place.cuda ? " or float16" : "", ", found ",
              place.dtype == DCN_FLOAT16 ? "float16" : mshadow::dtype_string(place.dtype));

@@ -1,4 +1,4 @@
-// Binding of DeformablePSROIPooling: the stock operator's name, attributes and outputs over the own kernels.
+// Binding of DeformablePSROIPooling: the stock operator's name, attributes and outputs over the project's kernels.
 #include "../include/deformable_psroi_pooling.h"
 
 #include <dmlc/parameter.h>
@@ -80,6 +80,7 @@ class DeformablePSROIPoolingProp : public dcn::Property<DeformablePSROIPoolingPa
  public:
   static const char* private_name() { return "_contrib_OwnDeformablePSROIPooling"; }
   static const char* name() { return "DeformablePSROIPooling"; }
+  static constexpr bool kStockHalf = true;
 
   void check() {
     dcn::check_roi_sizes(name(), param);
@@ -112,7 +113,7 @@ class DeformablePSROIPoolingProp : public dcn::Property<DeformablePSROIPoolingPa
                                              const std::vector<int>& out) const override {
     std::vector<int> needed = {out_grad[0]};
     needed.insert(needed.end(), in.begin(), in.end());
-    if (dcn::stock_on_gpu()) needed.push_back(out[1]);
+    needed.push_back(out[1]);  // for the stock operator alone, which may be created later
     return needed;
   }
 

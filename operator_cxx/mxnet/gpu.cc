@@ -13,7 +13,7 @@
 namespace {
 
 struct State {
-  bool expected = false, everywhere = false;
+  bool everywhere = false;
   const dcn::CudaFunctions* functions = nullptr;
 };
 
@@ -48,13 +48,11 @@ bool dcn::for_gpu(const mxnet::Context& context) {
   return state().everywhere || context.dev_mask() != mshadow::cpu::kDevMask;
 }
 
-bool dcn::stock_on_gpu() { return state().expected && !state().functions; }
-
 // Call once with MXNet's GPU build; path: that of libdcn_cuda.so, or null where it is not built. everywhere: nodes on
 // the CPU take the same way, for tests with the emulated library. 0, or 1 with the reason in dcn_mxnet_error(), and the
 // stock operators remain on GPUs.
 DCN_API int dcn_mxnet_serve_gpus(const char* path, int everywhere) {
-  state() = State{true, everywhere != 0, nullptr};
+  state() = State{everywhere != 0, nullptr};
   return dcn::guarded([path] {
     if (path) state().functions = open(path);
   });

@@ -37,7 +37,4 @@ const CudaFunctions* cuda_functions();
 // Is a node of this context one for a GPU? In tests all are.
 bool for_gpu(const mxnet::Context& context);
 
-// Do nodes on a GPU go on with the stock operators?
-bool stock_on_gpu();
-
 }  // namespace dcn

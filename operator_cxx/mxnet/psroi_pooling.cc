@@ -1,4 +1,4 @@
-// Binding of PSROIPooling: the stock operator's name, attributes and outputs over the own kernels.
+// Binding of PSROIPooling: the stock operator's name, attributes and outputs over the project's kernels.
 #include "../include/psroi_pooling.h"
 
 #include <dmlc/parameter.h>
@@ -52,6 +52,7 @@ class PSROIPoolingProp : public dcn::Property<PSROIPoolingParam, PSROIPoolingPro
  public:
   static const char* private_name() { return "_contrib_OwnPSROIPooling"; }
   static const char* name() { return "PSROIPooling"; }
+  static constexpr bool kStockHalf = true;
 
   void check() {
     if (param.group_size == 0) param.group_size = param.pooled_size;

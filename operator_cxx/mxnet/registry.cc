@@ -1,4 +1,5 @@
-// Makes the own operators known to MXNet and switches the stock names between the own and the stock implementation.
+// Makes the project's operators known to MXNet and switches each stock name between the project's implementation and
+// MXNet's.
 //
 // A legacy operator finds its whole behaviour (shapes, types, resources, gradient, kernels) in the property that its
 // attribute parser leaves in the node. So copying that one parser from the private operator onto the stock name is all
@@ -27,7 +28,7 @@ using AttrParser = std::function<void(nnvm::NodeAttrs*)>;
 
 struct Row {
   std::string own, stock;
-  AttrParser stock_forward, stock_backward;  // saved when the own operator first takes the name
+  AttrParser stock_forward, stock_backward;  // saved when the project's operator first takes the name
   bool active = false;
 };
 
@@ -94,8 +95,8 @@ DCN_API const char* dcn_mxnet_name(int row) { return table()[row].stock.c_str();
 
 DCN_API int dcn_mxnet_is_own(int row) { return table()[row].active; }
 
-// Gives the stock name of a row to the own (1) or back to the stock (0) operator. 0, or 1 with the reason in
-// dcn_mxnet_error().
+// Gives the stock name of a row to the project's operator (1), or back to the stock one (0). Returns 0, or 1 with the
+// reason in dcn_mxnet_error().
 DCN_API int dcn_mxnet_use(int row, int own) {
   return dcn::guarded([&] { set_active(&table()[row], own != 0); });
 }

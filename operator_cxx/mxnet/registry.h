@@ -1,4 +1,4 @@
-// The table of own operators: each binding adds one row, and the exported functions in registry.cc walk it.
+// The table of the project's operators: each binding adds one row, and the exported functions in registry.cc walk it.
 #pragma once
 
 #include <mxnet/operator.h>

@@ -6,7 +6,7 @@
 
 namespace dcn {
 
-constexpr int kMostBins = 1 << 12;  // along an axis
+constexpr int kMostBins = 1 << 12;  // along an axis; its square fits an int with room to spare
 
 inline void expect_size(const char* op, const char* what, int size, int most) {
   if (size < 1 || size > most) refuse(op, what, " must lie in [1, ", most, "], found ", size);

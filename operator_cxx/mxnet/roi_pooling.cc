@@ -1,4 +1,4 @@
-// Binding of ROIPooling: the stock operator's name, attributes and output over the own kernels.
+// Binding of ROIPooling: the stock operator's name, attributes and output over the project's kernels.
 #include "../include/roi_pooling.h"
 
 #include <dmlc/parameter.h>
@@ -55,6 +55,7 @@ class ROIPoolingProp : public dcn::Property<ROIPoolingParam, ROIPoolingProp> {
  public:
   static const char* private_name() { return "_contrib_OwnROIPooling"; }
   static const char* name() { return "ROIPooling"; }
+  static constexpr bool kStockHalf = true;
 
   void check() {
     const dcn::TShape& size = param.pooled_size;
@@ -93,8 +94,7 @@ class ROIPoolingProp : public dcn::Property<ROIPoolingParam, ROIPoolingProp> {
 
   std::vector<int> DeclareBackwardDependency(const std::vector<int>& out_grad, const std::vector<int>& in,
                                              const std::vector<int>& out) const override {
-    if (dcn::stock_on_gpu()) return {out_grad[0], in[0], in[1], out[1]};
-    return {out_grad[0], in[0], in[1]};
+    return {out_grad[0], in[0], in[1], out[1]};  // maxidx for the stock operator alone, which may be created later
   }
 
   mxnet::Operator* create(const dcn::Place& place) const { return new ROIPooling(place, param); }

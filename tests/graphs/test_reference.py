@@ -107,7 +107,7 @@ def test_training_on_the_originals_samples(case, height, width, network, monkeyp
 
 @pytest.fixture(scope='module')
 def training(network):
-    """Reference and our own training pass on the reference's proposals, whose padding is random."""
+    """Reference and the project's training pass on the reference's proposals, whose padding is random."""
     from tests.graphs.filling import picture
     from tests.graphs.runs import run
 

@@ -1,4 +1,4 @@
-"""Every test in this folder runs with the operators active; some need the own ones, or the emulated kernels."""
+"""Every test in this folder runs with the operators active; some need the project's, or the emulated kernels."""
 
 import importlib.util
 

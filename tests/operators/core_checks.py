@@ -145,7 +145,7 @@ def _empty():
             case = make('parts per class')
             inputs = {name: array if name == 'data' else array[:0] for name, array in case.inputs.items()}
             yield (
-                f'{operator}, no regions, {request}',
+                f'{operator}, no RoIs, {request}',
                 functools.partial(_empty_result, case._replace(inputs=inputs, out_grad=case.out_grad[:0]), request),
             )
             inputs = dict(case.inputs, data=case.inputs['data'][:0])
@@ -472,7 +472,7 @@ def _together():
 def _from_two_threads(runner):
     """Two callers at once, each with as many threads as the environment says, on the same inputs: no result changes."""
     small = [cases.convolution('more positions than one block', modulated=True)]
-    grid = small + [make('R-FCN') for make in POOLINGS.values()] + [_many_regions(make) for make in POOLINGS.values()]
+    grid = small + [make('R-FCN') for make in POOLINGS.values()] + [_many_rois(make) for make in POOLINGS.values()]
     expected = [runner.run(case) for case in grid]
     wrong = []
 
@@ -490,8 +490,8 @@ def _from_two_threads(runner):
     assert not wrong
 
 
-def _many_regions(make):
-    """So many regions that the poolings use all threads."""
+def _many_rois(make):
+    """So many RoIs that the poolings use all threads."""
     case = make('parts per class')
     repeat = 40
     inputs = {

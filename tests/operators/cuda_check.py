@@ -38,7 +38,7 @@ SANITIZED = (
     'res5 in small',
     'asymmetric',
     'parts per class',
-    'regions that',
+    'RoIs that',
     'no numbers',
     'NMS of 33',
     'proposals, one map',
@@ -307,7 +307,7 @@ def own_convolution(torch, library, data, offset, weight, dilate, groups, math):
 
 
 def time_pooling(torch, library):
-    """{'name': {'own': ms, 'own backward': ms}} for 300 regions, float32."""
+    """{'name': {'own': ms, 'own backward': ms}} for 300 RoIs, float32."""
     found = {}
     for classes in (21, 81):
         random = np.random.default_rng(0)

@@ -137,7 +137,7 @@ def _odd_numbers():
     for boundary in ('v1', 'v2'):
         yield f'convolution, offsets that are no numbers, {boundary}', functools.partial(_odd_offsets, boundary)
     for kind, make in POOLINGS.items():
-        yield f'{kind}, regions that are no regions', functools.partial(_odd_regions, make)
+        yield f'{kind}, RoIs that are no RoIs', functools.partial(_odd_rois, make)
     yield 'ROIPooling, bins without a largest cell', _no_largest
 
 
@@ -162,7 +162,7 @@ def _no_largest(runner):
     assert out[:, 3:].any() and grads['data'][:, 3:].any()
 
 
-def _odd_regions(make, runner):
+def _odd_rois(make, runner):
     """Regions without an image or a number pool to 0 and take part in nothing; the others are as without them."""
     case = make('parts per class')
     odd = np.float32(
@@ -196,7 +196,7 @@ def _odd_regions(make, runner):
 def _empty():
     yield 'convolution, empty batch', _empty_batch
     for kind, make in POOLINGS.items():
-        yield f'{kind}, no regions', functools.partial(_no_regions, make)
+        yield f'{kind}, no RoIs', functools.partial(_no_rois, make)
     yield 'NMS of nothing', lambda runner: _assert_kept(runner, np.zeros((0, 5), np.float32), 0.5)
 
 
@@ -209,7 +209,7 @@ def _empty_batch(runner):
         np.testing.assert_array_equal(grads[name], 0)
 
 
-def _no_regions(make, runner):
+def _no_rois(make, runner):
     case = make('parts per class')
     inputs = {name: array if name == 'data' else array[:0] for name, array in case.inputs.items()}
     out, grads = runner.run(case._replace(inputs=inputs, out_grad=case.out_grad[:0]))

@@ -12,7 +12,7 @@ NAMES = pytest.mark.parametrize('name', cases.PROPOSALS)
 
 
 def run(inputs, attributes, which, operator=None):
-    """(rois, scores) of the own or the stock operator."""
+    """(rois, scores) of the project's or the stock operator."""
     operator = operator or ('Proposal' if len(inputs['im_info']) == 1 else 'MultiProposal')
     with native.using(which):
         outputs = getattr(mx.nd.contrib, operator)(

@@ -51,7 +51,7 @@ QUICK = [
     'a workspace that is too small is refused',
     'an impossible shape is refused',
 ]
-QUICK += [name for name in CHECKS if 'no regions' in name or 'contrib' in name]
+QUICK += [name for name in CHECKS if 'no RoIs' in name or 'contrib' in name]
 
 
 @pytest.fixture(scope='module')

@@ -63,7 +63,7 @@ def test_sampling_rule_of_the_update(on_gpu):
 
 @EVERY
 def test_half_precision(name, on_gpu):
-    """Stored as half precision; regions and their gradients are float32."""
+    """Stored as half precision; RoIs and their gradients are float32."""
     case = in_half(CASES[name]())
     out, grads = cases.run(case)
     assert out.dtype == np.float16 and grads['data'].dtype == np.float16
@@ -113,15 +113,22 @@ def test_gradients_of_proposals_are_zero(on_gpu):
 # ---- what is refused ----
 
 
-def test_regions_in_half_precision_are_refused(on_gpu):
+def test_rois_in_half_precision_are_refused(on_gpu):
     case = cases.cast(CASES['PSROIPooling'](), np.float16)
     with pytest.raises(mx.base.MXNetError, match='PSROIPooling: rois must be float32 where the others are float16'):
         cases.run(case)
 
 
-def test_half_precision_stays_refused_on_the_cpu(bindings):
+def test_half_precision_of_convolutions_stays_refused_on_the_cpu(bindings):
     with pytest.raises(mx.base.MXNetError, match='needs float32 or float64, found float16'):
         cases.run(cases.cast(CASES['DeformableConvolution'](), np.float16))
+
+
+def test_a_cpu_pooling_of_float16_data_needs_float16_rois(bindings, emulated_kernels):
+    """Beside GPU kernels RoIs are float32, which the stock operator on the CPU would misread."""
+    bindings.serve_gpus(emulated_kernels)
+    with pytest.raises(mx.base.MXNetError, match='PSROIPooling: on the CPU float16 data need float16 rois'):
+        cases.run(in_half(CASES['PSROIPooling']()))
 
 
 def test_what_the_library_refuses_comes_with_its_sentence(on_gpu):

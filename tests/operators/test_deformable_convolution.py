@@ -198,7 +198,7 @@ def test_eq2_whole_offsets_are_a_shifted_dense_convolution(name, shift, boundary
     assert_exact_enough(cases.run(case, **more)[0], exact, plain, 'output')
 
 
-# ---- own and stock ----
+# ---- the project's operator and the stock one ----
 
 
 @pytest.mark.parametrize('name', cases.CONVOLUTIONS)

@@ -33,7 +33,7 @@ def results(repository, tmp_path_factory, need_own):
 @pytest.fixture(scope='module')
 def need_own(operators):
     if 'own' not in operators.status().values():
-        pytest.skip('own operators are not active')
+        pytest.skip("the project's operators are not active")
 
 
 @pytest.fixture

@@ -134,7 +134,7 @@ def test_a_batch_equals_its_images_bit_for_bit(kind, name):
         np.testing.assert_array_equal(grads['data'][image], alone_grads['data'][0])
 
 
-# ---- own and stock ----
+# ---- the project's operator and the stock one ----
 
 
 @pytest.mark.parametrize('kind', KINDS)
@@ -166,3 +166,19 @@ def test_own_picks_the_pixels_that_stock_picks(need_own):
     with native.using('stock'):
         stock = cases.run(case)
     assert_case_exact_enough(own, cases.run_reference(case), stock)
+
+
+@pytest.mark.parametrize('kind', [*KINDS, 'ROIPooling'])
+@pytest.mark.parametrize('name', ['parts coarser than bins', 'parts per class'])
+def test_half_precision_on_the_cpu_is_the_stock_operator(kind, name, need_own):
+    """The project's CPU kernels have no float16; MXNet's have, so its operator runs instead, backward pass included."""
+    need_own(kind.split()[0], 'would be compared with itself')
+    case = cases.cast(KINDS.get(kind, cases.integer_pooling)(name), np.float16)
+    out, grads = cases.run(case)
+    with native.using('stock'):
+        expected, expected_grads = cases.run(case)
+    assert out.dtype == np.float16 and np.abs(out).max() > 0
+    np.testing.assert_array_equal(out, expected)
+    assert set(grads) == set(expected_grads) and np.abs(grads['data']).max() > 0
+    for key, grad in grads.items():
+        np.testing.assert_array_equal(grad, expected_grads[key], err_msg=key)

@@ -102,7 +102,7 @@ def test_a_batch_is_its_images(case, data):
 @given(case=convolutions())
 def test_v1_is_v2_with_clamped_offsets_and_an_inside_mask(case, need_own):
     """A position in v1's range is moved onto the last pixel where it is past it; outside of the range the mask is 0."""
-    need_own('ModulatedDeformableConvolution', 'is compared with the own operator')
+    need_own('ModulatedDeformableConvolution', "is compared with the project's operator")
     p, groups = case.attributes, case.attributes['num_deformable_group']
     offset = case.inputs['offset']
     (height, width), (n, _, rows, columns) = case.inputs['data'].shape[2:], offset.shape

@@ -56,7 +56,7 @@ def test_fast_r_cnn_section_2_1(data):
 
 
 def test_by_hand():
-    """A map of 4 x 4 cells counted from 0, one region over all of it: the largest of each quarter is its last cell."""
+    """A map of 4 x 4 cells counted from 0, one RoI over all of it: the largest of each quarter is its last cell."""
     data = np.arange(16, dtype=np.float32).reshape(1, 1, 4, 4)
     out, grad, _ = pooled(data, np.array([[0, 0, 0, 24, 24]]), size=(2, 2))
     assert out.ravel().tolist() == [5, 7, 13, 15]
@@ -73,7 +73,7 @@ def test_gradients_add_up_and_stay_away(data):
 
 
 @needs_own
-def test_regions_without_image_or_number_pool_to_zero(data):
+def test_rois_without_image_or_number_pool_to_zero(data):
     bad = np.array(
         [[2, 0, 0, 9, 9], [-1, 0, 0, 9, 9], [np.nan, 0, 0, 9, 9], [0, np.nan, 0, 9, np.nan], [0, 1e30, 0, 1e30, 9]],
         np.float32,

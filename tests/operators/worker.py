@@ -5,7 +5,7 @@ python -m tests.operators.worker results FILE    saves outputs and gradients of 
                                                  for bit
 python -m tests.operators.worker together        keeps several operators busy at once, and prints 'done'
 python -m tests.operators.worker json            which operators are active, and the JSON of graphs that use them
-python -m tests.operators.worker isa             the instruction set of the own operators
+python -m tests.operators.worker isa             the instruction set of the project's operators
 """
 
 import json
@@ -71,7 +71,7 @@ def run_bad_inputs(first=None):
 
 
 def every_case():
-    """Cases of all own operators: the grid, and one of each at a size that several threads share."""
+    """Cases of all of the project's operators: the grid, and one of each at a size that several threads share."""
     for name in list(cases.CONVOLUTIONS) + ['large']:
         for boundary in ('v1', 'v2'):
             yield f'DeformableConvolution, {name}, {boundary}', cases.convolution(name), {'boundary': boundary}

@@ -1,4 +1,4 @@
-"""``dcn bench ops``: how long operators take, own beside stock, dense convolutions and, with --peers, other libraries.
+"""``dcn bench ops``: times the project's operators beside stock, dense convolutions and (--peers) other libraries.
 
 Each peer works in a process of its own; a round asks every peer for one timing of a case, the rounds are interleaved,
 and the median over the rounds counts. Compare ratios: absolute times change with the machine and with what else it
@@ -150,7 +150,7 @@ def _interleaved(active, question, rounds, most_seconds):
 
 
 def _compare(workers, question, scratch):
-    """{library: share of the results' values that are apart from the own ones}; see `share_apart`."""
+    """{library: share of the results' values that are apart from the project's}; see `share_apart`."""
     rule = dict(question['attributes'], **OUTSIDE_RULE.get(question['operator'], {}))
     found = {}
     for worker in workers:
@@ -167,13 +167,13 @@ def _compare(workers, question, scratch):
 
 
 def share_alone(own, other):
-    """Share of own proposals (N, 5) that have none of the others' within a pixel: OpenVINO's boxes end a pixel later,
-    which decides differently on a few overlaps at the threshold, and moves all rows after them."""
+    """Share of the project's proposals (N, 5) that have none of the others' within a pixel: OpenVINO's boxes end a
+    pixel later, which decides differently on a few overlaps at the threshold and shifts all rows after them."""
     return float(np.mean(np.abs(own[:, None] - other).max(axis=2).min(axis=1) > 1.01))
 
 
 def share_apart(own, other):
-    """Share of values that differ by more than a thousandth of the largest own one; 1 where shapes differ."""
+    """Share of values that differ by more than a thousandth of the project's largest; 1 where shapes differ."""
     if own.shape != other.shape:
         return 1.0
     return float(np.mean(np.abs(own - other) > 1e-3 * np.abs(own).max(initial=0)))
@@ -242,7 +242,7 @@ def parsed(argv):
         metavar='DIR',
         help='also time the libraries whose environments are below DIR (default %(const)s)',
     )
-    parser.add_argument('--check', action='store_true', help="also compare the libraries' results with the own ones")
+    parser.add_argument('--check', action='store_true', help="also compare the libraries' results with the project's")
     parser.add_argument('--memory', action='store_true', help='also measure the peak memory of a call')
     parser.add_argument('--json', metavar='FILE', help='write medians in seconds, machine and versions as JSON')
     return parser.parse_args(argv)

@@ -5,7 +5,7 @@ import platform
 
 LEGEND = {
     'dense': "dense: MXNet's convolution (oneDNN) of the same shape, which leaves out products with padding",
-    'valid': 'valid: the same on data that have their padding already: all products, as the own operator makes',
+    'valid': "valid: the same on data that is padded already: all products, as the project's operator computes them",
 }
 LEAST_APART = 1e-4  # a share of values that is printed
 UNSTEADY = 1.5  # medians so many times the shortest round are pointed out
@@ -98,7 +98,7 @@ def _notes(report):
     ]
     if compared:
         alike = sum(share <= LEAST_APART for _, _, share in compared)
-        notes.append(f'{alike} of {len(compared)} results of other libraries equal the own ones')
+        notes.append(f"{alike} of {len(compared)} results of other libraries equal the project's")
     return ['', *notes] if notes else []
 
 

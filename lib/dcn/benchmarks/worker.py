@@ -1,4 +1,4 @@
-"""The process that times one peer of ``dcn bench ops`` inside MXNet: the own operators, stock ones, dense convolutions.
+"""The process that times one peer of ``dcn bench ops`` inside MXNet: the project's operators, stock ones, dense ones.
 
     python -m dcn.benchmarks.worker own|bf16|stock|dense|valid [--memory CASE]
 

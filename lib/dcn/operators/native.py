@@ -1,6 +1,6 @@
 """Loads the project's operators (operator_cxx/build) and puts them under the stock MXNet names, or back.
 
-    activate()       import MXNet with the right environment and put own operators under the stock names
+    activate()       import MXNet with the right environment and put the project's operators under the stock names
     status()         {'DeformableConvolution': 'own' | 'stock', ...}; status('gpu'): what GPU contexts get
     use('stock')     switch all operators at run time; a node keeps the implementation it was created or loaded with
     using('stock')   the same for a ``with`` block
@@ -12,9 +12,9 @@
 DCN_ISA=avx2 or DCN_ISA=portable in the environment asks for narrower vectors than the processor has.
 DCN_STOCK_OPERATORS=1 keeps the stock operators (``use('own')`` still works).
 
-With MXNet's GPU build, GPU contexts get the own operators where operator_cxx/build_cuda.py has built libdcn_cuda.so,
-and go on with the stock ones where it has not. DCN_TF32=1 lets tensor cores round what deformable convolutions in
-float32 multiply there.
+With MXNet's GPU build, GPU contexts get the project's operators where operator_cxx/build_cuda.py has built
+libdcn_cuda.so, and the stock ones where it has not. DCN_TF32=1 lets tensor cores round what deformable convolutions
+in float32 multiply there.
 """
 
 import contextlib
@@ -41,7 +41,7 @@ PREFIX = '_contrib_'
 
 
 def activate():
-    """Import MXNet and give the stock names to the own operators; on trouble one warning, and the stock ones remain.
+    """Import MXNet and give the stock names to the project's operators; on trouble warn once and keep the stock ones.
 
     False where there is no MXNet to import.
     """
@@ -91,7 +91,7 @@ def use(which):
     if _bindings() is not None:
         _bindings().use(which == 'own')
     elif which == 'own':
-        raise RuntimeError(f'own operators are not loaded: {usable("libdcn_mxnet.so")[1]}')
+        raise RuntimeError(f"the project's operators are not loaded: {usable('libdcn_mxnet.so')[1]}")
 
 
 @contextlib.contextmanager
@@ -134,8 +134,8 @@ def use_bf16(on):
     """
     if on and not bf16_known():
         raise RuntimeError(
-            f'no bfloat16 products here: they need a processor with AVX-512 BF16 and own operators '
-            f'built for it, found {instruction_set()}'
+            f'no bfloat16 products here: they need a processor with AVX-512 BF16 and operators built for it, '
+            f'found {instruction_set()}'
         )
     if core() is not None:
         core().dcn_use_bf16(int(on))
