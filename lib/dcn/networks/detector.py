@@ -1,11 +1,16 @@
 """A detector in two stages: boxes that may hold an object, then their classes and better boxes."""
 
+from __future__ import annotations
+
+from easydict import EasyDict
+
 from dcn.errors import UserError
 from dcn.networks.resnet import ResNetNetwork, images_grad_scale
 from dcn.symbols.losses import Sampling, by_image, detection_losses, proposal_target
 from dcn.symbols.rpn import Proposals, proposals, rpn_head, rpn_losses, rpn_probability
 
 import mxnet as mx
+from mxnet.symbol import Symbol
 
 
 class TwoStageDetector(ResNetNetwork):
@@ -22,11 +27,11 @@ class TwoStageDetector(ResNetNetwork):
     rpn_scores = ('rpn_cls_score',)  # the layers that score anchors, one for each feature map
     foreground_metrics = False  # the two further metrics of the original's FPN
 
-    def get_symbol_rpn(self, cfg, is_train=True):
+    def get_symbol_rpn(self, cfg: EasyDict, is_train: bool = True) -> Symbol:
         """Region proposals alone, on the maps they read; test outputs: RoIs (B * post, 5), scores (B * post, 1)."""
         return self._built(self._rpn_outputs, cfg, is_train)
 
-    def get_symbol_rcnn(self, cfg, is_train=True):
+    def get_symbol_rcnn(self, cfg: EasyDict, is_train: bool = True) -> Symbol:
         """Detection on given RoIs. Inputs: data, rois (B, R, 5); for training also label (B, R), bbox_target and
         bbox_weight (B, R, 4K)."""
         return self._built(self._roi_outputs, cfg, is_train)
@@ -104,7 +109,7 @@ class TwoStageDetector(ResNetNetwork):
         )
 
 
-def proposal_settings(cfg, phase):
+def proposal_settings(cfg: EasyDict, phase: EasyDict) -> Proposals:
     """The Proposals settings of ``phase``, cfg.TRAIN or cfg.TEST."""
     network = cfg.network
     return Proposals(
@@ -119,7 +124,7 @@ def proposal_settings(cfg, phase):
     )
 
 
-def reg_classes(cfg):
+def reg_classes(cfg: EasyDict) -> int:
     """Regression classes: background and foreground, or one for each class."""
     return 2 if cfg.CLASS_AGNOSTIC else cfg.dataset.NUM_CLASSES
 

@@ -1,11 +1,16 @@
 """A network on a ResNet whose size and deformable layers the configuration chooses."""
 
+from __future__ import annotations
+
+from easydict import EasyDict
+
 from dcn.symbols.initialise import initial_value
 from dcn.symbols.network import Network, input_names
 from dcn.symbols.resnet import Deform, Spelling, resnet
 from dcn.symbols.resnet_plan import STEM_STRIDE, plan
 
 import mxnet as mx
+from mxnet.symbol import Symbol
 
 
 class ResNetNetwork(Network):
@@ -23,11 +28,13 @@ class ResNetNetwork(Network):
     spelling = Spelling()
     mean_gradients = False  # of the images of an update: the original's FPN takes their mean, the others their sum
 
-    def get_symbol(self, cfg, is_train=True):
+    def get_symbol(self, cfg: EasyDict, is_train: bool = True) -> Symbol:
         """The whole network; the subclass tells its inputs."""
         return self._built(self._train_outputs if is_train else self._test_outputs, cfg)
 
-    def init_weight(self, cfg, arg_params, aux_params):
+    def init_weight(
+        self, cfg: EasyDict, arg_params: dict[str, mx.nd.NDArray], aux_params: dict[str, mx.nd.NDArray]
+    ) -> None:
         """After infer_shape: first values of the layers that a pretrained model lacks; without a model, of all."""
         inputs = input_names(self.arg_shape_dict)
         shapes = {name: shape for name, shape in self.arg_shape_dict.items() if name not in inputs}
@@ -76,6 +83,6 @@ def _initialise_missing(params, shapes, seed, new_layers, backbone, frozen):
             params[name] = mx.nd.array(initial_value(name, shape, seed, new_layers, frozen))
 
 
-def images_grad_scale(cfg):
+def images_grad_scale(cfg: EasyDict) -> float | None:
     """Images on a device add up, as those on several devices do: undoes the mean that softmax takes over them."""
     return float(cfg.TRAIN.BATCH_IMAGES) if cfg.TRAIN.BATCH_IMAGES > 1 else None

@@ -1,4 +1,4 @@
-"""Door to libdcn.so, the operators on the CPU, for programs that hold memory: PyTorch, tests.
+"""Wrapper of libdcn.so, the operators on the CPU, for programs that hold memory: PyTorch, tests.
 
 The names and arguments are those of dcn.operators.cuda.Library, so that one caller serves both. Nothing here imports
 MXNet.

@@ -9,8 +9,12 @@ dcn.operators.structs. Calls queue their work on ``stream`` and return at once; 
 contract of each. Nothing here imports MXNet, and nothing is loaded before :func:`library` is called.
 """
 
+from __future__ import annotations
+
 import ctypes
 import functools
+from pathlib import Path
+from typing import Sequence
 
 from dcn.compiled import build_module
 from dcn.operators import structs
@@ -23,13 +27,13 @@ MATH = {'exact': 0, 'tf32': 1}  # dcn_cuda_math
 class CudaError(RuntimeError):
     """A kernel was refused or could not be started; the sentence is the library's."""
 
-    def __init__(self, function, status, sentence):
+    def __init__(self, function: str, status: int, sentence: str) -> None:
         super().__init__(f'{function}: {sentence} (status {status})')
         self.status = status
 
 
 @functools.lru_cache(maxsize=None)
-def library():
+def library() -> Library:
     """The kernels of this checkout; OSError with one sentence where they are not built or do not load."""
     if not (BUILD / PRODUCT).exists():
         raise OSError(
@@ -41,19 +45,27 @@ def library():
 class Library:
     """The C interface of a library file. Requests default to write, the stream to the default stream."""
 
-    def __init__(self, path):
+    def __init__(self, path: str | Path) -> None:
         self._library = ctypes.CDLL(str(path))
         self._library.dcn_cuda_error.restype = ctypes.c_char_p
 
     # ---- deformable convolution ----
 
-    def conv_workspace(self, shape, dtype, backward):
+    def conv_workspace(self, shape: ctypes.Structure, dtype: int, backward: bool) -> int:
         """Bytes of device memory that a pass needs; 0 where it would be refused."""
         return self._size('dcn_cuda_conv_workspace', ctypes.byref(shape), dtype, int(backward))
 
     def conv_forward(
-        self, shape, dtype, inputs, out, request=structs.WRITE, workspace=(None, 0), stream=None, math='exact'
-    ):
+        self,
+        shape: ctypes.Structure,
+        dtype: int,
+        inputs: structs.ConvInputs,
+        out: int,
+        request: int = structs.WRITE,
+        workspace: tuple[int | None, int] = (None, 0),
+        stream: int | None = None,
+        math: str = 'exact',
+    ) -> None:
         """inputs: ConvInputs; workspace: (pointer, bytes)."""
         self._call(
             'dcn_cuda_conv_forward',
@@ -68,8 +80,16 @@ class Library:
         )
 
     def conv_backward(
-        self, shape, dtype, inputs, out_gradient, gradients, workspace=(None, 0), stream=None, math='exact'
-    ):
+        self,
+        shape: ctypes.Structure,
+        dtype: int,
+        inputs: structs.ConvInputs,
+        out_gradient: int,
+        gradients: structs.ConvGradients,
+        workspace: tuple[int | None, int] = (None, 0),
+        stream: int | None = None,
+        math: str = 'exact',
+    ) -> None:
         """gradients: ConvGradients, which hold the requests too."""
         self._call(
             'dcn_cuda_conv_backward',
@@ -85,11 +105,20 @@ class Library:
 
     # ---- pooling ----
 
-    def pooling_workspace(self, data_elements, dtype):
+    def pooling_workspace(self, data_elements: int, dtype: int) -> int:
         """Bytes that the backward passes of the poolings need."""
         return self._size('dcn_cuda_pooling_workspace', ctypes.c_int64(data_elements), dtype)
 
-    def roi_forward(self, shape, dtype, data, rois, out, request=structs.WRITE, stream=None):
+    def roi_forward(
+        self,
+        shape: ctypes.Structure,
+        dtype: int,
+        data: int,
+        rois: int,
+        out: int,
+        request: int = structs.WRITE,
+        stream: int | None = None,
+    ) -> None:
         """RoI pooling; RoiShape."""
         self._call(
             'dcn_cuda_roi_pooling_forward', ctypes.byref(shape), dtype, _p(data), _p(rois), _p(out), request, _p(stream)
@@ -97,17 +126,17 @@ class Library:
 
     def roi_backward(
         self,
-        shape,
-        dtype,
-        out_grad,
-        data,
-        rois,
-        data_grad,
-        rois_grad,
-        requests=(structs.WRITE, structs.WRITE),
-        workspace=(None, 0),
-        stream=None,
-    ):
+        shape: ctypes.Structure,
+        dtype: int,
+        out_grad: int,
+        data: int,
+        rois: int,
+        data_grad: int | None,
+        rois_grad: int | None,
+        requests: Sequence[int] = (structs.WRITE, structs.WRITE),
+        workspace: tuple[int | None, int] = (None, 0),
+        stream: int | None = None,
+    ) -> None:
         """requests: of data_grad and rois_grad."""
         self._call(
             'dcn_cuda_roi_pooling_backward',
@@ -123,7 +152,16 @@ class Library:
             _p(stream),
         )
 
-    def psroi_forward(self, shape, dtype, data, rois, out, request=structs.WRITE, stream=None):
+    def psroi_forward(
+        self,
+        shape: ctypes.Structure,
+        dtype: int,
+        data: int,
+        rois: int,
+        out: int,
+        request: int = structs.WRITE,
+        stream: int | None = None,
+    ) -> None:
         """Position-sensitive RoI pooling; PsroiShape."""
         self._call(
             'dcn_cuda_psroi_pooling_forward',
@@ -138,16 +176,16 @@ class Library:
 
     def psroi_backward(
         self,
-        shape,
-        dtype,
-        out_grad,
-        rois,
-        data_grad,
-        rois_grad,
-        requests=(structs.WRITE, structs.WRITE),
-        workspace=(None, 0),
-        stream=None,
-    ):
+        shape: ctypes.Structure,
+        dtype: int,
+        out_grad: int,
+        rois: int,
+        data_grad: int | None,
+        rois_grad: int | None,
+        requests: Sequence[int] = (structs.WRITE, structs.WRITE),
+        workspace: tuple[int | None, int] = (None, 0),
+        stream: int | None = None,
+    ) -> None:
         """requests: of data_grad and rois_grad."""
         self._call(
             'dcn_cuda_psroi_pooling_backward',
@@ -163,8 +201,17 @@ class Library:
         )
 
     def deformable_psroi_forward(
-        self, shape, dtype, data, rois, trans, out, top_count, requests=(structs.WRITE, structs.WRITE), stream=None
-    ):
+        self,
+        shape: ctypes.Structure,
+        dtype: int,
+        data: int,
+        rois: int,
+        trans: int | None,
+        out: int,
+        top_count: int | None,
+        requests: Sequence[int] = (structs.WRITE, structs.WRITE),
+        stream: int | None = None,
+    ) -> None:
         """Deformable position-sensitive RoI pooling; DeformablePsroiShape; requests: of out and top_count."""
         self._call(
             'dcn_cuda_deformable_psroi_pooling_forward',
@@ -181,19 +228,19 @@ class Library:
 
     def deformable_psroi_backward(
         self,
-        shape,
-        dtype,
-        out_grad,
-        data,
-        rois,
-        trans,
-        data_grad,
-        rois_grad,
-        trans_grad,
-        requests=(structs.WRITE,) * 3,
-        workspace=(None, 0),
-        stream=None,
-    ):
+        shape: ctypes.Structure,
+        dtype: int,
+        out_grad: int,
+        data: int,
+        rois: int,
+        trans: int | None,
+        data_grad: int | None,
+        rois_grad: int | None,
+        trans_grad: int | None,
+        requests: Sequence[int] = (structs.WRITE,) * 3,
+        workspace: tuple[int | None, int] = (None, 0),
+        stream: int | None = None,
+    ) -> None:
         """requests: of data_grad, rois_grad and trans_grad."""
         self._call(
             'dcn_cuda_deformable_psroi_pooling_backward',
@@ -213,11 +260,21 @@ class Library:
 
     # ---- boxes ----
 
-    def nms_workspace(self, count):
+    def nms_workspace(self, count: int) -> int:
         """Bytes that the NMS of ``count`` boxes needs."""
         return self._size('dcn_cuda_nms_workspace', count)
 
-    def nms(self, dets, count, thresh, max_keep, keep, kept, workspace=(None, 0), stream=None):
+    def nms(
+        self,
+        dets: int,
+        count: int,
+        thresh: float,
+        max_keep: int,
+        keep: int,
+        kept: int,
+        workspace: tuple[int | None, int] = (None, 0),
+        stream: int | None = None,
+    ) -> None:
         """dets (count, 5) float32; keep: room for max_keep int64; kept: one int32, how many there are."""
         self._call(
             'dcn_cuda_nms',
@@ -231,24 +288,24 @@ class Library:
             _p(stream),
         )
 
-    def contrib_proposal_workspace(self, shape):
+    def contrib_proposal_workspace(self, shape: ctypes.Structure) -> int:
         """Bytes that the proposals of a ContribProposalShape need."""
         return self._size('dcn_cuda_contrib_proposal_workspace', ctypes.byref(shape))
 
     def contrib_proposal(
         self,
-        shape,
-        ratios,
-        scales,
-        cls_prob,
-        bbox_pred,
-        im_info,
-        rois,
-        scores,
-        requests=(structs.WRITE, structs.WRITE),
-        workspace=(None, 0),
-        stream=None,
-    ):
+        shape: ctypes.Structure,
+        ratios: Sequence[float],
+        scales: Sequence[float],
+        cls_prob: int,
+        bbox_pred: int,
+        im_info: int,
+        rois: int,
+        scores: int | None,
+        requests: Sequence[int] = (structs.WRITE, structs.WRITE),
+        workspace: tuple[int | None, int] = (None, 0),
+        stream: int | None = None,
+    ) -> None:
         """As MXNet's contrib.Proposal and contrib.MultiProposal; ratios and scales: sequences of numbers; rois
         (images * post_nms, 5) and scores (images * post_nms), float32; requests: of both."""
         self._call(
@@ -266,11 +323,22 @@ class Library:
             _p(stream),
         )
 
-    def proposal_workspace(self, shape, levels):
+    def proposal_workspace(self, shape: ctypes.Structure, levels: Sequence[structs.ProposalLevel]) -> int:
         """Bytes that proposals from ``levels``, a list of ProposalLevel, need."""
         return self._size('dcn_cuda_proposal_workspace', ctypes.byref(shape), _levels(levels))
 
-    def proposal(self, shape, dtype, levels, im_info, rois, scores=None, counts=None, workspace=(None, 0), stream=None):
+    def proposal(
+        self,
+        shape: ctypes.Structure,
+        dtype: int,
+        levels: Sequence[structs.ProposalLevel],
+        im_info: int,
+        rois: int,
+        scores: int | None = None,
+        counts: int | None = None,
+        workspace: tuple[int | None, int] = (None, 0),
+        stream: int | None = None,
+    ) -> None:
         """rois (images * post_nms, 5), scores (images * post_nms), counts (images) int32."""
         self._call(
             'dcn_cuda_proposal',

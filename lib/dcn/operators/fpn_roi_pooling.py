@@ -6,7 +6,10 @@ each level: Deformable Convolutional Networks (Dai et al., ICCV 2017), section 2
 the gradient of an earlier step.
 """
 
+from __future__ import annotations
+
 import functools
+from typing import Sequence
 
 import numpy as np
 
@@ -34,15 +37,15 @@ class FPNRoiPooling(NumpyOperator):
 
     def __init__(
         self,
-        feat_strides='(4, 8, 16, 32)',
-        pooled_height='7',
-        pooled_width='7',
-        with_deformable='False',
-        output_dim='256',
-        canonical_size='224',
-        modulated='False',
-        offset_filters='1024',
-    ):
+        feat_strides: str = '(4, 8, 16, 32)',
+        pooled_height: str = '7',
+        pooled_width: str = '7',
+        with_deformable: str = 'False',
+        output_dim: str = '256',
+        canonical_size: str = '224',
+        modulated: str = 'False',
+        offset_filters: str = '1024',
+    ) -> None:
         strides = numbers('feat_strides', feat_strides)
         self.size = number('pooled_height', pooled_height, int)
         if number('pooled_width', pooled_width, int) != self.size:
@@ -60,14 +63,14 @@ class FPNRoiPooling(NumpyOperator):
         self._pools = [pool(self.size, scale) for scale in self.scales]
 
     @property
-    def arguments(self):
+    def arguments(self) -> Sequence[str]:
         """Names of the inputs; the finest level is called p2."""
         names = [f'p{2 + level}' for level in range(self.levels)]
         layers = ['deform_fc_1', 'deform_fc_2'] * self.modulated + ['offset'] * self._deformable
         offsets = [f'{layer}_{part}_{name}' for name in names for layer in layers for part in ('weight', 'bias')]
         return [*(f'data_{name}' for name in names), *offsets, 'rois']
 
-    def shapes(self, *inputs):
+    def shapes(self, *inputs: list[int]) -> tuple[list[list[int]], list[list[int]]]:
         """Input shapes (those of the offset layers follow) and output shape."""
         channels, bins = inputs[0][1], self.size**2
         widths = [channels * bins, *[self._filters] * 2 * self.modulated, (2 + self.modulated) * bins]
@@ -75,7 +78,7 @@ class FPNRoiPooling(NumpyOperator):
         layers = layers * self.levels if self._deformable else []
         return ([*inputs[: self.levels], *layers, inputs[-1]], [[inputs[-1][0], channels, self.size, self.size]])
 
-    def compute(self, *inputs):
+    def compute(self, *inputs: np.ndarray) -> tuple[np.ndarray, ...]:
         """Outputs of the operator as NumPy arrays."""
         rois = inputs[-1]
         out = np.zeros((len(rois), inputs[0].shape[1], self.size, self.size), np.float32)
@@ -83,7 +86,7 @@ class FPNRoiPooling(NumpyOperator):
             out[rows] = pool.forward(arrays, np.ascontiguousarray(rois[rows]))
         return (out,)
 
-    def gradient(self, out_grad, *inputs):
+    def gradient(self, out_grad: np.ndarray, *inputs: np.ndarray) -> list[np.ndarray]:
         """Gradients of all inputs; zero for the RoIs, and for levels that no RoI belongs to."""
         grads = [np.zeros_like(array) for array in inputs]
         for (pool, rows, arrays), (_, _, targets) in zip(self._parts(inputs), self._parts([*grads[:-1], inputs[-1]])):
@@ -91,7 +94,7 @@ class FPNRoiPooling(NumpyOperator):
             pool.backward(own_grad, arrays, rois, targets)
         return grads
 
-    def offsets(self, *inputs):
+    def offsets(self, *inputs: np.ndarray) -> np.ndarray:
         """Where deformable pooling puts the bins: (R, 2, P, P), x and y, in tenths of the RoI's sides."""
         found = np.zeros((len(inputs[-1]), 2, self.size, self.size), np.float32)
         for pool, rows, arrays in self._parts(inputs):
@@ -109,7 +112,7 @@ class FPNRoiPooling(NumpyOperator):
                 yield pool, rows, [arrays[level], *layers[count * level : count * (level + 1)]]
 
 
-def level_of_roi(rois, levels, canonical_size=224.0):
+def level_of_roi(rois: np.ndarray, levels: int, canonical_size: float = 224.0) -> np.ndarray:
     """Index (R,) of the level for each of ``rois`` (R, 5): 0 for the finest; sides are in pixels, corners inclusive."""
     sides = np.maximum(rois[:, 3:] - rois[:, 1:3] + 1, np.float32(1e-6))
     level = CANONICAL_LEVEL + np.log2(np.sqrt(sides[:, 0] * sides[:, 1]) / canonical_size)

@@ -3,10 +3,12 @@
 ``layers``: [weight (outputs, inputs), bias (outputs,), weight, bias, ...]; x: (R, inputs of the first).
 """
 
+from __future__ import annotations
+
 import numpy as np
 
 
-def forward(layers, x):
+def forward(layers: list[np.ndarray], x: np.ndarray) -> list[np.ndarray]:
     """[x, outputs of the first layer after relu, ..., outputs of the last layer without relu]."""
     values, last = [x], len(layers) - 2
     for i in range(0, len(layers), 2):
@@ -16,7 +18,9 @@ def forward(layers, x):
     return values
 
 
-def backward(grad, layers, values, layer_grads):
+def backward(
+    grad: np.ndarray, layers: list[np.ndarray], values: list[np.ndarray], layer_grads: list[np.ndarray]
+) -> np.ndarray:
     """Adds to the gradients ``layer_grads`` of ``layers``; returns that of x. ``grad``: of the last outputs; ``values``
     as forward gave them."""
     for i in reversed(range(0, len(layers), 2)):

@@ -17,12 +17,16 @@ libdcn_cuda.so, and the stock ones where it has not. DCN_TF32=1 lets tensor core
 in float32 multiply there.
 """
 
+from __future__ import annotations
+
 import contextlib
 import ctypes
 import functools
 import os
 import sys
 import warnings
+from pathlib import Path
+from typing import Iterator
 
 from dcn import gpu_libraries
 from dcn.compiled import build_if_installed, build_module, usable
@@ -40,7 +44,7 @@ OPERATORS = (
 PREFIX = '_contrib_'
 
 
-def activate():
+def activate() -> bool:
     """Import MXNet and give the stock names to the project's operators; on trouble warn once and keep the stock ones.
 
     False where there is no MXNet to import.
@@ -62,7 +66,7 @@ def activate():
     return True
 
 
-def prepare_environment():
+def prepare_environment() -> None:
     """What MXNet reads when it is loaded: all usable cores for operators, and no operator fusion."""
     if 'OMP_NUM_THREADS' not in os.environ:
         if 'mxnet' in sys.modules:
@@ -76,7 +80,7 @@ def prepare_environment():
     os.environ.setdefault('MXNET_SUBGRAPH_BACKEND', 'NONE')
 
 
-def status(device='cpu'):
+def status(device: str = 'cpu') -> dict[str, str]:
     """{operator: 'own' or 'stock'} for nodes created from now on that run on a 'cpu' or 'gpu' context."""
     found = dict.fromkeys(OPERATORS, 'stock')
     if _bindings() is not None and (device == 'cpu' or _bindings().serves_gpus):
@@ -84,7 +88,7 @@ def status(device='cpu'):
     return found
 
 
-def use(which):
+def use(which: str) -> None:
     """Give all stock names to the 'own' or the 'stock' operators; nodes that exist keep theirs."""
     if which not in ('own', 'stock'):
         raise ValueError(f"which is 'own' or 'stock', found {which!r}")
@@ -95,7 +99,7 @@ def use(which):
 
 
 @contextlib.contextmanager
-def using(which):
+def using(which: str) -> Iterator[None]:
     """Inside the block, new nodes get the 'own' or the 'stock' operators."""
     before = 'own' if 'own' in status().values() else 'stock'
     use(which)
@@ -106,12 +110,12 @@ def using(which):
 
 
 @functools.lru_cache(maxsize=None)
-def core():
+def core() -> ctypes.CDLL | None:
     """ctypes handle of libdcn.so, or None after one warning where it is not built or does not load."""
     return _load('libdcn.so', ctypes.CDLL)
 
 
-def instruction_set():
+def instruction_set() -> str | None:
     """Name of the instruction set whose kernels run, or None where there are none."""
     if core() is None:
         return None
@@ -120,12 +124,12 @@ def instruction_set():
     return name().decode()
 
 
-def bf16_known():
+def bf16_known() -> bool:
     """Whether convolutions can multiply numbers rounded to bfloat16 here (AVX-512 BF16)."""
     return instruction_set() == 'avx512_bf16'
 
 
-def use_bf16(on):
+def use_bf16(on: bool) -> None:
     """Multiply in bfloat16 in the forward pass of float32 deformable convolutions from now on, or in float32 again.
 
     Samples and weights are rounded to 8 bits of mantissa, sums stay float32: an output errs by about 0.24 % of its
@@ -152,21 +156,21 @@ def _check_instruction_set():
 class Bindings:
     """The table of replacements inside libdcn_mxnet.so, and its way to libdcn_cuda.so."""
 
-    def __init__(self, path):
+    def __init__(self, path: str | Path | None) -> None:
         self.serves_gpus = False
         self._library = ctypes.CDLL(path)  # RTLD_LOCAL: its symbols stay out of libmxnet's sight
         self._library.dcn_mxnet_error.restype = ctypes.c_char_p
         self._library.dcn_mxnet_name.restype = ctypes.c_char_p
         self._check(self._library.dcn_mxnet_init())
 
-    def status(self):
+    def status(self) -> dict[str, str]:
         return {self._name(row): 'own' if self._library.dcn_mxnet_is_own(row) else 'stock' for row in self._rows()}
 
-    def use(self, own):
+    def use(self, own: bool) -> None:
         for row in self._rows():
             self._check(self._library.dcn_mxnet_use(row, int(own)))
 
-    def serve_gpus(self, path, everywhere=False):
+    def serve_gpus(self, path: str | Path | None, everywhere: bool = False) -> None:
         """From now on nodes of GPU contexts use the library at ``path``; the stock operators if that is None, or does
         not load (an OSError). ``everywhere``: CPU contexts too, for tests with emulated kernels."""
         self.serves_gpus = False

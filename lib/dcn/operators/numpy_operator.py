@@ -3,14 +3,17 @@
 dcn.operators.custom registers them with MXNet; the PyTorch engine calls them as they are.
 """
 
+from __future__ import annotations
+
 import ast
+from typing import Callable
 
 from dcn.errors import UserError
 
 OPERATORS = {}  # op_type in a graph -> the class
 
 
-def operator(op_type):
+def operator(op_type: str) -> Callable[[type], type]:
     """Class decorator: the :class:`NumpyOperator` that graphs call ``op_type``."""
 
     def enter(kind):
@@ -33,7 +36,7 @@ class NumpyOperator:
     gradient = None
 
 
-def number(name, text, kind=float):
+def number(name: str, text: str, kind: type = float) -> float:
     """The attribute ``name`` given as text, as an int or a float."""
     try:
         return kind(text)
@@ -41,7 +44,7 @@ def number(name, text, kind=float):
         raise UserError(f'attribute {name}: expected a number ({kind.__name__}), found {text!r}') from None
 
 
-def numbers(name, text, length=None):
+def numbers(name: str, text: str, length: int | None = None) -> tuple[float, ...]:
     """The attribute ``name`` given as text such as '(8, 16, 32)', as a tuple of floats."""
     try:
         values = ast.literal_eval(text)
@@ -53,7 +56,7 @@ def numbers(name, text, length=None):
     return values
 
 
-def boolean(name, text):
+def boolean(name: str, text: str) -> bool:
     """The attribute ``name`` given as 'True' or 'False' (any case, or 1 and 0)."""
     words = {'true': True, '1': True, 'false': False, '0': False}
     if str(text).lower() not in words:

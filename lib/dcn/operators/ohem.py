@@ -4,6 +4,8 @@ The head computes every RoI, and only those with the largest loss train. Unlike 
 duplicates.
 """
 
+from __future__ import annotations
+
 import numpy as np
 
 from dcn.errors import UserError
@@ -23,13 +25,20 @@ class BoxAnnotatorOHEM(NumpyOperator):
     arguments = ('cls_score', 'bbox_pred', 'labels', 'bbox_targets', 'bbox_weights')
     outputs = ('labels_ohem', 'bbox_weights_ohem')
 
-    def __init__(self, num_classes, num_reg_classes, roi_per_img, batch_images='1'):
+    def __init__(self, num_classes: str, num_reg_classes: str, roi_per_img: str, batch_images: str = '1') -> None:
         self._keep = number('roi_per_img', roi_per_img, int)
         self._images = number('batch_images', batch_images, int)
         number('num_classes', num_classes, int)
         number('num_reg_classes', num_reg_classes, int)
 
-    def shapes(self, cls_score, bbox_pred, labels, bbox_targets, bbox_weights):
+    def shapes(
+        self,
+        cls_score: list[int],
+        bbox_pred: list[int],
+        labels: list[int],
+        bbox_targets: list[int],
+        bbox_weights: list[int],
+    ) -> tuple[list[list[int]], list[list[int]]]:
         """Labels and weights as they come in; cls_score decides the number of rows."""
         if cls_score[0] % self._images:
             raise UserError(
@@ -39,7 +48,9 @@ class BoxAnnotatorOHEM(NumpyOperator):
         rows, wide = [cls_score[0]], bbox_pred or bbox_targets
         return [cls_score, wide, rows, wide, wide], [rows, wide]
 
-    def compute(self, cls_score, bbox_pred, labels, targets, weights):
+    def compute(
+        self, cls_score: np.ndarray, bbox_pred: np.ndarray, labels: np.ndarray, targets: np.ndarray, weights: np.ndarray
+    ) -> tuple[np.ndarray, ...]:
         """Outputs of the operator as NumPy arrays."""
         loss = roi_losses(cls_score, bbox_pred, labels, targets, weights).reshape(self._images, -1)
         order = np.argsort(-loss, axis=1, kind='stable')
@@ -51,7 +62,9 @@ class BoxAnnotatorOHEM(NumpyOperator):
         return labels, weights
 
 
-def roi_losses(cls_score, bbox_pred, labels, targets, weights):
+def roi_losses(
+    cls_score: np.ndarray, bbox_pred: np.ndarray, labels: np.ndarray, targets: np.ndarray, weights: np.ndarray
+) -> np.ndarray:
     """Loss (n,) of each RoI: -log(softmax[label] + 1e-14) + sum of weight * smooth L1; -inf where the label is -1."""
     scores = cls_score.astype(np.float64)
     scores = np.exp(scores - scores.max(axis=1, keepdims=True))
@@ -61,7 +74,7 @@ def roi_losses(cls_score, bbox_pred, labels, targets, weights):
     return np.where(labels < 0, -np.inf, loss)
 
 
-def smooth_l1(x):
+def smooth_l1(x: np.ndarray) -> np.ndarray:
     """Fast R-CNN, eq. 3: x^2 / 2 where |x| < 1, |x| - 1/2 elsewhere."""
     size = np.abs(x)
     return np.where(size < 1, 0.5 * x * x, size - 0.5)

@@ -4,6 +4,8 @@ implementation takes its place (slow).
 All arrays are float32. data (N, C, H, W); rois (R, 5) [image index, x1, y1, x2, y2] in image pixels; P bins a side.
 """
 
+from __future__ import annotations
+
 import ctypes
 
 import numpy as np
@@ -15,10 +17,10 @@ from dcn.operators.structs import ADD, FLOAT32, WRITE, DeformablePsroiShape, Roi
 class RoiPooling:
     """The largest cell of each bin (Fast R-CNN, section 2.1)."""
 
-    def __init__(self, size, spatial_scale):
+    def __init__(self, size: int, spatial_scale: float) -> None:
         self._size, self._scale = size, spatial_scale
 
-    def forward(self, data, rois):
+    def forward(self, data: np.ndarray, rois: np.ndarray) -> np.ndarray:
         """(R, C, P, P)."""
         if _core() is None:
             return reference.roi_pooling(data, rois, (self._size,) * 2, self._scale).astype(np.float32)
@@ -26,7 +28,7 @@ class RoiPooling:
         _call('dcn_roi_pooling_forward', self._shape(data, rois), data, rois, out, WRITE)
         return out
 
-    def backward(self, out_grad, data, rois, data_grad):
+    def backward(self, out_grad: np.ndarray, data: np.ndarray, rois: np.ndarray, data_grad: np.ndarray) -> None:
         """Add the gradient of data to ``data_grad``."""
         if _core() is None:
             grads = reference.roi_pooling_backward(out_grad, data, rois, (self._size,) * 2, self._scale)
@@ -39,16 +41,16 @@ class RoiPooling:
 
 
 class DeformableRoiPooling:
-    """The mean of S x S bilinear samples a bin; bins may be moved by (x, y) (Dai et al., ICCV 2017, eq. 6).
+    """The mean of S x S bilinear samples a bin; bins may be shifted by offsets (x, y) (Dai et al., ICCV 2017, eq. 6).
 
-    One group: every bin reads every channel. ``trans`` (R, 2, P, P) in units of trans_std times the region's size, or
+    One group: every bin reads every channel. ``trans`` (R, 2, P, P) in units of trans_std times the RoI's size, or
     None.
     """
 
-    def __init__(self, size, spatial_scale, samples=4, trans_std=0.1):
+    def __init__(self, size: int, spatial_scale: float, samples: int = 4, trans_std: float = 0.1) -> None:
         self._size, self._scale, self._samples, self._std = size, spatial_scale, samples, trans_std
 
-    def forward(self, data, rois, trans=None):
+    def forward(self, data: np.ndarray, rois: np.ndarray, trans: np.ndarray | None = None) -> np.ndarray:
         """(R, C, P, P)."""
         if _core() is None:
             pooled = reference.deformable_psroi_pooling(data, rois, trans, **self._geometry(data))
@@ -66,7 +68,14 @@ class DeformableRoiPooling:
         )
         return out
 
-    def backward(self, out_grad, data, rois, trans, data_grad):
+    def backward(
+        self,
+        out_grad: np.ndarray,
+        data: np.ndarray,
+        rois: np.ndarray,
+        trans: np.ndarray | None,
+        data_grad: np.ndarray,
+    ) -> np.ndarray | None:
         """Add the gradient of data to ``data_grad``; returns that of trans, or None."""
         if _core() is None:
             grads = reference.deformable_psroi_pooling_backward(out_grad, data, rois, trans, **self._geometry(data))

@@ -3,7 +3,10 @@
 Faster R-CNN, section 3.1 and 3.3 (NMS), with the steps and the numbers of the original Python operator.
 """
 
+from __future__ import annotations
+
 import collections
+from typing import Sequence
 
 import numpy as np
 
@@ -30,15 +33,15 @@ class Proposal(NumpyOperator):
 
     def __init__(
         self,
-        feat_stride='16',
-        scales='(8, 16, 32)',
-        ratios='(0.5, 1, 2)',
-        output_score='False',
-        rpn_pre_nms_top_n='6000',
-        rpn_post_nms_top_n='300',
-        threshold='0.3',
-        rpn_min_size='16',
-    ):
+        feat_stride: str = '16',
+        scales: str = '(8, 16, 32)',
+        ratios: str = '(0.5, 1, 2)',
+        output_score: str = 'False',
+        rpn_pre_nms_top_n: str = '6000',
+        rpn_post_nms_top_n: str = '300',
+        threshold: str = '0.3',
+        rpn_min_size: str = '16',
+    ) -> None:
         self.outputs = ('output', 'score') if boolean('output_score', output_score) else ('output',)
         self.proposal_strides = self.strides(feat_stride)
         self.rule = Rule(
@@ -50,22 +53,22 @@ class Proposal(NumpyOperator):
             number('rpn_min_size', rpn_min_size),
         )
 
-    def strides(self, feat_stride):
+    def strides(self, feat_stride: str) -> list[int]:
         """The strides of the maps, from the attribute."""
         return [number('feat_stride', feat_stride, int)]
 
     @property
-    def arguments(self):
+    def arguments(self) -> Sequence[str]:
         """Names of the inputs: probabilities of all maps, box deltas of all maps, im_info."""
         return 'cls_prob', 'bbox_pred', 'im_info'
 
-    def shapes(self, *inputs):
+    def shapes(self, *inputs: list[int]) -> tuple[list[list[int]], list[list[int]]]:
         """Input shapes (im_info follows from the batch) and output shapes."""
         images = inputs[0][0]
         rows = images * self.rule.post_nms
         return [*inputs[:-1], [images, 3]], [[rows, 5], [rows, 1]][: len(self.outputs)]
 
-    def compute(self, *inputs):
+    def compute(self, *inputs: np.ndarray) -> tuple[np.ndarray, ...]:
         """All images, one after the other: outputs of the operator as NumPy arrays."""
         *maps, im_info = inputs
         count = len(self.proposal_strides)
@@ -81,7 +84,9 @@ class Proposal(NumpyOperator):
         return np.concatenate(rois), np.concatenate(scores)
 
 
-def propose(maps, im_info, rule, purpose):
+def propose(
+    maps: Sequence[tuple[np.ndarray, np.ndarray, int]], im_info: np.ndarray, rule: Rule, purpose: str
+) -> tuple[np.ndarray, np.ndarray]:
     """Proposals of one image: boxes (post_nms, 4) and their scores (post_nms,), float32, descending.
 
     ``maps``: for each, scores (A, h, w) of the foreground, deltas (4A, h, w) and the stride in pixels; ``im_info``

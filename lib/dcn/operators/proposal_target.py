@@ -3,6 +3,8 @@
 Fast R-CNN, section 2.3 (mini-batch sampling), with the steps of the original Python operator.
 """
 
+from __future__ import annotations
+
 import numpy as np
 
 from dcn.bbox.sampling import RoiRule, expand_targets, sample_rois
@@ -31,19 +33,19 @@ class ProposalTarget(NumpyOperator):
 
     def __init__(
         self,
-        num_classes,
-        batch_images='1',
-        batch_rois='-1',
-        fg_fraction='0.25',
-        fg_thresh='0.5',
-        bg_thresh_hi='0.5',
-        bg_thresh_lo='0.0',
-        bbox_means='(0.0, 0.0, 0.0, 0.0)',
-        bbox_stds='(0.1, 0.1, 0.2, 0.2)',
-        bbox_weights='(1.0, 1.0, 1.0, 1.0)',
-        bbox_normalization_precomputed='True',
-        cfg=None,
-    ):
+        num_classes: str,
+        batch_images: str = '1',
+        batch_rois: str = '-1',
+        fg_fraction: str = '0.25',
+        fg_thresh: str = '0.5',
+        bg_thresh_hi: str = '0.5',
+        bg_thresh_lo: str = '0.0',
+        bbox_means: str = '(0.0, 0.0, 0.0, 0.0)',
+        bbox_stds: str = '(0.1, 0.1, 0.2, 0.2)',
+        bbox_weights: str = '(1.0, 1.0, 1.0, 1.0)',
+        bbox_normalization_precomputed: str = 'True',
+        cfg: str | None = None,
+    ) -> None:
         self._pickled = cfg is not None
         self._classes = number('num_classes', num_classes, int)
         self._images = number('batch_images', batch_images, int)
@@ -60,7 +62,7 @@ class ProposalTarget(NumpyOperator):
             number('bg_thresh_lo', bg_thresh_lo),
         )
 
-    def shapes(self, rois, gt_boxes):
+    def shapes(self, rois: list[int], gt_boxes: list[int]) -> tuple[list[list[int]], list[list[int]]]:
         """Input shapes as they are, and output shapes. A pickled config ends here: its graph is only for reading."""
         if self._pickled:
             raise UserError(PICKLED_CONFIG)
@@ -68,7 +70,7 @@ class ProposalTarget(NumpyOperator):
         wide = [rows, 4 * self._classes]
         return [rois, gt_boxes], [[rows, 5], [rows], wide, wide]
 
-    def compute(self, rois, gt_boxes):
+    def compute(self, rois: np.ndarray, gt_boxes: np.ndarray) -> tuple[np.ndarray, ...]:
         """All images, one after the other: outputs of the operator as NumPy arrays."""
         parts = []
         images = zip(rois.reshape(self._images, -1, 5), gt_boxes.reshape(self._images, -1, 5))

@@ -4,6 +4,10 @@ Feature Pyramid Networks (Lin et al., CVPR 2017), section 4.1: one scale of anch
 share one non-maximum suppression (NMS), as in the original's Python operator.
 """
 
+from __future__ import annotations
+
+from typing import Sequence
+
 from dcn.operators.numpy_operator import numbers, operator
 from dcn.operators.proposal import Proposal
 
@@ -21,25 +25,25 @@ class PyramidProposal(Proposal):
 
     def __init__(
         self,
-        feat_stride='(4, 8, 16, 32, 64)',
-        scales='(8,)',
-        ratios='(0.5, 1, 2)',
-        output_score='False',
-        rpn_pre_nms_top_n='12000',
-        rpn_post_nms_top_n='2000',
-        threshold='0.3',
-        rpn_min_size='16',
-    ):
+        feat_stride: str = '(4, 8, 16, 32, 64)',
+        scales: str = '(8,)',
+        ratios: str = '(0.5, 1, 2)',
+        output_score: str = 'False',
+        rpn_pre_nms_top_n: str = '12000',
+        rpn_post_nms_top_n: str = '2000',
+        threshold: str = '0.3',
+        rpn_min_size: str = '16',
+    ) -> None:
         super().__init__(
             feat_stride, scales, ratios, output_score, rpn_pre_nms_top_n, rpn_post_nms_top_n, threshold, rpn_min_size
         )
 
-    def strides(self, feat_stride):
+    def strides(self, feat_stride: str) -> list[int]:
         """The strides of the maps, from the attribute."""
         return [int(stride) for stride in numbers('feat_stride', feat_stride)]
 
     @property
-    def arguments(self):
+    def arguments(self) -> Sequence[str]:
         """Names of the inputs: probabilities of all maps, box deltas of all maps, im_info."""
         return (
             *(f'rpn_cls_prob_stride{stride}' for stride in self.proposal_strides),

@@ -23,14 +23,17 @@ of ``rois``: rounding it picks whole pixels, so a float32 operator is right when
 picks.
 """
 
+from __future__ import annotations
+
 import itertools
+from typing import Any, Sequence
 
 import numpy as np
 
 # ---- eq. 3 and 4: bilinear sampling, one axis at a time ----
 
 
-def conv_axis(p, size, boundary):
+def conv_axis(p: np.ndarray, size: int, boundary: str) -> tuple[np.ndarray, np.ndarray]:
     """The kernel g(q, p) of eq. 4 along one axis for deformable convolution, and its derivative dg/dp.
 
     p: coordinates in pixels, any shape S. size: number of pixels. boundary: 'v1' (the original: samples where 0 <= p <
@@ -51,7 +54,7 @@ def conv_axis(p, size, boundary):
     return np.where(inside, weight, 0).astype(p.dtype), np.where(moving, slope, 0).astype(p.dtype)
 
 
-def roi_axis(p, size):
+def roi_axis(p: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The kernel g(q, p) of eq. 4 along one axis for deformable RoI pooling, and its derivative.
 
     A sample counts where -0.5 <= p <= size - 0.5, and is then moved into [0, size - 1]. Returns (weight, slope,
@@ -74,7 +77,13 @@ def _hat(p, q):
 # ---- eq. 2: deformable convolution ----
 
 
-def sampling_positions(offset, kernel, stride=(1, 1), dilate=(1, 1), pad=(0, 0)):
+def sampling_positions(
+    offset: np.ndarray,
+    kernel: tuple[int, int],
+    stride: tuple[int, int] = (1, 1),
+    dilate: tuple[int, int] = (1, 1),
+    pad: tuple[int, int] = (0, 0),
+) -> tuple[np.ndarray, np.ndarray]:
     """p_0 + p_n + Delta p_n of eq. 2: (y, x), each (N, G, K, Ho, Wo) in pixels of the input; K = kh * kw taps, row by
     row.
 
@@ -128,19 +137,19 @@ class _Samples:
 
 
 def deformable_convolution(
-    data,
-    offset,
-    weight,
-    bias=None,
-    mask=None,
-    stride=(1, 1),
-    dilate=(1, 1),
-    pad=(0, 0),
-    num_group=1,
-    num_deformable_group=1,
-    boundary='v1',
-    dtype=np.float64,
-):
+    data: np.ndarray,
+    offset: np.ndarray,
+    weight: np.ndarray,
+    bias: np.ndarray | None = None,
+    mask: np.ndarray | None = None,
+    stride: tuple[int, int] = (1, 1),
+    dilate: tuple[int, int] = (1, 1),
+    pad: tuple[int, int] = (0, 0),
+    num_group: int = 1,
+    num_deformable_group: int = 1,
+    boundary: str = 'v1',
+    dtype: type = np.float64,
+) -> np.ndarray:
     """Eq. 2: y(p_0) = sum_n w(p_n) x(p_0 + p_n + Delta p_n); with ``mask`` every sample is multiplied by its Delta m_n.
 
     data (N, C, H, W), offset (N, 2*G*K, Ho, Wo) in pixels, (y, x) per tap, weight (F, C/num_group, kh, kw), bias (F,),
@@ -155,20 +164,20 @@ def deformable_convolution(
 
 
 def deformable_convolution_backward(
-    out_grad,
-    data,
-    offset,
-    weight,
-    bias=None,
-    mask=None,
-    stride=(1, 1),
-    dilate=(1, 1),
-    pad=(0, 0),
-    num_group=1,
-    num_deformable_group=1,
-    boundary='v1',
-    dtype=np.float64,
-):
+    out_grad: np.ndarray,
+    data: np.ndarray,
+    offset: np.ndarray,
+    weight: np.ndarray,
+    bias: np.ndarray | None = None,
+    mask: np.ndarray | None = None,
+    stride: tuple[int, int] = (1, 1),
+    dilate: tuple[int, int] = (1, 1),
+    pad: tuple[int, int] = (0, 0),
+    num_group: int = 1,
+    num_deformable_group: int = 1,
+    boundary: str = 'v1',
+    dtype: type = np.float64,
+) -> dict[str, np.ndarray]:
     """Gradients of eq. 2; that of the offsets is eq. 7: w(p_n) sum_q dG(q, p)/d(Delta p_n) x(q), summed over channels.
 
     out_grad (N, F, Ho, Wo), the rest as in the forward. Gradients of data, offset, weight and, where given, bias and
@@ -210,7 +219,7 @@ def _as(dtype, *arrays):
 # ---- eq. 5: RoI pooling, position-sensitive and plain ----
 
 
-def round_away(x):
+def round_away(x: np.ndarray) -> np.ndarray:
     """C's round: halves go away from zero (NumPy's go to even)."""
     return np.copysign(np.floor(np.abs(x) + 0.5), x)
 
@@ -254,7 +263,15 @@ def _psroi_bins(data, rois, spatial_scale, output_dim, pooled_size, group_size=0
                 yield (r, slice(None), ph, pw), (int(roi[0]), channels, pixels[0], pixels[1]), count
 
 
-def psroi_pooling(data, rois, spatial_scale, output_dim, pooled_size, group_size=0, dtype=np.float64):
+def psroi_pooling(
+    data: np.ndarray,
+    rois: np.ndarray,
+    spatial_scale: float,
+    output_dim: int,
+    pooled_size: int,
+    group_size: int = 0,
+    dtype: type = np.float64,
+) -> np.ndarray:
     """Eq. 5, position-sensitive: y(i, j) = sum over p in bin(i, j) of x_ij(p_0 + p) / n_ij; 0 for an empty bin.
 
     data (N, output_dim * g * g, H, W), g = group_size or pooled_size; rois (R, 5) [batch, x1, y1, x2, y2] in image
@@ -268,8 +285,15 @@ def psroi_pooling(data, rois, spatial_scale, output_dim, pooled_size, group_size
 
 
 def psroi_pooling_backward(
-    out_grad, data, rois, spatial_scale, output_dim, pooled_size, group_size=0, dtype=np.float64
-):
+    out_grad: np.ndarray,
+    data: np.ndarray,
+    rois: np.ndarray,
+    spatial_scale: float,
+    output_dim: int,
+    pooled_size: int,
+    group_size: int = 0,
+    dtype: type = np.float64,
+) -> dict[str, np.ndarray]:
     """Every pixel of a bin gets 1 / n_ij of the bin's gradient; RoIs get none."""
     out_grad = np.asarray(out_grad, dtype)
     grad = np.zeros(data.shape, dtype)
@@ -297,7 +321,9 @@ def _largest_pixels(data, rois, pooled_size, spatial_scale):
                 yield (r, slice(None), ph, pw), (int(roi[0]), channels, pixels[0].start + y, pixels[1].start + x)
 
 
-def roi_pooling(data, rois, pooled_size, spatial_scale, dtype=np.float64):
+def roi_pooling(
+    data: np.ndarray, rois: np.ndarray, pooled_size: tuple[int, int], spatial_scale: float, dtype: type = np.float64
+) -> np.ndarray:
     """RoI pooling of Fast R-CNN: the largest pixel of every bin, 0 for an empty one.
 
     data (N, C, H, W), rois (R, 5) [batch, x1, y1, x2, y2] in image pixels, pooled_size (y, x). Returns (R, C) +
@@ -310,7 +336,14 @@ def roi_pooling(data, rois, pooled_size, spatial_scale, dtype=np.float64):
     return out
 
 
-def roi_pooling_backward(out_grad, data, rois, pooled_size, spatial_scale, dtype=np.float64):
+def roi_pooling_backward(
+    out_grad: np.ndarray,
+    data: np.ndarray,
+    rois: np.ndarray,
+    pooled_size: tuple[int, int],
+    spatial_scale: float,
+    dtype: type = np.float64,
+) -> dict[str, np.ndarray]:
     """The largest pixel of every bin gets the bin's gradient; RoIs get none."""
     out_grad, data = _as(dtype, out_grad, data)
     grad = np.zeros(data.shape, dtype)
@@ -365,7 +398,9 @@ def _moved_bins(
                 yield moved
 
 
-def deformable_psroi_pooling(data, rois, trans=None, dtype=np.float64, **geometry):
+def deformable_psroi_pooling(
+    data: np.ndarray, rois: np.ndarray, trans: np.ndarray | None = None, dtype: type = np.float64, **geometry: Any
+) -> np.ndarray:
     """Eq. 6: y(i, j) = sum over p in bin(i, j) of x_ij(p_0 + p + Delta p_ij) / n_ij, with S x S bilinear samples per
     bin.
 
@@ -382,7 +417,14 @@ def deformable_psroi_pooling(data, rois, trans=None, dtype=np.float64, **geometr
     return out
 
 
-def deformable_psroi_pooling_backward(out_grad, data, rois, trans=None, dtype=np.float64, **geometry):
+def deformable_psroi_pooling_backward(
+    out_grad: np.ndarray,
+    data: np.ndarray,
+    rois: np.ndarray,
+    trans: np.ndarray | None = None,
+    dtype: type = np.float64,
+    **geometry: Any,
+) -> dict[str, np.ndarray]:
     """Gradients of eq. 6; that of trans is eq. 8, times trans_std and the RoI's size. RoIs get none."""
     data, out_grad = _as(dtype, data, out_grad)
     grads = {'data': np.zeros(data.shape, dtype), 'rois': np.zeros(rois.shape, dtype)}
@@ -404,7 +446,7 @@ def deformable_psroi_pooling_backward(out_grad, data, rois, trans=None, dtype=np
 # ---- non-maximum suppression (NMS) ----
 
 
-def nms(dets, thresh):
+def nms(dets: np.ndarray, thresh: float) -> np.ndarray:
     """Greedy NMS: keep the best box, drop those that overlap it by more than ``thresh``, go on.
 
     dets: (N, 5) [x1, y1, x2, y2, score], inclusive corners in pixels. Returns int64 indices, best first; of equal
@@ -434,18 +476,18 @@ def _overlap(a, b):
 
 
 def contrib_proposal(
-    cls_prob,
-    bbox_pred,
-    im_info,
-    scales,
-    ratios,
-    feature_stride=16,
-    rpn_pre_nms_top_n=6000,
-    rpn_post_nms_top_n=300,
-    threshold=0.7,
-    rpn_min_size=16,
-    iou_loss=False,
-):
+    cls_prob: np.ndarray,
+    bbox_pred: np.ndarray,
+    im_info: np.ndarray,
+    scales: Sequence[float],
+    ratios: Sequence[float],
+    feature_stride: int = 16,
+    rpn_pre_nms_top_n: int = 6000,
+    rpn_post_nms_top_n: int = 300,
+    threshold: float = 0.7,
+    rpn_min_size: float = 16,
+    iou_loss: bool = False,
+) -> tuple[np.ndarray, np.ndarray]:
     """Faster R-CNN, section 3.1, with the rules of MXNet's contrib.Proposal; the row order of equal scores is by index.
 
     cls_prob (N, 2A, H, W), bbox_pred (N, 4A, H, W), im_info (N, 3) [height, width, scale]. Padding (cells beyond

@@ -5,8 +5,11 @@ reference implementation (dcn.operators.reference). Prints a table; exit status 
 sentence.
 """
 
+from __future__ import annotations
+
 import collections
 import sys
+from typing import Iterator
 
 import numpy as np
 
@@ -21,7 +24,7 @@ Check = collections.namedtuple('Check', 'operator inputs attributes forward back
 Row = collections.namedtuple('Row', 'operator origin device forward backward')  # errors; None: not run
 
 
-def checks():
+def checks() -> Iterator[Check]:
     """One small case per operator, asymmetric wherever two axes could be confused."""
     random = generator(0, 'selftest')
     convolution = dict(stride=(2, 1), pad=(1, 0), dilate=(2, 1), num_group=2, num_deformable_group=2)
@@ -102,14 +105,14 @@ def _with(attributes, forward, backward):
     )
 
 
-def devices():
+def devices() -> list[mx.Context]:
     """The contexts to test: the CPU, and the first GPU if MXNet sees one."""
     import mxnet as mx
 
     return [mx.cpu()] + [mx.gpu()] * (mx.context.num_gpus() > 0)
 
 
-def run(check, device):
+def run(check: Check, device: mx.Context) -> Row:
     """The Row of one operator on one device; infinite errors where MXNet refuses to run it there, after its reason."""
     import mxnet as mx
 
@@ -150,7 +153,7 @@ def _error(actual, exact):
     return float(np.abs(actual - exact).max() / max(np.abs(exact).max(), 1e-30))
 
 
-def main():
+def main() -> int:
     rows = [run(check, device) for device in devices() for check in checks()]
     cells = [row[:3] + tuple('-' if error is None else f'{error:.1e}' for error in row[3:]) for row in rows]
     print('\n'.join(table(['operator', 'kernel', 'device', 'forward', 'backward'], cells)))

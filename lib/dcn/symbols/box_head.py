@@ -3,23 +3,27 @@
 R RoIs, C classes with the background, K regression classes, P bins a side.
 """
 
+from __future__ import annotations
+
 import functools
+from typing import Any
 
 from dcn.symbols.modulation import offsets_and_weights
 
 import mxnet as mx
+from mxnet.symbol import Symbol
 
 # fully connected layers that predict the offsets of bins; all but the last are hidden
 OFFSET_LAYERS = {'deformable': ('offset',), 'modulated': ('deform_fc_1', 'deform_fc_2', 'offset')}
 
 
-def conv_new_1(res5, filters, relu_name, **extra):
+def conv_new_1(res5: Symbol, filters: int, relu_name: str, **extra: Any) -> Symbol:
     """1x1 convolution that narrows res5 (B, c, h, w) to ``filters`` channels for the head, and its relu."""
     x = mx.sym.Convolution(res5, kernel=(1, 1), num_filter=filters, name='conv_new_1', **extra)
     return mx.sym.Activation(x, act_type='relu', name=relu_name)
 
 
-def box_head(pooled, classes, reg_classes, filters=1024):
+def box_head(pooled: Symbol, classes: int, reg_classes: int, filters: int = 1024) -> tuple[Symbol, Symbol]:
     """Scores (R, C) and box deltas (R, 4K) from ``pooled`` features (R, c, P, P)."""
     x = pooled
     for name in ('fc_new_1', 'fc_new_2'):
@@ -30,7 +34,15 @@ def box_head(pooled, classes, reg_classes, filters=1024):
     )
 
 
-def roi_pooling(features, rois, pooling, size, spatial_scale, channels, filters=1024):
+def roi_pooling(
+    features: Symbol,
+    rois: Symbol,
+    pooling: str,
+    size: int,
+    spatial_scale: float,
+    channels: int,
+    filters: int = 1024,
+) -> Symbol:
     """``features`` (B, channels, h, w) pooled to (R, channels, P, P) at ``rois`` (R, 5) in pixels; P = ``size``.
 
     ``pooling``: 'integer': the largest of whole cells; 'bilinear': the mean of four by four samples a bin;

@@ -1,9 +1,12 @@
 """Modulation (Zhu et al., Deformable ConvNets v2, CVPR 2019, section 3): samples have offsets and weights."""
 
+from __future__ import annotations
+
 import mxnet as mx
+from mxnet.symbol import Symbol
 
 
-def offsets_and_weights(both, count, offsets_name, weights_name):
+def offsets_and_weights(both: Symbol, count: int, offsets_name: str, weights_name: str) -> tuple[Symbol, Symbol]:
     """The first ``count`` channels of ``both`` (n, channels, ...) as they are, and the sigmoid of the others.
 
     A predictor that starts at zero gives offsets of 0 and weights of 0.5, as in the paper.

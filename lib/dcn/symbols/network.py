@@ -1,6 +1,9 @@
 """What every symbol class can do with its graph: infer shapes and check parameters against them."""
 
+from __future__ import annotations
+
 import re
+from typing import Sequence
 
 from dcn.errors import UserError
 
@@ -13,11 +16,11 @@ _ESSENTIAL = ('data', 'gt_boxes', 'rois')  # all other shapes follow from these
 class Network:
     """A graph ``sym``; after infer_shape also arg_shape_dict, aux_shape_dict and out_shape_dict (name -> tuple)."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.sym = None
         self.arg_shape_dict, self.aux_shape_dict, self.out_shape_dict = {}, {}, {}
 
-    def infer_shape(self, data_shape_dict):
+    def infer_shape(self, data_shape_dict: dict[str, tuple[int, ...]]) -> None:
         """Fill the shape dictionaries from the inputs' shapes (name -> tuple)."""
         names = self.sym.list_arguments()
         for name in data_shape_dict:
@@ -35,7 +38,13 @@ class Network:
         self.out_shape_dict = dict(zip(self.sym.list_outputs(), outs))
         self.aux_shape_dict = dict(zip(self.sym.list_auxiliary_states(), auxs))
 
-    def check_parameter_shapes(self, arg_params, aux_params, data_shape_dict, is_train=True):
+    def check_parameter_shapes(
+        self,
+        arg_params: dict[str, mx.nd.NDArray],
+        aux_params: dict[str, mx.nd.NDArray],
+        data_shape_dict: dict[str, tuple[int, ...]],
+        is_train: bool = True,
+    ) -> None:
         """Raise UserError unless every parameter of the graph is there with its shape; further ones do no harm."""
         wanted = {
             name: shape
@@ -55,7 +64,7 @@ class Network:
                     )
 
 
-def input_names(names):
+def input_names(names: Sequence[str]) -> list[str]:
     """Those of the argument ``names`` that are inputs, not parameters."""
     return [name for name in names if not name.endswith(_PARAMETERS) or name == 'bbox_weight']
 

@@ -1,13 +1,18 @@
 """Feature pyramid (Lin et al., CVPR 2017, section 3) and RoI pooling from its levels."""
 
+from __future__ import annotations
+
+from typing import Any, Sequence
+
 import numpy as np
 
 from dcn.symbols.box_head import OFFSET_LAYERS
 
 import mxnet as mx
+from mxnet.symbol import Symbol
 
 
-def pyramid(stages, filters=256):
+def pyramid(stages: dict[str, Symbol], filters: int = 256) -> dict[str, Symbol]:
     """{'p2': ..., 'p6': ...} (B, filters, h, w) on the outputs of res2 to res5; p6 has twice the stride of res5.
 
     From coarse to fine: the map above, enlarged to twice its size, plus a 1x1 convolution of the stage. Sides must be
@@ -27,7 +32,14 @@ def pyramid(stages, filters=256):
     return {name: levels[name] for name in sorted(levels)}
 
 
-def pyramid_roi_pooling(levels, rois, strides, pooling='integer', filters=1024, **settings):
+def pyramid_roi_pooling(
+    levels: dict[str, Symbol],
+    rois: Symbol,
+    strides: Sequence[int],
+    pooling: str = 'integer',
+    filters: int = 1024,
+    **settings: Any,
+) -> Symbol:
     """(R, c, P, P) at ``rois`` (R, 5) in pixels, each from the one of p2 to p5 that fits its size.
 
     ``pooling``: 'integer', 'deformable' or 'modulated', the latter two as :func:`dcn.symbols.box_head.roi_pooling` has

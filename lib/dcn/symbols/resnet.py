@@ -3,6 +3,8 @@
 Names are frozen: checkpoints see them. A stage's stride sits on its first 1x1 convolution, as in the Caffe models.
 """
 
+from __future__ import annotations
+
 import collections
 
 from dcn.errors import UserError
@@ -10,6 +12,7 @@ from dcn.symbols.learning import learning
 from dcn.symbols.modulation import offsets_and_weights
 
 import mxnet as mx
+from mxnet.symbol import Symbol
 
 # layers: stages ('res5'), blocks ('res4b22') or last blocks ('res4[-1]') whose 3x3 is deformable; groups: deformable
 # groups; rule: sampling rule; modulated: with a mask (Zhu et al., CVPR 2019), then always rule v2; offset_dilated: the
@@ -24,7 +27,9 @@ Deform = collections.namedtuple(
 Spelling = collections.namedtuple('Spelling', 'plain deformable offset', defaults=({}, {}, {}))
 
 
-def resnet(data, plan, deform=Deform(), train_bn=False, spelling=Spelling()):
+def resnet(
+    data: Symbol, plan: Plan, deform: Deform = Deform(), train_bn: bool = False, spelling: Spelling = Spelling()
+) -> tuple[dict[str, Symbol], dict[str, Symbol]]:
     """On data (B, 3, H, W): ({'res2': ..., 'res5': ...} outputs of the stages, {layer: offsets} of deformable layers).
 
     Offsets are (B, 18 * groups, h, w), (y, x) a tap.
@@ -56,7 +61,9 @@ def resnet(data, plan, deform=Deform(), train_bn=False, spelling=Spelling()):
     return outputs, offsets
 
 
-def deformable_convolution(data, name, filters, dilate, deform, spelling=Spelling()):
+def deformable_convolution(
+    data: Symbol, name: str, filters: int, dilate: int, deform: Deform, spelling: Spelling = Spelling()
+) -> tuple[Symbol, Symbol]:
     """Output (B, filters, h, w) and offsets (B, 18 * groups, h, w) of a 3x3 deformable convolution.
 
     Its taps move by offsets that a convolution of the same input predicts (Dai et al., ICCV 2017, section 2.1).

@@ -6,17 +6,28 @@ that are pooled by position, so do the weights. P is the number of parts a side,
 background, K that of regression classes.
 """
 
+from __future__ import annotations
+
 import functools
 
 from dcn.symbols.modulation import offsets_and_weights
 
 import mxnet as mx
+from mxnet.symbol import Symbol
 
 
-def rfcn_head(features, rois, classes, reg_classes, parts=7, spatial_scale=1.0 / 16, pooling='integer'):
+def rfcn_head(
+    features: Symbol,
+    rois: Symbol,
+    classes: int,
+    reg_classes: int,
+    parts: int = 7,
+    spatial_scale: float = 1.0 / 16,
+    pooling: str = 'integer',
+) -> tuple[Symbol, Symbol, Symbol | None]:
     """Scores (R, C), box deltas (R, 4K) and class offsets (R, 2C, P, P), or None, at ``rois`` (R, 5) in pixels.
 
-    ``pooling``: 'integer' bins of whole cells; 'bilinear' bins, four by four samples each; 'deformable': those, moved
+    ``pooling``: 'integer' bins of whole cells; 'bilinear' bins, four by four samples each; 'deformable': those, shifted
     by predicted offsets, one pair (x, y) for each class and part in the class branch, for each part in the box branch;
     'modulated': also multiplied by predicted weights, one beside each pair, 0.5 at first.
     """
@@ -54,14 +65,14 @@ def _branch(features, rois, parts, spatial_scale, pooling, name, pool_name, mean
     elif pooling == 'bilinear':
         pooled = pool(data=maps, no_trans=True, output_dim=outputs, name=pool_name)
     else:
-        offset, weights = _part_moves(features, pool, parts, pooling, name + '_offset', offset_classes)
+        offset, weights = _part_offsets(features, pool, parts, pooling, name + '_offset', offset_classes)
         pooled = pool(data=maps, trans=offset, no_trans=False, trans_std=0.1, output_dim=outputs, name=pool_name)
     if weights is not None:
         pooled = mx.sym.broadcast_mul(pooled, weights, name=pool_name + '_modulated')
     return mx.sym.Pooling(pooled, pool_type='avg', global_pool=True, kernel=(parts, parts), name=mean_name), offset
 
 
-def _part_moves(features, pool, parts, pooling, name, classes):
+def _part_offsets(features, pool, parts, pooling, name, classes):
     """Offsets ``name`` (R, 2 * classes, P, P), x and y of each class, and weights (R, classes, P, P) or None, pooled by
     position from the maps ``name``_t."""
     modulated = pooling == 'modulated'

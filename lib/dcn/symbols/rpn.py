@@ -1,24 +1,28 @@
 """Region proposal network (Ren et al., NIPS 2015): head, losses, proposals. A is the number of anchors a cell."""
 
+from __future__ import annotations
+
 import collections
+from typing import Any, Sequence
 
 from dcn.errors import UserError
 from dcn.symbols.losses import smooth_l1_loss, softmax_loss
 
 import mxnet as mx
+from mxnet.symbol import Symbol
 
 # anchors (stride in pixels, scales, ratios), number of best boxes before and after NMS at IoU ``threshold``,
 # smallest side in pixels of the unscaled image, and cxx: MXNet's built-in operator instead of the Python one
 Proposals = collections.namedtuple('Proposals', 'feat_stride scales ratios pre_nms post_nms threshold min_size cxx')
 
 
-def rpn_head(features, anchors, filters=512):
+def rpn_head(features: Symbol, anchors: int, filters: int = 512) -> tuple[Symbol, Symbol]:
     """Scores (B, 2, A*h, w), background first, and box deltas (B, 4A, h, w) on ``features`` (B, c, h, w)."""
     score, deltas = _rpn_layers(features, anchors, filters, 'rpn_conv_3x3')
     return mx.sym.Reshape(score, shape=(0, 2, -1, 0), name='rpn_cls_score_reshape'), deltas
 
 
-def pyramid_rpn_head(levels, anchors, filters=512):
+def pyramid_rpn_head(levels: dict[str, Symbol], anchors: int, filters: int = 512) -> list[tuple[Symbol, Symbol]]:
     """Scores (B, 2, A*h, w) and box deltas (B, 4A, h, w) of ``levels`` (name -> features), by shared weights."""
     shared = {
         f'{layer}_{part}': mx.sym.Variable(f'{layer}_{part}')
@@ -49,7 +53,7 @@ def _rpn_layers(features, anchors, filters, first, suffix='', shared=None):
     return convolution(x, 'rpn_cls_score', 2 * anchors, 1), convolution(x, 'rpn_bbox_pred', 4 * anchors, 1)
 
 
-def pyramid_concatenation(outputs, names):
+def pyramid_concatenation(outputs: Sequence[tuple[Symbol, Symbol]], names: Sequence[str]) -> tuple[Symbol, Symbol]:
     """Scores (B, 2, n) and box deltas (B, 4A, n / A) of all cells of the levels ``names``, level by level."""
     scores = [
         mx.sym.Reshape(score, shape=(0, 2, -1), name='rpn_cls_score_t2_' + name)
@@ -62,7 +66,9 @@ def pyramid_concatenation(outputs, names):
     return mx.sym.Concat(*scores, dim=2), mx.sym.Concat(*deltas, dim=2)
 
 
-def rpn_losses(score, deltas, batch_size, grad_scale=None, ending='_'):
+def rpn_losses(
+    score: Symbol, deltas: Symbol, batch_size: int, grad_scale: float | None = None, ending: str = '_'
+) -> tuple[Symbol, Symbol]:
     """Probabilities with softmax loss, and box losses (B, 4A, h, w) divided by ``batch_size`` (anchors an image).
 
     Inputs: label (B, A*h*w), order (a, y, x), -1 where it does not count; bbox_target, bbox_weight (B, 4A, h, w).
@@ -73,13 +79,20 @@ def rpn_losses(score, deltas, batch_size, grad_scale=None, ending='_'):
     return probability, smooth_l1_loss(deltas, target, weight, 'rpn_bbox_loss', 3.0, 1.0 / batch_size, ending)
 
 
-def rpn_probability(score, anchors, name, reshaped=None):
+def rpn_probability(score: Symbol, anchors: int, name: str, reshaped: str | None = None) -> Symbol:
     """Softmax over background and foreground as (B, 2A, h, w), called ``name`` and ``reshaped`` (``name``_reshape)."""
     probability = mx.sym.SoftmaxActivation(score, mode='channel', name=name)
     return mx.sym.Reshape(probability, shape=(0, 2 * anchors, -1, 0), name=reshaped or name + '_reshape')
 
 
-def proposals(probability, deltas, im_info, settings, images=1, **extra):
+def proposals(
+    probability: Symbol,
+    deltas: Symbol,
+    im_info: Symbol,
+    settings: Proposals,
+    images: int = 1,
+    **extra: Any,
+) -> Symbol:
     """RoIs (images * post_nms, 5) [image, x1, y1, x2, y2] in pixels; with output_score=True also scores (..., 1)."""
     common = dict(cls_prob=probability, bbox_pred=deltas, im_info=im_info, **_nms_settings(settings), **extra)
     if not settings.cxx:
@@ -88,7 +101,14 @@ def proposals(probability, deltas, im_info, settings, images=1, **extra):
     return operator(feature_stride=settings.feat_stride, **common)
 
 
-def pyramid_proposals(outputs, names, im_info, settings, anchors, **extra):
+def pyramid_proposals(
+    outputs: Sequence[tuple[Symbol, Symbol]],
+    names: Sequence[str],
+    im_info: Symbol,
+    settings: Proposals,
+    anchors: int,
+    **extra: Any,
+) -> Symbol:
     """As :func:`proposals`, from all levels: ``outputs`` of pyramid_rpn_head for the levels ``names``."""
     if settings.cxx:
         raise UserError('CXX_PROPOSAL is true, but MXNet has no built-in proposals of a pyramid; set it to false.')

@@ -1,11 +1,14 @@
 """The head of DeepLab (Chen et al., ICLR 2015): class scores for each cell, interpolated to pixels."""
 
+from __future__ import annotations
+
 from dcn.symbols.learning import learning
 
 import mxnet as mx
+from mxnet.symbol import Symbol
 
 
-def segmentation_head(res5, data, classes, filters=1024, stride=16):
+def segmentation_head(res5: Symbol, data: Symbol, classes: int, filters: int = 1024, stride: int = 16) -> Symbol:
     """Scores (B, C, H, W) from ``res5`` (B, c, h, w) of ``stride`` pixels; ``data`` (B, 3, H, W) gives the size."""
     # the workspace is the original's; it changes no value
     x = mx.sym.Convolution(
