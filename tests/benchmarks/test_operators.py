@@ -77,22 +77,22 @@ def test_unsteady_times_are_pointed_out():
 
 
 def test_check_needs_peers():
-    with pytest.raises(UserError, match='--check compares the results of other libraries: it needs --peers'):
+    with pytest.raises(UserError, match='--check compares results with those of other libraries: add --peers'):
         bench.main(['ops', '--check'])
 
 
 def test_an_unknown_case_gets_the_list_of_cases():
-    with pytest.raises(UserError, match='--only nonsense: no case has that in its name; the cases are:\n  deformable'):
+    with pytest.raises(UserError, match='--only nonsense: no case name contains that; the cases are:\n  deformable'):
         bench.main(['ops', '--only', 'nonsense'])
 
 
 def test_missing_peers_get_the_command_that_makes_them(tmp_path):
-    with pytest.raises(UserError, match=f'no peers below {tmp_path}; make them with: .*--make {tmp_path}'):
+    with pytest.raises(UserError, match=f'no other libraries below {tmp_path}; install them with: .*--make {tmp_path}'):
         bench.main(['ops', '--peers', str(tmp_path)])
 
 
 def test_a_round_is_at_least_one():
-    with pytest.raises(UserError, match='--rounds is 1 or more, found 0'):
+    with pytest.raises(UserError, match='--rounds: expected 1 or more, found 0'):
         bench.main(['ops', '--rounds', '0'])
 
 

@@ -209,7 +209,9 @@ def available(asked, folder):
         return peers
     made = [name for name in bench_peers.PACKAGES if bench_peers.python_of(folder, name).exists()]
     if not made:
-        raise UserError(f'no peers below {folder}; make them with: python lib/dcn/benchmarks/peers.py --make {folder}')
+        raise UserError(
+            f'no other libraries below {folder}; install them with: python lib/dcn/benchmarks/peers.py --make {folder}'
+        )
     return peers + made
 
 
@@ -217,30 +219,29 @@ def parsed(argv):
     """The command line."""
     parser = argparse.ArgumentParser(
         prog='dcn bench',
-        description='Time our operators beside the stock ones, the dense convolution of the same '
-        'shape and other libraries: minutes for all cases. Run it on an idle machine; OMP_NUM_THREADS sets the number '
-        'of threads.',
+        description="Time the project's operators beside MXNet's, the dense convolution of the same shape and other "
+        'libraries. All cases take minutes. Use an idle machine; OMP_NUM_THREADS sets the number of threads.',
     )
     parser.add_argument(
         'what', nargs='?', choices=('ops',), default='ops', metavar='ops', help='operators (the only choice)'
     )
     parser.add_argument(
-        '--rounds', type=int, default=15, metavar='N', help='timings per case and peer (default %(default)s)'
+        '--rounds', type=int, default=15, metavar='N', help='timings of each case and peer (default %(default)s)'
     )
     parser.add_argument(
         '--seconds',
         type=float,
         default=1.5,
         metavar='S',
-        help='a peer that has cost so much for a case stops early, after two or three rounds (default %(default)s)',
+        help='stop a peer early, after two or three rounds, once a case has taken S seconds (default %(default)s)',
     )
-    parser.add_argument('--only', default='', metavar='TEXT', help='only cases whose name has TEXT in it')
+    parser.add_argument('--only', default='', metavar='TEXT', help='only cases whose name contains TEXT')
     parser.add_argument(
         '--peers',
         nargs='?',
         const=str(PEERS_FOLDER),
         metavar='DIR',
-        help='also time the libraries whose environments are below DIR (default %(const)s)',
+        help='also time the libraries installed below DIR (default %(const)s)',
     )
     parser.add_argument('--check', action='store_true', help="also compare the libraries' results with the project's")
     parser.add_argument('--memory', action='store_true', help='also measure the peak memory of a call')
@@ -253,11 +254,11 @@ def main(argv=None):
     args = parsed(argv)
     names = [name for name in CASES if args.only in name]
     if not names:
-        raise UserError('\n  '.join([f'--only {args.only}: no case has that in its name; the cases are:', *CASES]))
+        raise UserError('\n  '.join([f'--only {args.only}: no case name contains that; the cases are:', *CASES]))
     if args.rounds < 1:
-        raise UserError(f'--rounds is 1 or more, found {args.rounds}')
+        raise UserError(f'--rounds: expected 1 or more, found {args.rounds}')
     if args.check and args.peers is None:
-        raise UserError('--check compares the results of other libraries: it needs --peers')
+        raise UserError('--check compares results with those of other libraries: add --peers')
     os.environ.setdefault('OMP_NUM_THREADS', str(len(os.sched_getaffinity(0))))
     peers = [
         peer

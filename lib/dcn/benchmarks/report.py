@@ -45,7 +45,8 @@ def table(report, peers):
     lines = [
         f'{where["processor"]}, {where["threads"]} threads, {where["instruction set"]}; '
         + ', '.join(f'{name} {version}' for name, version in report['versions'].items()),
-        f'own: milliseconds, medians of {report["asked"]} rounds; others: multiples of own, above 1 slower',
+        f"own: the project's operator, in milliseconds (medians of {report['asked']} rounds); others: "
+        'multiples of own, above 1 slower',
     ]
     lines += [LEGEND[peer] for peer in peers if peer in LEGEND] + ['']
     width = max(len(row['case']) for row in report['times']) + 2
@@ -87,12 +88,12 @@ def _notes(report):
     ]
     if unsteady:
         notes.append(
-            f'unsteady, do not rely on them (median above {UNSTEADY} times the shortest round; was the '
+            f'unsteady, do not rely on these (median above {UNSTEADY} times the shortest round; was the '
             'machine idle?): ' + '; '.join(unsteady)
         )
     compared = [(name, peer, share) for name, row in rows for peer, share in row.get('apart', {}).items()]
     notes += [
-        f'{name}: {100 * share:.2f} % of the values of {peer} are apart'
+        f'{name}: {100 * share:.2f} % of the values of {peer} differ'
         for name, peer, share in compared
         if share > LEAST_APART
     ]
@@ -105,7 +106,7 @@ def _notes(report):
 def _memory(memory, width):
     if not memory:
         return []
-    return ['', 'most memory of a call, forward and backward, beyond inputs, outputs and gradients, in MB'] + [
+    return ['', 'peak memory of a call, forward and backward, beyond inputs, outputs and gradients, in MB'] + [
         f'{name:{width}s}' + '  '.join(f'{peer} {size / 2**20:.0f}' for peer, size in sizes.items())
         for name, sizes in memory.items()
     ]
