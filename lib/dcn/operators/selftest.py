@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import collections
 import sys
-from typing import Iterator
+from typing import TYPE_CHECKING, Iterator
 
 import numpy as np
 
 from dcn.operators import reference, status
 from dcn.rng import generator
 from dcn.text import table
+
+if TYPE_CHECKING:
+    import mxnet as mx
 
 FORWARD_ONLY = {('ModulatedDeformableConvolution', 'stock', 'cpu')}  # MXNet 1.9.1 has no backward there
 ALLOWED = 1e-5  # largest error relative to the largest value; float32 on these small shapes errs by less than 1e-6

@@ -10,6 +10,7 @@ import collections
 from dcn.errors import UserError
 from dcn.symbols.learning import learning
 from dcn.symbols.modulation import offsets_and_weights
+from dcn.symbols.resnet_plan import Plan
 
 import mxnet as mx
 from mxnet.symbol import Symbol
