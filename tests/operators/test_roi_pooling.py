@@ -33,7 +33,9 @@ def pooled(data, rois, request='write', size=(7, 5), dtype='float32'):
     return out, grads['data'].asnumpy(), grads['rois'].asnumpy()
 
 
-needs_own = pytest.mark.skipif(dcn.operators.status()['ROIPooling'] != 'own', reason='own operators are not built')
+needs_own = pytest.mark.skipif(
+    dcn.operators.status()['ROIPooling'] != 'own', reason="the project's operators are not built"
+)
 
 
 @needs_own

@@ -165,7 +165,7 @@ def test_suppression_keeps_what_the_library_keeps(way, ways):
 
 @pytest.mark.parametrize('way', WAYS)
 def test_proposals(way, ways):
-    """Of two maps and two images; where suppression leaves enough, the rows are those of the graph's operator."""
+    """Of two maps and two images; where NMS leaves enough, the rows are those of the graph's operator."""
     from dcn.operators import torch as operators
 
     maps, info = cuda_checks.proposal_inputs((9, 5))

@@ -46,7 +46,7 @@ def test_outputs(stem, rule, network):
     compare(run(made, inputs)[0], run_mxnet(made, inputs)[0])
 
 
-# fewer RoIs than suppression leaves, so that nothing is filled up at random, and all of them train
+# fewer RoIs than NMS leaves, so that nothing is filled up at random, and all of them train
 TRAINED = (
     'TRAIN.RPN_POST_NMS_TOP_N=4',
     'TRAIN.BATCH_ROIS=-1',

@@ -73,7 +73,7 @@ def _proposals_on_host(scores, deltas, im_info, strides, rule, purpose):
 
 
 def _proposals_on_gpu(library, scores, deltas, im_info, strides, rule):
-    """By libdcn_cuda.so; where suppression leaves too few, boxes are repeated from the first on, not drawn."""
+    """By libdcn_cuda.so; where NMS leaves too few, boxes are repeated from the first on, not drawn."""
     dtype, levels, held = torch.float32, [], []
     for probability, delta, stride in zip(scores, deltas, strides):
         anchors = torch.from_numpy(generate_anchors(stride, rule.ratios, rule.scales)).to(im_info.device)

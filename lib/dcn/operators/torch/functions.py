@@ -125,7 +125,7 @@ def deformable_psroi_pooling(
 
 
 def nms(dets: Tensor, threshold: float, max_keep: int = -1) -> Tensor:
-    """Indices (K,) int64 of the boxes that greedy suppression keeps, best first.
+    """Indices (K,) int64 of the boxes that greedy NMS keeps, best first.
 
     dets (n, 5) [x1, y1, x2, y2, score] with inclusive corners; those with an IoU above ``threshold`` to a kept one go.
     max_keep: at most so many, -1 for all. As dcn.nms.nms; torchvision's has exclusive corners.
