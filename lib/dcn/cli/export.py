@@ -1,0 +1,116 @@
+"""``dcn export``: a checkpoint as a file for ONNX Runtime, with a certificate of what it computes."""
+
+import argparse
+import os
+import time
+
+from dcn.cli.arguments import positive
+from dcn.config.overriding import override_argument
+from dcn.errors import UserError
+
+EXAMPLE = """
+example:
+  dcn export --cfg experiments/rfcn/cfgs/shapes_rfcn_dcn_end2end_ohem.yaml \\
+      --params experiments/rfcn/shapes/shapes_rfcn_dcn-0000.params --preprocessing inside --peers DIR shapes.onnx
+
+docs/export.md shows how the file is used, in ten lines."""
+
+
+def main(argv=None):
+    args = parser().parse_args(argv)
+    _check(args)
+    from dcn.export import certificate
+    from dcn.export.model import Options, onnx_model
+    from dcn.export.runtime import Runtime, runtime_python
+    from dcn.export.trained import open_trained
+    from dcn.files import atomic_write
+
+    start = time.time()
+    options = Options(
+        args.stage,
+        tuple(args.size) if args.size else None,
+        args.preprocessing == 'inside',
+        args.threshold,
+        args.half,
+        args.opset,
+    )
+    trained = open_trained(args.cfg, args.params, args.overrides)
+    model = onnx_model(trained, options)
+    with atomic_write(args.out) as stream:
+        stream.write(model.SerializeToString())
+    print(f'{args.out}: {os.path.getsize(args.out) / 1e6:.1f} MB, opset {args.opset}, in {time.time() - start:.1f} s')
+    try:
+        runtime_python('onnxruntime', args.peers)
+    except UserError as error:
+        if args.peers:
+            raise
+        print(f'no certificate: {error}')
+        return
+    with Runtime(args.out, args.peers, args.threads) as runtime:
+        found = certificate.compare(runtime, trained, args.params, args.images)
+    paths = certificate.write(args.out, found)
+    print(certificate.table(found).split('\n\n')[0])
+    print(f'certificate: {", ".join(paths)}')
+    if not found['equal'] and not args.force:
+        os.remove(args.out)
+        raise certificate.differing(args.out, found)
+
+
+def parser():
+    result = argparse.ArgumentParser(
+        prog='dcn export',
+        description='Write a trained network as a file of standard operations that stock ONNX Runtime runs, without '
+        'MXNet and without this project; then run both on the same images and write beside the file what was found.',
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = result.add_argument
+    add('out', metavar='OUT', help='the file to write, NAME.onnx')
+    add('--cfg', required=True, metavar='YAML', help='experiment file of the network')
+    add('--params', required=True, metavar='FILE', help='its checkpoint PREFIX-NNNN.params')
+    add('--to', choices=('onnx',), default='onnx', help='format (default %(default)s)')
+    add(
+        '--stage',
+        choices=('boxes', 'network'),
+        default='boxes',
+        help='what comes out: boxes, scores and classes after suppression (of a segmentation network the class of each '
+        "pixel), or the network's own outputs (default %(default)s)",
+    )
+    add(
+        '--preprocessing',
+        choices=('inside', 'outside'),
+        default='outside',
+        help='what goes in: a photo, uint8 (h, w, 3) BGR, or data and im_info as the network reads them '
+        '(default %(default)s)',
+    )
+    sizes = result.add_mutually_exclusive_group()
+    sizes.add_argument('--size', nargs=2, type=positive, metavar=('H', 'W'), help='take only inputs of this size')
+    sizes.add_argument('--dynamic', action='store_true', help='take inputs of any size (the default)')
+    add('--threshold', type=float, default=1e-3, metavar='S', help='drop boxes up to this score (default %(default)s)')
+    add('--half', action='store_true', help='store the parameters in half precision: half the size')
+    add('--opset', type=int, default=19, help='version of the ONNX operations (default %(default)s)')
+    verification_arguments(result)
+    override_argument(result)
+    return result
+
+
+def verification_arguments(result):
+    """How the file is checked: shared with ``dcn verify``."""
+    add = result.add_argument
+    add(
+        '--peers',
+        metavar='DIR',
+        help='folder of environments, one with the runtime in it (lib/dcn/benchmarks/peers.py makes them; default: '
+        'this Python)',
+    )
+    add('--images', type=positive, default=20, metavar='N', help='images to compare (default %(default)s)')
+    add('--threads', type=positive, default=1, metavar='N', help='threads of the runtime (default %(default)s)')
+    add('--force', action='store_true', help='keep the file, and end well, if its results differ')
+
+
+def _check(args):
+    if not args.out.endswith('.onnx'):
+        raise UserError(f'{args.out}: expected a name that ends in .onnx; change it')
+    for key, path in (('--cfg', args.cfg), ('--params', args.params)):
+        if not os.path.isfile(path):
+            raise UserError(f'{key} {path}: no such file; give the path of one')

@@ -1,0 +1,48 @@
+"""``dcn verify``: the certificate of an exported file, made anew."""
+
+import argparse
+import os
+
+from dcn.cli.export import verification_arguments
+from dcn.errors import UserError
+
+
+def main(argv=None):
+    args = parser().parse_args(argv)
+    from dcn.export import certificate
+    from dcn.export.runtime import Runtime
+    from dcn.export.trained import open_trained, stored_source
+
+    with Runtime(args.file, args.peers, args.threads) as runtime:
+        source = stored_source(runtime.about['metadata'])
+        if source is None:
+            raise UserError(f'{args.file}: expected a file that dcn export wrote, found no word of its origin in it')
+        cfg, params = args.cfg or source['cfg'], args.params or source['params']
+        for key, path in (('--cfg', cfg), ('--params', params)):
+            if not os.path.isfile(path):
+                raise UserError(f'{path}: {args.file} was made from it, but it is gone; say where it is with {key}')
+        trained = open_trained(cfg, params, source['settings'])
+        if trained.source['params_sha256'] != source['params_sha256']:
+            raise UserError(
+                f'{params}: expected the checkpoint with SHA-256 {source["params_sha256"]}, from which {args.file} was '
+                f'made, found {trained.source["params_sha256"]}; give that one with --params'
+            )
+        found = certificate.compare(runtime, trained, params, args.images)
+    paths = certificate.write(args.file, found)
+    print(certificate.table(found).split('\n\n')[0])
+    print(f'certificate: {", ".join(paths)}')
+    if not found['equal'] and not args.force:
+        raise certificate.differing(args.file, found)
+
+
+def parser():
+    result = argparse.ArgumentParser(
+        prog='dcn verify',
+        description='Run an exported file and the MXNet engine on the same images, and write the certificate beside '
+        'the file anew. The file knows its checkpoint, which must still be where it was, or be named.',
+    )
+    result.add_argument('file', metavar='FILE', help='a file that dcn export wrote')
+    result.add_argument('--cfg', metavar='YAML', help='experiment file, if it has moved')
+    result.add_argument('--params', metavar='FILE', help='checkpoint, if it has moved')
+    verification_arguments(result)
+    return result

@@ -1,0 +1,329 @@
+"""What an exported file computes beside the engine: the same images through both, compared, as JSON and as a table."""
+
+import json
+import os
+import platform
+import time
+
+import cv2
+import numpy as np
+import skimage
+
+from dcn.bbox.overlaps import bbox_overlaps
+from dcn.checkpoint import read_params
+from dcn.config.families import kind_of
+from dcn.dataset.shapes.scene import make_scene
+from dcn.engine import Predictor
+from dcn.engine.inference.photos import bgr_image
+from dcn.engine.inference.postprocessing import im_detect, select
+from dcn.engine.inference.predictor import checked_symbol
+from dcn.engine.tasks.segmentation import best_classes, without_padding
+from dcn.errors import UserError
+from dcn.export.trained import file_hash
+from dcn.files import atomic_write
+from dcn.loader.image import network_input, resized_shape, to_tensor
+from dcn.loader.loaders import testing_scales
+from dcn.loader.segmentation import graph_inputs
+from dcn.rng import generator
+
+import mxnet as mx
+
+IOU = 0.99  # boxes that overlap by this much, of one class, are the same
+AT_THRESHOLD = 1e-4  # a score this near to the threshold may fall to either side of it
+SAME_PIXELS = 0.9999  # of a segmentation
+PHOTOS = (
+    'astronaut.png chelsea.png coffee.png motorcycle_left.png motorcycle_right.png rocket.jpg color.png cell.png '
+    'hubble_deep_field.jpg retina.jpg'
+).split()
+FEWEST = 20
+
+
+def images(count, shape=None):
+    """[(name, image (h, w, 3) uint8 BGR), ...]: photos that scikit-image ships, then generated scenes, ``count`` in
+    all; of ``shape`` (h, w) where the file takes no other."""
+    folder = os.path.join(os.path.dirname(skimage.__file__), 'data')
+    found = [(name, os.path.join(folder, name)) for name in PHOTOS]
+    found = [(name, bgr_image(path)) for name, path in found if os.path.isfile(path)][:count]
+    for index in range(count - len(found)):
+        rng = generator(0, 'export', index)
+        # of one side 160, as the shapes networks know them, and others
+        side = 160 if index % 2 == 0 else int(rng.integers(120, 500))
+        scene = make_scene(rng, side).image
+        rows = int(rng.integers(side // 2, side + 1)) if index % 4 == 3 else side
+        found.append((f'scene {index}', np.ascontiguousarray(scene[:rows])))
+    if shape is not None:
+        found = [(name, cv2.resize(image, shape[::-1])) for name, image in found]
+    return found
+
+
+class Engine:
+    """The MXNet engine, asked the same things as the file."""
+
+    def __init__(self, trained, params_path, stage, threshold):
+        self.cfg, self._stage, self._threshold = trained.cfg, stage, threshold
+        arg_params, aux_params = read_params(params_path, process=True)
+        symbol = checked_symbol(self.cfg, arg_params, aux_params)
+        self._predictor = Predictor(symbol, mx.cpu(), arg_params, aux_params)
+        self.detector = kind_of(self.cfg) == 'detection'
+
+    def inputs(self, image, fixed):
+        """The network's inputs for a photo, and the scale; as it is where its size is ``fixed``."""
+        if fixed:
+            height, width = image.shape[:2]
+            blob = {'data': to_tensor(image, self.cfg.network.PIXEL_MEANS)}
+            return dict(blob, im_info=np.array([[height, width, 1]], np.float32)), 1.0
+        network = self.cfg.network
+        return network_input(image, *testing_scales(self.cfg)[0], network.IMAGE_STRIDE, network.PIXEL_MEANS)
+
+    def run(self, inputs):
+        """The graph's outputs {name: array}, and the seconds."""
+        inputs = inputs if self.detector else graph_inputs(inputs)
+        start = time.perf_counter()
+        return self._predictor.predict(inputs), time.perf_counter() - start
+
+    def boxes(self, outputs, inputs, scale):
+        """boxes (N, 4), scores (N,), classes (N,), best first."""
+        found = select(*im_detect(outputs, inputs, scale), self._threshold, self.cfg.TEST, self.cfg.CLASS_AGNOSTIC)
+        rows = np.concatenate(found)
+        classes = np.concatenate([np.full(len(dets), j) for j, dets in enumerate(found)])
+        order = np.argsort(-rows[:, 4], kind='stable')
+        return rows[order, :4], rows[order, 4], classes[order]
+
+    def pixels(self, outputs, inputs, scale, shape):
+        """The class of each pixel of an image of ``shape``."""
+        return best_classes(without_padding(outputs, resized_shape(*shape, scale)), shape)
+
+
+def compare(runtime, trained, params_path, count=FEWEST, log=print):
+    """The certificate, a dict of plain values, of the file that ``runtime`` has loaded.
+
+    trained: of the checkpoint that it was made from, at ``params_path``; count: how many images; log: called with a
+    line for each.
+    """
+    metadata, shapes = runtime.about['metadata'], runtime.about['inputs']
+    stage, inside = metadata['stage'], metadata['preprocessing'] == 'inside'
+    threshold = float(metadata['threshold'])
+    engine = Engine(trained, params_path, stage, threshold)
+    sides = shapes['image'][:2] if inside else shapes['data'][2:]
+    fixed = tuple(sides) if all(isinstance(side, int) for side in sides) else None
+    totals, rows, boxes = {}, [], _Boxes(threshold)
+    for number, (name, image) in enumerate(images(count, fixed)):
+        inputs, scale = engine.inputs(image, fixed and not inside)
+        given = {'image': image} if inside else {key: inputs[key] for key in shapes}
+        if number == 0:  # the first run of each makes its memory
+            engine.run(inputs)
+            runtime.run(given)
+        expected, own_seconds = engine.run(inputs)
+        found, seconds = runtime.run(given)
+        row = {'image': name, 'size': list(image.shape[:2]), 'engine_ms': own_seconds * 1e3, 'file_ms': seconds * 1e3}
+        if stage == 'network':
+            _add_errors(totals, expected, found)
+        if engine.detector:
+            own = engine.boxes(expected, inputs, scale)
+            others = engine.boxes(found, inputs, scale) if stage == 'network' else _of_file(found)
+            row.update(boxes.add(own, others))
+        else:
+            shape = image.shape[:2] if inside else inputs['data'].shape[2:]
+            own = engine.pixels(expected, inputs, scale if inside else 1.0, shape)
+            others = engine.pixels(found, inputs, scale, shape) if stage == 'network' else found['classes']
+            row['same_pixels'] = float((own == others).mean())
+        rows.append(row)
+        log(_line(row))
+    return _certificate(runtime, trained, stage, rows, totals, boxes if engine.detector else None)
+
+
+def _of_file(found):
+    return found['boxes'], found['scores'], found['classes']
+
+
+class _Boxes:
+    """Counts over all images of boxes that engine and file share."""
+
+    def __init__(self, threshold):
+        self._threshold = threshold
+        self.counts = dict.fromkeys(('engine', 'file', 'matched', 'at_threshold', 'unmatched'), 0)
+        self.lowest_iou, self.pixels, self.scores = 1.0, [], []
+
+    def add(self, own, others):
+        """Match an image's boxes one to one, the best overlap first; returns what there is to say of the image."""
+        pairs = matches(own, others)
+        left = [np.delete(scores, [pair[side] for pair in pairs]) for side, scores in enumerate((own[1], others[1]))]
+        left = np.concatenate(left)
+        near = int((left < self._threshold + AT_THRESHOLD).sum())
+        added = {
+            'engine': len(own[1]),
+            'file': len(others[1]),
+            'matched': len(pairs),
+            'at_threshold': near,
+            'unmatched': len(left) - near,
+        }
+        for key, value in added.items():
+            self.counts[key] += value
+        for i, j, iou in pairs:
+            self.lowest_iou = min(self.lowest_iou, iou)
+            self.pixels.append(float(np.abs(own[0][i] - others[0][j]).max()))
+            self.scores.append(float(abs(own[1][i] - others[1][j])))
+        return added
+
+    def summary(self):
+        return {
+            **self.counts,
+            'iou_of_a_match': IOU,
+            'lowest_iou': float(self.lowest_iou),
+            'largest_error_pixels': max(self.pixels, default=0.0),
+            'mean_error_pixels': float(np.mean(self.pixels or [0.0])),
+            'largest_error_score': max(self.scores, default=0.0),
+            'mean_error_score': float(np.mean(self.scores or [0.0])),
+        }
+
+
+def matches(own, others):
+    """[(i, j, IoU), ...] of boxes of one class that overlap by IOU or more, each in one pair, the best first.
+
+    own, others: boxes (N, 4), scores (N,), classes (N,).
+    """
+    (boxes, scores, classes), (other_boxes, other_scores, other_classes) = own, others
+    if not len(boxes) or not len(other_boxes):
+        return []
+    overlaps = bbox_overlaps(np.asarray(boxes, np.float64), np.asarray(other_boxes, np.float64))
+    overlaps[classes[:, None] != other_classes[None]] = 0
+    i, j = np.nonzero(overlaps >= IOU)
+    # of equal overlaps, the nearest scores: copies of one box are told apart by them
+    order = np.lexsort((np.abs(scores[i] - other_scores[j]), -overlaps[i, j]))
+    found, taken, other_taken = [], set(), set()
+    for a, b in zip(i[order], j[order]):
+        if a not in taken and b not in other_taken:
+            taken.add(a)
+            other_taken.add(b)
+            found.append((int(a), int(b), float(overlaps[a, b])))
+    return found
+
+
+def _add_errors(totals, expected, found):
+    """Largest and summed errors of each output; those of RoIs count where both have the same RoI."""
+    same = None
+    if 'rois_output' in expected:
+        same = np.abs(expected['rois_output'] - found['rois_output']).max(axis=1) < 0.01
+    for name, values in found.items():
+        own = expected[name]
+        if same is not None and len(same) in own.shape[:2]:
+            axis = own.shape[:2].index(len(same))
+            own, values = (np.compress(same, array, axis=axis) for array in (own, values))
+        errors = np.abs(own.astype(np.float64) - values)
+        entry = totals.setdefault(name, {'largest': 0.0, 'sum': 0.0, 'count': 0, 'largest_value': 0.0})
+        entry['largest'] = max(entry['largest'], float(errors.max(initial=0)))
+        entry['largest_value'] = max(entry['largest_value'], float(np.abs(own).max(initial=0)))
+        entry['sum'], entry['count'] = entry['sum'] + float(errors.sum()), entry['count'] + errors.size
+
+
+def _certificate(runtime, trained, stage, rows, totals, boxes):
+    package = __import__('onnx')
+    found = {
+        'file': os.path.basename(runtime.path),
+        'file_sha256': file_hash(runtime.path),
+        'stage': stage,
+        'source': trained.source,
+        'versions': {
+            'python': platform.python_version(),
+            'mxnet': mx.__version__,
+            'numpy': np.__version__,
+            'opencv': cv2.__version__,
+            'onnx': package.__version__,
+            'runtime': runtime.about['runtime'],
+            'python_of_the_runtime': runtime.about['python'],
+        },
+        'images': len(rows),
+        'outputs': {
+            name: {
+                'largest_error': entry['largest'],
+                'mean_error': entry['sum'] / max(1, entry['count']),
+                'largest_value': entry['largest_value'],
+            }
+            for name, entry in totals.items()
+        },
+        'milliseconds': {
+            'engine': float(np.median([row['engine_ms'] for row in rows])),
+            'file': float(np.median([row['file_ms'] for row in rows])),
+        },
+        'rows': rows,
+    }
+    if boxes is not None:
+        found['boxes'] = boxes.summary()
+        found['equal'] = boxes.counts['unmatched'] == 0
+    else:
+        found['same_pixels'] = min(row['same_pixels'] for row in rows)
+        found['equal'] = found['same_pixels'] >= SAME_PIXELS
+    return found
+
+
+def _line(row):
+    size = 'x'.join(map(str, row['size'][::-1]))
+    if 'same_pixels' in row:
+        what = f'{row["same_pixels"]:.6f} of the pixels equal'
+    else:
+        what = f'{row["engine"]} boxes, {row["matched"]} matched, {row["unmatched"]} not'
+    return f'{row["image"]:24s} {size:>10s}  engine {row["engine_ms"]:6.0f} ms  file {row["file_ms"]:6.0f} ms  {what}'
+
+
+def table(certificate):
+    """The certificate as text to read."""
+    source = certificate['source']
+    lines = [
+        f'{certificate["file"]} (SHA-256 {certificate["file_sha256"]})',
+        f'made from {source["params"]} (SHA-256 {source["params_sha256"]})',
+        f'with {source["cfg"]}' + (f', {" ".join(source["settings"])}' if source['settings'] else ''),
+        'versions: ' + ', '.join(f'{name} {value}' for name, value in certificate['versions'].items()),
+        f'{certificate["images"]} images through the MXNet engine and through the file:',
+    ]
+    for name, entry in certificate['outputs'].items():
+        lines.append(
+            f'  {name:32s} largest error {entry["largest_error"]:.2g}, mean {entry["mean_error"]:.2g}, '
+            f'of values up to {entry["largest_value"]:.4g}'
+        )
+    if 'boxes' in certificate:
+        lines += _about_boxes(certificate['boxes'])
+    else:
+        lines.append(f'  pixels of the same class: {certificate["same_pixels"]:.6f} on the worst image')
+    times = certificate['milliseconds']
+    lines.append(f'  median time: engine {times["engine"]:.0f} ms, file {times["file"]:.0f} ms')
+    lines.append('the results are the same' if certificate['equal'] else 'THE RESULTS DIFFER')
+    lines += ['', *map(_line, certificate['rows'])]
+    return '\n'.join(lines) + '\n'
+
+
+def _about_boxes(boxes):
+    return [
+        f'  boxes: {boxes["engine"]} of the engine, {boxes["file"]} of the file, {boxes["matched"]} the same at IoU '
+        f'{boxes["iou_of_a_match"]} (lowest {boxes["lowest_iou"]:.5f}), {boxes["unmatched"]} not; '
+        f'{boxes["at_threshold"]} scores within {AT_THRESHOLD:g} of the threshold do not count',
+        f'  corners: largest error {boxes["largest_error_pixels"]:.2g} pixels, mean {boxes["mean_error_pixels"]:.2g}',
+        f'  scores: largest error {boxes["largest_error_score"]:.2g}, mean {boxes["mean_error_score"]:.2g}',
+    ]
+
+
+def certificate_paths(path):
+    """Where the certificate of the file ``path`` is kept: JSON, and text."""
+    stem = os.path.splitext(path)[0]
+    return f'{stem}.certificate.json', f'{stem}.certificate.txt'
+
+
+def write(path, certificate):
+    """Write the certificate beside the file ``path``; returns the two paths."""
+    paths = certificate_paths(path)
+    for target, text in zip(paths, (json.dumps(certificate, indent=1) + '\n', table(certificate))):
+        with atomic_write(target, 'w') as stream:
+            stream.write(text)
+    return paths
+
+
+def differing(path, certificate):
+    """The sentence for a file whose results differ."""
+    if 'boxes' in certificate:
+        boxes = certificate['boxes']
+        found = f'{boxes["unmatched"]} boxes of {boxes["engine"]} without a match at IoU {IOU}'
+    else:
+        found = f'{certificate["same_pixels"]:.6f} of the pixels equal'
+    return UserError(
+        f"{path}: expected the engine's results, found {found}; see {certificate_paths(path)[1]}, and report it, or "
+        'take the file all the same with --force'
+    )

@@ -1,0 +1,179 @@
+"""Deformable convolution and deformable RoI pooling as ONNX (Dai et al., ICCV 2017; Zhu et al., CVPR 2019).
+
+ONNX samples by one rule, zeros outside the map. Other rules are written into the inputs: positions are clamped into the
+map beforehand, and a mask says which samples count.
+"""
+
+import numpy as np
+
+from dcn.export.regions import regions
+
+
+def deformable_convolution(b, attrs, inputs):
+    """Inputs data, offset, weight [, bias]; rule v1 unless the attribute ``boundary`` says v2."""
+    data, offset, weight, *bias = inputs
+    mask = None
+    if attrs.text('boundary', 'v1') != 'v2':
+        offset, mask = _first_rule(b, attrs, data, offset)
+    return [_deform_conv(b, attrs, data, weight, offset, bias, mask)]
+
+
+def modulated_convolution(b, attrs, inputs):
+    """Inputs data, offset, mask, weight [, bias]; always rule v2, which is ONNX's own."""
+    data, offset, mask, weight, *bias = inputs
+    return [_deform_conv(b, attrs, data, weight, offset, bias, mask)]
+
+
+def _deform_conv(b, attrs, data, weight, offset, bias, mask):
+    kernel, stride, pad, dilate = _geometry(attrs)
+    return b(
+        'DeformConv',
+        data,
+        weight,
+        offset,
+        *(bias or [None]),
+        mask,
+        kernel_shape=kernel,
+        strides=stride,
+        pads=pad + pad,
+        dilations=dilate,
+        group=attrs.integer('num_group', 1),
+        offset_group=attrs.integer('num_deformable_group', 1),
+    )
+
+
+def _geometry(attrs):
+    kernel = attrs.tuple('kernel')
+    defaults = {'stride': (1, 1), 'pad': (0, 0), 'dilate': (1, 1)}
+    return [kernel, *(attrs.tuple(key) or default for key, default in defaults.items())]
+
+
+def _first_rule(b, attrs, data, offset):
+    """Offsets that end inside the map, and the mask of rule v1: samples count where 0 <= p < size on both axes."""
+    kernel, stride, pad, dilate = _geometry(attrs)
+    taps, groups = kernel[0] * kernel[1], attrs.integer('num_deformable_group', 1)
+    rows, columns = b.size(offset, 2), b.size(offset, 3)
+    split = b('Reshape', offset, b.shape(groups, taps, 2, rows, columns))  # one image: (G, K, 2, Ho, Wo)
+    moved, inside = [], []
+    for axis, count in enumerate((rows, columns)):
+        at_tap = np.indices(kernel)[axis].reshape(-1).astype(np.float32) * dilate[axis] - pad[axis]
+        start = b('Mul', b.range(count), np.float32(stride[axis]))
+        # (1, K, Ho, 1) or (1, K, 1, Wo): where the tap is without its offset
+        rest = b('Add', at_tap.reshape(1, -1, 1, 1), b.reshape(start, *((1, 1, -1, 1), (1, 1, 1, -1))[axis]))
+        position = b('Add', b.column(split, 2, axis), rest)
+        size = b.length(data, 2 + axis)
+        reached = b('And', b('GreaterOrEqual', position, np.float32(0)), b('Less', position, size))
+        last = b('Sub', size, np.float32(1))
+        moved.append(b('Sub', b.clip(position, np.float32(0), last), rest))
+        inside.append(reached)
+    offset = b('Concat', *(b('Unsqueeze', x, np.array([2], np.int64)) for x in moved), axis=2)
+    mask = b.cast(b('And', *inside), np.float32)
+    return (
+        b('Reshape', offset, b.shape(1, 2 * groups * taps, rows, columns)),
+        b('Reshape', mask, b.shape(1, groups * taps, rows, columns)),
+    )
+
+
+def deformable_psroi_pooling(b, attrs, inputs, shapes):
+    """Inputs data (1, D * g * g, h, w), rois (R, 5) [, trans (R, 2K, part, part)] -> (R, D, P, P)."""
+    data, rois, *trans = inputs
+    bins, group = attrs.integer('pooled_size'), attrs.integer('group_size')
+    pooled = moved_bins(
+        b,
+        data,
+        rois,
+        None if attrs.truth('no_trans') or not trans else trans[0],
+        outputs=attrs.integer('output_dim'),
+        group=group,
+        bins=bins,
+        part=attrs.integer('part_size', 0) or bins,
+        samples=attrs.integer('sample_per_part', 1),
+        scale=attrs.number('spatial_scale'),
+        std=attrs.number('trans_std', 0.0),
+        classes=shapes[2][1] // 2 if len(shapes) > 2 else 1,
+    )
+    return [pooled]
+
+
+def moved_bins(b, data, rois, trans, outputs, group, bins, samples, scale, std=0.0, part=0, classes=1):
+    """Deformable position-sensitive pooling (eq. 6): (R, outputs, bins, bins).
+
+    ``classes``: K, how many pairs of moves ``trans`` (R, 2K, part, part) holds for each part; ``samples``: S, so many
+    a side of a bin. Everything is laid out as (K, bin y, bin x, R, sample y, sample x), so that the maps that a bin
+    reads are the batch of one GridSample.
+    """
+    classes = classes if trans else 1
+    height, width = b.length(data, 2), b.length(data, 3)
+    moves = _moves(b, trans, classes, bins, part or bins, std) if trans else (None, None)
+    sides = regions(b, rois, scale, np.float32(0.5), bins)
+    # (K, P, P, R, S) along x, and along y
+    x, inside_x = _samples(b, sides[0], moves[0], bins, samples, width, (1, 1, bins, 1))
+    y, inside_y = _samples(b, sides[1], moves[1], bins, samples, height, (1, bins, 1, 1))
+    across, down = np.array([4], np.int64), np.array([5], np.int64)
+    x, inside_x = (b('Unsqueeze', value, across) for value in (x, inside_x))
+    y, inside_y = (b('Unsqueeze', value, down) for value in (y, inside_y))
+    mask = b.cast(b('And', inside_x, inside_y), np.float32)
+    whole = b('Shape', b('Add', x, y))
+    grid = b(
+        'Concat',
+        *(b('Unsqueeze', b('Expand', value, whole), np.array([6], np.int64)) for value in (x, y)),
+        axis=6,
+    )
+    maps, batch = _maps(b, data, outputs // classes, classes, group, bins)
+    count = samples * samples
+    mode = 'bilinear' if b.opset < 20 else 'linear'  # its name changed
+    found = b('GridSample', maps, b.reshape(grid, batch, -1, count, 2), mode=mode, align_corners=1)
+    mask = b.reshape(b('Expand', mask, whole), batch, 1, -1, count)
+    last = np.array([3], np.int64)
+    total = b('ReduceSum', b('Mul', found, mask), last, keepdims=0)
+    number = b('ReduceSum', mask, last, keepdims=0)
+    mean = b('Div', total, b('Max', number, np.float32(1)))  # no sample: the total is 0
+    each = outputs // classes
+    if group == 1:  # (K, each, P * P * R)
+        mean = b('Transpose', b.reshape(mean, classes, each, bins, bins, -1), perm=[4, 0, 1, 2, 3])
+    else:  # (K * P * P, each, R)
+        mean = b('Transpose', b.reshape(mean, classes, bins, bins, each, -1), perm=[4, 0, 3, 1, 2])
+    return b.reshape(mean, -1, outputs, bins, bins)
+
+
+def _moves(b, trans, classes, bins, part, std):
+    """Moves of the bins along x and along y, (K, P, P, R), in sides of the region."""
+    trans = b.reshape(trans, -1, classes, 2, part, part)
+    if part != bins:
+        # float arithmetic, as in the original
+        cells = (np.arange(bins, dtype=np.float32) / np.float32(bins) * np.float32(part)).astype(np.int64)
+        for axis in (3, 4):
+            trans = b('Gather', trans, np.minimum(cells, part - 1), axis=axis)
+    trans = b('Mul', b('Transpose', trans, perm=[2, 1, 3, 4, 0]), np.float32(std))
+    return b.column(trans, 0, 0), b.column(trans, 0, 1)
+
+
+def _samples(b, side, moves, bins, samples, size, shape):
+    """Where samples lie along one axis, as GridSample counts (-1 to 1), (K, P, P, R, S), and whether they count."""
+    start, length, bin_length = side  # (R,)
+    first = b('Add', b('Mul', np.arange(bins, dtype=np.float32).reshape(shape), bin_length), start)
+    if moves:
+        first = b('Add', first, b('Mul', moves, length))
+    step = b.reshape(b('Div', bin_length, np.float32(samples)), -1, 1)
+    steps = b('Mul', np.arange(samples, dtype=np.float32), step)
+    position = b('Add', b('Unsqueeze', first, np.array([4], np.int64)), steps)
+    last = b('Sub', size, np.float32(1))
+    low = b('GreaterOrEqual', position, np.float32(-0.5))
+    inside = b('And', low, b('LessOrEqual', position, b('Add', last, np.float32(0.5))))
+    position = b.clip(position, np.float32(0), last)
+    whole = b('Max', last, np.float32(1))  # a map of one cell
+    return b('Sub', b('Div', b('Mul', position, np.float32(2)), whole), np.float32(1)), inside
+
+
+def _maps(b, data, each, classes, group, bins):
+    """The maps as a batch: (K, each, h, w) where all bins read the same ones, else (K * P * P, each, h, w)."""
+    height, width = b.size(data, 2), b.size(data, 3)
+    if group == 1:
+        return b('Reshape', data, b.shape(classes, each, height, width)), classes
+    maps = b('Reshape', data, b.shape(classes, each, group * group, height, width))
+    if group != bins:
+        cells = np.arange(bins) * group // bins
+        maps = b('Gather', maps, (cells[:, None] * group + cells).reshape(-1), axis=2)
+    maps = b('Transpose', maps, perm=[0, 2, 1, 3, 4])
+    batch = classes * bins * bins
+    return b('Reshape', maps, b.shape(batch, each, height, width)), batch

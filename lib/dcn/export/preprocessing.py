@@ -1,0 +1,72 @@
+"""From a photo to the network's input as ONNX, bit by bit what dcn.loader.image does with OpenCV.
+
+OpenCV interpolates bytes in whole numbers: weights count in 1/2048, columns first. Where a row lies beyond the image it
+still adds two rounded halves of the same row, which is one less for some values; beyond a column it does not.
+"""
+
+import numpy as np
+
+_UNIT = 2048
+
+
+def network_input(b, image, short, longest, stride, means):
+    """``image`` (h, w, 3) uint8 BGR -> data (1, 3, H, W), im_info (1, 3), float32, and the scale, float64 scalar.
+
+    The short side becomes ``short`` pixels unless the long one would exceed ``longest``; zeros are added at the bottom
+    and right up to multiples of a positive ``stride``; ``means`` are of blue, green and red.
+    """
+    sides = b('Slice', b('Shape', image), np.array([0], np.int64), np.array([2], np.int64))
+    scale = _scale(b, b.cast(sides, np.float64), short, longest)
+    pixels = b.cast(image, np.int32)
+    # no side rounds to nothing
+    target = b('Max', b('Round', b('Mul', b.cast(sides, np.float64), scale)), np.float64(1))
+    for axis in (1, 0):
+        length, count = b.column(sides, 0, axis), b.column(target, 0, axis)
+        pixels = _interpolated(b, pixels, axis, length, b.cast(count, np.int64), scale)
+    pixels = b('Div', b('Add', pixels, np.int32(2)), np.int32(4))
+    if stride > 0:
+        pixels = _padded(b, pixels, target, stride)
+    red_first = b('Gather', b.cast(pixels, np.float64), np.array([2, 1, 0]), axis=2)
+    centred = b('Sub', red_first, np.asarray(means, np.float64)[::-1].copy())
+    data = b('Unsqueeze', b('Transpose', b.cast(centred, np.float32), perm=[2, 0, 1]), np.array([0], np.int64))
+    size = b('Slice', b('Shape', data), np.array([2], np.int64), np.array([4], np.int64))
+    im_info = b('Concat', b.cast(size, np.float32), b.cast(b.reshape(scale, 1), np.float32), axis=0)
+    return data, b.reshape(im_info, 1, 3), scale
+
+
+def _scale(b, sides, short, longest):
+    """The factor of dcn.loader.image.resize_scale, whose rounding takes halves to even as well."""
+    least, most = (b(op, sides, np.array([0], np.int64), keepdims=0) for op in ('ReduceMin', 'ReduceMax'))
+    scale = b('Div', np.float64(short), least)
+    too_long = b('Greater', b('Round', b('Mul', scale, most)), np.float64(longest))
+    return b('Where', too_long, b('Div', np.float64(longest), most), scale)
+
+
+def _interpolated(b, pixels, axis, length, count, scale):
+    """``pixels`` with ``count`` instead of ``length`` places along ``axis``: exact sums after columns (axis 1); after
+    rows (axis 0) quarters, as the last step divides by 4."""
+    place = b('Mul', b('Add', b.range(count, np.float64), np.float64(0.5)), b('Div', np.float64(1), scale))
+    place = b.cast(b('Sub', place, np.float64(0.5)), np.float32)
+    low = b('Floor', place)
+    fraction, last = b('Sub', place, low), b('Sub', length, np.int64(1))
+    low = b.cast(low, np.int64)
+    if axis == 1:
+        outside = b('Or', b('Less', low, np.int64(0)), b('GreaterOrEqual', low, last))
+        fraction = b('Where', outside, np.float32(0), fraction)
+    parts = []
+    for step, weight in ((0, b('Sub', np.float32(1), fraction)), (1, fraction)):
+        weight = b.cast(b('Round', b('Mul', weight, np.float32(_UNIT))), np.int32)
+        at = b.clip(b('Add', low, np.int64(step)), np.int64(0), last)
+        values = b('Gather', pixels, at, axis=axis)
+        weight = b.reshape(weight, *((-1, 1, 1), (-1, 1))[axis])
+        if axis == 1:
+            parts.append(b('Mul', values, weight))
+        else:
+            parts.append(b('Div', b('Mul', b('Div', values, np.int32(16)), weight), np.int32(1 << 16)))
+    return b('Add', *parts)
+
+
+def _padded(b, pixels, target, stride):
+    sides = b.cast(target, np.int64)
+    short_of = b('Mod', b('Sub', np.int64(stride), b('Mod', sides, np.int64(stride))), np.int64(stride))
+    return b('Pad', pixels, b('Concat', np.zeros(3, np.int64), short_of, np.zeros(1, np.int64), axis=0), np.int32(0))

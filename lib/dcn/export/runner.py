@@ -1,0 +1,86 @@
+"""Runs an exported file in a Python that has its runtime, and NumPy, but needs nothing of this project.
+
+    python runner.py MODEL THREADS
+
+loads the model, prints a line of JSON about it, and then answers each line ``IN.npz OUT.npz`` on its standard input:
+the arrays of the first are the inputs, those of the second become the outputs, and a line with the seconds is printed.
+"""
+
+import json
+import os
+import sys
+import time
+
+import numpy as np
+
+
+class OnnxRuntime:
+    """An ONNX file in ONNX Runtime."""
+
+    def __init__(self, path, threads):
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        self._session = onnxruntime.InferenceSession(path, options, providers=['CPUExecutionProvider'])
+        self.version = f'onnxruntime {onnxruntime.__version__}'
+        self.metadata = self._session.get_modelmeta().custom_metadata_map
+        self.inputs = {item.name: item.shape for item in self._session.get_inputs()}
+        self._names = [item.name for item in self._session.get_outputs()]
+
+    def run(self, inputs):
+        return dict(zip(self._names, self._session.run(None, inputs)))
+
+
+class OpenVino:
+    """An OpenVINO file, .xml with its .bin, in OpenVINO, in single precision."""
+
+    def __init__(self, path, threads):
+        import openvino
+
+        core = openvino.Core()
+        model = core.read_model(path)
+        settings = {'INFERENCE_PRECISION_HINT': 'f32', 'INFERENCE_NUM_THREADS': threads}
+        self._model = core.compile_model(model, 'CPU', settings)
+        self.version = f'openvino {openvino.__version__}'
+        self.metadata = {}
+        if model.has_rt_info('dcn'):
+            self.metadata = {key: str(value.astype(str)) for key, value in model.get_rt_info('dcn').items()}
+        self.inputs = {item.any_name: _shape(item.partial_shape) for item in model.inputs}
+        self._names = [item.any_name for item in model.outputs]
+
+    def run(self, inputs):
+        results = self._model(inputs)
+        return {name: results[name] for name in self._names}
+
+
+def _shape(partial):
+    return [item.get_length() if item.is_static else None for item in partial]
+
+
+def main(path, threads):
+    try:
+        runtime = (OpenVino if path.endswith('.xml') else OnnxRuntime)(path, int(threads))
+    except Exception as error:
+        print(json.dumps({'error': f'{type(error).__name__}: {error}'}), flush=True)
+        return
+    about = {'runtime': runtime.version, 'metadata': runtime.metadata, 'inputs': runtime.inputs}
+    print(json.dumps(dict(about, python=sys.version.split()[0], numpy=np.__version__)), flush=True)
+    for line in sys.stdin:
+        given, found = json.loads(line)
+        with np.load(given) as arrays:
+            inputs = {name: arrays[name] for name in runtime.inputs}
+        start = time.perf_counter()
+        try:
+            outputs = runtime.run(inputs)
+        except Exception as error:
+            print(json.dumps({'error': f'{type(error).__name__}: {error}'}), flush=True)
+            continue
+        seconds = time.perf_counter() - start
+        np.savez(found, **outputs)
+        print(json.dumps({'seconds': seconds}), flush=True)
+
+
+if __name__ == '__main__':
+    os.environ.setdefault('OMP_NUM_THREADS', sys.argv[2])
+    main(*sys.argv[1:])

@@ -1,0 +1,91 @@
+"""Exported files in their own runtimes, each in a process and, where need be, an environment of its own."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import tempfile
+
+import numpy as np
+
+from dcn.benchmarks.peers import python_of
+from dcn.errors import UserError
+from dcn.export import runner
+
+PACKAGES = {'.onnx': 'onnxruntime', '.xml': 'openvino'}
+
+
+class Runtime:
+    """An exported file, loaded: ``run(inputs)`` gives {name: array} and the seconds. Close it, or use ``with``.
+
+    path: a .onnx or .xml file; peers: folder of environments (lib/dcn/benchmarks/peers.py makes them), or None for
+    this Python. ``about``: runtime, its version, the file's metadata, inputs {name: shape}.
+    """
+
+    def __init__(self, path, peers=None, threads=1):
+        package = PACKAGES.get(os.path.splitext(path)[1])
+        if package is None:
+            raise UserError(f'{path}: expected a file .onnx or .xml, as dcn export writes them; name one of those')
+        if not os.path.isfile(path):
+            raise UserError(f'{path}: no such file; dcn export writes one')
+        self.path = path
+        self._folder = tempfile.TemporaryDirectory()
+        self._process = subprocess.Popen(
+            [str(runtime_python(package, peers)), runner.__file__, os.path.abspath(path), str(threads)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            # the runtime must do without this project
+            env={key: value for key, value in os.environ.items() if key != 'PYTHONPATH'},
+            cwd=self._folder.name,
+        )
+        self.about = self._answer()
+
+    def run(self, inputs):
+        """Outputs {name: array} for ``inputs`` {name: array}, and the seconds that the runtime took."""
+        given, found = (os.path.join(self._folder.name, name) for name in ('in.npz', 'out.npz'))
+        np.savez(given, **inputs)
+        self._process.stdin.write(json.dumps([given, found]) + '\n')
+        self._process.stdin.flush()
+        seconds = self._answer()['seconds']
+        with np.load(found) as arrays:
+            return {name: arrays[name] for name in arrays.files}, seconds
+
+    def close(self):
+        self._process.stdin.close()
+        self._process.wait()
+        self._process.stdout.close()
+        self._folder.cleanup()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.close()
+
+    def _answer(self):
+        line = self._process.stdout.readline()
+        answer = json.loads(line) if line else {'error': f'the process ended with status {self._process.wait()}'}
+        if 'error' in answer:
+            raise UserError(f'{self.path}: the runtime does not take it: {" ".join(answer["error"].split())[:300]}')
+        return answer
+
+
+def runtime_python(package, peers=None):
+    """The interpreter that has ``package``, or one sentence that tells how to get one."""
+    if peers is None:
+        if importlib.util.find_spec(package) is not None:
+            return sys.executable
+        raise UserError(
+            f'{package} is not installed here, and the file cannot be checked without it; make an environment for it, '
+            f'python {os.path.join("lib", "dcn", "benchmarks", "peers.py")} --make DIR {package}, and add --peers DIR'
+        )
+    python = python_of(peers, package)
+    if not python.is_file():
+        raise UserError(
+            f'{python}: no such interpreter; make it with: '
+            f'python {os.path.join("lib", "dcn", "benchmarks", "peers.py")} --make {peers} {package}'
+        )
+    return python

@@ -1,0 +1,63 @@
+"""A configuration with its checkpoint, opened for an export: graph, arrays, names, and where they are from."""
+
+import hashlib
+import json
+import os
+from typing import Any, Dict, NamedTuple, Tuple
+
+import numpy as np
+
+from dcn.checkpoint import read_params
+from dcn.config import load_config
+from dcn.config.families import kind_of
+from dcn.dataset import segmentation
+from dcn.dataset.class_names import class_names
+from dcn.engine import task_of
+from dcn.engine.inference.predictor import checked_symbol
+from dcn.formats.graph import Graph
+from dcn.formats.symbol_json import loads
+
+
+class Trained(NamedTuple):
+    """cfg: its configuration; graph: the test graph; params: {name: array}, the *_test weights in place; shapes:
+    {input: shape} of the largest image of testing; class_names: the background first; source: the files, settings and
+    hashes, for metadata and certificates."""
+
+    cfg: Any
+    graph: Graph
+    params: Dict[str, np.ndarray]
+    shapes: Dict[str, Tuple[int, ...]]
+    class_names: Tuple[str, ...]
+    source: Dict[str, Any]
+
+
+def open_trained(cfg_path, params_path, overrides=()):
+    """The Trained of a YAML file and a ``.params`` file; files that are none, or do not fit, are a UserError."""
+    cfg = load_config(cfg_path, overrides)
+    arg_params, aux_params = read_params(params_path, process=True)
+    task = task_of(cfg, is_train=False)
+    text = checked_symbol(cfg, arg_params, aux_params, task).tojson()
+    names = class_names if kind_of(cfg) == 'detection' else segmentation.class_names
+    source = {
+        'cfg': os.fspath(cfg_path),
+        'settings': list(overrides),
+        'params': os.fspath(params_path),
+        'params_sha256': file_hash(params_path),
+        'graph_sha256': hashlib.sha256(text.encode()).hexdigest(),
+    }
+    params = {name: array.asnumpy() for group in (arg_params, aux_params) for name, array in group.items()}
+    return Trained(cfg, loads(text), params, task.test_inputs(), names(cfg.dataset), source)
+
+
+def file_hash(path):
+    """SHA-256 of a file, as text."""
+    digest = hashlib.sha256()
+    with open(path, 'rb') as stream:
+        for block in iter(lambda: stream.read(1 << 20), b''):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def stored_source(metadata):
+    """The ``source`` that a file's metadata {text: text} hold, or None."""
+    return json.loads(metadata['source']) if 'source' in metadata else None

@@ -1,0 +1,194 @@
+"""Whole networks, exported and run by ONNX Runtime without this project, beside the MXNet engine."""
+
+import json
+
+import numpy as np
+import pytest
+
+from dcn.cli import main
+from dcn.errors import UserError
+from dcn.export.builder import Builder
+from tests.engine.families import experiment
+from tests.export.running import PEERS, need_runtime
+from tests.graphs.filling import parameter
+
+SHAPES = {
+    'rfcn': ('rfcn', 'shapes_rfcn{}_end2end_ohem', 'shapes_rfcn{}'),
+    'faster_rcnn': ('faster_rcnn', 'shapes_rcnn{}_end2end', 'shapes_rcnn{}'),
+    'fpn': ('fpn', 'shapes_fpn{}_end2end_ohem', 'shapes_fpn{}'),
+    'deeplab': ('deeplab', 'shapes_deeplab{}', 'shapes_deeplab{}'),
+}
+
+
+def shipped(family, kind=''):
+    """--cfg and --params of a shipped network; ``kind`` '' or '_dcn'."""
+    folder, cfg, params = SHAPES[family]
+    cfg = f'experiments/{folder}/cfgs/{cfg.format(kind)}.yaml'
+    return ['--cfg', cfg, '--params', f'experiments/{folder}/shapes/{params.format(kind)}-0000.params']
+
+
+def peers():
+    return ['--peers', PEERS] if PEERS else []
+
+
+def exported(folder, *arguments):
+    """The certificate of an export with ``arguments``."""
+    need_runtime('onnxruntime')
+    assert main(['export', *arguments, *peers(), str(folder / 'net.onnx')]) == 0
+    return json.loads((folder / 'net.certificate.json').read_text())
+
+
+def test_a_deformable_detector_gives_the_engines_boxes(tmp_path):
+    found = exported(tmp_path, *shipped('rfcn', '_dcn'), '--images', '6', '--preprocessing', 'inside')
+    boxes = found['boxes']
+    assert found['equal'] and boxes['engine'] == boxes['file'] == boxes['matched'] > 50
+    assert boxes['largest_error_pixels'] < 0.01 and boxes['largest_error_score'] < 1e-5
+    text = (tmp_path / 'net.certificate.txt').read_text()
+    assert 'the results are the same' in text and found['file_sha256'] in text
+    # made anew, from what the file says of its origin
+    (tmp_path / 'net.certificate.json').unlink()
+    assert main(['verify', *peers(), '--images', '3', str(tmp_path / 'net.onnx')]) == 0
+    assert json.loads((tmp_path / 'net.certificate.json').read_text())['images'] == 3
+
+
+@pytest.mark.full
+@pytest.mark.parametrize('stage', ['network', 'boxes'])
+@pytest.mark.parametrize('kind', ['', '_dcn'])
+@pytest.mark.parametrize('family', sorted(SHAPES))
+def test_every_shipped_network(tmp_path, family, kind, stage):
+    found = exported(tmp_path, *shipped(family, kind), '--stage', stage, '--images', '14')
+    assert found['equal']
+    for name, entry in found['outputs'].items():
+        assert entry['largest_error'] < (0.01 if name == 'rois_output' else 1e-5), name
+    if family != 'deeplab':
+        assert found['boxes']['matched'] > 50 and found['boxes']['at_threshold'] < 3
+
+
+def filled(folder, family, changes):
+    """--cfg, --params and --set of a small network with parameters that only its names decide."""
+    from dcn.config import load_config, symbol_class
+    from dcn.engine import task_of
+    from dcn.formats import params
+
+    path, small = experiment(family, 1)
+    small = [change for change in small if not change.startswith('TEST_SCALES')]
+    cfg = load_config(path, [*small, *changes])
+    task, network = task_of(cfg, is_train=False), symbol_class(cfg)()
+    task.symbol(network, is_train=False)
+    network.infer_shape(task.test_inputs())
+    inputs = task.test_inputs()
+    arrays = {f'arg:{k}': parameter(k, v) for k, v in network.arg_shape_dict.items() if k not in inputs}
+    arrays.update({f'aux:{k}': parameter(k, v) for k, v in network.aux_shape_dict.items()})
+    params.write(str(folder / 'net-0000.params'), arrays)
+    return ['--cfg', path, '--params', str(folder / 'net-0000.params')], ['--set', *small, *changes]
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(
+    'changes',
+    [
+        ['network.modulated=true', 'network.roi_pooling=modulated'],
+        ['network.deform_rule=v2', 'TEST.RPN_MIN_SIZE=20'],
+        ['network.IMAGE_STRIDE=32', 'TEST.RPN_PRE_NMS_TOP_N=50'],
+    ],
+)
+@pytest.mark.parametrize('family', ['rfcn', 'faster_rcnn', 'fpn'])
+def test_variants_of_the_deformable_networks(operators, tmp_path, family, changes):
+    given, settings = filled(tmp_path, family, changes)
+    found = exported(tmp_path, *given, '--images', '8', '--stage', 'network', *settings)
+    assert found['equal']
+    assert all(entry['largest_error'] < 2e-3 * max(1, entry['largest_value']) for entry in found['outputs'].values())
+
+
+def test_a_file_of_a_fixed_size_and_with_half_the_bytes(tmp_path):
+    found = exported(tmp_path, *shipped('faster_rcnn'), '--size', '96', '128', '--half', '--images', '3', '--force')
+    assert [row['size'] for row in found['rows']] == [[96, 128]] * 3
+    assert 0 < found['boxes']['largest_error_score'] < 0.01
+    half = (tmp_path / 'net.onnx').stat().st_size
+    exported(tmp_path, *shipped('faster_rcnn'), '--images', '1')
+    assert half < 0.65 * (tmp_path / 'net.onnx').stat().st_size
+
+
+def test_a_file_that_differs_is_refused(tmp_path, monkeypatch, capsys):
+    need_runtime('onnxruntime')
+    from dcn.export import certificate
+
+    monkeypatch.setattr(certificate, 'matches', lambda own, others: [])
+    path = tmp_path / 'net.onnx'
+    command = ['export', *shipped('faster_rcnn'), '--images', '2', *peers(), str(path)]
+    assert main(command) == 2
+    assert 'without a match at IoU 0.99' in capsys.readouterr().err.splitlines()[-1] and not path.exists()
+    assert main([*command, '--force']) == 0
+    assert path.exists() and 'THE RESULTS DIFFER' in (tmp_path / 'net.certificate.txt').read_text()
+
+
+def test_the_file_explains_itself(tmp_path):
+    onnx = pytest.importorskip('onnx', reason='the package onnx is not installed')
+    from dcn.export.model import Options, onnx_model
+    from dcn.export.trained import open_trained
+
+    _, cfg, _, params = shipped('fpn')
+    model = onnx_model(open_trained(cfg, params), Options(preprocessing=True))
+    about = {entry.key: entry.value for entry in model.metadata_props}
+    assert json.loads(about['class_names'])[0] == '__background__' and len(json.loads(about['class_names'])) == 6
+    assert json.loads(about['pixel_means_bgr']) == [110, 110, 110] and about['licence_of_the_parameters'] == 'unknown'
+    assert json.loads(about['size_rule'])['padded_to_multiples_of'] == 32
+    assert json.loads(about['source'])['params'] == params
+    assert [value.name for value in model.graph.input] == ['image']
+    # plain operations of the standard alone
+    assert [(entry.domain, entry.version) for entry in model.opset_import] == [('', 19)]
+    assert {node.domain for node in model.graph.node} == {''}
+    onnx.checker.check_model(model, full_check=True)
+
+
+def error(arguments, capsys):
+    assert main(['export', *arguments]) == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1
+    return lines[0]
+
+
+def test_what_cannot_be_exported_is_one_sentence(tmp_path, capsys):
+    pytest.importorskip('onnx', reason='the package onnx is not installed')
+    given, out = shipped('rfcn'), str(tmp_path / 'net.onnx')
+    assert 'expected a name that ends in .onnx' in error([*given, str(tmp_path / 'net')], capsys)
+    assert 'nowhere.params: no such file' in error([*given[:3], 'nowhere.params', out], capsys)
+    assert 'expected an MXNet checkpoint' in error([*given[:3], given[1], out], capsys)
+    assert 'opset 18: expected 19 to' in error([*given, out, '--opset', '18'], capsys)
+    assert 'soft-NMS is no standard operation' in error([*given, out, '--set', 'TEST.USE_SOFTNMS=true'], capsys)
+    assert 'no such interpreter; make it with' in error([*given, '--peers', str(tmp_path), out], capsys)
+    wrong = shipped('faster_rcnn')
+    assert 'error:' in error([*given[:3], wrong[3], out], capsys)
+
+
+def test_unknown_operators_and_attributes_are_named(operators):
+    pytest.importorskip('onnx', reason='the package onnx is not installed')
+    from dcn.export.network import add_network
+    from dcn.formats.symbol_json import loads
+
+    import mxnet as mx
+
+    x = mx.sym.Variable('data')
+    wave = loads(mx.sym.sin(x, name='wave').tojson())
+    with pytest.raises(UserError, match=r'operators that the export does not know: sin \(node wave\)'):
+        add_network(Builder(), wave, {}, {'data': (1, 2)}, {'data': 'data'})
+    pooled = loads(mx.sym.Pooling(x, pool_type='sum', kernel=(2, 2), name='pooled').tojson())
+    with pytest.raises(UserError, match=r'node pooled \(Pooling\): pool_type=sum has no counterpart'):
+        add_network(Builder(), pooled, {}, {'data': (1, 2, 4, 4)}, {'data': 'data'})
+    dense = loads(mx.sym.FullyConnected(x, num_hidden=3, name='fc').tojson())
+    with pytest.raises(UserError, match='parameter fc_weight: expected it in the checkpoint'):
+        add_network(Builder(), dense, {}, {'data': (1, 2)}, {'data': 'data'})
+
+
+def test_boxes_are_matched_one_to_one_within_their_class():
+    from dcn.export.certificate import matches
+
+    own = (
+        np.array([[0, 0, 99, 99], [0, 0, 99, 99.2], [50, 50, 80, 90.0]]),
+        np.array([0.9, 0.8, 0.7]),
+        np.array([1, 1, 2]),
+    )
+    others = own[0][[1, 0, 2]] + 0.01, own[1][[1, 0, 2]], np.array([1, 1, 1])
+    assert [pair[:2] for pair in matches(own, others)] in ([(0, 1), (1, 0)], [(1, 0), (0, 1)])
+    none = np.zeros((0, 4)), np.zeros(0), np.zeros(0, int)
+    assert matches(own, none) == matches(none, own) == []
