@@ -134,7 +134,7 @@ def test_a_yaml_file_is_built_in_a_process_of_its_own(repository, capsys):
     main([cfg, '--json', '--set', 'network.deformable_groups=2', '--set', 'network.rpn_filters=24'])
     found = json.loads(capsys.readouterr().out)
     assert found['inputs']['data'] == [1, 3, 160, 160]
-    assert next(layer['shapes'] for layer in found['layers'] if layer['name'] == 'rpn_conv_3x3') == [[1, 24, 10, 10]]
+    assert next(layer['shapes'] for layer in found['layers'] if layer['name'] == 'rpn_conv_3x3') == [[1, 24, 20, 20]]
     groups = {
         layer['attributes']['num_deformable_group']
         for layer in found['layers']

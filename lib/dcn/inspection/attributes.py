@@ -27,6 +27,20 @@ class Attributes:
         value = self._read(key, default)
         return value if isinstance(value, (int, type(None))) else self._fail(key, 'a whole number')
 
+    def required(self, key: str) -> int:
+        """The whole number ``key``, which the operator cannot do without."""
+        if key not in self:
+            raise KeyError(key)
+        return self.integer(key)
+
+    def maybe_tuple(self, key: str) -> Tuple:
+        """A tuple of whole numbers, None where the file says None."""
+        items = [item.strip() for item in self.text(key, '()').strip('()[]').split(',') if item.strip()]
+        found = [None if item == 'None' else parse(item) for item in items]
+        if any(not isinstance(value, (int, type(None))) for value in found):
+            self._fail(key, 'whole numbers or None')
+        return tuple(found)
+
     def number(self, key: str, default: Optional[float] = None) -> Any:
         value = self._read(key, default)
         return value if isinstance(value, (int, float, type(None))) else self._fail(key, 'a number')

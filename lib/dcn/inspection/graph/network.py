@@ -120,6 +120,12 @@ def describe(graph: Graph, label: str, shapes: Optional[Mapping[str, Tuple[int, 
             f'the shapes of {", ".join(missing[:5])}{more} are unknown, and what follows from them; '
             'give them with --shape NAME=SIZES'
         )
+    uncounted = [p.name for layer in layers for p in layer.parameters if p.owned and p.shape is None]
+    if uncounted:
+        more = f' and {len(uncounted) - 5} more' if len(uncounted) > 5 else ''
+        notes.append(
+            f'{len(uncounted)} parameters of unknown shape are not in the totals: {", ".join(uncounted[:5])}{more}'
+        )
     if found.unknown:
         notes.append(f'no shape rule for {", ".join(found.unknown)}: what follows from them is unknown')
     auxiliary = sum(p.size or 0 for layer in layers for p in layer.parameters if p.owned and p.auxiliary)
