@@ -1,6 +1,11 @@
-"""Tables for a terminal."""
+"""Text for a terminal: tables, and names from files made harmless."""
 
 from typing import Any, Collection, List, Optional, Sequence, Tuple
+
+
+def printable(text: str) -> str:
+    """``text`` with control characters, line breaks and lone surrogates escaped: a name cannot steer the terminal."""
+    return ''.join(c if c.isprintable() else c.encode('unicode_escape').decode() for c in text)
 
 
 def table(head: Sequence[object], rows: Sequence[Sequence[object]], right: Collection[int] = ()) -> List[str]:

@@ -84,6 +84,28 @@ def safetensors(header, data=b''):
         ),
         (safetensors({'a': {'dtype': 'F32', 'shape': [1 << 40, 1 << 40], 'data_offsets': [0, 4]}}, bytes(8)), 'within'),
         (safetensors({'a': 'text, long enough'}), 'expected dtype, shape'),
+        # sound, of types that are younger than the format or no numbers of MXNet's
+        *(
+            (
+                safetensors({'a': {'dtype': kind, 'shape': [2], 'data_offsets': [0, 8]}}, bytes(8)),
+                f'found {kind},',
+            )
+            for kind in ('F8_E4M3', 'F8_E5M2', 'C64', 'F4', 'F6_E2M3', 'I128')
+        ),
+        (
+            safetensors(
+                b'{"a":{"dtype":"I8","shape":[2],"data_offsets":[0,2]},'
+                b'"a":{"dtype":"I8","shape":[2],"data_offsets":[0,2]}}',
+                bytes(2),
+            ),
+            "found 'a' again",
+        ),
+        (
+            safetensors({name: {'dtype': 'F64', 'shape': [1], 'data_offsets': [0, 8]} for name in 'abc'}, bytes(8)),
+            'found some that overlap',
+        ),
+        (safetensors(b'{"a":{"dtype":"I8","shape":[' + b'9' * 5000 + b'],"data_offsets":[0,2]}}', bytes(2)), 'JSON'),
+        (safetensors(b'{"a":' + b'[' * 100000), 'expected JSON'),
     ],
 )
 def test_broken_safetensors(content, words, tmp_path):
@@ -91,6 +113,35 @@ def test_broken_safetensors(content, words, tmp_path):
     with pytest.raises(UserError) as error:
         containers.read(str(tmp_path / 'x.safetensors'))
     assert words in str(error.value) and 'x.safetensors' in str(error.value)
+
+
+def test_a_scalar_keeps_its_shape(tmp_path):
+    path = str(tmp_path / 'x.safetensors')
+    containers.write(path, {'count': np.array(7), 'transposed': np.arange(6.0).reshape(2, 3).T})
+    found = containers.read(path)
+    assert found['count'].shape == () and found['count'] == 7
+    assert np.array_equal(found['transposed'], np.arange(6.0).reshape(2, 3).T)
+    assert b'"count":{"dtype":"I64","shape":[],' in (tmp_path / 'x.safetensors').read_bytes()
+
+
+def test_the_name_of_the_notes_is_no_tensors(tmp_path):
+    with pytest.raises(UserError, match='__metadata__: expected another name'):
+        containers.write(str(tmp_path / 'x.safetensors'), {'__metadata__': np.ones(1)})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_archive_that_grows_without_end(tmp_path):
+    path = str(tmp_path / 'x.npz')
+    with zipfile.ZipFile(path, 'w', zipfile.ZIP_DEFLATED) as archive:
+        for number in range(2):
+            with archive.open(f'{number}.npy', 'w', force_zip64=True) as out:
+                header = b"{'descr': '|u1', 'fortran_order': False, 'shape': (%d,)}" % (600 << 20)
+                out.write(npy(header.ljust(118)))
+                for _ in range(600):
+                    out.write(bytes(1 << 20))
+    assert (tmp_path / 'x.npz').stat().st_size < 3 << 20
+    with pytest.raises(UserError, match='at most 1024 MiB of arrays in a file of this size, found 1200 MiB'):
+        containers.read(path)
 
 
 def npz(path, **members):
@@ -109,7 +160,8 @@ def npy(header, data=b''):
         ({'a__npy': b'nothing'}, 'expected an array'),
         ({'a__npy': npy(b"{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000000,)}", b'1234')}, 'bytes of'),
         ({'a__npy': npy(b"{'descr': '|O', 'fortran_order': False, 'shape': (1,)}", bytes(8))}, 'pickled objects'),
-        ({'archive/data__pkl': b'x'}, 'a PyTorch file, a pickle'),
+        ({'archive/data__pkl': b'x'}, 'expected a PyTorch file, found'),
+        ({'archive/data__pkl': b'.', 'archive/constants__pkl': b'.'}, 'found a TorchScript program'),
     ],
 )
 def test_broken_npz(members, words, tmp_path):

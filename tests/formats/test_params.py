@@ -11,6 +11,7 @@ import pytest
 from dcn.errors import UserError
 from dcn.formats import dtypes, params
 from dcn.formats.params import FormatError, SparseArray
+from tests.formats import layout
 from tests.formats.corpus import BAD_PARAMS, FOLDER, GOOD_PARAMS
 
 import mxnet as mx
@@ -86,6 +87,23 @@ def test_sparse_read_and_written_as_mxnet(tmp_path, storage, dtype):
     assert not read['1'].dense().any() and read['1'].shape == (3, 4)
     params.write(tmp_path / 'ours', list(read.values()))
     assert _bytes(tmp_path / 'ours') == _bytes(theirs)
+
+
+@pytest.mark.parametrize('storage', ['row_sparse', 'csr'])
+def test_sparse_that_was_saved_before_it_was_computed(tmp_path, storage):
+    """MXNet then writes 0 as the number of values, and all of them, and reads that. By hand; its own is a race."""
+    values, rows = np.float32([1, 2, 3, 4]), np.int64([0, 2])
+    if storage == 'row_sparse':
+        data = values.tobytes() + rows.tobytes()
+        written = layout.row_sparse((3, 2), (0, 2), (2,), data)
+        expected = np.float32([[1, 2], [0, 0], [3, 4]])
+    else:
+        data = values.tobytes() + np.int64([0, 1, 1, 4, 1, 0, 1, 2]).tobytes()
+        written = layout.csr((3, 3), (0,), (4,), (4,), data)
+        expected = np.float32([[0, 1, 0], [0, 0, 0], [2, 3, 4]])
+    (tmp_path / 'x').write_bytes(layout.checkpoint([written], ['a']))
+    assert np.array_equal(params.read(tmp_path / 'x')['a'].dense(), expected)
+    assert np.array_equal(mx.nd.load(str(tmp_path / 'x'))['a'].asnumpy(), expected)
 
 
 def test_np_shape_read_and_written_as_mxnet(tmp_path):

@@ -9,6 +9,7 @@ from dcn.cli import guarded
 from dcn.config.overriding import override_argument
 from dcn.convert import containers, fitting, resnets
 from dcn.errors import UserError
+from dcn.text import printable
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
@@ -33,17 +34,25 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     if args.test_weights:
         arrays, more = fitting.with_test_weights(arrays, args.cfg, args.overrides)
         notes += more
+    scalars = [name for name, array in arrays.items() if not array.ndim] if args.target.endswith('.params') else []
+    if scalars:
+        arrays = {name: array.reshape(array.shape or 1) for name, array in arrays.items()}
+        notes.append(
+            f'{len(scalars)} scalars became arrays of one value, as .params holds no others: {scalars[0]}, ...'
+        )
     containers.write(args.target, arrays)
-    print('\n'.join([f'{args.target}: {len(arrays)} tensors'] + [f'  {note}' for note in notes]))
+    lines = [f'{args.target}: {len(arrays)} tensors'] + [f'  {note}' for note in notes]
+    print('\n'.join(map(printable, lines)))
 
 
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog='dcn convert',
         description='Turn a ResNet of Gluon (resnet50_v1, 101, 152), torchvision or Caffe into the file that '
-        'network.pretrained wants; change between .params, .safetensors and .npz (by the ending of OUT); '
+        'network.pretrained wants; read .params, .safetensors, .npz and PyTorch files (.pth: tensors alone, no code in '
+        'them is run) and write any but the last, by the ending of OUT; '
         'or, with --cfg, fit a checkpoint to a related network: what fits is kept, new offset layers are '
-        'zero, so that a deformable network starts as the plain one. Pickles are never opened.',
+        'zero, so that a deformable network starts as the plain one.',
         epilog='examples: dcn convert resnet101_v1.params model/pretrained_model/resnet_v1_101-0000.params\n'
         '          dcn convert rfcn_voc-0007.params start-0000.params --cfg '
         'experiments/rfcn/cfgs/resnet_v1_101_voc0712_rfcn_dcn_end2end_ohem.yaml',

@@ -1,8 +1,10 @@
-"""Files of named arrays: .params, .safetensors and .npz, read without trusting them and written whole or not at all."""
+"""Files of named arrays: .params, .safetensors, .npz and PyTorch's, read without trusting them; all but PyTorch's are
+written too, whole or not at all."""
 
 import io
 import json
 import os
+import re
 import struct
 import zipfile
 import zlib
@@ -16,6 +18,7 @@ from dcn.formats import dtypes, foreign
 from dcn.formats import params as params_file
 from dcn.formats.errors import FormatError, shown
 from dcn.formats.mapping import map_file
+from dcn.formats.pytorch import is_archive, is_stream, read_pytorch
 from dcn.formats.sparse import SparseArray
 
 _SAFETENSORS = {
@@ -33,7 +36,9 @@ _SAFETENSORS = {
     'U8': 'uint8',
     'BOOL': 'bool',
 }
+_METADATA = '__metadata__'  # notes, where a tensor's name would stand
 _LONGEST_HEADER = 100 << 20  # bytes; the format's own limit
+_ALWAYS_UNPACKED = 1 << 30
 _DAMAGED = 'the file is damaged, copy or download it again'
 ENDINGS = ('.params', '.safetensors', '.npz')
 
@@ -41,7 +46,10 @@ ENDINGS = ('.params', '.safetensors', '.npz')
 def read(path: str) -> Dict[str, np.ndarray]:
     """{name: array} of the file ``path``, whatever its ending; arrays are copies or read-only views."""
     data = map_file(path)
-    kind = foreign.kind(bytes(data[:512]))
+    head = bytes(data[:512])
+    kind = foreign.kind(head)
+    if is_stream(head) or (kind.startswith('a zip') and is_archive(path)):
+        return read_pytorch(path)
     if kind.startswith('a zip'):
         return _read_npz(path)
     if kind.startswith('a safetensors'):
@@ -71,8 +79,8 @@ def write(path: str, arrays: Mapping[str, np.ndarray]) -> None:
 
 def _pickled(path):
     return UserError(
-        f'{path}: this is a PyTorch file, a pickle, which could run code when it is opened, so it is not; save the '
-        'weights in PyTorch with safetensors.torch.save_file(model.state_dict(), "NAME.safetensors") and convert that'
+        f'{path}: expected tensors, found another Python pickle, which could run code when it is opened, so it is not; '
+        'save the weights by name, in PyTorch with torch.save(model.state_dict(), "NAME.pth")'
     )
 
 
@@ -84,15 +92,41 @@ def _read_safetensors(data, path):
             f'{path}: header: expected at most {len(data) - 8} bytes, found a length of {length}; {_DAMAGED}'
         )
     try:
-        header = json.loads(bytes(data[8 : 8 + length]).decode('utf-8'))
+        text = bytes(data[8 : 8 + length]).decode('utf-8')
+        header = json.loads(text, object_pairs_hook=_once, parse_int=_short_int)
+    except _Again as again:
+        name = shown(str(again))
+        raise FormatError(f'{path}: header: expected each name once, found {name} again; {_DAMAGED}') from None
     except (ValueError, RecursionError):
         raise FormatError(f'{path}: header: expected JSON, found something else; {_DAMAGED}') from None
     if not isinstance(header, dict):
         raise FormatError(f'{path}: header: expected an object, found {type(header).__name__}; {_DAMAGED}')
     start = 8 + length
-    return {
-        name: _safetensor(data, start, name, entry, path) for name, entry in header.items() if name != '__metadata__'
-    }
+    header.pop(_METADATA, None)
+    found = {name: _safetensor(data, start, name, entry, path) for name, entry in header.items()}
+    if sum(array.nbytes for array in found.values()) > len(data) - start:
+        raise FormatError(f'{path}: expected tensors beside each other, found some that overlap; {_DAMAGED}')
+    return found
+
+
+class _Again(Exception):
+    """A name that stands twice in one object."""
+
+
+def _once(pairs):
+    found = {}
+    for key, value in pairs:
+        if key in found:
+            raise _Again(key)
+        found[key] = value
+    return found
+
+
+def _short_int(digits):
+    """No size has more digits, and Python's own conversion of many takes their square."""
+    if len(digits) > 20:
+        raise ValueError
+    return int(digits)
 
 
 def _safetensor(data, start, name, entry, path):
@@ -102,6 +136,12 @@ def _safetensor(data, start, name, entry, path):
         isinstance(values, list) and all(type(v) is int and 0 <= v < 1 << 48 for v in values)
         for values in (shape, offsets)
     ]
+    sound = all(whole) and len(offsets) == 2 and offsets[0] <= offsets[1] <= len(data) - start
+    if sound and isinstance(kind, str) and kind not in _SAFETENSORS and re.fullmatch('[A-Z][A-Z0-9_]{1,15}', kind):
+        raise UserError(
+            f'{path}: tensor {shown(name)}: expected dtype, shape and data_offsets with a dtype of '
+            f'{", ".join(_SAFETENSORS)}, found {kind}, which MXNet does not have; save the tensor as F32 or F16 first'
+        )
     if kind not in _SAFETENSORS or not all(whole) or len(offsets) != 2:
         raise FormatError(
             f'{path}: tensor {shown(name)}: expected dtype, shape and data_offsets, found '
@@ -124,7 +164,11 @@ def _write_safetensors(path, arrays):
     names = {dtypes.numpy_dtype(name): kind for kind, name in _SAFETENSORS.items()}
     header, blocks, offset = {}, [], 0
     for name, array in arrays.items():
-        array = np.ascontiguousarray(array, array.dtype.newbyteorder('<'))
+        if name == _METADATA:
+            raise UserError(
+                f'tensor {name}: expected another name, found the key of safetensors for notes; rename the tensor'
+            )
+        array = np.asarray(array, array.dtype.newbyteorder('<'), order='C')
         if array.dtype not in names:
             raise UserError(
                 f'tensor {name}: expected one of {", ".join(_SAFETENSORS)}, found {array.dtype}; convert it first'
@@ -147,17 +191,29 @@ def _write_safetensors(path, arrays):
 def _read_npz(path):
     try:
         with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-            if any(name.endswith('.pkl') for name in names):
-                raise _pickled(path)
-            return {name[:-4]: _npy(archive, name, path) for name in names if name.endswith('.npy')}
+            names = [name for name in archive.namelist() if name.endswith('.npy')]
+            if len(set(names)) < len(names):
+                raise FormatError(f'{path}: expected each array once, found one again; {_DAMAGED}')
+            size, most = sum(archive.getinfo(name).file_size for name in names), _most_unpacked(path)
+            if size > most:
+                raise FormatError(
+                    f'{path}: expected at most {most >> 20} MiB of arrays in a file of this size, found '
+                    f'{size >> 20} MiB; save it without compression (np.savez)'
+                )
+            return {name[:-4]: _npy(archive, name, path) for name in names}
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError) as error:
         raise FormatError(f'{path}: expected an .npz archive, found: {error}; {_DAMAGED}') from None
 
 
+def _most_unpacked(path):
+    """Bytes that the arrays of an archive may take: weights hardly shrink, so what grows a hundredfold is none."""
+    return max(_ALWAYS_UNPACKED, 100 * os.path.getsize(path))
+
+
 def _npy(archive, name, path):
     """One array; its header is checked against the bytes that are there before anything of that size is made."""
-    raw = io.BytesIO(archive.read(name))
+    with archive.open(name) as stream:
+        raw = io.BytesIO(stream.read(archive.getinfo(name).file_size))
     try:
         version = np.lib.format.read_magic(raw)
         reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0

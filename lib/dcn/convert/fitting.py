@@ -74,12 +74,12 @@ def first_value(name: str, shape: Sequence[int], seed: int, old: Optional[np.nda
 
 
 def prefixed(arrays: Arrays) -> Arrays:
-    """Names with arg: or aux: in front."""
+    """Names with arg: or aux: in front, aux: for the states of batch norm whatever they had."""
 
     def key(name):
-        if name.startswith(('arg:', 'aux:')):
-            return name
-        return ('aux:' if name.endswith(('_moving_mean', '_moving_var')) else 'arg:') + name
+        bare = name[4:] if name.startswith(('arg:', 'aux:')) else name
+        auxiliary = name.startswith('aux:') or bare.endswith(('_moving_mean', '_moving_var'))
+        return ('aux:' if auxiliary else 'arg:') + bare
 
     return {key(name): array for name, array in arrays.items()}
 

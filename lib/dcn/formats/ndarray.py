@@ -119,6 +119,7 @@ def parse(cursor: Cursor, name: str) -> Entry:
         parts = [(dtype, stored)] + [
             (_dtype(cursor, dtypes.INDEX_NAMES), _shape(cursor)) for _ in range(_INDEX_ARRAYS[storage])
         ]
+        parts[0] = (dtype, _rows_written(stored, parts[-1][1]))
         _check_sparse(cursor, storage, shape, parts, start)
     entry = Entry(name, version, cursor, storage, shape, (kind, number), tuple(parts))
     cursor.skip(entry.nbytes, f'{dtype} data of shape {_text(shape)}')
@@ -167,6 +168,11 @@ def _check_sizes(cursor, shape, start):
         volume *= max(length, 1)
     if any(length < 0 for length in shape) or volume > _MAX_BYTES:
         raise cursor.fail('a shape whose data fits into a file', _text(shape), start)
+
+
+def _rows_written(values, indices):
+    """The shape of the values. MXNet writes 0 rows for an array that was saved before it was computed, and then all."""
+    return indices + values[1:] if values[:1] == (0,) and len(indices) == 1 else values
 
 
 def _check_sparse(cursor, storage, shape, parts, start):

@@ -5,6 +5,7 @@ import glob
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -16,6 +17,7 @@ from dcn.errors import UserError
 from dcn.formats import foreign
 from dcn.formats.graph import Graph
 from dcn.formats.params import ParamsFile, open_params
+from dcn.formats.pytorch import is_archive, is_stream
 from dcn.formats.symbol_json import read_symbol
 from dcn.paths import ROOT
 
@@ -46,10 +48,12 @@ def open_source(what: str, mode: str = 'test', part: str = '', overrides: Sequen
             head = stream.read(512)
         if head.lstrip()[:1] == b'{':
             return Source(what, graph=read_symbol(what))
-        if foreign.kind(head).startswith(('a zip', 'a safetensors')):
+        kind = foreign.kind(head)
+        torch = is_stream(head) or (kind.startswith('a zip') and is_archive(what))
+        if torch or kind.startswith(('a zip', 'a safetensors')):
             raise UserError(
-                f'{what}: expected a checkpoint or a symbol of MXNet, found {foreign.kind(head)}; '
-                f'make a checkpoint of it first: dcn convert {what} model/NAME-0000.params'
+                f'{what}: expected a checkpoint or a symbol of MXNet, found {"a PyTorch file" if torch else kind}; '
+                f'make a checkpoint of it first: dcn convert {shlex.quote(what)} model/NAME-0000.params'
             )
         return Source(what, params=open_params(what))
     if os.path.sep not in what and re.fullmatch(r'[A-Za-z_]\w*(\.\w+)*', what) and '-' not in what:
