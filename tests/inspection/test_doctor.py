@@ -1,18 +1,22 @@
 """dcn doctor: every network of the original recognised from names and shapes; every fault named; the right advice."""
 
 import json
+import re
+import shlex
 
 import numpy as np
 import pytest
 
+from dcn.cli import convert, diff, inspect
 from dcn.cli.doctor import main
+from dcn.config import load_config
 from dcn.errors import UserError
 from dcn.formats import params as params_file
 from dcn.inspection.checkpoint import checks, known, pooling
 from dcn.inspection.checkpoint.advice import yaml_for
 from dcn.inspection.checkpoint.diagnosis import examine
 from dcn.inspection.checkpoint.known import Backbone, tables
-from dcn.inspection.checkpoint.recognise import recognise
+from dcn.inspection.checkpoint.recognise import recognise, stranger
 from dcn.inspection.render.diagnosis import report_lines, sentence
 from dcn.symbols.resnet_plan import FILTERS, plan
 from tests.inspection.graphs import GOLDEN, golden
@@ -263,13 +267,132 @@ def test_an_imagenet_backbone(diagnose):
         (['features.0.weight', 'features.1.gamma', 'output.weight'], 'a Gluon network saved by save_parameters'),
         (['arg:resnetv10_conv0_weight', 'aux:resnetv10_batchnorm0_running_mean'], 'with its full names'),
         (['arg:stage1_unit1_conv1_weight', 'arg:bn_data_gamma'], 'pre-activation'),
-        (['arg:conv1_1_weight', 'arg:conv1_2_weight'], 'a VGG network'),
+        ([f'arg:conv{n}_{k}_weight' for n in (1, 2, 3) for k in (1, 2)] + ['arg:fc6_weight'], 'a VGG network'),
+        # https://github.com/msracver/FCIS and its sisters
+        (['arg:conv_new_1_weight', 'arg:fcis_cls_seg_weight', 'arg:fcis_bbox_weight'], 'FCIS'),
+        (['arg:flow_conv1_weight', 'arg:Convolution5_scale_weight', 'arg:rfcn_cls_weight'], 'Deep Feature Flow'),
+        (
+            ['arg:flow_conv1_weight', 'arg:conv3_1_weight', 'arg:em_conv1_weight', 'arg:rfcn_cls_weight'],
+            'Flow-Guided Feature Aggregation',
+        ),
+        (['arg:flow_conv1_weight', 'arg:conv3_1_weight', 'arg:conv4_1_weight'], 'FlowNet'),
+        (['arg:pair_pos_fc1_1_weight', 'arg:query_1_weight', 'arg:key_1_weight'], 'Relation Networks'),
+        (['arg:feat_conv_3x3_weight', 'arg:rfcn_cls_weight'], 'single frames'),
+        (['resnetv1b0_conv0_weight', 'resnetv1b0_layers1_conv0_weight'], 'save_parameters()'),
         (['counter:epoch', 'metric:loss'], 'a training state of this project'),
     ],
 )
 def test_strangers(names, words, diagnose):
     report = diagnose({name: ones(2) for name in names})
     assert words in report.facts[0] and report.problems
+
+
+@pytest.mark.parametrize(
+    'names',
+    [
+        # MTCNN's last stage; FlowNet's layers without the rest; a U-Net's names but for one
+        ['conv1_weight', 'conv2_weight', 'conv3_weight', 'conv4_1_weight', 'conv4_2_weight', 'prelu1_gamma'],
+        ['conv3_1_weight', 'conv4_1_weight', 'conv5_1_weight', 'conv6_1_weight'],
+        ['conv1_1_weight', 'conv2_1_weight', 'conv3_1_weight', 'fc6_weight', 'fc7_weight'],
+    ],
+)
+def test_numbered_convolutions_alone_are_no_vgg(names, diagnose):
+    report = diagnose({f'arg:{name}': ones(2, 2) for name in names})
+    assert 'VGG' not in ' '.join(report.facts) and 'an unknown network' in report.problems[-1]
+
+
+def commands(steps, word):
+    """The arguments of the commands ``dcn WORD`` among steps."""
+    found = (re.search(rf'\bdcn {word} (.*)', step) for step in steps)
+    return [shlex.split(match.group(1)) for match in found if match]
+
+
+@pytest.fixture
+def in_project(repository, monkeypatch):
+    """Commands are printed for the project's folder."""
+    monkeypatch.chdir(repository)
+
+
+def sister():
+    """FCIS: R-FCN but for its last layers, in one file with what R-FCN has."""
+    gone = ('rfcn_cls', 'rfcn_bbox')
+    kept = {name: array for name, array in checkpoint('resnet_v1_101_rfcn').items() if not any(w in name for w in gone)}
+    new = {f'arg:fcis_{kind}_{w}': ones(4, 16, 1, 1) for kind in ('cls_seg', 'bbox') for w in ('weight', 'bias')}
+    return {**kept, **new}
+
+
+@pytest.mark.parametrize(
+    'arrays, kept',
+    [
+        (sister(), 108),
+        (checkpoint(changes={'rpn_conv_3x3_weight': None}), 117),
+        (checkpoint(changes={'rpn_conv_3x3_weight': np.eye(3, dtype=np.float32)}), 117),
+        (checkpoint('resnet_v1_101_rfcn', A=15, changes={'rpn_conv_3x3_weight': None}), 111),
+    ],
+)
+def test_what_does_not_fit_is_fitted_and_trained(arrays, kept, diagnose, in_project, tmp_path, capsys):
+    """No advice to detect or test with it: both would stop at the missing tensor."""
+    steps = diagnose(arrays).steps
+    assert not commands(steps, 'detect') and not commands(steps, 'test')
+    ((source, _, *rest),) = commands(steps, 'convert')
+    convert.main([source, str(tmp_path / 'fitted-0000.params'), *rest])
+    assert int(re.search(r'(\d+) of \d+ parameters kept', capsys.readouterr().out).group(1)) == kept
+    ((*flags, prefix, _),) = commands(steps, 'train')
+    assert prefix == 'network.pretrained=./model/pretrained_model/fitted'
+    assert load_config(flags[1], flags[3:]).symbol.startswith('resnet_v1_101_rfcn')
+
+
+@pytest.mark.parametrize(
+    'arrays',
+    [
+        checkpoint(changes={'rfcn_bbox_bias_test': None, 'rfcn_bbox_weight_test': None}),
+        {name.split(':')[1]: array for name, array in checkpoint().items()},
+        {name.replace('aux:', 'arg:'): array for name, array in checkpoint().items()},
+        checkpoint('resnet_v1_101_rcnn'),
+    ],
+)
+def test_what_can_be_repaired_is_repaired_first(arrays, diagnose, in_project):
+    report = diagnose(arrays)
+    assert len(report.problems) == 1
+    ((source, target, *flags),) = commands(report.steps, 'convert')
+    convert.main([source, target, *flags])
+    again = examine(params_file.open_params(target), target)
+    assert again.sound
+    for detect in (commands(report.steps, 'detect')[0], commands(map(sentence, again.of('step')), 'detect')[0]):
+        assert detect[detect.index('--params') + 1] == target
+
+
+def test_values_that_cannot_be_right_lead_to_an_earlier_checkpoint(diagnose):
+    steps = diagnose(checkpoint(changes={'conv_new_1_bias': np.full(16, np.nan, np.float32)})).steps
+    assert 'take an earlier checkpoint' in steps[-1] and not any('dcn ' in step for step in steps)
+
+
+def test_paths_with_spaces_in_commands(tmp_path, repository):
+    path = str(tmp_path / 'my net.params')
+    params_file.write(path, checkpoint())
+    steps = [sentence(step) for step in examine(params_file.open_params(path), path).of('step')]
+    assert commands(steps, 'detect')[0][4] == path
+
+
+def test_a_torchvision_resnet_is_converted_only_where_that_works(diagnose):
+    names = {f'layer{n}.{k}.conv1.weight': np.ones((4, 4, 3, 3), np.float32) for n in (1, 2, 3, 4) for k in (0, 1)}
+    assert not commands(diagnose(names).steps, 'convert')  # ResNet-18 has no bottlenecks
+    shapes = {f'layer1.{k}.conv1.weight': (64, 64, 1, 1) for k in range(49)}
+    shapes.update({'conv1.weight': (64, 3, 7, 7), **{f'layer4.{k}.conv3.weight': (2048, 512, 1, 1) for k in range(3)}})
+    assert stranger(shapes).depth == 50
+
+
+def test_control_characters_never_reach_the_terminal(tmp_path, capsys):
+    path = str(tmp_path / 'x.params')
+    params_file.write(path, {'arg:\x1b[31mconv1_weight\n\u202ex': np.array([np.nan], np.float32)})
+    for command in (main, inspect.main):
+        command([path])
+        text = capsys.readouterr().out
+        assert '\\x1b[31mconv1_weight\\n\\u202ex' in text and all(c.isprintable() or c == '\n' for c in text)
+    other = str(tmp_path / 'y.params')
+    params_file.write(other, {'arg:a': np.ones(1)})
+    assert diff.main([path, other]) == 1
+    assert all(c.isprintable() or c == '\n' for c in capsys.readouterr().out)
 
 
 def test_unknown_and_nameless_files(diagnose):

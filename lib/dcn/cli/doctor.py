@@ -10,6 +10,7 @@ from dcn.errors import UserError
 from dcn.inspection.checkpoint.diagnosis import examine
 from dcn.inspection.render.diagnosis import report_json, report_lines
 from dcn.inspection.sources import open_source
+from dcn.text import printable
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
@@ -21,7 +22,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
             f'"dcn inspect {args.checkpoint}" shows it'
         )
     report = examine(source.params, args.checkpoint, args.cfg, args.overrides)
-    print(report_json(report) if args.json else '\n'.join(report_lines(args.checkpoint, report)))
+    lines = [report_json(report)] if args.json else map(printable, report_lines(args.checkpoint, report))
+    print('\n'.join(lines))
     return 0 if report.sound else 1
 
 

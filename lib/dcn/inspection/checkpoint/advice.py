@@ -1,7 +1,7 @@
 """What to do with a checkpoint: YAML file, command, file name."""
 
 import os
-from typing import List, Optional, Sequence, Tuple
+from typing import List, Sequence, Tuple
 
 from dcn.config import load_config, output_folder
 from dcn.config.detection import NETWORK
@@ -115,30 +115,90 @@ def _changes(mine, theirs):
             key, value = ('network.depth', depth) if key == 'network.units' and depth else (key, value)
             text = '[' + ','.join(map(str, value)) + ']' if isinstance(value, (list, tuple)) else str(value)
             changes.append(f'{key}={text.lower() if isinstance(value, bool) else text}')
+            changes += _likely_anchors(value) if key == 'network.NUM_ANCHORS' else []
     return changes
 
 
-def steps(path: str, label: str, changes: Sequence[str], anchors: Optional[int] = None) -> List[Finding]:
-    """What to do with the checkpoint ``label`` and the YAML file ``path``, changed by ``changes`` (KEY=VALUE)."""
-    there = path if os.path.isfile(path) else os.path.join(ROOT, path)
-    what = dict(cfg=path, params=label, set=list(changes))
-    found = [step('experiment', cfg=path, installed=os.path.isfile(there))]
+def _likely_anchors(count):
+    """Scales and ratios of so many anchors: the file does not record them, and a configuration must name them. Sides
+    double up to 512 pixels, as in the original, at three ratios where that is possible."""
+    scales = count // 3 if count % 3 == 0 else count
+    sides = [32 / 2**k for k in range(scales)][::-1]
+    found = [f'network.ANCHOR_SCALES=[{",".join(f"{side:g}" for side in sides)}]']
+    return found if count % 3 == 0 else [*found, 'network.ANCHOR_RATIOS=[1]']
+
+
+# what keeps a network from starting with the checkpoint; values that no start repairs; what dcn convert repairs
+_MISFIT, _HOPELESS = ('missing', 'shape', 'box-rows'), ('not-finite', 'huge', 'negative-variance', 'constant-weights')
+_REPAIRED = ('no-prefix', 'states-as-arguments', 'no-test-weights')
+
+
+def misfit(judged: Sequence[Finding]) -> bool:
+    """Whether the network cannot start with the checkpoint."""
+    return any(finding.code in _MISFIT for finding in judged)
+
+
+def steps(recognised: Recognised, label: str, judged: Sequence[Finding]) -> List[Finding]:
+    """What to do with the checkpoint ``label`` of a network that was recognised; ``judged``: what was found on it."""
+    path, changes = yaml_for(recognised)
+    found = [step('experiment', cfg=path, installed=os.path.isfile(_there(path)))]
     if changes:
-        found.append(step('changes', set=list(changes)))
+        found.append(step('changes', set=changes))
     if any(change.startswith('network.NUM_ANCHORS') for change in changes):
-        found.append(step('anchors', anchors=anchors))
+        found.append(step('anchors', anchors=recognised.sizes['A']))
     if any(change.startswith(('network.units', 'network.filters')) for change in changes):
         found.append(step('strides'))
+    if recognised.deformable and not recognised.modulated:
+        found.append(step('sampling-rule'))
+    return found + steps_with(path, label, changes, judged)[1:]
+
+
+def steps_with(path: str, label: str, changes: Sequence[str], judged: Sequence[Finding]) -> List[Finding]:
+    """What to do with the checkpoint ``label`` and the YAML file ``path``, changed by ``changes`` (KEY=VALUE)."""
+    found = [step('experiment', cfg=path, installed=os.path.isfile(_there(path)))]
+    codes = {finding.code for finding in judged}
+    if codes & set(_HOPELESS):
+        return found + [step('earlier-checkpoint')]
+    if not os.path.isfile(_there(path)):
+        return found
+    if misfit(judged):
+        return found + _fitted(path, label, changes)
+    if codes & set(_REPAIRED):
+        target = f'{os.path.splitext(label)[0]}-repaired.params'
+        found.append(step('repair', params=label, target=target, test_weights='no-test-weights' in codes))
+        label = target
     segmentation = '/deeplab/' in path.replace(os.sep, '/')
+    what = dict(cfg=path, params=label, set=list(changes))
     found.append(step('segment' if segmentation else 'detect', **what))
-    if os.path.isfile(there):
-        try:
-            cfg = load_config(there)
-        except UserError:
-            return found
-        prefix = os.path.join(output_folder(cfg, cfg.dataset.image_set), cfg.TRAIN.model_prefix)
-        found.append(step('test', target=f'{prefix}-{cfg.TEST.test_epoch:04d}.params', **what))
+    try:
+        cfg = load_config(_there(path))
+    except UserError:
+        return found
+    prefix = os.path.join(output_folder(cfg, cfg.dataset.image_set), cfg.TRAIN.model_prefix)
+    found.append(step('test', target=f'{prefix}-{cfg.TEST.test_epoch:04d}.params', **what))
     return found
+
+
+def fitting_steps(relative: Recognised, label: str) -> List[Finding]:
+    """What to do with the checkpoint ``label`` of a sister network whose layers are in part those of ``relative``."""
+    path, changes = yaml_for(relative)
+    # what it finds is the YAML file's choice
+    changes = [change for change in changes if not change.startswith(('dataset.NUM_CLASSES', 'CLASS_AGNOSTIC'))]
+    return _fitted(path, label, changes) if os.path.isfile(_there(path)) else []
+
+
+def _fitted(path: str, label: str, changes: Sequence[str]) -> List[Finding]:
+    """Keep what fits, train the rest."""
+    prefix = 'model/pretrained_model/fitted'
+    return [
+        step('fit', cfg=path, params=label, target=f'{prefix}-0000.params', set=list(changes)),
+        step('train-fitted', cfg=path, set=[*changes, f'network.pretrained=./{prefix}', 'network.pretrained_epoch=0']),
+    ]
+
+
+def _there(path: str) -> str:
+    """``path`` from here, or in the project."""
+    return path if os.path.isfile(path) else os.path.join(ROOT, path)
 
 
 def pretrained_steps(backbone: Backbone) -> List[Finding]:

@@ -51,15 +51,11 @@ def _size(found: Sequence[Statistics]) -> Finding:
 
 def _foreign(foreign: Stranger, shapes: Mapping, label: str) -> List[Finding]:
     found = [fact('stranger', kind=foreign.kind)]
-    if foreign.converter is None:
-        return found + [wrong('strange-network'), step('inspect', params=label)]
-    return found + [wrong('strange-names'), step('convert-backbone', params=label, depth=_depth(shapes))]
-
-
-def _depth(shapes: Mapping) -> int:
-    """Depth of a ResNet by the number of its convolutions: 53, 104 or 155, more with what is around it."""
-    convolutions = sum(len(shape or ()) == 4 for shape in shapes.values())
-    return 152 if convolutions > 150 else 101 if convolutions > 100 else 50
+    if foreign.depth is not None:
+        return found + [wrong('strange-names'), step('convert-backbone', params=label, depth=foreign.depth)]
+    found += [wrong('strange-network'), step('inspect', params=label)]
+    relative = recognise(shapes) if foreign.sister else None
+    return found + (advice.fitting_steps(relative, label) if relative else [])
 
 
 def _prefixes(found: Sequence[Statistics]) -> List[Finding]:
@@ -71,23 +67,13 @@ def _prefixes(found: Sequence[Statistics]) -> List[Finding]:
 def _network(
     opened: ParamsFile, found: Sequence[Statistics], shapes: Mapping, recognised: Recognised, label: str
 ) -> List[Finding]:
-    tests = checks.test_weights(_box_arrays(opened), recognised.sizes['K'])
-    path, changes = advice.yaml_for(recognised)
-    steps = advice.steps(path, label, changes, recognised.sizes['A'])
-    if recognised.deformable and not recognised.modulated:
-        steps.append(step('sampling-rule'))
-    if any(finding.code == 'no-test-weights' for finding in tests):
-        steps.append(step('add-test-weights', params=label))
-    names = checks.names_and_shapes(recognised.wanted, shapes)
-    return [
-        *_facts(recognised),
-        _size(found),
-        *names,
-        *tests,
+    judged = [
+        *checks.names_and_shapes(recognised.wanted, shapes),
+        *checks.test_weights(_box_arrays(opened), recognised.sizes['K']),
         *checks.values(found),
         *_prefixes(found),
-        *steps,
     ]
+    return [*_facts(recognised), _size(found), *judged, *advice.steps(recognised, label, judged)]
 
 
 def _facts(recognised: Recognised) -> List[Finding]:
@@ -154,26 +140,28 @@ def _against(
     config = load_config(cfg, overrides)
     source = build(cfg, 'test', '', overrides)
     network = describe(source.graph, cfg, source.shapes)
-    names = checks.names_and_shapes({p.name: p.shape for p in network.parameters()}, shapes)
-    misfit = any(finding.level == 'wrong' for finding in names)
+    wanted = {p.name: p.shape for p in network.parameters()}
     classes = 2 if config.CLASS_AGNOSTIC else config.dataset.NUM_CLASSES
-    tests = checks.test_weights(
-        _box_arrays(opened),
-        classes,
-        tuple(config.TRAIN.get('BBOX_STDS', ())) or checks.DEFAULT_STDS,
-        tuple(config.TRAIN.get('BBOX_MEANS', ())) or checks.DEFAULT_MEANS,
-    )
-    steps = advice.steps(os.path.relpath(cfg) if os.path.isabs(cfg) else cfg, label, list(overrides))
+    judged = [
+        *checks.names_and_shapes(wanted, shapes),
+        *checks.test_weights(
+            _box_arrays(opened),
+            classes,
+            tuple(config.TRAIN.get('BBOX_STDS', ())) or checks.DEFAULT_STDS,
+            tuple(config.TRAIN.get('BBOX_MEANS', ())) or checks.DEFAULT_MEANS,
+        ),
+        *checks.values(found),
+        *_prefixes(found),
+    ]
+    misfit = advice.misfit(judged)
+    steps = advice.steps_with(os.path.relpath(cfg) if os.path.isabs(cfg) else cfg, label, list(overrides), judged)
     if misfit and recognised is not None:
         path, changes = advice.yaml_for(recognised)
-        steps = [step('fits-better', cfg=path, set=changes)]
+        steps.insert(0, step('fits-better', cfg=path, set=changes))
     return [
         fact('checked-against', cfg=cfg, symbol=config.symbol),
         *(_facts(recognised) if recognised and misfit else []),
         _size(found),
-        *names,
-        *tests,
-        *checks.values(found),
-        *_prefixes(found),
+        *judged,
         *steps,
     ]

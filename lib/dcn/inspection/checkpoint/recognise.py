@@ -1,7 +1,7 @@
 """Which network a checkpoint is of, from the names and shapes of its tensors alone."""
 
 import re
-from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 from dcn.inspection.checkpoint import known, pooling
 from dcn.inspection.checkpoint.known import OFFSET, Backbone, Table
@@ -146,30 +146,63 @@ def _position_sensitive(shapes):
     return {'P2': bins, 'C': scores // bins if scores else None, 'K': boxes // (4 * bins) if boxes else None}
 
 
-# (pattern of names, code, converter of dcn.convert)
-_STRANGERS = (
-    (r'counter:|metric:', 'training-state', None),
-    (r'(features|output)\.\d', 'gluon-numbered', 'gluon'),
-    (r'.*resnetv1[a-z]?\d*_', 'gluon-names', 'gluon'),
-    (r'.*(resnetv2|densenet|vgg|mobilenet|squeezenet|alexnet|inception)\d*_', 'gluon-other', None),
-    (r'layer\d\.\d+\.conv\d\.weight', 'torchvision', 'torchvision'),
-    (r'stage\d_unit\d+_(conv|bn)\d|bn_data_', 'mxnet-resnet-v2', None),
-    (r'conv\d_\d_(weight|bias)|fc[67]_weight', 'vgg', None),
-)
-
-
 class Stranger(NamedTuple):
-    """A checkpoint of another project: its kind, and which of dcn convert's readers takes it, if any does."""
+    """A checkpoint of another project. ``kind``: a code; ``depth``: of the ResNet that dcn convert makes of it, if it
+    can; ``sister``: whether it is of the same authors' later work, on a backbone and with layers of the same names."""
 
     kind: str
-    converter: Optional[str]
+    depth: Optional[int] = None
+    sister: bool = False
 
 
-def stranger(names: Iterable[str]) -> Optional[Stranger]:
-    """The Stranger that a foreign checkpoint is, by its bare ``names``, or None."""
-    names = list(names)
-    for pattern, kind, converter in _STRANGERS:
-        hits = sum(re.match(pattern, name) is not None for name in names)
-        if hits and hits * 8 >= min(len(names), 40):
-            return Stranger(kind, converter)
+# Parameters that no other network has, as the authors' repositories name them (msracver/FCIS, Deep-Feature-Flow,
+# Flow-Guided-Feature-Aggregation, Relation-Networks-for-Object-Detection); the first line whose names are all there
+_SISTERS = (
+    ('fcis', ('fcis_cls_seg_weight', 'fcis_bbox_weight')),
+    ('flow-guided-feature-aggregation', ('flow_conv1_weight', 'em_conv1_weight')),
+    ('deep-feature-flow', ('flow_conv1_weight', 'Convolution5_scale_weight')),
+    ('rfcn-with-flow', ('flow_conv1_weight', 'rfcn_cls_weight')),
+    ('relation-networks', ('pair_pos_fc1_1_weight', 'query_1_weight')),
+    ('relation-networks', ('nms_pair_pos_fc1_1_weight', 'nms_query_1_weight')),
+    ('video-rfcn', ('feat_conv_3x3_weight', 'rfcn_cls_weight')),
+    ('flownet', ('flow_conv1_weight', 'conv3_1_weight')),
+)
+_VGG = ('conv1_1_weight', 'conv1_2_weight', 'conv2_1_weight')
+# what an eighth of the names, or five of many, say
+_OTHERS = (
+    (r'counter:|metric:', 'training-state'),
+    (r'(features|output)\.\d', 'gluon-numbered'),
+    (r'.*resnetv1\d*_', 'gluon-names'),
+    (r'.*resnetv1[a-z]\d*_', 'gluon-letter'),
+    (r'.*(resnetv2|densenet|vgg|mobilenet|squeezenet|alexnet|inception)\d*_', 'gluon-other'),
+    (r'layer\d\.\d+\.conv\d\.weight', 'torchvision'),
+    (r'stage\d_unit\d+_(conv|bn)\d|bn_data_', 'mxnet-resnet-v2'),
+)
+_CONVERTED = {'gluon-numbered': r'(features\.\d\.\d+\.body|layer1\.0)\.', 'gluon-names': '', 'torchvision': ''}
+# convolutions of the ResNets that dcn convert takes, projections included
+_DEPTHS = {53: 50, 104: 101, 155: 152}
+
+
+def stranger(shapes: Mapping[str, Shape]) -> Optional[Stranger]:
+    """The Stranger of a checkpoint's ``shapes`` ({bare name: shape}), or None."""
+    for kind, names in _SISTERS:
+        if all(name in shapes for name in names):
+            return Stranger(kind, sister=kind != 'flownet')
+    if all(name in shapes for name in _VGG):
+        return Stranger('vgg')
+    for pattern, kind in _OTHERS:
+        hits = sum(re.match(pattern, name) is not None for name in shapes)
+        if hits and hits * 8 >= min(len(shapes), 40):
+            return Stranger(kind, _convertible(kind, shapes))
     return None
+
+
+def _convertible(kind: str, shapes: Mapping[str, Shape]) -> Optional[int]:
+    """Depth of the ResNet with bottlenecks that these shapes are, if it is one whole."""
+    pattern = _CONVERTED.get(kind)
+    if pattern is None or not any(re.match(pattern, name) for name in shapes):
+        return None
+    convolutions = [shape for shape in shapes.values() if shape and len(shape) == 4]
+    stem = sum(shape == (64, 3, 7, 7) for shape in convolutions)
+    wide = sum(shape == (2048, 512, 1, 1) for shape in convolutions)
+    return _DEPTHS.get(len(convolutions)) if stem == 1 and wide == 3 else None

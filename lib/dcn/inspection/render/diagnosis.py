@@ -1,6 +1,7 @@
 """What ``dcn doctor`` prints, and its --json: a sentence for each code of :mod:`dcn.inspection.checkpoint.findings`."""
 
 import json
+import shlex
 from typing import Any, Dict, Iterable, List, Mapping, Sequence
 
 from dcn.config.families import FAMILIES
@@ -14,7 +15,11 @@ _MARKS = {WRONG: 'wrong:', OK: 'ok:   ', NOTE: 'note: '}
 def sentence(finding: Finding) -> str:
     """The sentence of a Finding, without a full stop."""
     made = _SENTENCES[finding.code]
-    return made.format(**finding.data) if isinstance(made, str) else made(finding.data)
+    # paths stand in commands
+    data = {
+        key: shlex.quote(value) if key in ('cfg', 'params', 'target') else value for key, value in finding.data.items()
+    }
+    return made.format(**data) if isinstance(made, str) else made(data)
 
 
 def report_lines(label: str, report: Report) -> List[str]:
@@ -46,7 +51,7 @@ def _factors(numbers: Iterable[float]) -> str:
 
 
 def _settings(data: Mapping[str, Any]) -> str:
-    return f' --set {" ".join(data["set"])}' if data['set'] else ''
+    return f' --set {" ".join(map(shlex.quote, data["set"]))}' if data['set'] else ''
 
 
 def _backbone(data: Mapping[str, Any]) -> str:
@@ -78,10 +83,10 @@ def _extra(data: Mapping[str, Any]) -> str:
 
 
 def _anchors(data: Mapping[str, Any]) -> str:
-    usual = ' (15 anchors are often scales [2, 4, 8, 16, 32] at three ratios)' if data['anchors'] == 15 else ''
+    usual = ', often scales [2, 4, 8, 16, 32] at three ratios' if data['anchors'] == 15 else ''
     return (
-        f'also set ANCHOR_SCALES and ANCHOR_RATIOS as in training, {data["anchors"]} combinations in all: the '
-        f'checkpoint does not record them{usual}'
+        f'the anchors are a guess: the checkpoint records only that they are {data["anchors"]}{usual}; set '
+        'network.ANCHOR_SCALES and network.ANCHOR_RATIOS as in training'
     )
 
 
@@ -99,11 +104,21 @@ _STRANGERS = {
     'beside it',
     'gluon-numbered': 'a Gluon network saved by save_parameters (numbered layers)',
     'gluon-names': 'a Gluon ResNet, or a network around one, with its full names',
+    'gluon-letter': 'a Gluon ResNet of version 1b to 1s with its full names, whose numbers do not tell the layers; '
+    'save it with net.save_parameters()',
     'gluon-other': 'another Gluon network',
     'torchvision': "a ResNet with torchvision's names",
     'mxnet-resnet-v2': "MXNet's own example ResNet (pre-activation, version 2), whose layers stand in another order "
     'than here; no conversion is possible',
-    'vgg': 'a VGG network',
+    'vgg': 'a VGG network, or one on a VGG backbone',
+    'fcis': 'FCIS (Li et al., CVPR 2017: instance masks), a sister of R-FCN',
+    'flow-guided-feature-aggregation': 'Flow-Guided Feature Aggregation (Zhu et al., ICCV 2017): R-FCN for video, with '
+    'FlowNet and an embedding network',
+    'deep-feature-flow': 'Deep Feature Flow (Zhu et al., CVPR 2017): R-FCN for video, with FlowNet',
+    'rfcn-with-flow': 'an R-FCN for video with FlowNet layers, as in Deep Feature Flow',
+    'relation-networks': 'Relation Networks (Hu et al., CVPR 2018): Faster R-CNN whose RoIs attend to each other',
+    'video-rfcn': 'the R-FCN of single frames that comes with Deep Feature Flow (feat_conv_3x3 instead of conv_new_1)',
+    'flownet': 'FlowNet (Dosovitskiy et al., ICCV 2015), optical flow',
 }
 _SENTENCES: Dict[str, Any] = {
     # what the file is
@@ -177,7 +192,15 @@ _SENTENCES: Dict[str, Any] = {
     ),
     'sampling-rule': 'add network.deform_rule=v2 if it was trained with that sampling rule: the checkpoint does not '
     'record it',
-    'add-test-weights': 'add the weights for testing: dcn convert {params} OUT.params --test-weights',
+    'earlier-checkpoint': 'take an earlier checkpoint, or train again: these values give no sensible results',
+    'repair': lambda d: (
+        f'repair it: dcn convert {d["params"]} {d["target"]}{" --test-weights" if d["test_weights"] else ""}'
+    ),
+    'fit': lambda d: (
+        'keep what fits and start the rest anew: '
+        f'dcn convert {d["params"]} {d["target"]} --cfg {d["cfg"]}{_settings(d)}'
+    ),
+    'train-fitted': lambda d: f'then train it: dcn train --cfg {d["cfg"]}{_settings(d)}',
     'fits-better': lambda d: f'it fits {d["cfg"]}{_settings(d)} better',
     'inspect': 'look at it: dcn inspect {params}',
     'against': 'or check it against an experiment file: dcn doctor {params} --cfg YAML',

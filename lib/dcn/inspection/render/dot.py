@@ -3,7 +3,7 @@
 from dcn.inspection.graph.grouping import TITLES
 from dcn.inspection.graph.network import Network
 from dcn.inspection.graph.overview import describe_layer
-from dcn.text import shape_text
+from dcn.text import printable, shape_text
 
 _COLOURS = {'backbone': '#dbe7f5', 'offset': '#ffd9c2', 'heads': '#dff0dc'}
 
@@ -45,4 +45,4 @@ def _groups(layers, path, depth):
 
 
 def _quoted(*texts):
-    return '"' + '\\n'.join(text.replace('\\', '\\\\').replace('"', '\\"') for text in texts) + '"'
+    return '"' + '\\n'.join(printable(text).replace('\\', '\\\\').replace('"', '\\"') for text in texts) + '"'
