@@ -128,6 +128,8 @@ def test_checkpoints(tmp_path, capsys):
     )
     assert main([a, b]) == 1
     assert capsys.readouterr().out.splitlines() == [
+        '1 of 4 tensors have other values; arg:moved the most (relative 0.1); 1 have another shape or type; '
+        '1 are only in the first; 1 are only in the second',
         '< arg:gone: float32 4',
         '> aux:new: float32 4',
         # the first tensor's norm is 5

@@ -11,8 +11,10 @@ from dcn.errors import UserError
 from dcn.inspection.checkpoint import compare as compare_tensors
 from dcn.inspection.graph import compare as compare_graphs
 from dcn.inspection.graph.network import describe
+from dcn.inspection.render.differences import checkpoint_lines, checkpoint_summary
 from dcn.inspection.shape_inference import free_inputs
 from dcn.inspection.sources import Source, open_source
+from dcn.text import printable
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
@@ -27,13 +29,16 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
             f'network; "dcn doctor {checkpoint.label} --cfg YAML" checks a checkpoint against a network'
         )
     if one.graph is None:
-        lines = compare_tensors.differences(one.params, two.params, args.tolerance)
+        found = compare_tensors.differences(one.params, two.params, args.tolerance)
+        lines = checkpoint_lines(found)
+        if lines and not args.json:
+            print(printable(checkpoint_summary(found, len(one.params))))
     else:
         lines = graph_differences(one, two, args.shape)
     if args.json:
         print(json.dumps(lines, indent=1))
     elif lines:
-        print('\n'.join(lines))
+        print('\n'.join(map(printable, lines)))
     return 1 if lines else 0
 
 
@@ -42,7 +47,8 @@ def parser() -> argparse.ArgumentParser:
         prog='dcn diff',
         description='Compare two networks (symbol JSON, YAML file or symbol name; nodes are paired by name and by '
         'topology) or two checkpoints. "<" is only in the first, ">" only in the second. Prints nothing '
-        'and ends with status 0 where they are equal, with 1 where they differ.',
+        'and ends with status 0 where they are equal, with 1 where they differ. Differences of checkpoints follow a '
+        'summary.',
         epilog='example: dcn diff resnet_v1_101_rfcn resnet_v1_101_rfcn_dcn',
     )
     made.add_argument('one', metavar='A')

@@ -15,6 +15,7 @@ from dcn.inspection.render.dot import dot
 from dcn.inspection.render.page import write_page
 from dcn.inspection.shape_inference import free_inputs
 from dcn.inspection.sources import PARTS, Source, open_source, symbol_beside
+from dcn.text import printable
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
@@ -77,7 +78,7 @@ def inspect_graph(source: Source, args: argparse.Namespace) -> None:
     elif args.dot:
         print(dot(network))
     elif not args.html:
-        print('\n'.join(report.network_lines(network, args.all)))
+        print('\n'.join(map(printable, report.network_lines(network, args.all))))
 
 
 def inspect_checkpoint(source: Source, args: argparse.Namespace) -> None:
@@ -95,7 +96,7 @@ def inspect_checkpoint(source: Source, args: argparse.Namespace) -> None:
     if args.json:
         print(json.dumps(report.tensors_json(source.label, found), indent=1))
     elif not args.html:
-        print('\n'.join(report.tensor_lines(source.label, found)))
+        print('\n'.join(map(printable, report.tensor_lines(source.label, found))))
 
 
 def graph_shapes(source: Source, texts: Sequence[str]) -> Dict[str, Tuple[int, ...]]:

@@ -1,13 +1,13 @@
 """Two checkpoints side by side, tensor by tensor, read block by block out of the memory maps."""
 
-from typing import List, NamedTuple
+from typing import List, NamedTuple, Optional
 
 import numpy as np
 
 from dcn.formats import dtypes
+from dcn.formats.ndarray import Entry
 from dcn.formats.params import ParamsFile
 from dcn.formats.sparse import SparseArray
-from dcn.text import shape_text
 
 _BLOCK = 1 << 18
 
@@ -16,7 +16,7 @@ class Change(NamedTuple):
     """How much the values of a tensor differ: ``count`` values of ``size``; largest and mean absolute difference, and
     the norm of the difference over that of the first tensor. NaN in both counts as equal; in one, as infinite."""
 
-    count: int
+    count: int  # type: ignore[assignment]  # it hides tuple.count
     size: int
     largest: float
     mean: float
@@ -46,36 +46,41 @@ def _float(block):
     return (dtypes.to_float32(block) if block.dtype == dtypes.BFLOAT16 else block).astype(np.float64)
 
 
-def differences(one: ParamsFile, two: ParamsFile, tolerance: float = 0.0) -> List[str]:
-    """Lines on what differs between two ParamsFiles; none where they are equal. Values that differ by at most
-    ``tolerance`` count as equal. Order does not matter."""
+class Difference(NamedTuple):
+    """A tensor that is in one checkpoint only (the other Entry is None), or has another shape, type or values."""
+
+    name: str
+    one: Optional[Entry]
+    two: Optional[Entry]
+    values: Optional[Change] = None
+
+    @property
+    def remade(self) -> bool:
+        """Whether shape, type or storage differ."""
+        one, two = self.one, self.two
+        kinds = [entry and (entry.shape, entry.dtype, entry.storage) for entry in (one, two)]
+        return None not in (one, two) and kinds[0] != kinds[1]
+
+
+def differences(one: ParamsFile, two: ParamsFile, tolerance: float = 0.0) -> List[Difference]:
+    """What differs between two checkpoints; nothing where they are equal. Values that differ by at most ``tolerance``
+    count as equal. Order does not matter."""
     first, second = ({entry.name: entry for entry in opened} for opened in (one, two))
-    lines = [f'< {name}: {_text(entry)}' for name, entry in first.items() if name not in second]
-    lines += [f'> {name}: {_text(entry)}' for name, entry in second.items() if name not in first]
+    found = [Difference(name, entry, None) for name, entry in first.items() if name not in second]
+    found += [Difference(name, None, entry) for name, entry in second.items() if name not in first]
     for name, a in first.items():
         b = second.get(name)
         if b is None:
             continue
-        if (a.shape, a.dtype, a.storage) != (b.shape, b.dtype, b.storage):
-            lines.append(f'{name}: {_text(a)} -> {_text(b)}')
+        values = None
         if a.shape == b.shape and a.storage != 'empty' != b.storage:
-            found = change(_dense(a), _dense(b))
-            if found.largest > tolerance:
-                lines.append(
-                    f'{name}: {found.count:,} of {found.size:,} values differ, by {found.largest:.3g} at most '
-                    f'and {found.mean:.3g} in the mean; relative {found.relative:.3g}'
-                )
-    return lines
+            values = change(_dense(a), _dense(b))
+        difference = Difference(name, a, b, values if values and values.largest > tolerance else None)
+        if difference.values or difference.remade:
+            found.append(difference)
+    return found
 
 
 def _dense(entry):
     array = entry.array()
     return array.dense() if isinstance(array, SparseArray) else array
-
-
-def _text(entry):
-    return (
-        'empty'
-        if entry.storage == 'empty'
-        else (f'{entry.dtype} {shape_text(entry.shape)}' + ('' if entry.storage == 'dense' else f' {entry.storage}'))
-    )

@@ -9,34 +9,33 @@ from dcn.inspection.graph.network import Layer, Network
 from dcn.inspection.graph.overview import rows
 from dcn.text import count_text, field_text, macs_text, number_text, shape_text, table
 
+LAYER_HEAD = ('  layer', 'operator', 'output', 'parameters', 'multiply-adds', 'sees', 'stride')
+LAYER_RIGHT = (3, 4, 5, 6)  # columns of numbers
+
+
+def layer_cells(network: Network, every: bool = False) -> List[List[str]]:
+    """Rows of a table with LAYER_HEAD; a group's heading stands in the first cell, with empty ones behind it."""
+    cells, title = [], None
+    for row in rows(network, every):
+        if row.title != title:
+            title = row.title
+            heading = ' / '.join(TITLES.get(part, part) for part in title)
+            cells += [[f'[{heading}]'] + [''] * 6] if heading else []
+        size, stride = field_text(row.last.field)
+        shape = row.last.shapes[0] if row.last.shapes else None
+        name = ('* ' if row.deformable else '  ') + row.name
+        counts = [count_text(row.params), macs_text(row.macs)]
+        cells.append([name, row.text, shape_text(shape), *counts, size, stride])
+    return cells
+
 
 def network_lines(network: Network, every: bool = False) -> List[str]:
     """The network for a terminal; ``every``: each operator by itself."""
     lines = [network.label, '']
     lines += [f'input   {name}  {shape_text(shape)}' for name, shape in network.inputs.items()]
     lines += [f'output  {name}  {shape_text(shape)}' for name, shape in network.outputs] + ['']
-    cells, title = [], None
-    for row in rows(network, every):
-        if row.title != title:
-            title = row.title
-            heading = ' / '.join(TITLES.get(part, part) for part in title)
-            cells.append([f'[{heading}]' if heading else '[]'] + [''] * 6)
-        size, stride = field_text(row.last.field)
-        shape = row.last.shapes[0] if row.last.shapes else None
-        cells.append(
-            [
-                ('* ' if row.deformable else '  ') + row.name,
-                row.text,
-                shape_text(shape),
-                count_text(row.params),
-                macs_text(row.macs),
-                size,
-                stride,
-            ]
-        )
-    cells = [cell for cell in cells if cell[0] != '[]']
-    head = ['  layer', 'operator', 'output', 'parameters', 'multiply-adds', 'sees', 'stride']
-    lines += table(head, cells, right=(3, 4, 5, 6)) + ['']
+    cells = layer_cells(network, every)
+    lines += table(LAYER_HEAD, cells, right=LAYER_RIGHT) + ['']
     lines += totals_lines(network)
     deformable = [layer for layer in network.layers if layer.deformable]
     if deformable:
@@ -55,7 +54,7 @@ def totals_lines(network: Network) -> List[str]:
         share = f'{params[part] / params["total"]:.1%}' if params['total'] else ''
         cells.append(
             [
-                {'offset': 'offsets'}.get(part, part),
+                _part_name(part, network),
                 f'{params[part]:,}',
                 f'{params[part] / 1e6:.3f} M',
                 share,
@@ -67,6 +66,13 @@ def totals_lines(network: Network) -> List[str]:
         f'and {network.auxiliary:,} values of auxiliary states; multiply-adds are those of convolutions '
         'and fully connected layers'
     ]
+
+
+def _part_name(part: str, network: Network) -> str:
+    uncounted = sum(p.shape is None for p in network.parameters())
+    if part == 'total' and uncounted:
+        return f'total, without {uncounted} parameters of unknown shape'
+    return {'offset': 'offsets'}.get(part, part)
 
 
 def network_json(network: Network) -> Dict[str, Any]:
