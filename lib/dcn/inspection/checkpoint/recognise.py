@@ -32,7 +32,7 @@ def bare(shapes: Mapping[str, Shape]) -> Dict[str, Shape]:
 def recognise(shapes: Mapping[str, Shape]) -> Optional[Recognised]:
     """What is Recognised of ``shapes`` ({bare name: shape}), or None where it is no network of the original."""
     backbone = known.backbone_of(shapes)
-    if backbone is None or len(backbone.blocks) < 4:
+    if backbone is None or len(backbone.blocks) < 4:  # res2 to res5
         return None
     args, auxs = backbone.shapes()
     rest = {
@@ -40,6 +40,9 @@ def recognise(shapes: Mapping[str, Shape]) -> Optional[Recognised]:
         for name in shapes
         if name not in args and name not in auxs and not OFFSET.match(name) and not pooling.LAYER.match(name)
     }
+    # How far a table is from the checkpoint: a name too many or too few counts 1, so a layer (weight and bias) counts 2.
+    # Deformable convolutions on one side alone count as two layers, so that no single odd layer outweighs them;
+    # deformable pooling counts one less, so that the convolutions decide where only one of the two agrees.
     moving = any(OFFSET.match(name) for name in shapes), pooling.kind(shapes) != 'integer'
     fits = [
         (
