@@ -1,7 +1,9 @@
 """What all tests share: the environment that MXNet reads at import time, the option --full, the operators on demand."""
 
 import collections
+import importlib
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -52,3 +54,19 @@ def operators():
 def repository():
     """The root folder of the project."""
     return Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope='session')
+def gluoncv():
+    """A function: the module of gluoncv that has this name, 'utils.metrics.segmentation'; skips where there is none."""
+
+    def load(name):
+        # gluoncv takes a PyTorch of its own time only, and refuses to load beside a newer one
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setitem(sys.modules, 'torch', None)
+            try:
+                return importlib.import_module('gluoncv.' + name)
+            except ImportError:
+                pytest.skip(f'gluoncv.{name} cannot be imported')
+
+    return load

@@ -15,12 +15,11 @@ STDS = 255 * np.array(resnets.STD, np.float32).reshape(1, 3, 1, 1)
 
 
 @pytest.fixture(scope='module')
-def frameworks(operators):
+def frameworks(operators, gluoncv):
     """(mxnet, gluoncv.model_zoo.get_model)"""
     import mxnet
 
-    zoo = pytest.importorskip('gluoncv.model_zoo')
-    return mxnet, zoo.get_model
+    return mxnet, gluoncv('model_zoo').get_model
 
 
 def source(frameworks, name, seed=0):

@@ -18,7 +18,7 @@ from dcn.dataset.proposals import (
     write_rpn,
 )
 
-# images of 60 x 40; 'a' holds one easy object, 0-based 0 0 19 29, 'b' one at 10 5 29 24 (tests/dataset/conftest.py)
+# images of 60 x 40; 'a' holds one easy object, 0-based 0 0 19 29, 'b' one at 10 5 29 24 (tests/dataset/trees.py)
 BOXES = {'a': [[0, 0, 19, 29], [0, 0, 19, 14], [30.5, 10, 59, 39]], 'b': [[40, 30, 59, 39]]}
 
 
