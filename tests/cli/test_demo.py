@@ -10,7 +10,8 @@ from easydict import EasyDict
 
 from dcn import cli
 from dcn.cli import demo
-from dcn.dataset.shapes.detection import SHAPES_CLASSES, generate
+from dcn.dataset.class_names import SHAPES_CLASSES
+from dcn.dataset.shapes.detection import generate
 from dcn.engine.tasks.detection import EndToEnd
 from dcn.engine.tasks.segmentation import Segmentation
 from tests.rfcn.tiny import SMALL, write_checkpoint

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from dcn.dataset import segmentation
-from dcn.dataset.cityscapes import CITYSCAPES_CLASSES, LABELS, id_table
+from dcn.dataset.cityscapes import id_table
+from dcn.dataset.class_names import CITYSCAPES_CLASSES, LABELS, class_names, palette
 from dcn.dataset.label_map import write_grey_png
 from dcn.dataset.problems import DataError
 from dcn.dataset.segmentation import load_label, training_segdb
@@ -89,8 +89,8 @@ def test_test_split_without_ground_truth(tree):
 
 def test_names_and_colours_without_files(tree):
     section = tree.cfg().dataset
-    assert segmentation.class_names(section) == CITYSCAPES_CLASSES
-    assert segmentation.palette(section)[10].tolist() == [70, 130, 180]
+    assert class_names(section, 'segmentation') == CITYSCAPES_CLASSES
+    assert palette(section)[10].tolist() == [70, 130, 180]
 
 
 @pytest.mark.parametrize('image_set', ['train', 'leftImg8bit_', 'gtFine_train'])

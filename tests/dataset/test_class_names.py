@@ -1,5 +1,8 @@
 """Names of a configuration's classes: those that training gives them."""
 
+import subprocess
+import sys
+
 import pytest
 from easydict import EasyDict
 
@@ -25,3 +28,23 @@ def test_known_data_sets():
 def test_another_count_is_told():
     with pytest.raises(UserError, match='NUM_CLASSES is 4 .*, but 2 class names are known for PascalVOC'):
         class_names(section(4, ['bolt', 'nut']))
+
+
+BLOCKED = """
+import sys
+for name in ('scipy', 'skimage', 'pycocotools', 'dcn.dataset.shapes', 'mxnet'):
+    sys.modules[name] = None  # importing it fails
+from easydict import EasyDict
+from dcn.dataset.class_names import class_names, palette
+for kind, names in {'detection': ('PascalVOC', 'coco', 'shapes', 'shapes_coco'),
+                    'segmentation': ('PascalVOC', 'CityScape', 'shapes', 'shapes_cityscape')}.items():
+    for name in names:
+        count = {'PascalVOC': 21, 'coco': 81, 'shapes': 6, 'shapes_coco': 6}.get(name, 19)
+        section = EasyDict(dataset=name, NUM_CLASSES=count)
+        assert len(class_names(section, kind)) == count
+        assert kind == 'detection' or palette(section).shape == (count, 3)
+"""
+
+
+def test_naming_classes_needs_neither_the_painter_nor_its_libraries():
+    subprocess.run([sys.executable, '-c', BLOCKED], check=True)

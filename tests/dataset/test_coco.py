@@ -9,7 +9,8 @@ import pytest
 from pycocotools.coco import COCO as Reference
 
 from dcn.dataset import append_flipped, coco_file, get_imdb, training_roidb
-from dcn.dataset.coco import COCO_CLASSES, clean_boxes
+from dcn.dataset.class_names import COCO_CLASSES
+from dcn.dataset.coco import clean_boxes
 from dcn.dataset.problems import DataError
 from dcn.errors import UserError
 

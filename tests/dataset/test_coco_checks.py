@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
+from dcn.cli.validate import main
 from dcn.dataset import validate
-from dcn.dataset.validate import main
 
 
 def found(tree, **cfg):

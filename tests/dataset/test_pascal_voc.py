@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from dcn.dataset import get_imdb, training_roidb
-from dcn.dataset.pascal_voc import VOC_CLASSES, PascalVOC
+from dcn.dataset.class_names import VOC_CLASSES
+from dcn.dataset.pascal_voc import PascalVOC
 from dcn.errors import UserError
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dcn.dataset import segmentation
-from dcn.dataset.label_map import voc_colours, write_grey_png
+from dcn.dataset.class_names import class_names, palette, voc_colours
+from dcn.dataset.label_map import write_grey_png
 from dcn.dataset.problems import DataError
 from dcn.dataset.segmentation import get_segmentation, load_label, training_segdb
 from dcn.errors import UserError
@@ -80,11 +80,11 @@ def test_folder_of_the_readme(tree):
 
 def test_own_classes_and_colours(tree):
     section = tree.cfg().dataset
-    assert segmentation.class_names(section) == NAMES
-    assert segmentation.palette(section).tolist() == [[0, 0, 0], [128, 0, 0], [0, 128, 0]]
+    assert class_names(section, 'segmentation') == NAMES
+    assert palette(section).tolist() == [[0, 0, 0], [128, 0, 0], [0, 128, 0]]
     section.CLASSES, section.NUM_CLASSES = None, 21
-    assert segmentation.class_names(section)[::20] == ('background', 'tvmonitor')
-    assert segmentation.palette(section)[20].tolist() == [0, 64, 128]
+    assert class_names(section, 'segmentation')[::20] == ('background', 'tvmonitor')
+    assert palette(section)[20].tolist() == [0, 64, 128]
     assert voc_colours(256)[255].tolist() == [224, 224, 192]
 
 
@@ -104,7 +104,7 @@ def test_class_names_must_fit_their_number(tree):
     section = tree.cfg().dataset
     section.CLASSES = None
     with pytest.raises(UserError, match='NUM_CLASSES is 3, but 21 class names'):
-        segmentation.class_names(section)
+        class_names(section, 'segmentation')
 
 
 def test_image_set_without_year(tree):

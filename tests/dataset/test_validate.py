@@ -4,8 +4,8 @@ import os
 
 import pytest
 
+from dcn.cli.validate import main
 from dcn.dataset import validate
-from dcn.dataset.validate import main
 
 
 def found(tree, **cfg):

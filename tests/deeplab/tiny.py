@@ -5,7 +5,8 @@ import os
 import cv2
 import numpy as np
 
-from dcn.dataset.label_map import voc_colours, write_palette_png
+from dcn.dataset.class_names import voc_colours
+from dcn.dataset.label_map import write_palette_png
 from dcn.rng import generator
 
 CLASSES = ['background', 'red', 'green']

@@ -156,9 +156,9 @@ def test_classes_left_out_are_not_judged(busy):
     assert scores['AP'] == pytest.approx((every['eel'] + every['cat']) / 2)
 
 
-def test_against_gluoncv(busy, tmp_path):
+def test_against_gluoncv(gluoncv, busy, tmp_path):
     """gluoncv's metric wants images in the order of their ids and prints percents with one digit."""
-    coco_detection = pytest.importorskip('gluoncv.utils.metrics.coco_detection')
+    coco_detection = gluoncv('utils.metrics.coco_detection')
     tree, found = busy
     scores = scores_of(tree, *found, image_set='val2098')
     with contextlib.redirect_stdout(io.StringIO()):

@@ -58,9 +58,9 @@ def test_slow_loop(key):
     assert seg_eval.class_iou(matrix)[0] == pytest.approx(in_both / (in_truth + in_found - in_both))
 
 
-def test_gluoncv_agrees():
+def test_gluoncv_agrees(gluoncv):
     """Its batch_intersection_union takes scores and -1 for pixels that do not count."""
-    metrics = pytest.importorskip('gluoncv.utils.metrics.segmentation')
+    metrics = gluoncv('utils.metrics.segmentation')
     mx = pytest.importorskip('mxnet')
     matrix = seg_eval.no_pixels(5)
     hits, unions, right, labelled = np.zeros(5), np.zeros(5), 0, 0
@@ -79,7 +79,8 @@ def test_gluoncv_agrees():
 def test_cityscapes_rule_over_label_ids():
     """evalPixelLevelSemanticLabeling, written anew from its rule: tp / (tp + fp + fn) in a table of all label ids,
     where rows of ignored ids count for nothing and a class without pixels is left out."""
-    from dcn.dataset.cityscapes import LABEL_IDS, LABELS, id_table
+    from dcn.dataset.cityscapes import LABEL_IDS, id_table
+    from dcn.dataset.class_names import LABELS
 
     rng = generator(4, 'ids')
     true_ids = rng.integers(0, 31, (40, 50)).astype(np.uint8)  # without train, motorcycle and bicycle

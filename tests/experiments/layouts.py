@@ -11,8 +11,7 @@ import numpy as np
 import scipy.io
 from PIL import Image
 
-from dcn.dataset.class_names import COCO_CLASSES
-from dcn.dataset.pascal_voc import VOC_CLASSES
+from dcn.dataset.class_names import COCO_CLASSES, VOC_CLASSES
 from dcn.rng import generator
 
 # ids of the 80 categories in COCO's files: 1 to 90 but for these

@@ -13,7 +13,7 @@ COMMANDS = {
     'segment': ('dcn.cli.segment', 'main', 'find the class of each pixel of photos with any checkpoint'),
     'train': ('dcn.cli.train_test', 'dcn_train', 'train the network of a YAML file'),
     'test': ('dcn.cli.train_test', 'dcn_test', "test a trained network with its data set's own metric"),
-    'validate': ('dcn.dataset.validate', 'main', 'check a data set before training: each problem with file and line'),
+    'validate': ('dcn.cli.validate', 'main', 'check a data set before training: each problem with file and line'),
     'inspect': ('dcn.cli.inspect', 'main', 'a network or checkpoint as table, JSON, Graphviz or web page'),
     'diff': ('dcn.cli.diff', 'main', 'what differs between two graphs or two checkpoints'),
     'doctor': (

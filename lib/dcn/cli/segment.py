@@ -22,9 +22,9 @@ def main(argv=None):
     args = parser().parse_args(argv)
     cfg, params, photos, images = prepare(args, SHIPPED, RELEASED)
     if not args.cfg:
-        from dcn.dataset.segmentation import class_names
+        from dcn.dataset.class_names import class_names
 
-        print(shapes_only(class_names(cfg.dataset)[1:], 'the 19 classes of Cityscapes', RELEASED))
+        print(shapes_only(class_names(cfg.dataset, 'segmentation')[1:], 'the 19 classes of Cityscapes', RELEASED))
     segment_photos(cfg, params, photos, images, args.out, args.gpus)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from dcn.files import atomic_write
 
-log = logging.getLogger(__name__)
+LOG = logging.getLogger(__name__)
 
 
 class ContentKey:
@@ -54,4 +54,4 @@ def store(path, key, arrays):
         with atomic_write(path) as stream:
             np.savez(stream, key=np.array(key), **arrays)
     except OSError as error:
-        log.warning('cache %s could not be written (%s); the run goes on without it', path, error.strerror)
+        LOG.warning('cache %s could not be written (%s); the run goes on without it', path, error.strerror)

@@ -6,10 +6,16 @@ are mapped here.
 """
 
 import os
-from collections import namedtuple
 
 import numpy as np
 
+from dcn.dataset.class_names import (
+    CITYSCAPES_CLASSES,
+    LABELS,
+    LEARNED,
+    cityscapes_colours,
+    segmentation_names,
+)
 from dcn.dataset.label_map import IGNORED, ILLEGAL, plain_table, resize_nearest, write_grey_png, write_palette_png
 from dcn.dataset.problems import DataError
 from dcn.dataset.segmentation import SegmentationSet
@@ -17,50 +23,6 @@ from dcn.errors import UserError
 
 IMAGE_SUFFIX = '_leftImg8bit.png'
 
-Label = namedtuple('Label', 'name id train_id colour')
-
-# names, ids, train ids and colours (red, green, blue) as the data set publishes them; no train id: does not count
-LABELS = tuple(
-    Label(*row)
-    for row in (
-        ('unlabeled', 0, None, (0, 0, 0)),
-        ('ego vehicle', 1, None, (0, 0, 0)),
-        ('rectification border', 2, None, (0, 0, 0)),
-        ('out of roi', 3, None, (0, 0, 0)),
-        ('static', 4, None, (0, 0, 0)),
-        ('dynamic', 5, None, (111, 74, 0)),
-        ('ground', 6, None, (81, 0, 81)),
-        ('road', 7, 0, (128, 64, 128)),
-        ('sidewalk', 8, 1, (244, 35, 232)),
-        ('parking', 9, None, (250, 170, 160)),
-        ('rail track', 10, None, (230, 150, 140)),
-        ('building', 11, 2, (70, 70, 70)),
-        ('wall', 12, 3, (102, 102, 156)),
-        ('fence', 13, 4, (190, 153, 153)),
-        ('guard rail', 14, None, (180, 165, 180)),
-        ('bridge', 15, None, (150, 100, 100)),
-        ('tunnel', 16, None, (150, 120, 90)),
-        ('pole', 17, 5, (153, 153, 153)),
-        ('polegroup', 18, None, (153, 153, 153)),
-        ('traffic light', 19, 6, (250, 170, 30)),
-        ('traffic sign', 20, 7, (220, 220, 0)),
-        ('vegetation', 21, 8, (107, 142, 35)),
-        ('terrain', 22, 9, (152, 251, 152)),
-        ('sky', 23, 10, (70, 130, 180)),
-        ('person', 24, 11, (220, 20, 60)),
-        ('rider', 25, 12, (255, 0, 0)),
-        ('car', 26, 13, (0, 0, 142)),
-        ('truck', 27, 14, (0, 0, 70)),
-        ('bus', 28, 15, (0, 60, 100)),
-        ('caravan', 29, None, (0, 0, 90)),
-        ('trailer', 30, None, (0, 0, 110)),
-        ('train', 31, 16, (0, 80, 100)),
-        ('motorcycle', 32, 17, (0, 0, 230)),
-        ('bicycle', 33, 18, (119, 11, 32)),
-    )
-)
-LEARNED = tuple(sorted((label for label in LABELS if label.train_id is not None), key=lambda label: label.train_id))
-CITYSCAPES_CLASSES = tuple(label.name for label in LEARNED)
 LABEL_IDS = np.array([label.id for label in LEARNED], dtype=np.uint8)  # by train id
 
 
@@ -71,21 +33,12 @@ class Cityscapes(SegmentationSet):
 
     @classmethod
     def from_config(cls, dataset, image_set):
-        cls.known_classes(dataset)
+        segmentation_names(dataset)  # refuses other classes
         return cls(image_set, dataset.root_path, dataset.dataset_path)
 
-    @classmethod
-    def known_classes(cls, dataset):
-        if dataset.get('CLASSES'):
-            raise UserError(
-                f'dataset.dataset {dataset.dataset} has its own 19 classes; remove dataset.CLASSES, or '
-                'bring own classes in the layout of PascalVOC'
-            )
-        return CITYSCAPES_CLASSES
-
-    @classmethod
-    def colours(cls, num_classes):
-        return np.array([label.colour for label in LEARNED[:num_classes]], dtype=np.uint8)
+    @property
+    def palette(self):
+        return cityscapes_colours(self.num_classes)
 
     def __init__(self, image_set, root_path, dataset_path):
         folder, _, self.split = image_set.partition('_')
@@ -146,7 +99,7 @@ def _find_images(folder):
         for place, _, names in os.walk(folder)
         for name in names
         if name.endswith(IMAGE_SUFFIX)
-    )  # the original leaves mirrored copies, *_flip.png
+    )  # the original leaves flipped copies, *_flip.png
     if not paths:
         raise DataError(
             folder,

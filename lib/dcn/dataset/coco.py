@@ -18,27 +18,16 @@ import os
 import numpy as np
 
 from dcn.dataset import coco_file
+from dcn.dataset.class_names import COCO_CLASSES, listed_names
 from dcn.dataset.coco_checks import CocoChecks
 from dcn.dataset.imdb import IMDB
-from dcn.dataset.pascal_voc import listed_names
 from dcn.dataset.problems import DataError
 from dcn.dataset.roidb import make_record
 from dcn.dataset.voc_checks import class_fault
 from dcn.errors import UserError
 from dcn.evaluation import coco as coco_eval
 
-log = logging.getLogger(__name__)
-
-# the 80 categories of COCO's instances files, in the order of their ids
-COCO_CLASSES = tuple(
-    """person,bicycle,car,motorcycle,airplane,bus,train,truck,boat,traffic light,fire hydrant,
-stop sign,parking meter,bench,bird,cat,dog,horse,sheep,cow,elephant,bear,zebra,giraffe,backpack,umbrella,
-handbag,tie,suitcase,frisbee,skis,snowboard,sports ball,kite,baseball bat,baseball glove,skateboard,
-surfboard,tennis racket,bottle,wine glass,cup,fork,knife,spoon,bowl,banana,apple,sandwich,orange,
-broccoli,carrot,hot dog,pizza,donut,cake,chair,couch,potted plant,bed,dining table,toilet,tv,
-laptop,mouse,remote,keyboard,cell phone,microwave,oven,toaster,sink,refrigerator,book,clock,vase,
-scissors,teddy bear,hair drier,toothbrush""".replace('\n', '').split(',')
-)
+LOG = logging.getLogger(__name__)
 
 FOLDERS = {'minival2014': 'val2014', 'valminusminival2014': 'val2014', 'test-dev2015': 'test2015'}
 """Image set -> folder of its images, where the names differ."""
@@ -109,7 +98,7 @@ class COCO(IMDB):
         path = os.path.join(result_path or self.cache_path, 'results', f'detections_{self.image_set}_results.json')
         rows = coco_eval.detections(all_boxes, self.table.image_ids, self.category_ids)
         if not self.has_truth:
-            log.info(
+            LOG.info(
                 '%s has no ground truth to compare with; %d detections for the evaluation server are in %s',
                 self.name,
                 coco_eval.write_results(path, rows),
@@ -120,7 +109,7 @@ class COCO(IMDB):
         coco_eval.write_results(path, rows)
         scores = coco_eval.evaluate(self.table, self.category_ids, self.classes[1:], rows)
         for line in coco_eval.summary(scores):
-            log.info(line)
+            LOG.info(line)
         return scores
 
     def missing(self, image_id):
@@ -148,7 +137,7 @@ class COCO(IMDB):
         known = self.table.category_names.tolist()
         if not classes:
             if tuple(known) != COCO_CLASSES:
-                log.warning(
+                LOG.warning(
                     '%s has other classes than COCO; name them in dataset.CLASSES, so that detecting on photos '
                     'knows them too: [%s]',
                     self.annotation_path,
@@ -165,7 +154,7 @@ class COCO(IMDB):
                 )
         left_out = sorted(set(known) - set(names))
         if left_out:
-            log.info('%s: dataset.CLASSES leaves out %s', self.annotation_path, ', '.join(left_out))
+            LOG.info('%s: dataset.CLASSES leaves out %s', self.annotation_path, ', '.join(left_out))
         return names
 
     def _objects(self):

@@ -14,7 +14,7 @@ import numpy as np
 from dcn.dataset import cache
 from dcn.dataset.problems import DataError, Problem
 
-log = logging.getLogger(__name__)
+LOG = logging.getLogger(__name__)
 
 Table = namedtuple(
     'Table',
@@ -90,7 +90,7 @@ def read(path, cache_path):
     stored = cache.load(cache_path, key)
     if stored is not None:
         return Table(**stored), []
-    log.info('reading %s', path)
+    LOG.info('reading %s', path)
     content = _load(path)
     faults = []
     categories = _categories(content, path)

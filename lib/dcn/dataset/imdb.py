@@ -57,5 +57,5 @@ class IMDB(ImageSet):
             )
 
     def append_flipped(self, roidb):
-        """The records of ``roidb`` followed by their mirrored copies."""
+        """The records of ``roidb`` followed by their flipped copies."""
         return append_flipped(roidb)

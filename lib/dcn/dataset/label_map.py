@@ -7,9 +7,9 @@ import numpy as np
 from PIL import Image
 
 from dcn.dataset.problems import DataError
+from dcn.evaluation.segmentation import IGNORED
 from dcn.files import atomic_write
 
-IGNORED = 255  # class of the pixels that do not count, in training and in evaluation
 ILLEGAL = -1  # what a table holds for a value that must not occur
 
 # kinds of PNG whose decoded values are the stored ones: palette, grey, black and white
@@ -95,19 +95,6 @@ def write_grey_png(path, values):
     """``values`` (H, W) uint8 as a grey PNG."""
     with atomic_write(path) as stream:
         Image.fromarray(values, mode='L').save(stream, format='PNG')
-
-
-def voc_colours(count):
-    """The colours of the development kit for the values 0 to count - 1: (count, 3) uint8 red green blue.
-
-    The bits of the value are dealt out to red, green and blue in turn, each colour filled from its highest bit down.
-    """
-    values = np.arange(count)
-    colours = np.zeros((count, 3), dtype=np.uint8)
-    for place in range(8):
-        for channel in range(3):
-            colours[:, channel] |= ((values >> (3 * place + channel) & 1) << (7 - place)).astype(np.uint8)
-    return colours
 
 
 def _ranges(values):

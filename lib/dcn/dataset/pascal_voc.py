@@ -8,38 +8,15 @@ import numpy as np
 
 from dcn.dataset import cache
 from dcn.dataset.annotation import parse_annotation
+from dcn.dataset.class_names import listed_names
 from dcn.dataset.imdb import IMDB
 from dcn.dataset.problems import DataError
 from dcn.dataset.roidb import make_record
 from dcn.dataset.voc_checks import VocChecks, box_fault, class_fault
 from dcn.dataset.voc_folder import VocFolder, year_and_name
-from dcn.errors import UserError
 from dcn.evaluation.voc import evaluate, write_detections
 
-log = logging.getLogger(__name__)
-
-VOC_CLASSES = (
-    'aeroplane',
-    'bicycle',
-    'bird',
-    'boat',
-    'bottle',
-    'bus',
-    'car',
-    'cat',
-    'chair',
-    'cow',
-    'diningtable',
-    'dog',
-    'horse',
-    'motorbike',
-    'person',
-    'pottedplant',
-    'sheep',
-    'sofa',
-    'train',
-    'tvmonitor',
-)
+LOG = logging.getLogger(__name__)
 
 Truth = namedtuple('Truth', 'height width boxes classes difficult')
 """Ground truth of one image: boxes (n, 4) uint16 0-based, classes (n,) int32, difficult (n,) bool."""
@@ -102,7 +79,7 @@ class PascalVOC(VocFolder, IMDB):
             write_detections(paths[name], self.image_ids, all_boxes[index])
         result = evaluate(paths, self.image_ids, self.truth(), self.classes, self.use_07_metric)
         for line in summary(result):
-            log.info(line)
+            LOG.info(line)
         return result
 
     def _year_has_11_point_metric(self):
@@ -165,25 +142,15 @@ class PascalVOC(VocFolder, IMDB):
 def zero_based_box(item, annotation):
     """Corners of one annotated object, 0-based: the file's numbers minus 1, fractions cut off (uint16 in the original).
 
-    A coordinate 0 in the file, where the smallest is 1, would become -1 and as uint16 65535, and its mirror image one
-    pixel outside the picture; the original lets that happen. It is clipped to 0 here. So is, at the far border, the one
-    pixel by which a file leaves the image whose corners are exclusive.
+    A coordinate 0 in the file, where the smallest is 1, would become -1 and as uint16 65535, and in the flipped copy
+    one pixel outside the picture; the original lets that happen. It is clipped to 0 here. So is, at the far border, the
+    one pixel by which a file leaves the image whose corners are exclusive.
     """
     fault = box_fault(item, annotation.width, annotation.height)
     if fault:
         raise DataError(annotation.path, item.box_line, *fault)
     limits = (annotation.width, annotation.height) * 2
     return [min(max(int(value - 1), 0), limit - 1) for value, limit in zip(item.box, limits)]
-
-
-def listed_names(names):
-    """Class names without background from a configuration's list (with or without it); None gives the 20 of VOC."""
-    names = tuple(str(name).strip().lower() for name in names) if names else VOC_CLASSES
-    names = names[1:] if names[0] == '__background__' else names
-    repeated = sorted({name for name in names if names.count(name) > 1 or name == '__background__'})
-    if repeated:
-        raise UserError(f'dataset.CLASSES must name every class once, but repeats {", ".join(repeated)}; correct it')
-    return names
 
 
 def summary(result):

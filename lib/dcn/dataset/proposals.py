@@ -1,4 +1,4 @@
-"""Boxes that may hold an object, read from files instead of made by the network: ``dataset.proposal``.
+"""Precomputed proposals: boxes that may hold an object, read from files (``dataset.proposal``).
 
 rpn                 <folder>/<imdb.name>_rpn.npz, written by :func:`write_rpn` after a network's own RPN looked:
                         imdb    name of the data set
@@ -12,8 +12,8 @@ selective_search    <folder>/<imdb.name>.mat of MATLAB, 'boxes': one cell for ea
 <folder> is dataset.proposal_path; where that is empty, rpn_data beside the checkpoints, or selective_search_data
 in dataset.root_path, as in the original.
 
-Records (dcn.dataset.roidb) gain ``proposals`` (n, 4) float32, in the pixels as stored: they are mirrored when they are
-used, like the image (:func:`placed_proposals`), so that mirrored copies share them. ``max_overlaps`` and
+Records (dcn.dataset.roidb) gain ``proposals`` (n, 4) float32, in the pixels as stored: they are flipped when they are
+used, like the image (:func:`placed_proposals`), so that flipped copies share them. ``max_overlaps`` and
 ``max_classes`` then tell of the n proposals and the g ground truths that join them in training, (n + g,).
 """
 
@@ -81,7 +81,7 @@ def with_proposals(record, boxes, path):
 
 
 def placed_proposals(record):
-    """The proposals (n, 4) of a record as they lie in its image, which may be a mirrored copy."""
+    """The proposals (n, 4) of a record as they lie in its image, which may be a flipped copy."""
     return flip_boxes(record['proposals'], record['width']) if record['flipped'] else record['proposals']
 
 

@@ -9,19 +9,26 @@ A record is a dict:
     gt_overlaps   (n, C) float32, 1 at the box's own class
     max_classes   (n,) int, argmax of gt_overlaps
     max_overlaps  (n,) float32, max of gt_overlaps
-    flipped       bool; the pixels are mirrored when the image is loaded
+    flipped       bool; the pixels are flipped when the image is loaded
 """
 
+from __future__ import annotations
+
 import logging
+from typing import Any, Dict, Iterable
 
 import numpy as np
 
 from dcn.errors import UserError
 
-log = logging.getLogger(__name__)
+LOG = logging.getLogger(__name__)
+
+Record = Dict[str, Any]
 
 
-def make_record(image_id, image, height, width, boxes, gt_classes, num_classes):
+def make_record(
+    image_id: str, image: str, height: int, width: int, boxes: Any, gt_classes: Any, num_classes: int
+) -> Record:
     """A record from its measured parts; boxes (n, 4), gt_classes (n,)."""
     gt_classes = np.asarray(gt_classes, dtype=np.int32)
     overlaps = np.zeros((len(gt_classes), num_classes), dtype=np.float32)
@@ -40,8 +47,8 @@ def make_record(image_id, image, height, width, boxes, gt_classes, num_classes):
     }
 
 
-def flip_boxes(boxes, width):
-    """Mirror boxes (n, 4) in an image ``width`` pixels wide: x1' = width - x2 - 1, x2' = width - x1 - 1.
+def flip_boxes(boxes: np.ndarray, width: int) -> np.ndarray:
+    """Flip boxes (n, 4) in an image ``width`` pixels wide: x1' = width - x2 - 1, x2' = width - x1 - 1.
 
     Whole numbers come back as int64, others as float64.
     """
@@ -50,8 +57,8 @@ def flip_boxes(boxes, width):
     return flipped
 
 
-def append_flipped(roidb):
-    """``roidb`` followed by one mirrored copy per record, in the same order; ground-truth arrays are shared."""
+def append_flipped(roidb: Iterable[Record]) -> list[Record]:
+    """``roidb`` followed by one flipped copy per record, in the same order; ground-truth arrays are shared."""
     return list(roidb) + [_flipped(record) for record in roidb]
 
 
@@ -60,12 +67,12 @@ def _flipped(record):
     if (boxes < 0).any() or (boxes[:, 2] < boxes[:, 0]).any():
         raise UserError(
             f'{record["image"]}: a box leaves the image ({record["width"]} pixels wide) and cannot be '
-            'mirrored; run `dcn validate` to see where'
+            'flipped; run `dcn validate` to see where'
         )
     return dict(record, boxes=boxes.astype(np.uint16), flipped=not record['flipped'])
 
 
-def filter_roidb(roidb, train_cfg):
+def filter_roidb(roidb: list[Record], train_cfg: Any) -> list[Record]:
     """Drop records that can give no sample: no box at or above FG_THRESH and none in [BG_THRESH_LO, BG_THRESH_HI)."""
 
     def usable(record):
@@ -75,5 +82,5 @@ def filter_roidb(roidb, train_cfg):
         return bool((foreground | background).any())
 
     kept = [record for record in roidb if usable(record)]
-    log.info('filtered %d roidb entries: %d -> %d', len(roidb) - len(kept), len(roidb), len(kept))
+    LOG.info('filtered %d roidb entries: %d -> %d', len(roidb) - len(kept), len(roidb), len(kept))
     return kept

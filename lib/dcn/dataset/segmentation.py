@@ -6,39 +6,31 @@ A record is a dict:
     height, width int, pixels
     label         path of the label map, a PNG whose values stand for classes; None in a test set without ground truth
     table         (256,) int16: value in that file -> class (see dcn.dataset.label_map)
-    flipped       bool; image and labels are mirrored when they are loaded (the original writes mirrored copies of all
-                  files into the data set's folders, PNG content under the name of a JPEG)
+    flipped       bool; image and labels are flipped when they are loaded (the original writes flipped copies into
+                  the data set's folders, PNG content under the name of a JPEG)
 """
 
 import logging
 import os
 
-from dcn.dataset.factory import named_class, open_set, split_image_sets
 from dcn.dataset.imdb import ImageSet
 from dcn.dataset.label_map import image_shape, plain_table, read_values, resize_nearest, size_fault, to_classes
 from dcn.dataset.problems import DataError
+from dcn.dataset.registry import open_set, split_image_sets
 from dcn.dataset.seg_checks import SegmentationChecks
 from dcn.errors import UserError
 from dcn.evaluation import segmentation as seg_eval
 
-log = logging.getLogger(__name__)
-
-# imported when asked for: reading VOC needs nothing of what painting needs
-KINDS = {
-    'PascalVOC': ('dcn.dataset.voc_segmentation', 'VocSegmentation'),
-    'CityScape': ('dcn.dataset.cityscapes', 'Cityscapes'),
-    'shapes': ('dcn.dataset.shapes.segmentation', 'ShapesSegmentation'),
-    'shapes_cityscape': ('dcn.dataset.shapes.segmentation', 'ShapesCityscapes'),
-}
+LOG = logging.getLogger(__name__)
 
 
 def get_segmentation(cfg, image_set):
     """The data set of ``cfg.dataset`` for one ``image_set`` ('2012_val_seg'); generates the shapes on first use."""
-    return open_set(KINDS, cfg.dataset, image_set)
+    return open_set('segmentation', cfg.dataset, image_set)
 
 
 def training_segdb(cfg):
-    """Records of all sets in cfg.dataset.image_set, mirrored copies after each set if TRAIN.FLIP."""
+    """Records of all sets in cfg.dataset.image_set, flipped copies after each set if TRAIN.FLIP."""
     segdb = []
     for image_set in split_image_sets(cfg.dataset.image_set):
         data = get_segmentation(cfg, image_set)
@@ -54,7 +46,7 @@ def training_segdb(cfg):
 
 
 def load_label(record):
-    """Classes of a record's pixels: (H, W) uint8, 255 where they do not count, mirrored if ``record['flipped']``."""
+    """Classes of a record's pixels: (H, W) uint8, 255 where they do not count, flipped if ``record['flipped']``."""
     path = record['label']
     classes = to_classes(read_values(path), record['table'], path)
     shape = record['height'], record['width']
@@ -63,38 +55,12 @@ def load_label(record):
     return classes[:, ::-1] if record['flipped'] else classes
 
 
-def class_names(dataset):
-    """Class names for the section ``dataset`` of a configuration, without its files: a tuple of NUM_CLASSES names."""
-    names = named_class(KINDS, dataset).known_classes(dataset)
-    if len(names) != dataset.NUM_CLASSES:
-        raise UserError(
-            f'dataset.NUM_CLASSES is {dataset.NUM_CLASSES}, but {len(names)} class names are known for '
-            f'{dataset.dataset}; set dataset.CLASSES to the names'
-        )
-    return names
-
-
-def palette(dataset):
-    """Colours of those classes: (NUM_CLASSES, 3) uint8 red green blue."""
-    return named_class(KINDS, dataset).colours(dataset.NUM_CLASSES)
-
-
 class SegmentationSet(ImageSet):
     """Images with label maps; a kind of data set derives from it."""
 
     @classmethod
     def from_config(cls, dataset, image_set):
         """``dataset``: the section of that name of a configuration."""
-        raise NotImplementedError
-
-    @classmethod
-    def known_classes(cls, dataset):
-        """Tuple of class names for the section ``dataset``: its CLASSES, or the data set's own."""
-        raise NotImplementedError
-
-    @classmethod
-    def colours(cls, num_classes):
-        """Colours of the classes in files and on pictures: (num_classes, 3) uint8 red green blue."""
         raise NotImplementedError
 
     def image_path(self, image_id):
@@ -135,8 +101,8 @@ class SegmentationSet(ImageSet):
 
     @property
     def palette(self):
-        """(num_classes, 3) uint8, red green blue."""
-        return self.colours(self.num_classes)
+        """Colours of the classes in files and on pictures: (num_classes, 3) uint8 red green blue."""
+        raise NotImplementedError
 
     @property
     def has_labels(self):
@@ -173,11 +139,11 @@ class SegmentationSet(ImageSet):
                 original += seg_eval.confusion(*self.compared(truth, found), self.num_classes)
                 benchmark += seg_eval.confusion(truth, resize_nearest(found, truth.shape), self.num_classes)
         if not any(record['label'] for record in records):
-            log.info('%s has no ground truth; the result files are in %s', self.name, folder)
+            LOG.info('%s has no ground truth; the result files are in %s', self.name, folder)
             return {}
         scores = seg_eval.scores(original, benchmark, self.classes)
         for line in seg_eval.summary(scores):
-            log.info(line)
+            LOG.info(line)
         return scores
 
     def _record(self, image_id, labelled):

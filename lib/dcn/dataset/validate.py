@@ -3,19 +3,16 @@
 What is asked of the files is the data set's own affair: see dcn.dataset.checks.
 """
 
-import argparse
-import functools
+from __future__ import annotations
 
-from tqdm import tqdm
+from typing import Any, Callable, Iterable
 
-from dcn.config import load_config
-from dcn.config.overriding import override_argument
-from dcn.dataset.factory import class_difference, get_data_set, split_image_sets
 from dcn.dataset.problems import DataError, Problem, at
+from dcn.dataset.registry import class_difference, get_data_set, split_image_sets
 from dcn.errors import UserError
 
 
-def validate(cfg, progress=iter):
+def validate(cfg: Any, progress: Callable[[list[str]], Iterable[str]] = iter) -> list[Problem]:
     """List of Problem (file, line, what, todo) over all training and test sets of ``cfg``; empty if all is well.
 
     Every image is decoded, which takes about 10 ms each; ``progress`` wraps the iterable of images (tqdm will do).
@@ -38,7 +35,7 @@ def validate(cfg, progress=iter):
 def _opened(cfg):
     """(data sets, problems of those that cannot be opened)."""
     sets, problems = [], []
-    for image_set in _image_sets(cfg):
+    for image_set in image_sets(cfg):
         try:
             sets.append(get_data_set(cfg, image_set))
         except DataError as error:
@@ -48,27 +45,7 @@ def _opened(cfg):
     return sets, problems
 
 
-def main(argv=None):
-    """``dcn validate``: prints one problem a line; status 1 if there are any."""
-    parser = argparse.ArgumentParser(
-        prog='dcn validate',
-        description='Check the training and test data of an experiment before a network meets it: '
-        'broken boxes, missing or unreadable images, unknown classes, ids listed twice. One problem a line: '
-        'file:line: what is wrong; what to do. Status 1 if there are problems.',
-    )
-    parser.add_argument('--cfg', required=True, metavar='YAML', help='experiment file; its dataset section is checked')
-    override_argument(parser)
-    args = parser.parse_args(argv)
-    cfg = load_config(args.cfg, args.overrides)
-    problems = validate(cfg, functools.partial(tqdm, desc='checking', unit='image', disable=None, leave=False))
-    for problem in problems:
-        print(problem)
-    sets = ' and '.join(_image_sets(cfg))
-    print(f'{len(problems)} problem{"s" * (len(problems) != 1)} in {cfg.dataset.dataset} {sets}')
-    return 1 if problems else 0
-
-
-def _image_sets(cfg):
+def image_sets(cfg: Any) -> list[str]:
     """All sets of the configuration, each once, training first."""
     return list(dict.fromkeys(split_image_sets(cfg.dataset.image_set) + split_image_sets(cfg.dataset.test_image_set)))
 

@@ -12,8 +12,8 @@ Own data in this layout: dataset.CLASSES names the classes in the order of their
 
 import os
 
-from dcn.dataset.label_map import resize_nearest, voc_colours, write_palette_png
-from dcn.dataset.pascal_voc import VOC_CLASSES
+from dcn.dataset.class_names import KNOWN, segmentation_names, voc_colours
+from dcn.dataset.label_map import resize_nearest, write_palette_png
 from dcn.dataset.problems import DataError
 from dcn.dataset.segmentation import SegmentationSet
 from dcn.dataset.voc_folder import VocFolder, year_and_name
@@ -23,21 +23,16 @@ class VocSegmentation(VocFolder, SegmentationSet):
     """One image set, ``image_set`` = 'YEAR_SET', for example '2012_train_seg'."""
 
     base = 'voc'
-    own_classes = ('background',) + VOC_CLASSES
 
     @classmethod
     def from_config(cls, dataset, image_set):
-        return cls(image_set, dataset.root_path, dataset.dataset_path, cls.known_classes(dataset))
+        return cls(image_set, dataset.root_path, dataset.dataset_path, segmentation_names(dataset))
 
-    @classmethod
-    def known_classes(cls, dataset):
-        return tuple(str(name) for name in dataset.get('CLASSES') or cls.own_classes)
+    @property
+    def palette(self):
+        return voc_colours(self.num_classes)
 
-    @classmethod
-    def colours(cls, num_classes):
-        return voc_colours(num_classes)
-
-    def __init__(self, image_set, root_path, dataset_path, classes=own_classes):
+    def __init__(self, image_set, root_path, dataset_path, classes=KNOWN['segmentation']['PascalVOC']):
         self.year, name = year_and_name(image_set)
         super().__init__(f'{self.base}_{self.year}', name, classes, root_path)
         folder = year_folder(dataset_path, self.year)

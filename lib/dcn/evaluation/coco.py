@@ -9,7 +9,7 @@ import numpy as np
 
 from dcn.files import atomic_write
 
-log = logging.getLogger(__name__)
+LOG = logging.getLogger(__name__)
 
 SCORES = (
     'AP',
@@ -132,4 +132,4 @@ def _printing_to_log():
         yield
     for line in printed.getvalue().splitlines():
         if line.strip():
-            log.info(line.strip())
+            LOG.info(line.strip())

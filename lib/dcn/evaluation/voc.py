@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from dcn.bbox import bbox_overlaps
 from dcn.errors import UserError
 from dcn.files import atomic_write
 
@@ -69,7 +70,7 @@ def best_matches(ids, boxes, ground):
     matches = []
     for image_id, box in zip(ids, boxes):
         candidates = ground[image_id][0]
-        overlaps = iou_with(box, candidates) if len(candidates) else None
+        overlaps = bbox_overlaps(box[np.newaxis], candidates)[0] if len(candidates) else None
         best = None if overlaps is None else int(overlaps.argmax())
         matches.append((0.0, None) if best is None else (overlaps[best], best))
     return matches
@@ -92,14 +93,6 @@ def recall_precision(ids, matches, ground, threshold):
     positives = sum(int((~difficult).sum()) for _, difficult in ground.values())
     # a class without ground truth has recall 0 and AP 0, as in the original
     return hits / max(positives, 1), hits / np.maximum(hits + misses, np.finfo(np.float64).eps)
-
-
-def iou_with(box, boxes):
-    """IoU of ``box`` (4,) with ``boxes`` (n, 4), inclusive corners: a side is x2 - x1 + 1 pixels long."""
-    sides = np.minimum(boxes[:, 2:], box[2:]) - np.maximum(boxes[:, :2], box[:2]) + 1
-    shared = np.maximum(sides, 0).prod(axis=1)
-    areas = (boxes[:, 2:] - boxes[:, :2] + 1).prod(axis=1)
-    return shared / (areas + (box[2:] - box[:2] + 1).prod() - shared)
 
 
 def average_precision(recall, precision, use_07_metric):

@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 
 import cv2
 import numpy as np
@@ -10,6 +12,7 @@ from easydict import EasyDict
 
 from dcn.dataset import get_imdb, training_roidb, validate
 from dcn.dataset.shapes import detection as shapes
+from dcn.dataset.shapes.__main__ import main
 from dcn.dataset.shapes.creatures import CREATURES, draw
 from dcn.dataset.shapes.paint import Canvas, hsv, lay, spine, strand
 from dcn.dataset.shapes.scene import MOST_COVERED, MOST_OVERLAP, make_scene, mask_box
@@ -222,6 +225,16 @@ def test_canvas_may_hang_over_the_border(place):
 
 
 def test_command_line_writes_the_set_and_a_sheet(tmp_path, capsys):
-    shapes.main(['--out', str(tmp_path), '--train', '3', '--test', '2', '--size', '64'])
+    main(['--out', str(tmp_path), '--train', '3', '--test', '2', '--size', '64'])
     assert cv2.imread(str(tmp_path / 'sheet.png')).shape == (64, 8 * 64, 3)
     assert '3 training and 2 test images' in capsys.readouterr().out
+
+
+def test_module_runs_and_refuses_in_one_sentence(tmp_path):
+    command = [sys.executable, '-m', 'dcn.dataset.shapes', '--out', str(tmp_path), '--size', '10']
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2 and done.stderr.startswith('error: shapes: ') and 'Traceback' not in done.stderr
+
+
+def test_class_names_are_those_of_the_creatures():
+    assert shapes.SHAPES_CLASSES == tuple(sorted(CREATURES))

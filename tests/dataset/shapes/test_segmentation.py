@@ -6,7 +6,7 @@ import pytest
 
 from dcn.dataset import validate
 from dcn.dataset.annotation import parse_annotation
-from dcn.dataset.cityscapes import CITYSCAPES_CLASSES
+from dcn.dataset.class_names import CITYSCAPES_CLASSES
 from dcn.dataset.segmentation import get_segmentation, load_label, training_segdb
 from dcn.dataset.shapes import detection as shapes
 from dcn.dataset.shapes import generated

@@ -11,12 +11,13 @@ import shutil
 
 from easydict import EasyDict
 
+from dcn.dataset.class_names import SHAPES_CLASSES
 from dcn.dataset.coco import COCO
 from dcn.dataset.shapes import generated
-from dcn.dataset.shapes.detection import SHAPES_CLASSES, Shapes
+from dcn.dataset.shapes.detection import Shapes
 from dcn.files import atomic_write
 
-log = logging.getLogger(__name__)
+LOG = logging.getLogger(__name__)
 
 # COCO's image set -> set of the VOC form, and the number before the id of its first image
 SETS = {'train2014': ('2007_train', 0), 'val2014': ('2007_test', 500000)}
@@ -47,7 +48,7 @@ def generate(root, cache_root):
 
 
 def _write(folder, sets):
-    log.info('writing the data set shapes in the form of COCO to %s', folder)
+    LOG.info('writing the data set shapes in the form of COCO to %s', folder)
     for name, voc in sets.items():
         images = os.path.join(folder, 'images', name)
         os.makedirs(images, exist_ok=True)

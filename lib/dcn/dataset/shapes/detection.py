@@ -1,6 +1,6 @@
 """The data set ``shapes``: five bendy creatures on photographs, in the layout of PASCAL VOC, generated on the spot.
 
-    python -m dcn.dataset.shapes.detection --out data/shapes
+    python -m dcn.dataset.shapes --out data/shapes
 
 writes <out>/VOC2007/{JPEGImages,Annotations,SegmentationClass,ImageSets/{Main,Segmentation}/{train,test}.txt} and
 shapes.json, which says what was made and by which version of the generator. The same seed gives the same bytes on one
@@ -8,7 +8,6 @@ machine; a larger set begins with the images of a smaller one. Every object carr
 aspect, visible part) in <geometry>, so that results can be split by it.
 """
 
-import argparse
 import hashlib
 import itertools
 import logging
@@ -20,7 +19,8 @@ import numpy as np
 from tqdm import tqdm
 
 from dcn.dataset.annotation import parse_annotation
-from dcn.dataset.label_map import IGNORED, voc_colours, write_palette_png
+from dcn.dataset.class_names import SHAPES_CLASSES, voc_colours
+from dcn.dataset.label_map import IGNORED, write_palette_png
 from dcn.dataset.pascal_voc import PascalVOC
 from dcn.dataset.shapes import creatures as shapes_creatures
 from dcn.dataset.shapes import generated
@@ -31,9 +31,8 @@ from dcn.errors import UserError
 from dcn.files import atomic_write
 from dcn.rng import generator
 
-log = logging.getLogger(__name__)
+LOG = logging.getLogger(__name__)
 
-SHAPES_CLASSES = tuple(sorted(shapes_creatures.CREATURES))
 DEFAULTS = {'train': 2000, 'test': 400, 'seed': 7, 'size': 160}
 JPEG_QUALITY = 92
 
@@ -127,7 +126,7 @@ def _write(folder, parameters):
     for name in ('JPEGImages', 'SegmentationClass', 'Annotations'):
         os.makedirs(os.path.join(folder, name), exist_ok=True)
     names = [(image_set, index) for image_set in ('train', 'test') for index in range(1, parameters[image_set] + 1)]
-    log.info('generating %d images of the data set shapes in %s (about 20 ms each)', len(names), folder)
+    LOG.info('generating %d images of the data set shapes in %s (about 20 ms each)', len(names), folder)
     for image_set, index in tqdm(names, desc='generating shapes', unit='image', disable=None):
         _write_image(folder, image_set, index, parameters)
     for kind, image_set in itertools.product(('Main', 'Segmentation'), ('train', 'test')):
@@ -193,22 +192,3 @@ def _indent(node, level=0):
     if len(node):
         node.text = '\n' + '  ' * (level + 1)
         node[-1].tail = '\n' + '  ' * level
-
-
-def main(arguments=None):
-    """Command line: generate, then write a sheet of the first training images with their boxes."""
-    parser = argparse.ArgumentParser(description='Generate the data set shapes in the layout of PASCAL VOC.')
-    parser.add_argument('--out', required=True, help='folder for VOC2007 and sheet.png')
-    meanings = {'train': 'training images', 'test': 'test images', 'seed': 'seed', 'size': 'side in pixels'}
-    for name, meaning in meanings.items():
-        parser.add_argument('--' + name, type=int, default=DEFAULTS[name], help=f'{meaning} (default {DEFAULTS[name]})')
-    given = parser.parse_args(arguments)
-    folder = generate(given.out, given.train, given.test, given.seed, given.size)
-    sheet = os.path.join(given.out, 'sheet.png')
-    with atomic_write(sheet) as stream:
-        stream.write(cv2.imencode('.png', contact_sheet(folder, 'train'))[1].tobytes())
-    print(f'{given.train} training and {given.test} test images in {folder}; a look at them: {sheet}')
-
-
-if __name__ == '__main__':
-    main()

@@ -12,7 +12,8 @@ import os
 import cv2
 import numpy as np
 
-from dcn.dataset.cityscapes import IMAGE_SUFFIX, LABELS, Cityscapes
+from dcn.dataset.cityscapes import IMAGE_SUFFIX, Cityscapes
+from dcn.dataset.class_names import KNOWN, LABELS, segmentation_names
 from dcn.dataset.label_map import write_grey_png
 from dcn.dataset.segmentation import load_label
 from dcn.dataset.shapes import detection as shapes
@@ -21,7 +22,7 @@ from dcn.dataset.voc_folder import year_and_name
 from dcn.dataset.voc_segmentation import VocSegmentation
 from dcn.files import atomic_write
 
-log = logging.getLogger(__name__)
+LOG = logging.getLogger(__name__)
 
 # class of the VOC form -> name of the label in the Cityscapes form; the rim around objects becomes 'unlabeled'
 LABEL_OF = {
@@ -35,13 +36,13 @@ LABEL_OF = {
 # split -> set of the VOC form, cities in turn
 SPLITS = {'train': ('2007_train', ('lakeside', 'hillside')), 'val': ('2007_test', ('riverside',))}
 VERSION = 1
+CLASSES = KNOWN['segmentation']['shapes']
 
 
 class ShapesSegmentation(VocSegmentation):
     """Image sets '2007_train' and '2007_test'; made on first use, read as PASCAL VOC."""
 
     base = 'shapes'
-    own_classes = ('background',) + shapes.SHAPES_CLASSES
 
     @classmethod
     def from_config(cls, dataset, image_set):
@@ -56,7 +57,7 @@ class ShapesCityscapes(Cityscapes):
 
     @classmethod
     def from_config(cls, dataset, image_set):
-        cls.known_classes(dataset)
+        segmentation_names(dataset)  # refuses other classes
         return cls(image_set, dataset.root_path, generate_cityscapes(dataset.dataset_path))
 
 
@@ -70,10 +71,10 @@ def generate_cityscapes(root):
 
 
 def _write(folder, root):
-    log.info('writing the data set shapes in the form of Cityscapes below %s', root)
+    LOG.info('writing the data set shapes in the form of Cityscapes below %s', root)
     table = _id_of_class()
     for split, (image_set, cities) in SPLITS.items():
-        data = ShapesSegmentation(image_set, root, root, ShapesSegmentation.own_classes)
+        data = ShapesSegmentation(image_set, root, root, CLASSES)
         for number, record in enumerate(data.gt_segdb()):
             city = cities[number % len(cities)]
             name = f'{city}_{number:06d}_000019'
@@ -89,6 +90,6 @@ def _id_of_class():
     """(256,) uint8: class of the VOC form, or 255 -> label id of the Cityscapes form."""
     id_of = {label.name: label.id for label in LABELS}
     table = np.full(256, id_of['unlabeled'], dtype=np.uint8)
-    for number, name in enumerate(ShapesSegmentation.own_classes):
+    for number, name in enumerate(CLASSES):
         table[number] = id_of[LABEL_OF[name]]
     return table

@@ -1,6 +1,6 @@
 """Photo in, a class for each of its pixels out."""
 
-from dcn.dataset.segmentation import class_names, palette
+from dcn.dataset.class_names import class_names, palette
 from dcn.engine.inference.photos import PhotoNetwork, bgr_image
 from dcn.engine.tasks.segmentation import Segmentation, best_classes, without_padding
 from dcn.loader.image import resized_shape
@@ -20,7 +20,7 @@ class Segmenter(PhotoNetwork):
 
     def __init__(self, cfg, params, ctx=None, layers=()):
         super().__init__(Segmentation(cfg), params, ctx, layers)
-        self.class_names, self.palette = class_names(cfg.dataset), palette(cfg.dataset)
+        self.class_names, self.palette = class_names(cfg.dataset, 'segmentation'), palette(cfg.dataset)
 
     def segment(self, image):
         """Classes (H, W) uint8 of ``image``: a path or an array (H, W, 3) uint8 BGR; gray (H, W) and BGRA are taken as

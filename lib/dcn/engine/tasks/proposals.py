@@ -11,8 +11,8 @@ from dcn.bbox import clip_boxes
 from dcn.config import output_folder
 from dcn.config.families import kind_of
 from dcn.dataset import get_imdb
-from dcn.dataset.factory import split_image_sets
 from dcn.dataset.proposals import proposal_path, proposal_roidb, training_proposals, write_rpn
+from dcn.dataset.registry import split_image_sets
 from dcn.engine.inference.predictor import each_image
 from dcn.engine.runtime.run_folder import logging_to
 from dcn.engine.tasks.detection import EndToEnd, box_test_weights, largest_image

@@ -20,7 +20,7 @@ from dcn.cli.arguments import parse, test_arguments, train_arguments
 from dcn.config import output_folder, symbol_class
 from dcn.config.checks import DETECTION, check
 from dcn.config.families import kind_of
-from dcn.dataset.factory import split_image_sets
+from dcn.dataset.registry import split_image_sets
 from dcn.engine.tasks.evaluate import evaluate
 from dcn.engine.tasks.proposals import RoisOnly, RpnOnly, write_proposals
 from dcn.engine.training.run import checkpoint_prefix, train
