@@ -22,7 +22,7 @@ HEIGHT = {room: height for height, row in enumerate(ROWS) for room in row}
 FAMILIES = ROWS[-1]
 
 # What is still to be mended: nothing may be added, and what is mended leaves these lists.
-ROOM_CIRCLES = {'cli', 'dataset', 'engine', 'evaluation', 'export', 'showcase'}
+ROOM_CIRCLES = {'cli', 'engine', 'export', 'showcase'}
 UPWARD = {
     ('engine.training.alternate', 'cli'),
 }
