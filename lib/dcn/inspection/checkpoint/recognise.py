@@ -40,7 +40,7 @@ def recognise(shapes: Mapping[str, Shape]) -> Optional[Recognised]:
         for name in shapes
         if name not in args and name not in auxs and not OFFSET.match(name) and not pooling.LAYER.match(name)
     }
-    # How far a table is from the checkpoint: a name too many or too few counts 1, so a layer (weight and bias) counts 2.
+    # How far a table is from the checkpoint: a name too many or too few counts 1, a layer (weight and bias) 2.
     # Deformable convolutions on one side alone count as two layers, so that no single odd layer outweighs them;
     # deformable pooling counts one less, so that the convolutions decide where only one of the two agrees.
     moving = any(OFFSET.match(name) for name in shapes), pooling.kind(shapes) != 'integer'
