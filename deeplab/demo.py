@@ -6,7 +6,10 @@ checkpoint is read from model/, where the authors' released file belongs.
 
 import sys
 
-from dcn.cli import guarded
+try:
+    from dcn.cli import guarded
+except ModuleNotFoundError as error:
+    sys.exit(f'error: {error}; activate the environment first: source .venv/bin/activate (./setup.sh makes it)')
 from dcn.cli.detect import photo_demo
 from dcn.cli.segment import segment_photos
 

@@ -7,7 +7,10 @@ belongs. Photos are looked at in one size; the best published numbers take six, 
 
 import sys
 
-from dcn.cli import guarded
+try:
+    from dcn.cli import guarded
+except ModuleNotFoundError as error:
+    sys.exit(f'error: {error}; activate the environment first: source .venv/bin/activate (./setup.sh makes it)')
 from dcn.cli.detect import photo_demo
 
 CFG = 'experiments/fpn/cfgs/resnet_v1_101_coco_trainval_fpn_dcn_end2end_ohem.single_scale.yaml'

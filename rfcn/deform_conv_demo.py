@@ -4,7 +4,10 @@ import argparse
 import os
 import sys
 
-from dcn.cli import guarded
+try:
+    from dcn.cli import guarded
+except ModuleNotFoundError as error:
+    sys.exit(f'error: {error}; activate the environment first: source .venv/bin/activate (./setup.sh makes it)')
 from dcn.cli.detect import demo_config, in_model, photo_arguments, print_written, read_photos, stems
 from dcn.visualize.canvas import page, save, sheet, shrink
 from dcn.visualize.sampling import animate, draw_samples, spread_cells, trace_samples

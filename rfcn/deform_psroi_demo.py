@@ -9,7 +9,10 @@ import argparse
 import os
 import sys
 
-from dcn.cli import guarded
+try:
+    from dcn.cli import guarded
+except ModuleNotFoundError as error:
+    sys.exit(f'error: {error}; activate the environment first: source .venv/bin/activate (./setup.sh makes it)')
 from dcn.cli.detect import demo_config, in_model, photo_arguments, print_written, read_photos, stems
 from dcn.errors import UserError
 from dcn.visualize.canvas import labelled, save

@@ -6,7 +6,10 @@ belongs.
 
 import sys
 
-from dcn.cli import guarded
+try:
+    from dcn.cli import guarded
+except ModuleNotFoundError as error:
+    sys.exit(f'error: {error}; activate the environment first: source .venv/bin/activate (./setup.sh makes it)')
 from dcn.cli.detect import photo_demo
 
 CFG = 'experiments/rfcn/cfgs/rfcn_coco_demo.yaml'

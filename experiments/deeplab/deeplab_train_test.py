@@ -2,7 +2,10 @@
 
 import sys
 
-from dcn.cli import guarded
+try:
+    from dcn.cli import guarded
+except ModuleNotFoundError as error:
+    sys.exit(f'error: {error}; activate the environment first: source .venv/bin/activate (./setup.sh makes it)')
 from dcn.cli.train_test import train_and_test
 
 main = train_and_test(__doc__)
