@@ -114,6 +114,48 @@ def test_without_shapes_a_usual_image_is_taken():
     assert found.notes == ['data taken as 1 x 3 x 600 x 1000; --shape data=1,3,H,W takes another size']
 
 
+def test_what_is_assumed_is_never_an_error():
+    """A variable data that is no image, RoIs of two dimensions: unknown, until they are given."""
+    table = make(
+        [
+            ('data', '', {}, []),
+            ('fc_weight', '', {'__shape__': '(4, 7)'}, []),
+            ('fc', 'FullyConnected', {'num_hidden': '4', 'no_bias': 'True', 'flatten': 'False'}, ['data', 'fc_weight']),
+        ]
+    )
+    found = describe(table, 'x')
+    assert found.inputs == {'data': None} and found.outputs == [('fc_output', None)]
+    assert 'the shapes of data are unknown' in found.notes[0] and describe(table, 'x', {'data': (2, 7)}).notes == []
+    pooled = make(
+        [
+            ('data', '', {}, []),
+            ('rois', '', {}, []),
+            ('pool', 'ROIPooling', {'pooled_size': '(7, 7)', 'spatial_scale': '1'}, ['data', 'rois']),
+        ]
+    )
+    assert describe(pooled, 'x', {'data': (1, 3, 20, 20)}).inputs['rois'] is None
+    assert describe(pooled, 'x', {'data': (1, 3, 20, 20), 'rois': (9, 5)}).outputs[0][1] == (9, 3, 7, 7)
+
+
+@pytest.mark.parametrize('kernel', ['(3,)', '(3, 3, 3)'])
+def test_layers_of_one_and_three_dimensions(kernel):
+    """Names of residual blocks on windows that are no image's: described, without a receptive field."""
+    size = kernel.count('3')
+    window = {'kernel': kernel, 'num_filter': '4', 'no_bias': 'True', 'stride': str((2,) * size)}
+    graph = make(
+        [
+            ('data', '', {}, []),
+            ('w', '', {}, []),
+            ('res2a_branch2a', 'Convolution', {**window, 'dilate': str((1, 2, 1)[:size])}, ['data', 'w']),
+            ('v', '', {}, []),
+            ('res2a_branch2b', 'Deconvolution', window, ['res2a_branch2a', 'v']),
+        ]
+    )
+    found = describe(graph, 'x', {'data': (1, 2, *(9,) * size)})
+    assert rows(found)[0].text.startswith('block 3') and found.layers[1].field is None
+    assert [p.shape for p in found.parameters()] == [(4, 2, *(3,) * size), (4, 4, *(3,) * size)]
+
+
 def test_a_pyramid_takes_multiples_of_32():
     graph, _, _ = golden('fpn__resnet_v1_101_coco_trainval_fpn_dcn_end2end_ohem__test')
     assert describe(graph, 'x').inputs['data'] == (1, 3, 608, 1024)

@@ -90,6 +90,8 @@ def receptive_field(node: Node, fields: Sequence[Optional[Field]]) -> Optional[F
     if node.op in CONVOLUTIONS or node.op.startswith('Pooling'):
         return _windows(first, attrs)
     if node.op == 'Deconvolution':
+        if len(attrs.tuple('kernel')) != 2:
+            return None
         kernel, stride = attrs.pair('kernel', 1), attrs.pair('stride', 1)
         return Field(
             tuple(r + (-(-k // s) - 1) * j for r, k, s, j in zip(first.size, kernel, stride, first.stride)),

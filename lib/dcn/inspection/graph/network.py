@@ -7,7 +7,7 @@ from dcn.formats.graph import Graph
 from dcn.inspection.attributes import Attributes
 from dcn.inspection.graph import counting
 from dcn.inspection.graph.grouping import paths
-from dcn.inspection.shape_inference import infer_shapes, operator_name, parameter_slots
+from dcn.inspection.shape_inference import Shapes, infer_shapes, operator_name, parameter_slots
 
 _AUXILIARY = ('moving_mean', 'moving_var', 'moving_avg')
 # height and width for a graph that says nothing; multiples of 32 where pyramids need them
@@ -89,11 +89,8 @@ class Network(NamedTuple):
 
 def describe(graph: Graph, label: str, shapes: Optional[Mapping[str, Tuple[int, ...]]] = None) -> Network:
     """The Network of ``graph``. ``shapes``: those of inputs (name -> tuple); absent ones get usual values."""
-    notes = []
-    if shapes and 'data' in shapes:
-        found = infer_shapes(graph, with_defaults(graph, shapes))
-    else:
-        found = _usual_shapes(graph, shapes or {}, notes)
+    notes: List[str] = []
+    found = _inferred(graph, shapes or {}, notes)
     slots, groups = parameter_slots(graph), paths(graph)
     fields, layers = [None] * len(graph.nodes), []
     for i, node in enumerate(graph.nodes):
@@ -132,31 +129,26 @@ def describe(graph: Graph, label: str, shapes: Optional[Mapping[str, Tuple[int, 
     return Network(label, graph, layers, inputs, _outputs(graph, found.outputs), _totals(layers), auxiliary, notes)
 
 
-def with_defaults(graph: Graph, shapes: Mapping[str, Tuple[int, ...]]) -> Dict[str, Tuple[int, ...]]:
-    """``shapes`` and usual ones for the other small inputs of detection networks: im_info, 5 boxes, 300 RoIs."""
-    shapes = dict(shapes)
+def _inferred(graph: Graph, shapes: Mapping[str, Tuple[int, ...]], notes: List[str]) -> Shapes:
+    """The Shapes with those of inputs in ``shapes``, and usual ones for others where the graph takes them: data of
+    600 x 1000 pixels or a multiple of 32, im_info, 5 boxes, 300 RoIs. An assumption is never an error."""
+    free = {node.name for node in graph.nodes if node.is_variable and '__shape__' not in node.attrs} - set(shapes)
     images = shapes.get('data', (1,))[0]
-    names = {node.name for node in graph.nodes if node.is_variable}
-    for name, shape in (('im_info', (images, 3)), ('gt_boxes', (images, 5, 5)), ('rois', (images, 300, 5))):
-        if name in names:
-            shapes.setdefault(name, shape)
-    return shapes
-
-
-def _usual_shapes(graph, shapes, notes):
-    """Shapes with data (1, 3, 600, 1000), or a multiple of 32 where the graph fits no other."""
-    if not any(node.name == 'data' and node.is_variable for node in graph.nodes):
-        return infer_shapes(graph, shapes)
-    first = None
-    for size in (DEFAULT_SIZE, PYRAMID_SIZE, (224, 224)):
+    small = {'im_info': (images, 3), 'gt_boxes': (images, 5, 5), 'rois': (images, 300, 5)}
+    small = {name: shape for name, shape in small.items() if name in free}
+    sizes = [(1, 3, *size) for size in (DEFAULT_SIZE, PYRAMID_SIZE, (224, 224))] if 'data' in free else []
+    for assumed in [*({'data': size, **small} for size in sizes), *([] if sizes else [small]), {}]:
         try:
-            found = infer_shapes(graph, with_defaults(graph, {**shapes, 'data': (1, 3, *size)}))
-        except UserError as error:
-            first = first or error
+            found = infer_shapes(graph, {**shapes, **assumed})
+        except UserError:
+            if not assumed:
+                raise
             continue
-        notes.append(f'data taken as 1 x 3 x {size[0]} x {size[1]}; --shape data=1,3,H,W takes another size')
+        if 'data' in assumed:
+            _, _, height, width = assumed['data']
+            notes.append(f'data taken as 1 x 3 x {height} x {width}; --shape data=1,3,H,W takes another size')
         return found
-    raise first
+    raise AssertionError('the last try assumes nothing')
 
 
 def _layer(graph, i, outputs, slots, path, field):

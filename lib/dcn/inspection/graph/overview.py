@@ -161,12 +161,13 @@ def _block_text(layers):
         attrs = Attributes(layer.attrs, layer.name)
         if 'kernel' not in attrs or 'num_filter' not in attrs or 'offset' in layer.name:
             continue
-        stride = max(stride, *attrs.pair('stride', 1))
+        stride = max(stride, *attrs.tuple('stride', (1,)))
         if layer.name.endswith('_branch1') or 'downsample' in layer.name:
             continue
         text = f'{"x".join(map(str, attrs.tuple("kernel")))} {attrs.integer("num_filter")}'
-        if attrs.pair('dilate', 1) != (1, 1):
-            text += f' dilate {attrs.pair("dilate", 1)[0]}'
+        dilate = attrs.tuple('dilate') or (1,)
+        if set(dilate) != {1}:
+            text += f' dilate {dilate[0] if len(set(dilate)) == 1 else "x".join(map(str, dilate))}'
         if layer.deformable:
             modulated = 'modulated ' if layer.op.startswith('Modulated') else ''
             text += f' {modulated}deformable x {attrs.integer("num_deformable_group", 1)}'
