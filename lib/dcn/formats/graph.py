@@ -1,7 +1,7 @@
 """A symbol as a value: nodes in the order in which MXNet visits them, never changed after they were read."""
 
 from types import MappingProxyType
-from typing import List, Mapping, NamedTuple, Tuple
+from typing import List, Mapping, NamedTuple, Set, Tuple
 
 from dcn.formats import operators
 
@@ -67,7 +67,7 @@ class Graph(NamedTuple):
         return tuple(i for i, node in enumerate(self.nodes) if node.is_variable)
 
     def _auxiliary_nodes(self):
-        found = set()
+        found: Set[int] = set()
         for node in self.nodes:
             known = operators.auxiliary_inputs(node.op)
             found.update(source for i, (source, _) in enumerate(node.inputs) if i in known or node.versions[i] > 0)

@@ -48,7 +48,9 @@ class JsonScanner:
         return 'the end of the file' if match is None else ascii(match.group().decode('utf-8', 'replace'))
 
     def _skip_space(self):
-        self.position = _SPACE.match(self.data, self.position).end()
+        space = _SPACE.match(self.data, self.position)
+        if space:  # always: it may be empty
+            self.position = space.end()
 
     def _accept(self, sign):
         self._skip_space()

@@ -8,7 +8,7 @@ whatever it holds.
 """
 
 import struct
-from typing import Dict, Iterator, List, Mapping, Sequence, Union
+from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Union
 
 import numpy as np
 
@@ -49,7 +49,7 @@ class ParamsFile:
         if cursor.left:
             cursor.place = f'after the last of {count} tensors'
             raise cursor.fail('the end of the file', f'{cursor.left} more bytes')
-        self._by_name = None
+        self._by_name: Optional[Dict[str, int]] = None
 
     @property
     def named(self) -> bool:
@@ -180,13 +180,8 @@ def read(path: PathLike) -> Dict[str, Array]:
 
 def _own(array):
     if isinstance(array, SparseArray):
-        return array._replace(
-            **{
-                field: np.array(getattr(array, field))
-                for field in ('data', 'indices', 'indptr')
-                if getattr(array, field) is not None
-            }
-        )
+        starts = None if array.indptr is None else np.array(array.indptr)
+        return array._replace(data=np.array(array.data), indices=np.array(array.indices), indptr=starts)
     return np.array(array)
 
 

@@ -122,7 +122,7 @@ def _prefix(archive: zipfile.ZipFile) -> Optional[str]:
     return min(found, key=len)[: -len('data.pkl')] if found else None
 
 
-def _archive(path):
+def _archive(path: PathLike) -> Tuple[Any, Dict[str, bytes]]:
     """(the saved object, {key: bytes of the storage})"""
     with zipfile.ZipFile(path) as archive:
         prefix = _prefix(archive)
@@ -138,14 +138,14 @@ def _archive(path):
         return value, {key: _entry(archive, f'{prefix}data/{key}') for key in machine.storages}
 
 
-def _entry(archive, name):
+def _entry(archive: zipfile.ZipFile, name: str) -> bytes:
     """The bytes of an entry, as many as lie in the file."""
     if archive.getinfo(name).compress_type != zipfile.ZIP_STORED:
         raise _Damaged(f'{name} is compressed, which PyTorch never does')
     return archive.read(name)
 
 
-def _legacy(data: Buffer):
+def _legacy(data: Buffer) -> Tuple[Any, Dict[str, bytes]]:
     """The same of a stream: magic number, version, system, object, keys of the storages, then each one's number of
     values (int64) and bytes."""
     machine = _Machine(bytes(data))
