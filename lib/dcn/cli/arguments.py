@@ -3,7 +3,7 @@
 import argparse
 
 from dcn.config import load_config
-from dcn.config.overriding import detection_arguments, override_argument
+from dcn.config.overriding import detection_arguments, graph_argument, override_argument
 from dcn.engine.tasks.task import PICTURES
 
 FIRST_RUN = """
@@ -16,6 +16,7 @@ def common_arguments(parser):
     add = parser.add_argument
     add('--cfg', required=True, metavar='FILE', help='experiment configuration, one of experiments/*/cfgs/*.yaml')
     override_argument(parser)
+    graph_argument(parser)
     add('--gpus', metavar='LIST', help="GPU numbers such as 0,1, or 'cpu' (default: the configuration's gpus)")
 
 

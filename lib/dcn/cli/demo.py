@@ -122,7 +122,7 @@ def trial(network, cfg, path, gpus=None):
     print(f'testing {network.title} on {images.num_images} images ({os.path.relpath(path)})', flush=True)
     params = read_params(path, process=True)
     symbol = checked_symbol(cfg, *params, task=task)
-    predictors = [Predictor(symbol, context, *params) for context in devices]
+    predictors = [Predictor(symbol, context, *params, rewrite=cfg.engine.rewrite) for context in devices]
     os.makedirs(task.test_folder, exist_ok=True)
     start = time.time()
     scores = task.evaluate(images, predictors, params, task.test_folder, Options(ignore_cache=True))

@@ -7,7 +7,7 @@ import itertools
 import os
 import time
 
-from dcn.config.overriding import detection_arguments, override_argument
+from dcn.config.overriding import detection_arguments, graph_argument, override_argument
 from dcn.errors import UserError
 from dcn.paths import ROOT
 from dcn.visualize.boxes import draw_detections
@@ -143,6 +143,7 @@ def more_arguments(parser, out):
     parser.add_argument('--out', default=out, metavar='DIR', help='folder for the pictures (default %(default)s)')
     parser.add_argument('--gpus', metavar='LIST', help="GPU numbers, or 'cpu' (default: as the experiment file says)")
     override_argument(parser)
+    graph_argument(parser)
 
 
 def threshold_argument(parser, default):

@@ -90,6 +90,11 @@ TEST = {
     'test_epoch': (0, COUNT),
 }
 
+# this project's own
+ENGINE = {
+    'rewrite': (True, BOOLEAN),  # bind a faster graph that computes the same; false: the graph as published
+}
+
 SCHEMA = {
     'MXNET_VERSION': ('', TEXT),
     'output_path': ('', TEXT),
@@ -98,6 +103,7 @@ SCHEMA = {
     'CLASS_AGNOSTIC': (True, BOOLEAN),
     'SCALES': ([[600, 1000]], SCALE),
     'default': {'frequent': (20, POSITIVE), 'kvstore': ('device', TEXT)},
+    'engine': ENGINE,
     'network': NETWORK,
     'dataset': DATASET,
     'TRAIN': TRAIN,

@@ -21,6 +21,18 @@ def override_argument(parser):
     )
 
 
+def graph_argument(parser):
+    """Add --plain-graph, the short form of engine.rewrite."""
+    parser.add_argument(
+        '--plain-graph',
+        action=_PlainGraph,
+        nargs=0,
+        dest='overrides',
+        help='run the graph exactly as published, not the faster one of equal values that is made of it '
+        '(engine.rewrite: false in the experiment file)',
+    )
+
+
 def detection_arguments(parser):
     """Add --test-scales and --soft-nms, the short forms of detection's own keys."""
     parser.add_argument(
@@ -48,6 +60,11 @@ class _TestScales(argparse.Action):
     def __call__(self, parser, namespace, values, option_string=None):
         pairs = ', '.join(f'[{value}]' for value in values)
         setattr(namespace, self.dest, namespace.overrides + [f'TEST_SCALES=[{pairs}]'])
+
+
+class _PlainGraph(argparse.Action):
+    def __call__(self, parser, namespace, values, option_string=None):
+        setattr(namespace, self.dest, namespace.overrides + ['engine.rewrite=false'])
 
 
 class _SoftNms(argparse.Action):

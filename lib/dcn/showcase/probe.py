@@ -63,7 +63,7 @@ class PartNetwork:
         network.infer_shape(shapes)
         network.check_parameter_shapes(*params, shapes, is_train=False)
         wanted = mx.sym.Group([internals[name] for name in (*outputs, 'cls_prob_output')])
-        self.predictor = Predictor(wanted, context or mx.cpu(), *params)
+        self.predictor = Predictor(wanted, context or mx.cpu(), *params, rewrite=cfg.engine.rewrite)
 
     def offsets(self, image, boxes):
         """For boxes (R, 4) x1 y1 x2 y2 in pixels of ``image`` (H, W, 3): offsets (R, 2C, P, P), x and y of each class,

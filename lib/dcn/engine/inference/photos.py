@@ -30,7 +30,7 @@ class PhotoNetwork:
             params = read_params(os.fspath(params), process=True)
         context = with_operators(ctx or mx.cpu())
         self.symbol = with_layers(checked_symbol(self.cfg, *params, task=task), layers)
-        self.predictor = Predictor(self.symbol, context, *params)
+        self.predictor = Predictor(self.symbol, context, *params, rewrite=self.cfg.engine.rewrite)
 
     def outputs(self, image):
         """The network's own outputs {name: numpy array} (at the first of several scales of testing), the scale of its

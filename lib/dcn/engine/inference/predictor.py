@@ -17,12 +17,15 @@ LOG = logging.getLogger(__name__)
 
 
 class Predictor:
-    """A test graph with its parameters on one device; executors are kept for each image size."""
+    """A test graph with its parameters on one device; executors are kept for each image size.
 
-    def __init__(self, symbol, context, arg_params, aux_params):
+    rewrite: whether the graph is rewritten when it is bound (cfg.engine.rewrite).
+    """
+
+    def __init__(self, symbol, context, arg_params, aux_params, rewrite=True):
         self.context = context
         # on a GPU each takes little more than its input; six test scales meet many sizes of images
-        self.executors = DeviceExecutors(symbol, context, arg_params, aux_params, limit=48)
+        self.executors = DeviceExecutors(symbol, context, arg_params, aux_params, limit=48, rewrite=rewrite)
         self.names = symbol.list_outputs()
 
     def reserve(self, shapes):

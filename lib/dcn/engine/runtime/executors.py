@@ -5,6 +5,7 @@ import ctypes
 
 import numpy as np
 
+from dcn.engine.runtime.bound_graph import bound_graph
 from dcn.engine.runtime.pack import Layout, Pack
 from dcn.operators.quiet import without_noise
 
@@ -21,13 +22,18 @@ class DeviceExecutors:
 
     arg_params, aux_params: {name: mx.nd.NDArray}, copied to the device. trainable: Layout of the parameters that get a
     gradient (they lie in the Packs ``trained`` and ``grads``); everything else has none. At most ``limit`` executors
-    are kept, on a CPU fewer large ones; the least recently used goes first. The largest one of all stays.
+    are kept, on a CPU fewer large ones; the least recently used goes first. The largest one of all stays. rewrite: bind
+    the graph that dcn.rewrite makes of ``symbol``, which computes the same in less time; its parameters are then those
+    of ``params`` where nothing is trained.
     """
 
-    def __init__(self, symbol, context, arg_params, aux_params, trainable=Layout([]), limit=64):
-        self.symbol, self.context, self.limit = symbol, context, limit
+    def __init__(self, symbol, context, arg_params, aux_params, trainable=Layout([]), limit=64, rewrite=True):
+        self.context, self.limit = context, limit
         self.trained, self.grads = Pack(trainable, context), Pack(trainable, context)
-        self.params = {}
+        if rewrite:
+            training = bool(self.trained.views)
+            symbol, arg_params, aux_params = bound_graph(symbol, context, arg_params, aux_params, training)
+        self.symbol, self.params = symbol, {}
         for name in symbol.list_arguments():
             if name in self.trained.views:
                 self.params[name] = arg_params[name].copyto(self.trained.views[name])

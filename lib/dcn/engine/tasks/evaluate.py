@@ -31,7 +31,7 @@ def evaluate(cfg, gpus=None, thresh=1e-3, ignore_cache=False, vis=False, shuffle
         params = checkpoint.load_param(prefix, cfg.TEST.test_epoch, process=True)
         _tell_unfinished(prefix, cfg.TEST.test_epoch)
         symbol = checked_symbol(cfg, *params, task=task)
-        predictors = [Predictor(symbol, context, *params) for context in devices]
+        predictors = [Predictor(symbol, context, *params, rewrite=cfg.engine.rewrite) for context in devices]
         for predictor in predictors:
             predictor.reserve(task.test_inputs())
         options = Options(thresh, ignore_cache, vis, shuffle)

@@ -132,6 +132,7 @@ class TrainingRun:
             aux_params,
             self.task.fixed_params,
             offset_lr_mult=train.offset_lr_mult,
+            rewrite=self.cfg.engine.rewrite,
             kind=train.optimizer,
             momentum=train.momentum,
             wd=train.wd,

@@ -40,7 +40,7 @@ _FREE = (
 
 def run_settings(cfg):
     """{'TRAIN.lr': 0.0005, ...}: the settings that training depends on, in plain types."""
-    parts = ('network', 'dataset', 'TRAIN', 'SCALES', 'CLASS_AGNOSTIC')
+    parts = ('network', 'dataset', 'TRAIN', 'SCALES', 'CLASS_AGNOSTIC', 'engine')
     return {key: value for key, value in flat(cfg).items() if key not in _FREE and key.partition('.')[0] in parts}
 
 

@@ -20,14 +20,17 @@ class Trainer:
     symbol: the training graph; arg_params, aux_params: {name: NDArray}; fixed: substrings of the names that are not
     trained; options: of the Updater. Loss normalisation is per device and gradients are summed (the original's rule),
     so that the step grows with the number of devices, unless the option ``rescale`` averages them (FPN's rule).
+    rewrite: whether the graph is rewritten when it is bound (cfg.engine.rewrite).
     """
 
-    def __init__(self, symbol, contexts, arg_params, aux_params, fixed=(), offset_lr_mult=1.0, **options):
+    def __init__(self, symbol, contexts, arg_params, aux_params, fixed=(), offset_lr_mult=1.0, rewrite=True, **options):
         self.symbol, self.fixed = symbol, fixed_names(symbol, fixed)
         trainable = [name for name in symbol.list_arguments() if name in arg_params and name not in set(self.fixed)]
         groups = multipliers(symbol, trainable, offset_lr_mult)
         layout = layout_of(groups, arg_params)
-        self.devices = [DeviceExecutors(symbol, context, arg_params, aux_params, layout) for context in contexts]
+        self.devices = [
+            DeviceExecutors(symbol, context, arg_params, aux_params, layout, rewrite=rewrite) for context in contexts
+        ]
         self.updater = Updater(layout, list(groups), contexts[0], **options)
         # two CPU contexts have two engine threads, and the wheel's OpenBLAS must not be entered by both
         self._one_at_a_time = len(contexts) > 1 and contexts[0].device_type == 'cpu'

@@ -1,0 +1,31 @@
+"""The copy of a graph that is bound: rewritten for the device, with its parameters."""
+
+from dcn import rewrite
+from dcn.formats import symbol_json
+
+import mxnet as mx
+
+
+def bound_graph(symbol, context, arg_params, aux_params, training):
+    """(symbol, arg_params, aux_params) to bind for ``symbol``; parameters {name: NDArray}, new ones on the CPU.
+
+    The outputs are those of ``symbol`` in its order. For training the parameters keep their values.
+    """
+    graph = symbol_json.loads(symbol.tojson(), 'the graph')
+    if training:
+        graph, _ = rewrite.for_training(graph, {})
+        return _symbol(graph), arg_params, aux_params
+    given = {**arg_params, **aux_params}
+    used = {node.name for node in graph.nodes if node.is_variable}
+    arrays = {name: array.asnumpy() for name, array in given.items() if name in used}
+    graph, rewritten = rewrite.for_inference(graph, arrays, onednn=context.device_type == 'cpu')
+    bound = _symbol(graph)
+    params = {
+        name: given[name] if array is arrays.get(name) else mx.nd.array(array, dtype=array.dtype)
+        for name, array in rewritten.items()
+    }
+    return bound, params, {name: params[name] for name in bound.list_auxiliary_states()}
+
+
+def _symbol(graph):
+    return mx.sym.load_json(symbol_json.dumps(graph))

@@ -1,0 +1,25 @@
+"""Passes over a graph with its parameters, for the copy that is bound and for exports; no saved graph is rewritten.
+
+A pass is a function (graph, parameters) -> (graph, parameters) over ``dcn.formats.graph.Graph`` and {name: NumPy
+array}, auxiliary states among them; it changes neither of those that it was given. Outputs of the graph, also inner
+ones that someone asked for, keep their meaning and their order, not their names.
+"""
+
+from __future__ import annotations
+
+from dcn.formats.graph import Graph
+from dcn.rewrite.batch_norm import folded
+from dcn.rewrite.onednn import fused
+from dcn.rewrite.sums import sums_by_element
+
+
+def for_inference(graph: Graph, parameters: dict, onednn: bool) -> tuple[Graph, dict]:
+    """What a graph is run as where nothing is trained. onednn: fuse for MXNet's convolutions on a CPU."""
+    for rewrite in (sums_by_element, folded, *([fused] if onednn else [])):
+        graph, parameters = rewrite(graph, parameters)
+    return graph, parameters
+
+
+def for_training(graph: Graph, parameters: dict) -> tuple[Graph, dict]:
+    """What a graph is trained as. MXNet's fused nodes keep copies of their weights, so nothing is fused here."""
+    return sums_by_element(graph, parameters)

@@ -1,0 +1,3 @@
+"""The networks of the tests of graphs."""
+
+from tests.graphs.conftest import network  # noqa: F401
