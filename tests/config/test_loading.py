@@ -78,7 +78,16 @@ def test_new_keys_default_to_the_original(write):
     network, train = cfg.network, cfg.TRAIN
     assert (network.depth, network.train_bn, network.modulated, network.deform_rule) == (101, False, False, 'v1')
     assert (network.rpn_filters, network.head_filters) == (512, 1024)
-    for key in ('units', 'filters', 'strides', 'pooled_size', 'deformable', 'deformable_groups', 'roi_pooling'):
+    for key in (
+        'units',
+        'filters',
+        'strides',
+        'res5_dilate',
+        'pooled_size',
+        'deformable',
+        'deformable_groups',
+        'roi_pooling',
+    ):
         assert network[key] is None  # the symbol class decides
     assert (train.optimizer, train.lr_schedule, train.clip_gradient, train.iterations) == ('sgd', 'step', None, None)
 

@@ -125,6 +125,24 @@ def test_any_layer_can_be_deformable(layers, expected, network):
         assert nodes(made, '_contrib_DeformableConvolution') == [name + '_branch2b' for name in expected]
 
 
+@pytest.mark.parametrize('dilate', [4, 6, 8])
+@pytest.mark.parametrize('stem', [VOC, FASTER, DEEPLAB])
+def test_table_3_dilates_res5(dilate, stem, network):
+    """Dai et al., ICCV 2017, table 3: plain networks with a larger dilation in the 3x3 convolutions of res5. No shape
+    changes, and no other layer."""
+    _, usual = network(stem, (), False)
+    _, made = network(stem, [f'network.res5_dilate={dilate}'], False)
+    dilated = [f'res5{block}_branch2b' for block in 'abc']
+    for name in dilated:
+        assert attributes(made, name)['dilate'] == attributes(made, name)['pad'] == f'({dilate}, {dilate})'
+    for name in nodes(made, 'Convolution'):
+        assert name in dilated or attributes(made, name) == attributes(usual, name)
+    shapes = {'data': (1, 3, 96, 128), **({'im_info': (1, 3)} if stem != DEEPLAB else {})}
+    for built in (usual, made):
+        built.infer_shape(shapes)
+    assert made.arg_shape_dict == usual.arg_shape_dict and made.out_shape_dict == usual.out_shape_dict
+
+
 def test_a_deformable_layer_keeps_the_dilation_of_its_stage(network):
     _, made = network(VOC, ['network.deformable=[res5, res4b22]', 'network.deformable_groups=2'], False)
     assert attributes(made, 'res5a_branch2b')['dilate'] == '(2, 2)'
@@ -132,6 +150,10 @@ def test_a_deformable_layer_keeps_the_dilation_of_its_stage(network):
     assert attributes(made, 'res4b22_branch2b')['pad'] == '(1, 1)'
     assert attributes(made, 'res4b22_branch2b').get('dilate', '(1, 1)') == '(1, 1)'
     assert attributes(made, 'res4b22_branch2b_offset')['num_filter'] == '36'  # 2 groups, 9 taps, y and x
+    _, made = network(VOC, ['network.deformable=[res5]', 'network.res5_dilate=6'], False)
+    assert (
+        attributes(made, 'res5a_branch2b')['dilate'] == attributes(made, 'res5a_branch2b_offset')['dilate'] == '(6, 6)'
+    )
 
 
 @pytest.mark.parametrize(

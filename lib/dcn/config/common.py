@@ -35,6 +35,7 @@ NETWORK = {
     'units': (None, optional(FOUR_SIZES)),  # residual blocks of res2 to res5
     'filters': (None, optional(FOUR_SIZES)),  # middle widths of res2 to res5, the first is the stem's
     'strides': (None, optional(FOUR_SIZES)),  # stride of the first block of res2 to res5
+    'res5_dilate': (None, optional(POSITIVE)),  # dilation of res5's 3x3 convolutions; null: 2 where its stride is 1
     'head_filters': (1024, POSITIVE),
     'deformable': (None, optional(NAMES)),  # stages (res5), blocks (res4b22), last blocks (res4[-1]); []
     'deformable_groups': (None, optional(POSITIVE)),

@@ -59,7 +59,8 @@ class ResNetNetwork(Network):
             self.offset_dilated,
             self.offset_lr,
         )
-        sizes = plan(network.depth, network.units, network.filters, self._choice(cfg, 'strides'))
+        strides = self._choice(cfg, 'strides')
+        sizes = plan(network.depth, network.units, network.filters, strides, network.res5_dilate)
         data = mx.sym.Variable('data') if data is None else data
         return resnet(data, sizes, deform, network.train_bn, self.spelling)
 

@@ -23,14 +23,17 @@ def plan(
     units: Optional[Sequence[int]] = None,
     filters: Optional[Sequence[int]] = None,
     strides: Optional[Sequence[int]] = None,
+    res5_dilate: Optional[int] = None,
 ) -> Plan:
-    """The Plan of a detection backbone: res5 dilates by 2 where it has stride 1, as in the original.
+    """The Plan of a detection backbone: res5 dilates by 2 where it has stride 1, as in the original, or by
+    ``res5_dilate`` (4, 6 and 8 in table 3 of Dai et al., ICCV 2017).
 
     units: numbers of residual blocks of res2 to res5 (default: those of ``depth``, 50, 101 or 152 layers).
     """
     strides = tuple(strides or (1, 2, 2, 1))
     names = tuple(_unit_names(f'res{stage}', count, depth) for stage, count in enumerate(units or UNITS[depth], 2))
-    return Plan(names, tuple(filters or FILTERS), strides, (1, 1, 1, 2 if strides[3] == 1 else 1))
+    dilate = res5_dilate or (2 if strides[3] == 1 else 1)
+    return Plan(names, tuple(filters or FILTERS), strides, (1, 1, 1, dilate))
 
 
 def _unit_names(stage: str, count: int, depth: int) -> Tuple[str, ...]:
