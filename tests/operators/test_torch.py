@@ -44,33 +44,10 @@ def ways(monkeypatch, request):
     return way
 
 
-def run(case, **more):
-    """(output, {input: gradient}) of a case of cases.py, as NumPy arrays; RoIs get none."""
-    from dcn.operators import torch as operators
-
-    inputs = {name: torch.from_numpy(array.copy()) for name, array in case.inputs.items()}
-    for name, tensor in inputs.items():
-        tensor.requires_grad_(name != 'rois')
-    a = case.attributes
-    if 'Convolution' in case.operator:
-        names = {'num_group': 'groups', 'num_deformable_group': 'deformable_groups'}
-        attributes = {names.get(key, key): a[key] for key in ('stride', 'pad', 'dilate', *names)}
-        out = operators.deformable_convolution(**inputs, **attributes, **more)
-    elif case.operator == 'ROIPooling':
-        out = operators.roi_pooling(**inputs, **a)
-    elif case.operator == 'PSROIPooling':
-        out = operators.psroi_pooling(**inputs, **a)
-    else:
-        out = operators.deformable_psroi_pooling(**inputs, **{k: v for k, v in a.items() if k != 'no_trans'})
-    out.backward(torch.from_numpy(case.out_grad))
-    return out.detach().numpy(), {name: t.grad.numpy() for name, t in inputs.items() if t.grad is not None}
-
-
 def check(case, **more):
-    out, grads = run(case, **more)
-    if 'rois' in case.inputs:
-        grads['rois'] = np.zeros_like(case.inputs['rois'])  # not computed at all
-    assert_right((out, grads), case, **more)
+    from tests.torch.gpu_check import run_case
+
+    assert_right(run_case(case, torch.device('cpu'), **more), case, **more)
 
 
 @pytest.mark.parametrize('way', WAYS)

@@ -59,6 +59,14 @@ class Network(nn.Module):
                 values.pop(source, None)
         return {name: values[head] for name, head in zip(self.output_names, self.graph.heads)}
 
+    def tensors(self, inputs, device):
+        """The inputs {name: NumPy array} that this network reads, as float32 tensors on ``device``."""
+        return {
+            name: torch.from_numpy(np.ascontiguousarray(inputs[name], np.float32)).to(device)
+            for name in self.inputs
+            if name in inputs
+        }
+
     def _variable(self, name, inputs):
         found = self._parameters.get(name)
         if found is None:

@@ -1,0 +1,93 @@
+"""The processes of a torchrun job, over torch.distributed: NCCL between GPUs, gloo between CPUs."""
+
+import contextlib
+import datetime
+import os
+from typing import Iterator, List, Sequence
+
+import torch
+import torch.distributed as dist
+
+from dcn.errors import UserError
+from dcn.world import World
+
+# who is silent for so long within a step is taken for dead; who ended is noticed at once
+PATIENCE = datetime.timedelta(seconds=50)
+PREPARATION = datetime.timedelta(hours=3)  # of data sets by the writer, which the others wait for
+
+
+class Job(World):
+    """This process among those that torchrun started; ``device`` is the one it trains on."""
+
+    def __init__(self, device: torch.device):
+        backend = 'nccl' if device.type == 'cuda' else 'gloo'
+        if device.type == 'cuda':
+            torch.cuda.set_device(device)
+        dist.init_process_group(backend, timeout=PATIENCE)
+        self.rank, self.size = dist.get_rank(), dist.get_world_size()
+        # numbers of the host need not pass through a GPU
+        self._host, self._waiting = (
+            dist.new_group(backend='gloo', timeout=timeout) for timeout in (PATIENCE, PREPARATION)
+        )
+
+    def sum(self, tensor: torch.Tensor) -> None:
+        with self._together():
+            dist.all_reduce(tensor)
+
+    def equal(self, tensors: Sequence[torch.Tensor]) -> None:
+        with self._together():
+            for tensor in tensors:
+                dist.broadcast(tensor, 0)
+
+    def any(self, flag: bool) -> bool:
+        found = torch.tensor([int(flag)])
+        with self._together():
+            dist.all_reduce(found, op=dist.ReduceOp.MAX, group=self._host)
+        return bool(found)
+
+    def sums(self, values: List[float]) -> List[float]:
+        found = torch.tensor(values, dtype=torch.float64)
+        with self._together():
+            dist.all_reduce(found, group=self._host)
+        return found.tolist()
+
+    def end(self) -> None:
+        dist.destroy_process_group()
+
+    @contextlib.contextmanager
+    def writer_first(self) -> Iterator[None]:
+        if not self.writer:
+            self._wait()
+        yield
+        if self.writer:
+            self._wait()
+
+    def _wait(self):
+        with self._together():
+            dist.barrier(group=self._waiting)
+
+    @contextlib.contextmanager
+    def _together(self):
+        """For what happens with all processes or not at all."""
+        try:
+            yield
+        except RuntimeError as error:
+            reason = str(error).strip().splitlines()[-1][:200]
+            raise UserError(
+                f'worker {self.rank} of {self.size}: another worker is gone or silent ({reason}); torchrun names the '
+                'first that failed. Start the job again with --resume.'
+            ) from error
+
+
+def own_devices(devices: Sequence[torch.device]) -> List[torch.device]:
+    """Those of ``devices``, all of this machine's, that belong to this process of a job: an equal share for each."""
+    local, count = int(os.environ.get('LOCAL_RANK', 0)), int(os.environ.get('LOCAL_WORLD_SIZE', 1))
+    if devices[0].type == 'cpu':
+        return devices[:1]
+    if len(devices) % count:
+        raise UserError(
+            f'torchrun started {count} processes on this machine for {len(devices)} GPUs; give --gpus as many numbers '
+            'as --nproc-per-node says, or a multiple of that.'
+        )
+    share = len(devices) // count
+    return list(devices[local * share : (local + 1) * share])

@@ -1,0 +1,50 @@
+"""A test graph with its parameters on one device."""
+
+import concurrent.futures
+import threading
+from typing import Dict
+
+import numpy as np
+import torch
+
+from dcn.formats import symbol_json
+from dcn.torch.network import Network
+
+
+class Predictor:
+    """As dcn.engine.inference.predictor.Predictor, for PyTorch. Several threads may share one.
+
+    symbol: what has tojson(); device: a torch.device; arg_params, aux_params: {name: array}; bfloat16: products of
+    layers in bfloat16.
+    """
+
+    def __init__(self, symbol, device: torch.device, arg_params: dict, aux_params: dict, bfloat16: bool = False):
+        self.context, self.bfloat16 = device, bfloat16
+        graph = symbol_json.loads(symbol.tojson())
+        known = set(graph.arguments())
+        arg_params = {name: array for name, array in arg_params.items() if name in known}
+        self.network = Network(graph, arg_params, aux_params).to(device).eval()
+        self.names = self.network.output_names
+        self.one_at_a_time = device.type == 'cpu'
+        self._pool = concurrent.futures.ThreadPoolExecutor(1, 'predictor')
+        self._lock = threading.Lock()
+
+    def reserve(self, shapes: dict) -> None:
+        """PyTorch takes memory as it needs it."""
+
+    def start(self, inputs: Dict[str, np.ndarray]) -> concurrent.futures.Future:
+        """Begin a forward pass, in a thread of its own, so that several GPUs work side by side."""
+        return self._pool.submit(self.predict, inputs)
+
+    def collect(self, running: concurrent.futures.Future) -> Dict[str, np.ndarray]:
+        """{output name: numpy array} of what start() began."""
+        return running.result()
+
+    def predict(self, inputs: Dict[str, np.ndarray]) -> Dict[str, np.ndarray]:
+        """{output name: numpy array} for the inputs {name: numpy array} of one image."""
+        # one image at a time on a device, whatever thread it comes from: memory is planned for one
+        with self._lock, torch.inference_mode(), torch.autocast(
+            self.context.type, torch.bfloat16, enabled=self.bfloat16
+        ):
+            outputs = self.network(**self.network.tensors(inputs, self.context))
+            return {name: output.float().cpu().numpy() for name, output in outputs.items()}

@@ -1,0 +1,130 @@
+"""One training step over the devices of this process, and over those of all processes of the job."""
+
+import concurrent.futures
+from typing import Dict, Iterable, List, Sequence, Tuple
+
+import numpy as np
+import torch
+
+from dcn.errors import UserError
+from dcn.formats import symbol_json
+from dcn.torch.network import Network
+from dcn.torch.updater import Pack, Updater, multipliers
+from dcn.world import World
+
+
+class Trainer:
+    """As dcn.engine.training.step.Trainer, for PyTorch: parameters on every device, gradients summed, one update.
+
+    symbol: the training graph (what has tojson()); devices: of this process; arg_params, aux_params: {name: array};
+    fixed: substrings of the names that are not trained; bfloat16: layers multiply in bfloat16 (autocast); parameters,
+    positions and losses are float32; world: the processes that train together; options: of the Updater.
+    """
+
+    def __init__(
+        self,
+        symbol,
+        devices: Sequence[torch.device],
+        arg_params: dict,
+        aux_params: dict,
+        fixed: Iterable[str] = (),
+        offset_lr_mult: float = 1.0,
+        bfloat16: bool = False,
+        world: World = World(),
+        **options,
+    ):
+        graph = symbol_json.loads(symbol.tojson())
+        fixed = list(fixed)
+        self.devices, self.world, self.bfloat16 = list(devices), world, bfloat16
+        self.networks = [Network(graph, arg_params, aux_params, fixed).to(device).train() for device in self.devices]
+        first = self.networks[0]
+        shapes = {name: tuple(p.shape) for name, p in first.named_parameters() if p.requires_grad}
+        factors = multipliers(graph, list(shapes), offset_lr_mult)
+        groups = [{name: shapes[name] for name in names} for names in factors.values()]
+        self.trained, self.grads = ([Pack(groups, device) for device in self.devices] for _ in range(2))
+        for network, trained, grads in zip(self.networks, self.trained, self.grads):
+            _move_in(network, trained, grads)
+        self.updater = Updater(groups, list(factors), self.devices[0], **options)
+        # different GPUs work side by side; on one device one batch after the other needs the memory of one
+        self._pool = None
+        if len(set(self.devices)) == len(self.devices) > 1:
+            self._pool = concurrent.futures.ThreadPoolExecutor(len(self.devices), 'device')
+        if bfloat16 and self.devices[0].type == 'cuda':
+            # what stays in float32, the deformable convolutions' products among it, may be rounded to tf32 then
+            torch.backends.cuda.matmul.allow_tf32 = True
+        self.world.equal(self._arrays())
+
+    def reserve(self, shapes: dict) -> None:
+        """PyTorch takes memory as it needs it."""
+
+    def forward_backward(self, inputs: List[Dict[str, np.ndarray]]) -> List[List[np.ndarray]]:
+        """The outputs of each device as numpy arrays; gradients are ready for update().
+
+        inputs: one {name: array} for each device of this process.
+        """
+        jobs = zip(self.devices, self.networks, self.grads, inputs)
+        if self._pool is None:
+            outputs = [self._run(*job) for job in jobs]
+        else:
+            outputs = [future.result() for future in [self._pool.submit(self._run, *job) for job in jobs]]
+        found = [[output.float().cpu().numpy() for output in device.values()] for device in outputs]
+        for device, names in zip(found, outputs):
+            self._check_finite(names, device)
+        return found
+
+    def _run(self, device, network, grads, inputs):
+        tensors = network.tensors(inputs, device)
+        grads.flat.zero_()
+        with torch.autocast(device.type, torch.bfloat16, enabled=self.bfloat16):
+            outputs = network(**tensors)
+        heads = [output for output in outputs.values() if output.requires_grad]
+        torch.autograd.backward(heads, [torch.ones_like(head) for head in heads])
+        return {name: output.detach() for name, output in outputs.items()}
+
+    def update(self, lr: float) -> None:
+        """Sum the gradients of all devices of all processes, update on the first device, copy to the others."""
+        first = self.grads[0].flat
+        for grads in self.grads[1:]:
+            first += grads.flat.to(first.device)
+        self.world.sum(first)
+        self.updater.update(self.trained[0], self.grads[0], lr)
+        for trained in self.trained[1:]:
+            trained.flat.copy_(self.trained[0].flat)
+
+    def _check_finite(self, names, outputs):
+        for name, values in zip(names, outputs):
+            if not np.isfinite(values.sum(dtype=np.float64)):
+                raise UserError(
+                    f'update {self.updater.count + 1}: the output {name} is not finite; the parameters were not '
+                    'updated and no checkpoint was written. Lower TRAIN.lr, set TRAIN.clip_gradient, or check the '
+                    'data with "dcn validate".'
+                )
+
+    @torch.no_grad()
+    def params(self) -> Tuple[dict, dict]:
+        """({name: array}, {name: array}): parameters and auxiliary states as NumPy arrays; every device takes the mean
+        of all devices' auxiliary states. All processes must call this together."""
+        first, count = self.networks[0], len(self.networks) * self.world.size
+        for name, state in first.named_buffers() if count > 1 else ():
+            for network in self.networks[1:]:
+                state += network.get_buffer(name).to(state.device)
+            self.world.sum(state)
+            state /= count
+            for network in self.networks[1:]:
+                network.get_buffer(name).copy_(state)
+        return tuple(
+            {name: tensor.detach().cpu().numpy().copy() for name, tensor in group}
+            for group in (first.named_parameters(), first.named_buffers())
+        )
+
+    def _arrays(self):
+        return [self.trained[0].flat, *self.networks[0].buffers()]
+
+
+def _move_in(network, trained, grads):
+    """Let the parameters of ``network`` and their gradients lie in the two Packs."""
+    for name, parameter in network.named_parameters():
+        if name in trained.views:
+            trained.views[name].copy_(parameter.detach())
+            parameter.data = trained.views[name]
+            parameter.grad = grads.views[name]

@@ -1,0 +1,28 @@
+#!/usr/bin/env python3
+"""All checks of the PyTorch engine on a GPU, in under six minutes:
+
+    python tools/torch_check.py [--json FILE] [--skip PART ...] [--device cpu]
+
+Needs an NVIDIA GPU, nvcc (for the project's kernels; without it PyTorch's own operations are checked), Python, NumPy
+and PyTorch, no MXNet. Parts: kernels, the operators against the float64 oracles; networks, small networks of every
+family on the GPU against the CPU; steps, twenty training steps likewise; timing, images a second of the four families
+at real size, the share of the project's operators, and torchvision's Faster R-CNN where it is installed. The work is in
+tests/torch/gpu_check.py.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def main():
+    paths = [str(ROOT), str(ROOT / 'lib')] + [path for path in [os.environ.get('PYTHONPATH')] if path]
+    command = [sys.executable, '-m', 'tests.torch.gpu_check', *sys.argv[1:]]
+    return subprocess.run(command, env=dict(os.environ, PYTHONPATH=os.pathsep.join(paths))).returncode
+
+
+if __name__ == '__main__':
+    sys.exit(main())
