@@ -1,12 +1,15 @@
-"""Files appear whole or not at all."""
+"""Files appear whole or not at all, and never in the place of one that is being read."""
 
 import contextlib
 import os
 import tempfile
+from typing import Iterable, Iterator
+
+from dcn.errors import UserError
 
 
 @contextlib.contextmanager
-def atomic_write(path, mode='wb'):
+def atomic_write(path: str, mode: str = 'wb') -> Iterator:
     """Open a temporary file beside ``path``; it takes that place when the block ends well, and is gone otherwise."""
     folder = os.path.dirname(os.path.abspath(path))
     os.makedirs(folder, exist_ok=True)
@@ -19,6 +22,31 @@ def atomic_write(path, mode='wb'):
     except BaseException:
         os.unlink(temporary)
         raise
+
+
+class Inputs:
+    """The files that a command reads; paths that are not there do no harm."""
+
+    def __init__(self, paths: Iterable[str]):
+        self._files = {_identity(path): path for path in paths}
+        self._files.pop(None, None)
+
+    def spare(self, output: str) -> str:
+        """``output``, after a UserError where writing it would replace one of the inputs, by whatever spelling or
+        link."""
+        read = self._files.get(_identity(output))
+        if read is not None:
+            raise UserError(f'{output}: this would replace {read}, which is read here; give another name or folder.')
+        return output
+
+
+def _identity(path):
+    """What is equal for all names of a file; None where there is none."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _umask():

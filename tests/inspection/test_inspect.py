@@ -96,6 +96,19 @@ def test_the_page_of_a_checkpoint_knows_its_statistics(small):
     assert '"nan":1' in (small / 'page.html').read_text(encoding='utf-8')
 
 
+@pytest.mark.parametrize('what', ['net-symbol.json', 'net-0001.params'])
+@pytest.mark.parametrize('name', ['net-symbol.json', 'net-0001.params', 'link'])
+def test_a_page_never_replaces_what_is_read(what, name, small):
+    """By any spelling; the checkpoint's graph is read too."""
+    (small / 'link').symlink_to(small / 'net-symbol.json')
+    before = {path.name: path.read_bytes() for path in small.iterdir()}
+    if (what, name) == ('net-symbol.json', 'net-0001.params'):
+        return  # that one is not read
+    with pytest.raises(UserError, match='this would replace'):
+        main([str(small / what), '--html', f'{small}/../{small.name}/{name}'])
+    assert {path.name: path.read_bytes() for path in small.iterdir()} == before
+
+
 def test_page_data_is_plain(small):
     graph, inputs, _ = golden(VOC_DCN + 'train')
     assert json.loads(json.dumps(page_data(describe(graph, 'x', inputs), {})))['totals']['params']['total'] == 54007111

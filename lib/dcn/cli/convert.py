@@ -9,6 +9,7 @@ from dcn.cli import guarded
 from dcn.config.overriding import override_argument
 from dcn.convert import containers, fitting, resnets
 from dcn.errors import UserError
+from dcn.files import Inputs
 from dcn.text import printable
 
 
@@ -21,6 +22,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
         )
     if os.path.exists(args.target) and os.path.samefile(args.source, args.target):
         raise UserError(f'{args.target}: expected another name than that of the source, found the same; give a new one')
+    Inputs(filter(None, [args.cfg])).spare(args.target)
     arrays = containers.read(args.source)
     kind, notes = resnets.kind_of(arrays), []
     if kind is not None:

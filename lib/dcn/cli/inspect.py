@@ -8,6 +8,7 @@ from typing import Dict, Optional, Sequence, Tuple
 from dcn.cli import guarded
 from dcn.config.overriding import override_argument
 from dcn.errors import UserError
+from dcn.files import Inputs
 from dcn.inspection.checkpoint.tensors import statistics
 from dcn.inspection.graph.network import describe
 from dcn.inspection.render import report
@@ -71,7 +72,7 @@ def build_arguments(made: argparse.ArgumentParser) -> None:
 def inspect_graph(source: Source, args: argparse.Namespace) -> None:
     network = describe(source.graph, source.label, graph_shapes(source, args.shape))
     if args.html:
-        write_page(args.html, network)
+        write_page(Inputs([args.what]).spare(args.html), network)
         print(f'{args.html}: open it in a browser', file=sys.stderr)
     if args.json:
         print(json.dumps(report.network_json(network), indent=1))
@@ -91,7 +92,8 @@ def inspect_checkpoint(source: Source, args: argparse.Namespace) -> None:
     if args.html:
         graph = open_source(symbol_beside(source.label))
         network = describe(graph.graph, source.label, graph_shapes(graph, args.shape))
-        write_page(args.html, network, {s.name.split(':', 1)[-1]: s for s in found})
+        page = Inputs([source.label, symbol_beside(source.label)]).spare(args.html)
+        write_page(page, network, {s.name.split(':', 1)[-1]: s for s in found})
         print(f'{args.html}: open it in a browser', file=sys.stderr)
     if args.json:
         print(json.dumps(report.tensors_json(source.label, found), indent=1))
