@@ -18,7 +18,7 @@ from dcn.formats import dtypes, foreign
 from dcn.formats import params as params_file
 from dcn.formats.errors import FormatError, shown
 from dcn.formats.mapping import map_file
-from dcn.formats.pytorch import is_archive, is_stream, read_pytorch
+from dcn.formats.pytorch import is_archive, read_pytorch
 from dcn.formats.sparse import SparseArray
 
 _SAFETENSORS = {
@@ -46,15 +46,14 @@ ENDINGS = ('.params', '.safetensors', '.npz')
 def read(path: str) -> Dict[str, np.ndarray]:
     """{name: array} of the file ``path``, whatever its ending; arrays are copies or read-only views."""
     data = map_file(path)
-    head = bytes(data[:512])
-    kind = foreign.kind(head)
-    if is_stream(head) or (kind.startswith('a zip') and is_archive(path)):
+    kind = foreign.code(bytes(data[:512]))
+    if kind == 'torch' or (kind == 'zip' and is_archive(path)):
         return read_pytorch(path)
-    if kind.startswith('a zip'):
+    if kind == 'zip':
         return _read_npz(path)
-    if kind.startswith('a safetensors'):
+    if kind == 'safetensors':
         return _read_safetensors(data, path)
-    if 'pickle' in kind:
+    if kind == 'pickle':
         raise _pickled(path)
     return {
         name: array.dense() if isinstance(array, SparseArray) else array

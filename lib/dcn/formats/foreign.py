@@ -20,9 +20,22 @@ _SIGNATURES = (
     (b'\x0a\x23\xd7\xce', 'a RecordIO file of images'),
     (b'version https://git-lfs', 'a Git LFS pointer, not the file itself'),
 )
+TORCH_MAGIC = b'\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.'  # behind the protocol of the pickle, in a file before 1.6
 _PICKLE = re.compile(rb'\x80[\x02-\x05]')
 _HTML = re.compile(rb'\s*<(!doctype|html|head|\?xml|!--)', re.IGNORECASE)
 _PARAMS = b'\x12\x01' + bytes(6)
+
+
+def code(head: bytes) -> str:
+    """'zip', 'safetensors', 'torch' (PyTorch's of before 1.6) or 'pickle' for the files that others of this project
+    read or refuse by name; '' for anything else."""
+    if head.startswith(b'PK\x03\x04'):
+        return 'zip'
+    if head[8:9] == b'{' and not any(head[4:8]):
+        return 'safetensors'
+    if _PICKLE.match(head):
+        return 'torch' if TORCH_MAGIC in head[:32] else 'pickle'
+    return ''
 
 
 def kind(head: bytes) -> str:
@@ -34,11 +47,13 @@ def kind(head: bytes) -> str:
             return word
     if head.startswith(_PARAMS):
         return 'an MXNet checkpoint (.params)'
+    if code(head) == 'torch':
+        return 'a PyTorch file'
     if _PICKLE.match(head):
         return 'a Python pickle (never opened: it could run code)'
     if _HTML.match(head):
         return 'a web page (HTML or XML), as servers send it in place of a download'
-    if head[8:9] == b'{' and not any(head[4:8]):
+    if code(head) == 'safetensors':
         return 'a safetensors file'
     if head[257:262] == b'ustar':
         return 'a tar archive'

@@ -196,7 +196,7 @@ def write(path: PathLike, arrays: Union[Mapping[str, Array], Sequence[Array]], n
     names = list(arrays) if isinstance(arrays, Mapping) else []
     values = list(arrays.values()) if isinstance(arrays, Mapping) else list(arrays)
     encoded = [_encoded(name) for name in names]
-    with atomic_write(path) as stream:
+    with atomic_write(str(path)) as stream:
         stream.write(struct.pack('<QQQ', _LIST_MAGIC, 0, len(values)))
         for i, value in enumerate(values):
             for chunk in ndarray.chunks(names[i] if names else i, value, np_shape):

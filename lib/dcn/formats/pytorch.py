@@ -14,11 +14,10 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 import numpy as np
 
 from dcn.errors import UserError
-from dcn.formats import dtypes
+from dcn.formats import dtypes, foreign
 from dcn.formats.errors import FormatError, shown
 from dcn.formats.mapping import Buffer, PathLike, map_file
 
-_MAGIC = b'\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.'  # with which a file before 1.6 begins, behind the protocol
 _ADVICE = 'save the weights again with torch.save(model.state_dict(), "NAME.pth")'
 _DAMAGED = 'the file is damaged, copy or download it again'
 _STORAGES = {
@@ -38,11 +37,6 @@ _TYPES = (*_STORAGES.values(), 'uint16', 'uint32', 'uint64')
 _USUAL_KEYS = ('state_dict', 'model_state_dict', 'model', 'module', 'net', 'network', 'weights', 'params')
 
 
-def is_stream(head: bytes) -> bool:
-    """Whether a file that begins with ``head`` is PyTorch's of before 1.6."""
-    return head[:1] == b'\x80' and _MAGIC in head[:32]
-
-
 def is_archive(path: PathLike) -> bool:
     """Whether the zip archive ``path`` is one of PyTorch's."""
     try:
@@ -59,7 +53,7 @@ def read_pytorch(path: PathLike) -> Dict[str, np.ndarray]:
     """
     data = map_file(path)
     try:
-        if is_stream(bytes(data[:32])):
+        if foreign.code(bytes(data[:32])) == 'torch':
             value, storages = _legacy(data)
         else:
             value, storages = _archive(path)

@@ -47,5 +47,5 @@ def dumps(graph: Graph) -> str:
 
 def write_symbol(path: PathLike, graph: Graph) -> None:
     """Write ``dumps(graph)`` to the file ``path``, whole or not at all."""
-    with atomic_write(path) as stream:
+    with atomic_write(str(path)) as stream:
         stream.write(dumps(graph).encode('utf-8'))

@@ -2,7 +2,8 @@
 
     python -m dcn.inspection.build YAML FOLDER MODE PART '["KEY=VALUE", ...]'
 
-writes FOLDER/symbol.json and FOLDER/inputs.json, the shapes of the inputs at the YAML's image size. MODE is test or
+writes FOLDER/symbol.json and FOLDER/inputs.json, the shapes of the inputs at the YAML's image size; or
+FOLDER/error.txt, a sentence for the user. MODE is test or
 train, PART one of those in sources.py.
 """
 
@@ -24,7 +25,8 @@ def main(path: str, folder: str, mode: str, part: str, overrides: str) -> int:
         network = symbol_class(cfg)()  # its package activates the project's operators
         symbol = getattr(network, '_'.join(filter(None, ('get_symbol', part))))(cfg, mode == 'train')
     except UserError as error:
-        print(f'error: {error}', file=sys.stderr)
+        with atomic_write(os.path.join(folder, 'error.txt'), 'w') as stream:
+            stream.write(str(error))
         return 2
     with atomic_write(os.path.join(folder, 'symbol.json'), 'w') as stream:
         stream.write(symbol.tojson())

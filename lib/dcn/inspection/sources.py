@@ -2,6 +2,7 @@
 
 import difflib
 import glob
+import importlib.util
 import json
 import os
 import re
@@ -17,7 +18,7 @@ from dcn.errors import UserError
 from dcn.formats import foreign
 from dcn.formats.graph import Graph
 from dcn.formats.params import ParamsFile, open_params
-from dcn.formats.pytorch import is_archive, is_stream
+from dcn.formats.pytorch import is_archive
 from dcn.formats.symbol_json import read_symbol
 from dcn.paths import ROOT
 
@@ -48,11 +49,11 @@ def open_source(what: str, mode: str = 'test', part: str = '', overrides: Sequen
             head = stream.read(512)
         if head.lstrip()[:1] == b'{':
             return Source(what, graph=read_symbol(what))
-        kind = foreign.kind(head)
-        torch = is_stream(head) or (kind.startswith('a zip') and is_archive(what))
-        if torch or kind.startswith(('a zip', 'a safetensors')):
+        kind = foreign.code(head)
+        if kind in ('torch', 'zip', 'safetensors'):
+            found = 'a PyTorch file' if kind == 'zip' and is_archive(what) else foreign.kind(head)
             raise UserError(
-                f'{what}: expected a checkpoint or a symbol of MXNet, found {"a PyTorch file" if torch else kind}; '
+                f'{what}: expected a checkpoint or a symbol of MXNet, found {found}; '
                 f'make a checkpoint of it first: dcn convert {shlex.quote(what)} model/NAME-0000.params'
             )
         return Source(what, params=open_params(what))
@@ -69,6 +70,11 @@ def build(
     """The Source of a YAML file."""
     if not os.path.isfile(path):
         raise UserError(f'{path}: no such file; give the path of a YAML file, such as those in experiments/*/cfgs')
+    if importlib.util.find_spec('mxnet') is None:
+        raise UserError(
+            f'{path}: a YAML file is built by MXNet, which is not installed here; run ./setup.sh, or give the file '
+            'PREFIX-symbol.json'
+        )
     given = os.environ.get('PYTHONPATH', '').split(os.pathsep)
     places = [LIBRARY, *(os.path.abspath(place) for place in given if place)]
     environment = dict(os.environ, OMP_NUM_THREADS='1', PYTHONPATH=os.pathsep.join(places))
@@ -83,7 +89,7 @@ def build(
             text=True,
         )
         if done.returncode:
-            raise UserError(_reason(path, done.stderr))
+            raise UserError(_reason(path, os.path.join(folder, 'error.txt'), done.stderr))
         with open(os.path.join(folder, 'inputs.json'), encoding='utf-8') as stream:
             shapes = {name: tuple(shape) for name, shape in json.load(stream).items()}
         graph = read_symbol(os.path.join(folder, 'symbol.json'))
@@ -130,14 +136,10 @@ def _symbol_class(name, mode, part, overrides):
     return build(path, mode, part, overrides, f'{name} (as in {os.path.relpath(path, ROOT)})')
 
 
-def _reason(path, stderr):
-    lines = [line for line in stderr.strip().splitlines() if line.strip()]
-    known = [line[len('error: ') :] for line in lines if line.startswith('error: ')]
-    if known:
-        return known[-1]
-    if any('No module named' in line and 'mxnet' in line for line in lines):
-        return (
-            f'{path}: a YAML file is built by MXNet, which is not installed here; run ./setup.sh, or give the file '
-            'PREFIX-symbol.json'
-        )
-    return f'{path}: the graph could not be built: {lines[-1] if lines else "no message"}'
+def _reason(path: str, sentence: str, stderr: str) -> str:
+    """What the process wrote into the file ``sentence``, or the last line of what it said."""
+    if os.path.isfile(sentence):
+        with open(sentence, encoding='utf-8') as stream:
+            return stream.read()
+    lines = [line for line in stderr.splitlines() if line.strip()]
+    return f'{path}: the graph could not be built: {lines[-1].strip() if lines else "no message"}'
