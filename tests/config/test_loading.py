@@ -133,6 +133,13 @@ def test_keys_of_the_originals_files_without_default_are_known(write):
         ('network: {deformabel: []}', 'network.deformabel', 'network.deformable'),
         ('test: {NMS: 0.3}', 'test', 'TEST'),
         ('lr: 1', 'lr', 'TRAIN.lr'),  # right name, wrong level
+        ('TRAIN: {learning_rate: 1}', 'TRAIN.learning_rate', 'TRAIN.lr'),  # what other programs say
+        ('TRAIN: {epochs: 1}', 'TRAIN.epochs', 'TRAIN.end_epoch'),
+        ('TRAIN: {batch_size: 1}', 'TRAIN.batch_size', 'TRAIN.BATCH_IMAGES'),
+        ('TRAIN: {weight-decay: 1}', 'TRAIN.weight-decay', 'TRAIN.wd'),
+        ('names: [a]', 'names', 'dataset.CLASSES'),
+        ('TEST: {nms_thresh: 1}', 'TEST.nms_thresh', 'TEST.NMS'),
+        ('network: {num_classes: 1}', 'network.num_classes', 'dataset.NUM_CLASSES'),  # right name, wrong section
         ('7: 1', '7', ''),
     ],
 )  # nothing comes near, still a sentence
@@ -284,3 +291,55 @@ def test_every_symbol_has_its_class(symbol, operators, write):
     assert found.__module__ == SYMBOLS[symbol].module
     assert found.__name__ == symbol or symbol == 'rfcn_demo'  # whose class has another name, as in the original
     assert callable(found.get_symbol)
+
+
+@pytest.mark.parametrize(
+    'text, words',
+    [
+        ('TEST: {NMS: 0.35}\nTRAIN: {lr: 1}\nTEST: {RPN_MIN_SIZE: 3}', '"TEST" stands in line 2 and in line 4'),
+        ('TRAIN:\n  lr: 1\n  wd: 2\n  lr: 3', '"lr" stands in line 3 and in line 5'),
+        ('network: {ANCHOR_SCALES: [8], ANCHOR_SCALES: [4]}', '"ANCHOR_SCALES" stands in line 2 and in line 2'),
+        ('a: &a [*a]', 'an anchor (&) is used inside of its own value'),
+        (
+            'a: &a [1, 1, 1]\n'
+            + ''.join(f'k{n}: &k{n} [{", ".join(["*k" + str(n - 1) if n else "*a"] * 9)}]\n' for n in range(8)),
+            'holds more than 100000 values',
+        ),
+        ('a: ' + '[' * 5000, 'nested too deep'),
+        ('TRAIN: {end_epoch: ' + '9' * 5000 + '}', 'digits'),
+        ('TRAIN: {end_epoch: ' + '9' * 50 + '}', 'must be an integer from 0, found 9999'),
+        ('? [1]\n: 2', 'a key is no plain text'),
+        ('TRAIN: !!python/object/apply:os.system [ls]', 'not a YAML file'),
+        ('TRAIN: {lr: 2020-13-45}', 'must be a number from 0'),
+    ],
+)
+def test_what_would_change_or_stop_a_run_is_one_sentence(text, words, write):
+    file = write(text)
+    message = refused(file)
+    assert message.startswith(f'{file}: ') and words in message and len(message) < 600
+
+
+@pytest.mark.parametrize('value', ['9' * 5000, '[' * 5000, '&a [*a]', '{x: 1, x: 2}'])
+def test_overrides_are_as_safe(write, value):
+    assert refused(write(''), [f'TRAIN.lr={value}']).startswith('--set TRAIN.lr=')
+
+
+def test_plain_words_stay_as_they_are_written(write):
+    cfg = load_config(
+        write(
+            'gpus: 2020-01-01\ndataset: {image_set: 2024_1, test_image_set: 2024_01_02}'.replace('gpus', 'output_path')
+        )
+    )
+    assert (cfg.output_path, cfg.dataset.image_set, cfg.dataset.test_image_set) == (
+        '2020-01-01',
+        '2024_1',
+        '2024_01_02',
+    )
+
+
+def test_byte_order_mark_and_merged_sections(write, tmp_path):
+    path = tmp_path / 'a.yaml'
+    path.write_bytes(b'\xef\xbb\xbfsymbol: resnet_v1_101_rfcn\nTEST: &t {NMS: 0.4}\n')
+    assert load_config(str(path)).TEST.NMS == 0.4
+    path.write_text('symbol: resnet_v1_101_rfcn', encoding='utf-16')
+    assert 'save it as UTF-8' in refused(str(path))

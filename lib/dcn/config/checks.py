@@ -1,9 +1,13 @@
 """What must hold between the values of a configuration; kinds of single values are checked while loading."""
 
+from __future__ import annotations
+
+from typing import Any, Callable, Iterable
+
 from dcn.errors import UserError
 
 
-def check(cfg, rules, source):
+def check(cfg: Any, rules: Iterable[Callable[[Any], str | None]], source: str) -> None:
     """Raise UserError for the first contradiction that ``rules`` find; ``source`` names the file."""
     for rule in rules:
         problem = rule(cfg)

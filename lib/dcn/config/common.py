@@ -53,6 +53,7 @@ DATASET = {
     'NUM_CLASSES': (21, POSITIVE),  # with the background, where there is one
     # this project's own
     'CLASSES': (None, optional(NAMES)),  # class names in the order of their numbers
+    'ORIENTATION': (None, optional(choice('stored', 'upright'))),  # which photo boxes are of where EXIF turns it
     'USE_07_METRIC': (None, optional(BOOLEAN)),  # 11-point AP; null: for years before 2010, as in the original
 }
 

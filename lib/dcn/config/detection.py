@@ -18,6 +18,7 @@ from dcn.config.kinds import (
     SCALE,
     STRIDES,
     TEXT,
+    Schema,
     choice,
     optional,
 )
@@ -47,7 +48,7 @@ DATASET = {
 }
 
 # numbers of alternate training's stages; 0 or '' takes those of TRAIN. Stage rpn3 exists in the original's files only
-ALTERNATE = {'RPN_BATCH_IMAGES': (0, COUNT), 'RCNN_BATCH_IMAGES': (0, COUNT)}
+ALTERNATE: Schema = {'RPN_BATCH_IMAGES': (0, COUNT), 'RCNN_BATCH_IMAGES': (0, COUNT)}
 for _stage in _ALTERNATE_STAGES:
     ALTERNATE.update(
         {_stage + '_lr': (0, NOT_NEGATIVE), _stage + '_lr_step': ('', EPOCHS), _stage + '_epoch': (0, COUNT)}

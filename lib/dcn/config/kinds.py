@@ -1,12 +1,20 @@
 """What a configuration value may be: each kind turns a YAML value into the key's value or says what it expected."""
 
-import collections
+from __future__ import annotations
+
 import math
+from typing import Any, Callable, Dict, NamedTuple
 
 import numpy as np
 
-# expected: words for the error message; convert: YAML value -> value, ValueError or TypeError when it does not fit
-Kind = collections.namedtuple('Kind', 'expected convert')
+Schema = Dict[str, Any]  # key -> (default, Kind), or the Schema of a section
+
+
+class Kind(NamedTuple):
+    """expected: words for the error message; convert: YAML value -> value, ValueError or TypeError if it does not fit."""
+
+    expected: str
+    convert: Callable[[Any], Any]
 
 
 def _require(condition):
@@ -20,7 +28,7 @@ def _boolean(value):
 
 
 def _integer(value):
-    _require(isinstance(value, int) and not isinstance(value, bool))
+    _require(isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 31)
     return value
 
 
@@ -98,12 +106,12 @@ def _strides(value):
     return value if isinstance(value, int) and _positive(value) else _sequence(_positive)(value)
 
 
-def optional(kind):
+def optional(kind: Kind) -> Kind:
     """``kind`` or null, where null means what the original does."""
     return Kind(kind.expected + ' or null', lambda value: None if value is None else kind.convert(value))
 
 
-def choice(*values):
+def choice(*values: str) -> Kind:
     """One of ``values``."""
 
     def convert(value):

@@ -1,18 +1,21 @@
 """YAML file and overrides -> a fresh, checked EasyDict. There is no global configuration."""
 
+from __future__ import annotations
+
 import copy
 import os
+from typing import Any, Mapping, Sequence
 
-import yaml
 from easydict import EasyDict
 
 from dcn.config.checks import check
-from dcn.config.families import FAMILIES, lookup, nearest
+from dcn.config.families import FAMILIES, lookup, nearest, synonym
+from dcn.config.yaml_text import parse_yaml
 from dcn.errors import UserError
 from dcn.paths import find
 
 
-def load_config(path, overrides=()):
+def load_config(path: str, overrides: Sequence[str] = ()) -> EasyDict:
     """The whole configuration of the experiment that the YAML file at ``path`` describes.
 
     A path of the project's own files, ``experiments/...``, is found from any folder. ``overrides``: 'KEY.SUB=VALUE'
@@ -30,25 +33,27 @@ def load_config(path, overrides=()):
     return cfg
 
 
-def difference_from_default(cfg):
+def difference_from_default(cfg: EasyDict) -> dict[str, Any]:
     """{'TRAIN.lr': 0.0005, ...}: the keys whose values are not the family's defaults, in plain types."""
     default = flat(_merge(FAMILIES[lookup(cfg.symbol).family].schema, {}, 'default'))
     return {key: value for key, value in flat(cfg).items() if key not in default or default[key] != value}
 
 
-def output_folder(cfg, image_set):
+def output_folder(cfg: EasyDict, image_set: str) -> str:
     """Where logs, checkpoints and results of ``image_set`` go: <output_path>/<name>/<sets joined by _>."""
     return os.path.join(cfg.output_path, cfg.name, '_'.join(image_set.split('+')))
 
 
 def _read(path):
     try:
-        with open(path, encoding='utf-8') as stream:
-            given = yaml.safe_load(stream)
+        with open(path, encoding='utf-8-sig') as stream:
+            given = parse_yaml(stream.read())
     except OSError as error:
         raise UserError(f'{path}: cannot be read ({error.strerror}); give the path of a YAML file.') from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f'{path}: not a YAML file: {" ".join(str(error).split())}.') from None
+    except UnicodeDecodeError as error:
+        raise UserError(f'{path}: not a YAML file in UTF-8 ({error.reason}); save it as UTF-8.') from None
+    except UserError as error:
+        raise UserError(f'{path}: {error}') from None
     if not isinstance(given, dict):
         raise UserError(f'{path}: expected a YAML mapping of keys to values, found {_shown(given)}.')
     return given
@@ -59,9 +64,9 @@ def _override(given, text):
     if not (equals and key.strip()):
         raise UserError(f'--set {text}: expected KEY=VALUE, such as TRAIN.lr=0.001.')
     try:
-        value = yaml.safe_load(value)
-    except yaml.YAMLError:
-        raise UserError(f'--set {text}: the value is not YAML.') from None
+        value = parse_yaml(value)
+    except UserError as error:
+        raise UserError(f'--set {text[:80]}: the value is not YAML ({error}).') from None
     *sections, last = key.strip().split('.')
     for section in sections:
         if not isinstance(given.get(section), dict):
@@ -71,13 +76,13 @@ def _override(given, text):
     given[last] = '' if value is None and not text.partition('=')[2].strip() else value
 
 
-def _merge(schema, given, source, prefix=''):
+def _merge(schema, given, source, prefix='', root=None):
     """The defaults of ``schema`` with the values of ``given``, each checked against its kind."""
     for key in given:
         if key not in schema:
             raise UserError(
                 f'{source}: unknown key "{prefix}{key}"; the nearest known key is '
-                f'"{_nearest_key(key, schema, prefix)}".'
+                f'"{_nearest_key(key, schema, prefix, root or schema)}".'
             )
     merged = EasyDict()
     for key, entry in schema.items():
@@ -85,24 +90,34 @@ def _merge(schema, given, source, prefix=''):
             section = given.get(key, {})
             if not isinstance(section, dict):
                 raise UserError(f'{source}: "{prefix}{key}" is a section of keys, found {_shown(section)}.')
-            merged[key] = _merge(entry, section, source, f'{prefix}{key}.')
+            merged[key] = _merge(entry, section, source, f'{prefix}{key}.', root or schema)
         else:
             default, kind = entry
             merged[key] = _convert(kind, copy.deepcopy(given.get(key, default)), f'{source}: "{prefix}{key}"')
     return merged
 
 
-def _nearest_key(key, schema, prefix):
-    """The nearest known key of this level; failing that, of any level below; failing that, the least unlike."""
-    here = [prefix + known for known in schema]
-    return nearest(key, here) or nearest(key, _paths(schema, prefix)) or nearest(key, here, 0)
+def _nearest_key(key, schema, prefix, root):
+    """The known key that was meant: the same word at another level, another program's word, else the most alike one."""
+    here, below, everywhere = [prefix + known for known in schema], _paths(schema, prefix), _paths(root, '')
+    return (
+        nearest(key, below, 1)
+        or synonym(key, below)
+        or nearest(key, everywhere, 1)
+        or synonym(key, everywhere)
+        or nearest(key, here)
+        or nearest(key, below)
+        or nearest(key, here, 0)
+    )
 
 
 def _paths(schema, prefix):
+    """All keys of ``schema``, those of its sections too, each with ``prefix``."""
+    found = []
     for key, entry in schema.items():
-        yield prefix + key
-        if isinstance(entry, dict):
-            yield from _paths(entry, f'{prefix}{key}.')
+        found.append(prefix + key)
+        found += _paths(entry, f'{prefix}{key}.') if isinstance(entry, dict) else []
+    return found
 
 
 def _convert(kind, value, where):
@@ -113,18 +128,24 @@ def _convert(kind, value, where):
 
 
 def _shown(value):
-    return 'nothing' if value is None else f'{value!r}'
+    if value is None:
+        return 'nothing'
+    try:
+        text = repr(value)
+    except ValueError:  # an integer of thousands of digits
+        text = 'a number of thousands of digits'
+    return text if len(text) <= 100 else text[:97] + '...'
 
 
-def flat(cfg, prefix=''):
+def flat(cfg: Mapping[str, Any], prefix: str = '') -> dict[str, Any]:
     """{'TRAIN.lr': 0.0005, ...}: all keys of a configuration, values in plain types (lists, numbers, texts)."""
-    found = {}
+    found: dict[str, Any] = {}
     for key, value in cfg.items():
         found.update(flat(value, f'{prefix}{key}.') if isinstance(value, dict) else {prefix + key: plain(value)})
     return found
 
 
-def plain(value):
+def plain(value: Any) -> Any:
     """EasyDicts, tuples and arrays as dicts and lists."""
     if isinstance(value, dict):
         return {key: plain(item) for key, item in value.items()}
