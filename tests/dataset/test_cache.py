@@ -1,5 +1,8 @@
 """A cache answers for the very files it was made from, and for no others."""
 
+import io
+import zipfile
+
 import numpy as np
 import pytest
 
@@ -76,3 +79,38 @@ def test_a_file_counts_by_its_content(tmp_path):
     second.write_bytes(b'x' * (1 << 20) + b'z')
     keys[2].add_file(second)
     assert keys[0].text() == keys[1].text() != keys[2].text()
+
+
+def damaged_archives(tmp_path):
+    """Files that a reader of .npz may trip over."""
+    good = tmp_path / 'good.npz'
+    np.savez_compressed(good, key=np.array('k'), x=np.arange(1000))
+    content = good.read_bytes()
+    rng = np.random.default_rng(5)
+    for _ in range(200):
+        changed = bytearray(content)
+        for place in rng.integers(0, len(content), 3):
+            changed[place] = rng.integers(256)
+        yield bytes(changed)
+    for entry in (b'no header', b"\x93NUMPY\x01\x00\x10\x00{'descr': ((((", b'\x93NUMPY\x09\x00'):
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, 'w') as archive:
+            archive.writestr('x.npy', entry)
+        yield packed.getvalue()
+
+
+def test_damaged_archives_are_no_caches(tmp_path):
+    path = tmp_path / 'c.npz'
+    for content in damaged_archives(tmp_path):
+        path.write_bytes(content)
+        found = cache.load(str(path), 'k')
+        assert found is None or found['x'].tolist() == list(range(1000))
+
+
+def test_an_archive_that_unpacks_to_far_more_is_refused(tmp_path):
+    path = tmp_path / 'bomb.npz'
+    np.savez_compressed(path, key=np.array('k'), x=np.zeros(1 << 25, np.uint8))
+    assert path.stat().st_size < 1 << 16
+    with pytest.raises(cache.ArchiveError, match='unpack'):
+        cache.read_npz(str(path))
+    assert cache.load(str(path), 'k') is None

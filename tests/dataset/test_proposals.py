@@ -172,3 +172,33 @@ def test_faulty_selective_search_files(tree):
         stream.write(b'no MATLAB file at all')
     with pytest.raises(DataError, match='no MATLAB file'):
         read_selective_search(path, imdb)
+
+
+def test_changed_bytes_of_a_matlab_file_end_nothing(tree):
+    """scipy's reader may crash on them, so a process of its own reads the file."""
+    cfg = config(tree, 'selective_search')
+    imdb = get_imdb(cfg, '2007_trainval')
+    path = proposal_path(cfg, imdb)
+    write_mat(path, [[1, 1, 9, 9]], [[1, 1, 9, 9]])
+    with open(path, 'rb') as stream:
+        content = stream.read()
+    rng = np.random.default_rng(11)
+    for _ in range(6):
+        changed = bytearray(content)
+        for place in rng.integers(128, len(content), 8):
+            changed[place] = rng.integers(256)
+        with open(path, 'wb') as stream:
+            stream.write(changed)
+        try:
+            assert len(read_selective_search(path, imdb)) == 2
+        except DataError as error:
+            assert path in str(error)
+
+
+def test_a_module_of_the_current_folder_is_not_run(tree, monkeypatch, tmp_path):
+    (tmp_path / 'scipy.py').write_text('raise SystemExit(3)')
+    monkeypatch.chdir(tmp_path)
+    cfg = config(tree, 'selective_search')
+    imdb = get_imdb(cfg, '2007_trainval')
+    write_mat(proposal_path(cfg, imdb), [[1, 1, 9, 9]], [[1, 1, 9, 9]])
+    assert len(read_selective_search(proposal_path(cfg, imdb), imdb)) == 2

@@ -17,24 +17,29 @@ used, like the image (:func:`placed_proposals`), so that flipped copies share th
 ``max_classes`` then tell of the n proposals and the g ground truths that join them in training, (n + g,).
 """
 
+from __future__ import annotations
+
+import io
 import os
-import zipfile
-import zlib
+import subprocess
+import sys
+from typing import Any, Sequence
 
 import numpy as np
-import scipy.io
 
 from dcn.bbox.sampling import best_ground_truth
 from dcn.config import output_folder
+from dcn.dataset.cache import ArchiveError, read_npz
 from dcn.dataset.factory import training_roidb
+from dcn.dataset.imdb import IMDB
 from dcn.dataset.problems import DataError
-from dcn.dataset.roidb import flip_boxes
+from dcn.dataset.roidb import Record, flip_boxes
 from dcn.files import atomic_write
 
 MIN_SIDE = 2  # pixels, of a box of selective search
 
 
-def proposal_path(cfg, imdb):
+def proposal_path(cfg: Any, imdb: IMDB) -> str:
     """The file with the proposals of ``imdb``."""
     dataset = cfg.dataset
     folder = dataset.proposal_path
@@ -44,12 +49,12 @@ def proposal_path(cfg, imdb):
     return os.path.join(folder or os.path.join(dataset.root_path, 'selective_search_data'), imdb.name + '.mat')
 
 
-def training_proposals(cfg):
+def training_proposals(cfg: Any) -> list[Record]:
     """As dcn.dataset.training_roidb, with proposals."""
     return training_roidb(cfg, lambda imdb: proposal_roidb(cfg, imdb))
 
 
-def proposal_roidb(cfg, imdb):
+def proposal_roidb(cfg: Any, imdb: IMDB) -> list[Record]:
     """The ground-truth records of ``imdb`` with their proposals."""
     path, records = proposal_path(cfg, imdb), imdb.gt_roidb()
     if not os.path.isfile(path):
@@ -58,7 +63,7 @@ def proposal_roidb(cfg, imdb):
     return [with_proposals(record, rows, path) for record, rows in zip(records, boxes)]
 
 
-def with_proposals(record, boxes, path):
+def with_proposals(record: Record, boxes: Any, path: str) -> Record:
     """``record`` with the proposals ``boxes`` (n, 4) of the file ``path``; an image without any gets the whole image.
 
     The original keeps the overlap with every class; the best one says the same and fits into memory.
@@ -80,12 +85,12 @@ def with_proposals(record, boxes, path):
     )
 
 
-def placed_proposals(record):
+def placed_proposals(record: Record) -> np.ndarray:
     """The proposals (n, 4) of a record as they lie in its image, which may be a flipped copy."""
     return flip_boxes(record['proposals'], record['width']) if record['flipped'] else record['proposals']
 
 
-def write_rpn(path, imdb, boxes, scores):
+def write_rpn(path: str, imdb: IMDB, boxes: Sequence[np.ndarray], scores: Sequence[np.ndarray]) -> None:
     """boxes: for each of imdb.image_ids (n, 4) x1 y1 x2 y2 in image pixels; scores: (n,) likewise."""
     arrays = {
         'imdb': np.array(imdb.name),
@@ -98,13 +103,13 @@ def write_rpn(path, imdb, boxes, scores):
         np.savez_compressed(stream, **arrays)
 
 
-def read_rpn(path, imdb):
+def read_rpn(path: str, imdb: IMDB) -> list[np.ndarray]:
     """For each of imdb.image_ids its boxes (n, 4) float32."""
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            name, ids, counts, boxes = (stored[key] for key in ('imdb', 'ids', 'counts', 'boxes'))
-            found = dict(zip(ids.tolist(), np.split(boxes.reshape(-1, 4), np.cumsum(counts)[:-1])))
-    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile, zlib.error):
+        stored = read_npz(path)
+        name, ids, counts, boxes = (stored[key] for key in ('imdb', 'ids', 'counts', 'boxes'))
+        found = dict(zip(ids.tolist(), np.split(boxes.reshape(-1, 4), np.cumsum(counts)[:-1])))
+    except (ArchiveError, ValueError, KeyError, TypeError, IndexError):
         raise DataError(path, None, 'this is no file of RPN proposals', 'write it anew') from None
     if str(name) != imdb.name or counts.sum() != len(boxes):
         raise DataError(
@@ -121,35 +126,60 @@ def read_rpn(path, imdb):
     return [found[image_id] for image_id in imdb.image_ids]
 
 
-def read_selective_search(path, imdb):
+# reads the cells in a process of its own: a changed byte can end scipy's reader with a crash. Nothing of the current
+# folder is imported, and memory has a limit, as a small file can ask for any amount
+_READ_CELLS = """
+import sys
+sys.path = [entry for entry in sys.path if entry]
+import io, os, resource
+path = sys.argv[1]
+limit = 64 * os.path.getsize(path) + (4 << 30)
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+import numpy as np, scipy.io
+cells = scipy.io.loadmat(path)['boxes'].ravel()
+good = [isinstance(c, np.ndarray) and c.dtype.kind in 'iuf' and (not c.size or c.ndim == 2 and c.shape[1] == 4)
+        for c in cells]
+rows = [c.reshape(-1, 4).astype(np.float64) if ok else np.zeros((0, 4)) for c, ok in zip(cells, good)]
+found = ['' if ok else str(getattr(c, 'shape', type(c).__name__)) for c, ok in zip(cells, good)]
+packed = io.BytesIO()
+np.savez(packed, counts=[len(r) for r in rows], boxes=np.concatenate([np.zeros((0, 4)), *rows]), found=found)
+sys.stdout.buffer.write(packed.getvalue())
+"""
+
+
+def read_selective_search(path: str, imdb: IMDB) -> list[np.ndarray]:
     """For each of imdb.image_ids its boxes (n, 4) float32, each once, without the smallest."""
+    done = subprocess.run([sys.executable, '-c', _READ_CELLS, path], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     try:
-        cells = scipy.io.loadmat(path)['boxes'].ravel()
-    except Exception:  # scipy's reader raises whatever it trips over
+        if done.returncode:
+            raise ArchiveError
+        cells = read_npz(io.BytesIO(done.stdout))
+    except ArchiveError:
         raise DataError(
             path,
             None,
             "this is no MATLAB file (up to version 7.2) with a cell array 'boxes'",
             'download it again, or save it with -v7',
         ) from None
-    if len(cells) != len(imdb.image_ids):
+    counts, found = cells['counts'], cells['found'].tolist()
+    if len(counts) != len(imdb.image_ids):
         raise DataError(
             path,
             None,
-            f'boxes of {len(cells)} images, but {imdb.name} has {len(imdb.image_ids)}',
+            f'boxes of {len(counts)} images, but {imdb.name} has {len(imdb.image_ids)}',
             'take the file of this very image list',
         )
-    return [_from_cell(cell, path, image_id) for cell, image_id in zip(cells, imdb.image_ids)]
+    for image_id, fault in zip(imdb.image_ids, found):
+        if fault:
+            raise DataError(
+                path, None, f'image {image_id}: expected rows of 4 numbers, found {fault}', 'download the file again'
+            )
+    return [_kept(rows) for rows in np.split(cells['boxes'], np.cumsum(counts)[:-1])]
 
 
-def _from_cell(cell, path, image_id):
-    if not isinstance(cell, np.ndarray) or cell.size and (cell.ndim != 2 or cell.shape[1] != 4):
-        found = getattr(cell, 'shape', type(cell).__name__)
-        raise DataError(
-            path, None, f'image {image_id}: expected rows of 4 numbers, found {found}', 'download the file again'
-        )
-    # signed, as the files hold unsigned numbers
-    boxes = cell.reshape(-1, 4)[:, (1, 0, 3, 2)].astype(np.float32) - 1
+def _kept(rows):
+    """Boxes (n, 4) float32 from rows y1 x1 y2 x2 that count from 1."""
+    boxes = rows[:, (1, 0, 3, 2)].astype(np.float32) - 1
     first = np.unique(np.round(boxes), axis=0, return_index=True)[1]
     boxes = boxes[np.sort(first)]
     width, height = (boxes[:, 2:] - boxes[:, :2]).T
