@@ -235,7 +235,7 @@ def test_second_reading_comes_from_the_cache(coco, monkeypatch):
     first = coco.imdb().gt_roidb()
     assert (coco.root / 'cache' / 'COCO_train2014_gt_roidb.npz').is_file()
     with monkeypatch.context() as patch:
-        patch.setattr(coco_file.json, 'load', None)
+        patch.setattr(coco_file.json, 'loads', None)
         second = coco.imdb()
     assert second.classes == ('__background__', 'cat', 'dog')
     for one, other in zip(first, second.gt_roidb()):
@@ -255,7 +255,7 @@ def test_second_reading_comes_from_the_cache(coco, monkeypatch):
         ('annotations', 1, {'bbox': [1, 2, 3, float('nan')]}, r'annotation 2: "bbox" is \[1, 2, 3, NaN\]'),
         ('annotations', 1, {'bbox': None}, r'annotation 2: "bbox" is null'),
         ('annotations', 1, {'category_id': 2}, r'annotation 2 \(image 9\): "category_id" is 2, which is none'),
-        ('annotations', 1, {'image_id': '9'}, r'annotation 2: "image_id" is "9"; write a whole number'),
+        ('annotations', 1, {'image_id': 'nine'}, r'annotation 2: "image_id" is "nine"; write a whole number'),
         ('annotations', 0, {'area': 'big'}, r'annotation 1: "area" is "big"'),
         ('images', 0, {'width': 0}, r'image 9: "width" is 0; write a positive number of pixels'),
         ('images', 0, {'id': 'x9'}, r'image "x9": "id" is "x9"; write a whole number'),
@@ -273,10 +273,10 @@ def test_faulty_rows(coco, section, row, value, message):
 
 def test_missing_key_and_number_of_further_faults(coco):
     rows = coco.sets['train2014']['annotations']
-    del rows[0]['bbox'], rows[1]['id']
+    del rows[0]['bbox'], rows[1]['image_id']
     with pytest.raises(DataError, match=r'annotation 1: "bbox" is missing; write four numbers.* \(1 more: run'):
         coco.write().imdb().gt_roidb()
-    assert str(coco.imdb().faults[1]).endswith('annotations[1]: "id" is missing; write a whole number')
+    assert str(coco.imdb().faults[1]).endswith('annotation 2: "image_id" is missing; write a whole number below 2^63')
 
 
 @pytest.mark.parametrize(

@@ -148,7 +148,9 @@ def test_command(coco, capsys):
     path.write_text(YAML)
     arguments = ['--cfg', str(path), '--set', f'dataset.dataset_path={coco.folder}', f'dataset.root_path={coco.root}']
     assert main(arguments) == 0
-    assert capsys.readouterr().out.splitlines() == ['0 problems in coco train2014 and val2014']
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0] == 'COCO_train2014: images 2 (60 x 40 pixels), objects 2'
+    assert printed[-1] == '0 problems in coco train2014 and val2014'
     rows(coco)[1]['bbox'] = [0, 0, 60, 0]
     coco.write()
     assert main(arguments) == 1

@@ -29,6 +29,7 @@ def test_records(tree):
         'height': 40,
         'width': 60,
         'flipped': False,
+        'reader': data.reader,
     }
 
 

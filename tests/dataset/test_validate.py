@@ -136,7 +136,18 @@ def run(tree, capsys):
 
 
 def test_command_says_that_all_is_well(tree, capsys):
-    assert run(tree, capsys) == (0, ['0 problems in PascalVOC 2007_trainval and 2007_test'])
+    status, printed = run(tree, capsys)
+    assert (status, printed[-1]) == (0, '0 problems in PascalVOC 2007_trainval and 2007_test')
+    assert printed[:-1] == [
+        'voc_2007_trainval: images 2 (60 x 40 pixels), objects 2',
+        '  sides of boxes: 20 x 20 to 20 x 30 (median 20 x 25) pixels',
+        '  objects of each class: cat 1, dog 1',
+        '  left out by training: 1 marked as difficult',
+        'voc_2007_test: images 1 (60 x 40 pixels), objects 1',
+        '  sides of boxes: 39 x 33 pixels',
+        '  objects of each class: cat 1',
+        '  classes without objects: dog',
+    ]
 
 
 def test_command_prints_a_problem_a_line(tree, capsys):

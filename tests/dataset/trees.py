@@ -1,6 +1,8 @@
 """Small trees in the layouts of VOC and COCO that each test writes and breaks for itself."""
 
 import json
+import struct
+import zlib
 
 import cv2
 import numpy as np
@@ -10,6 +12,14 @@ from easydict import EasyDict
 from dcn.dataset import get_imdb
 
 CLASSES = ('cat', 'dog')
+
+
+def png(width, height, bits, colour_type, rows):
+    """A PNG file of what its header says and of ``rows``, each with a filter byte in front; these may be too few."""
+    head = struct.pack('>IIBBBBB', width, height, bits, colour_type, 0, 0, 0)
+    chunks = [(b'IHDR', head), (b'IDAT', zlib.compress(rows)), (b'IEND', b'')]
+    packed = [struct.pack('>I', len(d)) + name + d + struct.pack('>I', zlib.crc32(name + d)) for name, d in chunks]
+    return b'\x89PNG\r\n\x1a\n' + b''.join(packed)
 
 
 class VocTree:

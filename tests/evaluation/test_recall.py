@@ -120,3 +120,10 @@ def test_pycocotools_says_the_same_where_objects_lie_apart():
         evaluation.summarize()
     assert 0.2 < evaluation.stats[8] < 0.9
     np.testing.assert_allclose(evaluate_recall(records, boxes)['AR'], evaluation.stats[8])
+
+
+def test_areas_above_65535_pixels_are_large():
+    """The original keeps areas in 16 bits, where 400 x 300 pixels become 54464, an object of medium size."""
+    record = {'boxes': np.array([[0, 0, 399, 299]], np.uint16)}
+    scores = evaluate_recall([record], [np.array([[0.0, 0, 399, 299]])])
+    assert scores['AR 300-'] == 1 and np.isnan(scores['AR 200-300'])

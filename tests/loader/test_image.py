@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
+from dcn.config import load_config, symbol_class
 from dcn.errors import UserError
 from dcn.loader import image as module
 
@@ -119,3 +120,25 @@ def test_stride_padding_is_minus_the_mean():
 def test_boxes_round_half_to_even_and_stay_inside():
     found = module.scale_boxes(np.array([[1, 3, 9, 40]], dtype=np.uint16), 0.5, 15, 20)
     np.testing.assert_array_equal(found, [[0, 2, 4, 14]])
+
+
+@pytest.mark.parametrize('shape', [(1, 400, 3), (4, 1000, 3), (400, 11, 3), (5, 5, 3)])
+def test_thin_strips_are_filled_up_with_zeros_after_the_means(shape):
+    inputs, scale = module.network_input(np.full(shape, 200, np.uint8), 160, 160, 0, MEANS)
+    height, width = module.resized_shape(*shape[:2], scale)
+    assert inputs['data'].shape[2:] == (max(5, height), max(5, width))
+    assert inputs['im_info'][0, :2].tolist() == list(inputs['data'].shape[2:])
+    assert not inputs['data'][:, :, height:].any() and not inputs['data'][:, :, :, width:].any()
+    assert (inputs['data'][0, 0, :height, :width] == np.float32(200 - MEANS[2])).all()
+
+
+@pytest.mark.parametrize('family', ['rfcn', 'faster_rcnn'])
+def test_five_pixels_are_what_the_networks_take(repository, operators, family):
+    (path,) = (repository / 'experiments' / family / 'cfgs').glob('shapes_*_dcn_end2end*.yaml')
+    cfg = load_config(str(path))
+    symbol = symbol_class(cfg)().get_symbol(cfg, is_train=False)
+    import mxnet
+
+    assert symbol.infer_shape(data=(1, 3, module.SMALLEST, 160), im_info=(1, 3))[1]
+    with pytest.raises(mxnet.MXNetError, match='exceeds input'):
+        symbol.infer_shape(data=(1, 3, module.SMALLEST - 1, 160), im_info=(1, 3))

@@ -5,6 +5,7 @@ import os
 import sys
 
 from dcn.errors import UserError
+from dcn.text import printable
 
 # name -> (module, its main function, one line for --help)
 COMMANDS = {
@@ -42,7 +43,8 @@ def guarded(main, argv=None):
         finally:
             sys.stdout.flush()  # a reader that has gone is noticed here, not when Python ends
     except UserError as error:
-        print(f'error: {error}', file=sys.stderr)
+        lines = [printable(line) for line in f'error: {error}'.split('\n')]
+        print('\n'.join(lines), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print('interrupted', file=sys.stderr)

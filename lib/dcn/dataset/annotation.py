@@ -1,16 +1,34 @@
 """PASCAL VOC annotation files: XML in, objects with their line numbers out. Every fault names its file and line."""
 
-from collections import namedtuple
+from __future__ import annotations
+
+from typing import NamedTuple
 from xml.etree import ElementTree
 from xml.parsers import expat
 
+from dcn.dataset.images import MOST_SIDE
 from dcn.dataset.problems import DataError
 
-Annotation = namedtuple('Annotation', 'path width height size_line objects')
-"""One file: ``width`` and ``height`` in pixels (int) as written under <size>, found at line ``size_line``."""
 
-Object = namedtuple('Object', 'name box difficult line box_line')
-"""One <object>: lower-case ``name``; ``box`` four floats x1 y1 x2 y2 as written (1-based, inclusive corners)."""
+class Object(NamedTuple):
+    """One <object>: lower-case ``name``; ``box`` four floats x1 y1 x2 y2 as written (1-based, inclusive corners)."""
+
+    name: str
+    box: tuple[float, float, float, float]
+    difficult: bool
+    line: int
+    box_line: int
+
+
+class Annotation(NamedTuple):
+    """One file: ``width`` and ``height`` in pixels as written under <size> at line ``size_line``, 0 where it gives none
+    (labelImg wrote 0 x 0 for years)."""
+
+    path: str
+    width: int
+    height: int
+    size_line: int | None
+    objects: list[Object]
 
 
 class _Element(ElementTree.Element):
@@ -19,32 +37,105 @@ class _Element(ElementTree.Element):
     line = 0
 
 
-def parse_annotation(content, path):
-    """``content`` (bytes) of a VOC annotation file -> Annotation; ``path`` serves the messages alone.
+def parse_annotation(content: bytes, path: str) -> Annotation:
+    """``content`` of a VOC annotation file -> Annotation; ``path`` serves the messages alone.
 
     Raises DataError with file and line for XML that cannot be read and for anything that is missing or no number.
+    Memory holds one <object> as XML at a time.
     """
-    root = _parse_xml(content, path)
-    size = _child(root, 'size', path)
-    height, width = (int(_number(size, tag, path)) for tag in ('height', 'width'))
-    if height <= 0 or width <= 0:
+    reader = _Reader(path)
+    parser = expat.ParserCreate()
+    parser.StartElementHandler = lambda tag, _: reader.start(tag, parser.CurrentLineNumber)
+    parser.EndElementHandler = reader.end
+    parser.CharacterDataHandler = reader.text
+    parser.EntityDeclHandler = lambda *_: reader.refuse_entities(parser.CurrentLineNumber)
+    try:
+        parser.Parse(content, True)
+    except expat.ExpatError as error:
         raise DataError(
             path,
-            size.line,
-            f'<size> is {width} x {height}, expected positive numbers of pixels',
+            error.lineno,
+            f'the annotation is no well-formed XML ({expat.ErrorString(error.code)})',
+            'repair or replace the file',
+        ) from None
+    except (ValueError, LookupError) as error:
+        if isinstance(error, DataError):
+            raise
+        # an encoding that expat does not know
+        raise DataError(path, 1, f'the annotation cannot be decoded ({error})', 'save it as UTF-8') from None
+    width, height, line = reader.size or (0, 0, None)
+    return Annotation(path, width, height, line, reader.objects)
+
+
+class _Reader:
+    """Takes an annotation's elements one after the other; a child of the root is dropped when it has been read."""
+
+    def __init__(self, path):
+        self.path, self.size, self.objects = path, None, []
+        self._depth, self._builder = 0, None
+
+    def start(self, tag, line):
+        self._depth += 1
+        if self._depth == 2:
+            self._builder = ElementTree.TreeBuilder(element_factory=_Element)
+        if self._depth >= 2:
+            self._builder.start(tag, {}).line = line
+
+    def text(self, data):
+        if self._depth >= 2:
+            self._builder.data(data)
+
+    def end(self, tag):
+        if self._depth >= 2:
+            self._builder.end(tag)
+        if self._depth == 2:
+            node = self._builder.close()
+            if tag == 'object':
+                self.objects.append(_object(node, self.path))
+            elif tag == 'size' and self.size is None:
+                self.size = (*_size(node, self.path), node.line)
+        self._depth -= 1
+
+    def refuse_entities(self, line):
+        raise DataError(self.path, line, 'the annotation declares XML entities', 'write plain text in their place')
+
+
+def _size(node, path):
+    """(width, height) under <size>; (0, 0) where both are missing or 0."""
+    sides = []
+    for tag in ('width', 'height'):
+        text = node.findtext(tag)
+        sides.append(int(_number(node, tag, path)) if text and text.strip() else 0)
+    if any(sides) and min(sides) <= 0:
+        raise DataError(
+            path,
+            node.line,
+            f'<size> is {sides[0]} x {sides[1]}, expected positive numbers of pixels',
             'write the size of the image',
         )
-    return Annotation(path, width, height, size.line, [_object(node, path) for node in root.findall('object')])
+    if max(sides) > MOST_SIDE:
+        raise DataError(
+            path,
+            node.line,
+            f'<size> is {sides[0]} x {sides[1]}, expected at most {MOST_SIDE} pixels along a side',
+            'write the size of the image; cut it into tiles if it is as large',
+        )
+    return tuple(sides)
 
 
 def _object(node, path):
     """One <object>. Parts of an object (<part>, with boxes of their own) are no direct children and stay unread."""
     name = _text(_child(node, 'name', path), path).strip().lower()
     box = _child(node, 'bndbox', path)
-    corners = tuple(_number(box, tag, path) for tag in ('xmin', 'ymin', 'xmax', 'ymax'))
-    difficult = node.find('difficult')
-    is_difficult = difficult is not None and bool(int(_number(node, 'difficult', path)))
-    return Object(name, corners, is_difficult, node.line, box.line)
+    x1, y1, x2, y2 = (_number(box, tag, path) for tag in ('xmin', 'ymin', 'xmax', 'ymax'))
+    return Object(name, (x1, y1, x2, y2), _difficult(node, path), node.line, box.line)
+
+
+def _difficult(node, path):
+    text = (node.findtext('difficult') or '').strip().lower()
+    if text in ('', 'false', 'true', 'unspecified'):
+        return text == 'true'
+    return bool(int(_number(node, 'difficult', path)))
 
 
 def _child(node, tag, path):
@@ -69,31 +160,6 @@ def _number(parent, tag, path):
     except ValueError:
         value = float('nan')
     if not abs(value) < 1e9:
-        raise DataError(path, node.line, f'<{tag}> is {text!r}, expected a number', 'correct it')
+        shown = text if len(text) <= 40 else text[:37] + '...'
+        raise DataError(path, node.line, f'<{tag}> is {shown!r}, expected a number', 'correct it')
     return value
-
-
-def _parse_xml(content, path):
-    """XML bytes -> root _Element. ElementTree keeps no line numbers, so expat feeds its builder directly."""
-    parser = expat.ParserCreate()
-    builder = ElementTree.TreeBuilder(element_factory=_Element)
-
-    def start(tag, attributes):
-        builder.start(tag, attributes).line = parser.CurrentLineNumber
-
-    parser.StartElementHandler = start
-    parser.EndElementHandler = builder.end
-    parser.CharacterDataHandler = builder.data
-    try:
-        parser.Parse(content, True)
-    except expat.ExpatError as error:
-        raise DataError(
-            path,
-            error.lineno,
-            f'the annotation is no well-formed XML ({expat.ErrorString(error.code)})',
-            'repair or replace the file',
-        ) from None
-    except (ValueError, LookupError) as error:
-        # an encoding that expat does not know
-        raise DataError(path, 1, f'the annotation cannot be decoded ({error})', 'save it as UTF-8') from None
-    return builder.close()

@@ -6,23 +6,45 @@ The object that a factory returns for an image set (PascalVOC, COCO, a segmentat
         return VocChecks(self)
 
 and places(), as described below; what is true of its files alone stands in that subclass of ``Checks``.
-dcn.dataset.validate opens the sets of a configuration, asks these questions, finds ids listed twice, and prints. A
-fault that keeps the set from being opened at all (no list, no categories) is raised by the data set as DataError and
-becomes a row as well.
+dcn.dataset.validate opens the sets of a configuration, asks these questions and finds ids listed twice. A fault that
+keeps the set from being opened at all (no list, no categories) is raised by the data set as DataError and becomes a
+row as well.
 """
 
-from PIL import Image
+from __future__ import annotations
+
+from typing import Any, Iterable, NamedTuple, Optional, Tuple
+
+import numpy as np
 
 from dcn.dataset.problems import DataError, Problem
+from dcn.errors import UserError
+
+Place = Tuple[str, str, str, Optional[int]]
+
+
+class Statistics(NamedTuple):
+    """Of one image set that can be read, as training uses it.
+
+    sizes: (n, 2) width and height of the images; counts: class -> its objects, or its pixels in label maps; left_out:
+    reason -> annotations, or pixels, that training does not use; shapes: (k, 2) width and height of the objects' boxes.
+    """
+
+    name: str
+    unit: str
+    sizes: np.ndarray
+    counts: dict[str, int]
+    left_out: dict[str, int]
+    shapes: np.ndarray
 
 
 class Checks:
     """Checks of one image set ``data``. They return or yield Problems and never raise for a fault in the data."""
 
-    def __init__(self, data):
+    def __init__(self, data: Any) -> None:
         self.data = data
 
-    def places(self):
+    def places(self) -> list[Place]:
         """[(folder, image id, file, line or None)]: where each image of the set is listed, in order.
 
         ``folder`` and id together name an image for all sets: two places of one image are reported. An id that is
@@ -30,27 +52,47 @@ class Checks:
         """
         return self.data.places()
 
-    def set_problems(self):
+    def set_problems(self) -> Iterable[Problem]:
         """Faults of the set as a whole, as quickly told as its lists are read."""
         return ()
 
-    def image_problems(self, image_id):
+    def image_problems(self, image_id: str) -> Iterable[Problem]:
         """Faults of one image and its annotation; decodes the image, about 10 ms."""
         raise NotImplementedError
 
-    def existing_size(self, image_id):
-        """As image_size() of an image of the set; that it is missing is a problem, too."""
+    def of_image(
+        self,
+        image_id: str,
+        size: tuple[int, int] | None,
+        file: str,
+        line: int | None,
+        who: str = 'the annotated size',
+    ) -> list[Problem]:
+        """Faults of the image itself, whose annotation in ``file`` gives it ``size`` (width, height) or none.
+
+        who: a word for that size.
+        """
         try:
-            return image_size(self.data.existing_image(image_id))
+            path = self.data.existing_image(image_id)
         except DataError as error:
-            return None, [error.problem]
+            return [error.problem]
+        return self.data.reader.problems(path, size, file, line, who)
 
-
-def image_size(path):
-    """((width, height) or None, problems) of the image at ``path``, decoded to its last row."""
-    try:
-        with Image.open(path) as image:
-            image.load()
-            return image.size, []
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        return None, [Problem(path, None, f'the image cannot be decoded ({error})', 'replace the file')]
+    def statistics(self) -> Statistics | None:
+        """Of the set, after image_problems() of all images; None where it cannot be read."""
+        data = self.data
+        try:
+            records, left_out = data.gt_roidb(), data.left_out()
+        except UserError:
+            return None
+        labels = np.concatenate([record['gt_classes'] for record in records])
+        boxes = np.concatenate([record['boxes'] for record in records]).astype(np.int64)
+        counted = np.bincount(labels, minlength=data.num_classes)[1:].tolist()
+        return Statistics(
+            data.name,
+            'objects',
+            np.array([(record['width'], record['height']) for record in records]),
+            dict(zip(data.classes[1:], counted)),
+            {reason: count for reason, count in left_out.items() if count},
+            boxes[:, 2:] - boxes[:, :2] + 1,
+        )

@@ -12,17 +12,24 @@ Classes. The file's categories in ascending order of their ids, or those that da
 Images come in ascending order of their ids (the original took the order of a hash table).
 """
 
+from __future__ import annotations
+
 import logging
 import os
+from typing import Any, Iterator, Sequence
+from urllib.parse import unquote
 
 import numpy as np
 
 from dcn.dataset import coco_file
+from dcn.dataset.checks import Place
 from dcn.dataset.class_names import COCO_CLASSES, listed_names
 from dcn.dataset.coco_checks import CocoChecks
+from dcn.dataset.images import ImageReader
 from dcn.dataset.imdb import IMDB
+from dcn.dataset.paths import inside
 from dcn.dataset.problems import DataError
-from dcn.dataset.roidb import make_record
+from dcn.dataset.roidb import Record, make_record
 from dcn.dataset.voc_checks import class_fault
 from dcn.errors import UserError
 from dcn.evaluation import coco as coco_eval
@@ -42,11 +49,20 @@ class COCO(IMDB):
     base = 'COCO'
 
     @classmethod
-    def from_config(cls, dataset, image_set):
+    def from_config(cls, dataset: Any, image_set: str) -> COCO:
         """``dataset``: the section of that name of a configuration."""
-        return cls(image_set, dataset.root_path, dataset.dataset_path, dataset.get('CLASSES'))
+        return cls(
+            image_set, dataset.root_path, dataset.dataset_path, dataset.get('CLASSES'), dataset.get('ORIENTATION')
+        )
 
-    def __init__(self, image_set, root_path, dataset_path, classes=None):
+    def __init__(
+        self,
+        image_set: str,
+        root_path: str,
+        dataset_path: str,
+        classes: Sequence[str] | None = None,
+        orientation: str | None = None,
+    ) -> None:
         self.annotation_path, self.has_truth = _annotation_file(dataset_path, image_set)
         cache_path = os.path.join(root_path, 'cache', f'{self.base}_{image_set}_gt_roidb.npz')
         self.table, self.faults = coco_file.read(self.annotation_path, cache_path)
@@ -56,37 +72,63 @@ class COCO(IMDB):
         self.category_ids = [category_of[name] for name in names]
         self.image_ids = [str(image_id) for image_id in self.table.image_ids]
         self.image_folder = os.path.join(dataset_path, 'images', FOLDERS.get(image_set, image_set))
+        self.reader = ImageReader(orientation)
+        self._index = {image_id: index for index, image_id in enumerate(self.image_ids)}
         self._file_names = dict(zip(self.image_ids, self.table.file_names.tolist()))
 
-    def image_path(self, image_id):
+    def image_path(self, image_id: str) -> str:
         """Path of an image; where there is none, the path that its "file_name" asks for."""
         path = os.path.join(self.image_folder, self._name_of_2014(image_id))
         if os.path.isfile(path) or not self._file_names[image_id]:
             return path
-        return os.path.join(self.image_folder, self._file_names[image_id])
+        places = [os.path.join(self.image_folder, name) for name in file_names(self._file_names[image_id])]
+        return next((place for place in places if os.path.exists(place)), places[0])
 
-    def gt_roidb(self):
+    def sizes(self, image_id: str) -> tuple[int, int]:
+        """(width, height) of an image as annotated, or its own where the file gives none."""
+        index = self._index[image_id]
+        width, height = int(self.table.widths[index]), int(self.table.heights[index])
+        return (width, height) if width and height else self.reader.size(self.existing_image(image_id))
+
+    def gt_roidb(self) -> list[Record]:
         """Records of all images, without crowds and with cleaned boxes; an image without boxes has an empty record."""
         self._check_faults()
-        table = self.table
-        owners, boxes, classes = self._objects()
+        paths = [self.existing_image(image_id) for image_id in self.image_ids]
+        widths, heights = self._sides()
+        owners, boxes, classes = self._objects(widths, heights)
         cuts = np.searchsorted(owners, np.arange(1, self.num_images))
         return [
-            make_record(image_id, self._existing(image_id), height, width, *truth, self.num_classes)
-            for image_id, height, width, *truth in zip(
-                self.image_ids, table.heights, table.widths, np.split(boxes, cuts), np.split(classes, cuts)
+            make_record(image_id, path, height, width, *truth, self.num_classes, self.reader)
+            for image_id, path, height, width, *truth in zip(
+                self.image_ids, paths, heights, widths, np.split(boxes, cuts), np.split(classes, cuts)
             )
         ]
 
-    def places(self):
+    def left_out(self) -> dict[str, int]:
+        """How many annotations training does not use, by reason."""
+        table = self.table
+        known = np.isin(table.labels, self.category_ids)
+        listed = np.isin(table.owners, table.image_ids)
+        return {
+            'marked as crowds': int(table.crowd.sum()),
+            'of classes that dataset.CLASSES leaves out': int((~known & ~table.crowd).sum()),
+            'of images that are not listed': int((~listed & known & ~table.crowd).sum()),
+            'with a box of no use': int((listed & known & ~table.crowd).sum()) - len(self._objects(*self._sides())[0]),
+        }
+
+    def _sides(self):
+        """Widths and heights of all images, (n,) each."""
+        return np.array([self.sizes(image_id) for image_id in self.image_ids]).reshape(-1, 2).T
+
+    def places(self) -> list[Place]:
         """Where each image is listed (see dcn.dataset.checks)."""
         return [(self.image_folder, image_id, self.annotation_path, None) for image_id in self.image_ids]
 
-    def checks(self):
+    def checks(self) -> CocoChecks:
         """What `dcn validate` asks (dcn.dataset.checks)."""
         return CocoChecks(self)
 
-    def evaluate_detections(self, all_boxes, result_path):
+    def evaluate_detections(self, all_boxes: Sequence[Sequence[np.ndarray]], result_path: str | None) -> dict[str, Any]:
         """COCO's figures, from pycocotools; see dcn.evaluation.coco.evaluate. Without ground truth: {}.
 
         all_boxes[class][image]: (k, 5) float32 x1 y1 x2 y2 score in 0-based image pixels.
@@ -112,7 +154,7 @@ class COCO(IMDB):
             LOG.info(line)
         return scores
 
-    def missing(self, image_id):
+    def missing(self, image_id: str) -> DataError:
         """The error for an image without a file."""
         names = [name for name in (self._name_of_2014(image_id), self._file_names[image_id]) if name]
         return DataError(
@@ -123,9 +165,10 @@ class COCO(IMDB):
             'restore it or take it out of "images"',
         )
 
-    def _existing(self, image_id):
+    def existing_image(self, image_id: str) -> str:
+        """``image_path``, or the error if there is no such file."""
         path = self.image_path(image_id)
-        if not os.path.isfile(path):
+        if not os.path.exists(path):
             raise self.missing(image_id)
         return path
 
@@ -157,14 +200,17 @@ class COCO(IMDB):
             LOG.info('%s: dataset.CLASSES leaves out %s', self.annotation_path, ', '.join(left_out))
         return names
 
-    def _objects(self):
-        """What is learned, image by image: index of the image (k,), boxes (k, 4) uint16, classes (k,) int32."""
+    def _objects(self, widths, heights):
+        """What is learned, image by image: index of the image (k,), boxes (k, 4) uint16, classes (k,) int32.
+
+        widths, heights: (n,) of the images.
+        """
         table = self.table
         class_of = {category: index for index, category in enumerate(self.category_ids, 1)}
         classes = np.array([class_of.get(label, 0) for label in table.labels.tolist()], dtype=np.int32)
         kept = np.isin(table.owners, table.image_ids) & (classes > 0) & ~table.crowd
         owners = np.searchsorted(table.image_ids, table.owners[kept])
-        boxes, good = clean_boxes(table.boxes[kept], table.areas[kept], table.heights[owners], table.widths[owners])
+        boxes, good = clean_boxes(table.boxes[kept], table.areas[kept], heights[owners], widths[owners])
         order = np.argsort(owners[good], kind='stable')
         return owners[good][order], boxes[good][order], classes[kept][good][order]
 
@@ -175,7 +221,21 @@ class COCO(IMDB):
             raise DataError(first.file, first.line, first.what, first.todo + more)
 
 
-def clean_boxes(boxes, areas, heights, widths):
+def file_names(name: str) -> Iterator[str]:
+    """Paths below the folder of images that the "file_name" of an annotation file may mean, the likeliest first.
+
+    As written; with the slashes of Windows turned (labelme, X-AnyLabeling); with the %20 of addresses read; and its
+    last part alone, where an export put folders of its own in front (Label Studio). None leads outside of the folder.
+    """
+    plain = name.replace('\\', '/')
+    found = [name, plain, unquote(plain), plain.rsplit('/', 1)[-1], unquote(plain.rsplit('/', 1)[-1])]
+    safe = [candidate for candidate in found if candidate and not inside(candidate)]
+    return iter(dict.fromkeys(safe or ['(no name)']))
+
+
+def clean_boxes(
+    boxes: np.ndarray, areas: np.ndarray, heights: np.ndarray, widths: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Corners of annotated boxes, as the original makes them: (n, 4) uint16 x1 y1 x2 y2, and which to keep (n,) bool.
 
     boxes: (n, 4) x y width height as in the file; areas: (n,) as in the file; heights, widths: (n,) of the images.

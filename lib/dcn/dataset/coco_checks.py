@@ -1,12 +1,14 @@
 """What `dcn validate` asks of a data set in the layout of COCO."""
 
-import os
+from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 
-from dcn.dataset.checks import Checks, image_size
+from dcn.dataset.checks import Checks
 from dcn.dataset.coco_file import repeated_ids
-from dcn.dataset.problems import Problem
+from dcn.dataset.problems import DataError, Problem
 
 # files round to a hundredth of a pixel
 SLACK = 0.01
@@ -15,14 +17,14 @@ SLACK = 0.01
 class CocoChecks(Checks):
     """``data``: a dcn.dataset.coco.COCO. JSON has no lines to point at, so problems name the annotation's id."""
 
-    def __init__(self, data):
+    def __init__(self, data: Any) -> None:
         super().__init__(data)
         self._index = {image_id: index for index, image_id in enumerate(data.image_ids)}
         # rows of the annotations, image by image
         self._order = np.argsort(data.table.owners, kind='stable')
         self._owners = data.table.owners[self._order]
 
-    def set_problems(self):
+    def set_problems(self) -> list[Problem]:
         table, path = self.data.table, self.data.annotation_path
         problems = self.data.faults + repeated_ids(table, path)
         for row in np.flatnonzero(~np.isin(table.owners, table.image_ids)):
@@ -37,20 +39,17 @@ class CocoChecks(Checks):
             )
         return problems
 
-    def image_problems(self, image_id):
+    def image_problems(self, image_id: str) -> list[Problem]:
         data, table = self.data, self.data.table
         index = self._index[image_id]
-        path, height, width = data.image_path(image_id), int(table.heights[index]), int(table.widths[index])
-        if not os.path.isfile(path):
-            return [data.missing(image_id).problem, *self._box_problems(image_id, width, height)]
-        size, problems = image_size(path)
-        if size and size != (width, height):
-            what = (
-                f'image {image_id} is {width} x {height}, but {os.path.basename(path)} has {size[0]} x {size[1]} pixels'
-            )
-            problems.append(
-                Problem(data.annotation_path, None, what, 'write "width" and "height" of the image and check the boxes')
-            )
+        given = (int(table.widths[index]), int(table.heights[index]))
+        problems = self.of_image(
+            image_id, given if all(given) else None, data.annotation_path, None, f'image {image_id}'
+        )
+        try:
+            width, height = data.sizes(image_id)
+        except DataError:
+            return problems  # neither the annotation nor the image tells the size
         return problems + list(self._box_problems(image_id, width, height))
 
     def _box_problems(self, image_id, width, height):

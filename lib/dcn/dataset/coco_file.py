@@ -4,44 +4,78 @@ Only what detection needs is taken: no outlines, captions or licences. A generat
 and objects as val2014, took 20 seconds and a gigabyte of memory to parse, and half a second to read again.
 """
 
+from __future__ import annotations
+
+import itertools
 import json
 import logging
 import math
-from collections import Counter, namedtuple
+from collections import Counter
+from typing import Any, Callable, Hashable, Iterable, NamedTuple
 
 import numpy as np
 
 from dcn.dataset import cache
+from dcn.dataset.images import MOST_SIDE
+from dcn.dataset.paths import decoded
 from dcn.dataset.problems import DataError, Problem
+from dcn.formats.foreign import kind
 
 LOG = logging.getLogger(__name__)
 
-Table = namedtuple(
-    'Table',
-    'image_ids heights widths file_names category_ids category_names annotation_ids owners labels boxes areas crowd',
-)
-Table.__doc__ = """One annotation file.
 
-Images in ascending order of their ids: image_ids (n,) int64, heights, widths (n,) int64 in pixels, file_names (n,) str
-('' where the file gives none). Categories in ascending order of their ids: category_ids (c,) int64, category_names (c,)
-lower-case str. Annotations as they stand: annotation_ids, owners (image ids), labels (category ids) (a,) int64, boxes
-(a, 4) float64 x y width height, areas (a,) float64 (those of the boxes where the file gives none), crowd (a,) bool.
-"""
+class Table(NamedTuple):
+    """One annotation file.
 
-Field = namedtuple('Field', 'expected convert default')
+    Images in ascending order of their ids: image_ids (n,) int64, heights, widths (n,) int64 in pixels, 0 where the file
+    gives none, file_names (n,) str ('' where the file gives none). Categories in ascending order of their ids:
+    category_ids (c,) int64, category_names (c,) lower-case str. Annotations as they stand: annotation_ids, owners
+    (image ids), labels (category ids) (a,) int64, boxes (a, 4) float64 x y width height, areas (a,) float64 (those of
+    the boxes where the file gives none), crowd (a,) bool.
+    """
+
+    image_ids: np.ndarray
+    heights: np.ndarray
+    widths: np.ndarray
+    file_names: np.ndarray
+    category_ids: np.ndarray
+    category_names: np.ndarray
+    annotation_ids: np.ndarray
+    owners: np.ndarray
+    labels: np.ndarray
+    boxes: np.ndarray
+    areas: np.ndarray
+    crowd: np.ndarray
+
+
+class Field(NamedTuple):
+    """A value of a row: what is expected, how it is read, what a missing or null one stands for."""
+
+    expected: str
+    convert: Callable[[Any], Any]
+    default: Any
+
+
 _REQUIRED = object()
+MOST_LETTERS = 4096  # of a name; no file system takes longer paths
 
 
 def _whole(value):
-    if isinstance(value, bool) or int(value) != value:
+    if isinstance(value, str) and value.strip().isdigit() and len(value) < 20:
+        value = int(value)  # as older exports of CVAT write ids
+    if isinstance(value, bool) or int(value) != value or not -(1 << 63) <= value < 1 << 63:
         raise ValueError
     return int(value)
 
 
 def _pixels(value):
-    if _whole(value) <= 0:
+    if not 0 <= _whole(value) <= MOST_SIDE:
         raise ValueError
     return int(value)
+
+
+def _flag(value):
+    return int(value) if isinstance(value, bool) else _whole(value)
 
 
 def _number(value):
@@ -51,7 +85,7 @@ def _number(value):
 
 
 def _text(value):
-    if not isinstance(value, str):
+    if not isinstance(value, str) or len(value) > MOST_LETTERS:
         raise ValueError
     return value
 
@@ -67,21 +101,21 @@ def _box(value):
     return x, y, width, height
 
 
-_ID = Field('a whole number', _whole, _REQUIRED)
-_SIZE = Field('a positive number of pixels', _pixels, _REQUIRED)
+_ID = Field('a whole number below 2^63', _whole, _REQUIRED)
+_SIZE = Field(f'a positive number of pixels up to {MOST_SIDE}', _pixels, 0)
 _IMAGE = {'id': _ID, 'height': _SIZE, 'width': _SIZE, 'file_name': Field('text', _text, '')}
 _CATEGORY = {'id': _ID, 'name': Field('a name', _name, _REQUIRED)}
 _ANNOTATION = {
-    'id': _ID,
+    'id': Field(_ID.expected, _whole, None),  # then counted
     'image_id': _ID,
     'category_id': _ID,
     'bbox': Field('four numbers: x, y, width, height', _box, _REQUIRED),
     'area': Field('a number of pixels', _number, math.nan),
-    'iscrowd': Field('0 or 1', _whole, 0),
+    'iscrowd': Field('0 or 1', _flag, 0),
 }
 
 
-def read(path, cache_path):
+def read(path: str, cache_path: str) -> tuple[Table, list[Problem]]:
     """(Table, faults) of the file at ``path``. ``faults``: Problems of rows, which are then not in the table.
 
     A file without faults is stored at ``cache_path``. Raises DataError for a file that is none.
@@ -95,7 +129,12 @@ def read(path, cache_path):
     faults = []
     categories = _categories(content, path)
     images = sorted(_rows(content, 'images', _IMAGE, path, faults))
-    table = _table(images, categories, _rows(content, 'annotations', _ANNOTATION, path, faults))
+    annotations = _numbered(_rows(content, 'annotations', _ANNOTATION, path, faults))
+    if faults:  # a fault of an image is none of its annotations
+        listed = {_id(row.get('id')) for row in content['images'] if isinstance(row, dict)}
+        known = {row[0] for row in images}
+        annotations = [row for row in annotations if row[1] in known or row[1] not in listed]
+    table = _table(images, categories, annotations)
     faults += _contradictions(table, path)
     if not faults:
         cache.store(cache_path, key, table._asdict())
@@ -103,7 +142,7 @@ def read(path, cache_path):
 
 
 def _key(path):
-    key = cache.ContentKey('coco table 1')
+    key = cache.ContentKey('coco table 2')
     try:
         key.add_file(path)
     except OSError as error:
@@ -119,14 +158,17 @@ def _key(path):
 def _load(path):
     """The file's content, a dict with the lists 'images', 'categories' and 'annotations'."""
     try:
-        with open(path, encoding='utf-8') as stream:
-            content = json.load(stream)
+        with open(path, 'rb') as stream:
+            text = decoded(stream.read(), path, 'the annotation file')
+        content = json.loads(text)
     except json.JSONDecodeError as error:
-        raise DataError(
-            path, error.lineno, f'no JSON ({error.msg}, column {error.colno})', 'repair the file or download it again'
-        ) from None
-    except (UnicodeDecodeError, RecursionError):
-        raise DataError(path, None, 'no JSON', 'repair the file or download it again') from None
+        word = kind(text[:512].encode())
+        why = f'it is {word}' if 'web page' in word or 'LFS' in word else f'{error.msg}, column {error.colno}'
+        raise DataError(path, error.lineno, f'no JSON ({why})', 'repair the file or download it again') from None
+    except DataError:
+        raise
+    except (ValueError, RecursionError):  # ValueError: numbers of thousands of digits
+        raise DataError(path, None, 'no JSON that can be read', 'repair the file or download it again') from None
     content = content if isinstance(content, dict) else {}
     for name in ('images', 'categories'):
         if not (isinstance(content.get(name), list) and content[name]):
@@ -143,13 +185,49 @@ def _load(path):
 
 def _categories(content, path):
     """[(id, name)] in ascending order. Without good categories nothing else can be understood."""
-    faults = []
-    rows = sorted(_rows(content, 'categories', _CATEGORY, path, faults))
+    faults: list[Problem] = []
+    roots = _roots(content)
+    rows = sorted(row for row in _rows(content, 'categories', _CATEGORY, path, faults) if row[0] not in roots)
+    for number in roots:
+        LOG.info('%s: the category %s is left out, as it only groups others and has no annotation', path, number)
     for what, values in zip(('id', 'name'), zip(*rows)):
         faults += [_shared(path, 'category ' + what, value) for value in repeated(values)]
     if faults:
         raise DataError(*faults[0])
     return rows
+
+
+def _roots(content):
+    """Ids of categories that are there only as the "supercategory" of others, as Roboflow puts one in front."""
+    rows = [row for row in content['categories'] if isinstance(row, dict)]
+    groups = Counter(_lower(row.get('supercategory')) for row in rows)
+    roots = {
+        _id(row.get('id'))
+        for row in rows
+        if _lower(row.get('supercategory')) in ('none', '') and groups[_lower(row.get('name'))]
+    }
+    if roots:
+        roots -= {_id(row.get('category_id')) for row in content['annotations'] if isinstance(row, dict)}
+    return roots - {None}
+
+
+def _lower(value):
+    return value.strip().lower() if isinstance(value, str) else ''
+
+
+def _id(value):
+    """An id as it is read, or None where it is none."""
+    try:
+        return _whole(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def _numbered(rows):
+    """Annotations with numbers that are free where they have no id; evaluation counts all of them anew anyway."""
+    taken = {row[0] for row in rows}
+    free = (number for number in itertools.count(1) if number not in taken)
+    return [row if row[0] is not None else (next(free), *row[1:]) for row in rows]
 
 
 def _rows(content, section, fields, path, faults):
@@ -158,7 +236,10 @@ def _rows(content, section, fields, path, faults):
     for index, row in enumerate(content[section]):
         row = row if isinstance(row, dict) else {}
         try:
-            rows.append(tuple(_value(row, *field) for field in fields.items()))
+            values = tuple(_value(row, *field) for field in fields.items())
+            if section == 'images':
+                _both_sides(row)
+            rows.append(values)
         except _Fault as fault:
             who = f'{_SINGULAR[section]} {_short(row["id"])}' if 'id' in row else f'{section}[{index}]'
             faults.append(Problem(path, None, f'{who}: {fault.args[0]}', fault.args[1]))
@@ -172,10 +253,17 @@ class _Fault(Exception):
     """(what, todo) for one value."""
 
 
+def _both_sides(row):
+    """A size may be absent or 0 x 0: the image itself then tells. One side of 0 is a fault."""
+    zero = [name for name in ('height', 'width') if row.get(name) == 0]
+    if len(zero) == 1:
+        raise _Fault(f'"{zero[0]}" is 0', f'write {_SIZE.expected}, or neither side')
+
+
 def _value(row, name, field):
-    if name not in row:
+    if row.get(name) is None:
         if field.default is _REQUIRED:
-            raise _Fault(f'"{name}" is missing', f'write {field.expected}')
+            raise _Fault(f'"{name}" is {"null" if name in row else "missing"}', f'write {field.expected}')
         return field.default
     try:
         return field.convert(row[name])
@@ -227,12 +315,12 @@ def _contradictions(table, path):
         )
 
 
-def repeated_ids(table, path):
+def repeated_ids(table: Table, path: str) -> list[Problem]:
     """Problems of annotation ids that are given twice. Reading and testing do not depend on them."""
     return [_shared(path, 'annotation id', value) for value in repeated(table.annotation_ids.tolist())]
 
 
-def repeated(values):
+def repeated(values: Iterable[Hashable]) -> list[Any]:
     """The values that occur more than once, in order of their first occurrence."""
     return [value for value, count in Counter(values).items() if count > 1]
 

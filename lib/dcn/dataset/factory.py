@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any, Callable
 
 from dcn.dataset.imdb import IMDB
@@ -30,8 +31,18 @@ def training_roidb(cfg: Any, records_of: Callable[[IMDB], list[Record]] | None =
         roidb += imdb.append_flipped(records) if cfg.TRAIN.FLIP else records
     roidb = filter_roidb(roidb, cfg.TRAIN)
     if not roidb:
-        raise UserError(
-            f'dataset.image_set {cfg.dataset.image_set!r} holds no image with an object to learn; '
-            'run `dcn validate` to see why'
-        )
+        raise UserError(nothing_to_learn(cfg, imdbs))
     return roidb
+
+
+def nothing_to_learn(cfg: Any, imdbs: list[IMDB]) -> str:
+    """The sentence about training sets without an object that is learned."""
+    reasons: Counter[str] = Counter()
+    for imdb in imdbs:
+        reasons.update(imdb.left_out())
+    counted = [f'{count} {reason}' for reason, count in reasons.items() if count]
+    why = f'left out are {" and ".join(counted)}' if counted else 'nothing is annotated'
+    return (
+        f'dataset.image_set {cfg.dataset.image_set!r} holds no image with an object to learn: {why}; '
+        'annotate objects of the classes that dataset.CLASSES names, or choose another set'
+    )

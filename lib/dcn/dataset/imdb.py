@@ -1,8 +1,13 @@
 """What every data set offers: names, image ids, ground-truth records, evaluation."""
 
-import os
+from __future__ import annotations
 
-from dcn.dataset.roidb import append_flipped
+import os
+from typing import Any, Iterable, Sequence
+
+import numpy as np
+
+from dcn.dataset.roidb import Record, append_flipped
 from dcn.errors import UserError
 
 
@@ -14,23 +19,25 @@ class ImageSet:
     image_ids   list of str, in the order of the image list
     """
 
-    def __init__(self, base, image_set, classes, root_path):
+    image_ids: list[str]
+
+    def __init__(self, base: str, image_set: str, classes: Sequence[str], root_path: str) -> None:
         self.name = f'{base}_{image_set}'
         self.image_set = image_set
         self.classes = tuple(classes)
         self.root_path = root_path
 
     @property
-    def num_classes(self):
+    def num_classes(self) -> int:
         """Number of classes, background included."""
         return len(self.classes)
 
     @property
-    def num_images(self):
+    def num_images(self) -> int:
         return len(self.image_ids)
 
     @property
-    def cache_path(self):
+    def cache_path(self) -> str:
         """Folder for caches; each cache carries the key of the files it was made from."""
         return os.path.join(self.root_path, 'cache')
 
@@ -38,15 +45,19 @@ class ImageSet:
 class IMDB(ImageSet):
     """Images with boxes. The class '__background__' comes first; ``all_boxes[class][i]`` belongs to ``image_ids[i]``"""
 
-    def gt_roidb(self):
+    def gt_roidb(self) -> list[Record]:
         """List of records (see dcn.dataset.roidb), one per image, in the order of ``image_ids``."""
         raise NotImplementedError
 
-    def evaluate_detections(self, all_boxes, result_path):
+    def left_out(self) -> dict[str, int]:
+        """How many annotations training does not use, by reason: {'marked as difficult': 3}."""
+        raise NotImplementedError
+
+    def evaluate_detections(self, all_boxes: Sequence[Sequence[np.ndarray]], result_path: str | None) -> dict[str, Any]:
         """``all_boxes[class][image]``: (k, 5) float32 x1 y1 x2 y2 score, 0-based image pixels -> dict of figures."""
         raise NotImplementedError
 
-    def check_detections(self, all_boxes):
+    def check_detections(self, all_boxes: Sequence[Sequence[np.ndarray]]) -> None:
         """UserError unless ``all_boxes`` is for these classes and these images."""
         classes, images = len(all_boxes), sorted({len(row) for row in all_boxes[1:]})
         if (classes, images) != (self.num_classes, [self.num_images]):
@@ -56,6 +67,6 @@ class IMDB(ImageSet):
                 f'{self.num_classes} classes (background included) and {self.num_images} images'
             )
 
-    def append_flipped(self, roidb):
+    def append_flipped(self, roidb: Iterable[Record]) -> list[Record]:
         """The records of ``roidb`` followed by their flipped copies."""
         return append_flipped(roidb)

@@ -1,23 +1,26 @@
 """Label maps: PNG files whose pixel values stand for classes."""
 
+from __future__ import annotations
+
 import os
+from typing import Sequence
 
 import cv2
 import numpy as np
 from PIL import Image
 
+from dcn.dataset.images import PIL_ERRORS, limit_fault, open_image
 from dcn.dataset.problems import DataError
 from dcn.evaluation.segmentation import IGNORED
 from dcn.files import atomic_write
 
 ILLEGAL = -1  # what a table holds for a value that must not occur
 
-# kinds of PNG whose decoded values are the stored ones: palette, grey, black and white
-_MODES = ('P', 'L', '1')
-_READ_ERRORS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+# kinds of PNG whose decoded values are the stored ones: palette, grey, black and white, grey of 16 bits
+_MODES = ('P', 'L', '1', 'I;16', 'I')
 
 
-def plain_table(num_classes):
+def plain_table(num_classes: int) -> np.ndarray:
     """(256,) int16 for files that hold classes: 0 to num_classes - 1, and 255 for pixels that do not count."""
     table = np.full(256, ILLEGAL, dtype=np.int16)
     table[:num_classes] = np.arange(num_classes)
@@ -25,24 +28,27 @@ def plain_table(num_classes):
     return table
 
 
-def image_shape(path):
-    """(height, width) of an image from its header, without turning it by its EXIF."""
-    try:
-        with Image.open(path) as image:
-            return image.size[::-1]
-    except _READ_ERRORS as error:
-        raise DataError(path, None, f'the image cannot be read ({error})', 'replace the file') from None
-
-
-def read_values(path):
+def read_values(path: str) -> np.ndarray:
     """The stored values of a label map, (H, W) uint8: the indices of a palette PNG, not its colours."""
     if not os.path.isfile(path):
         raise DataError(path, None, 'the label map is missing', 'restore it or take its image out of the set')
     try:
-        with Image.open(path) as image:
-            mode, values = image.mode, np.array(image)
-    except _READ_ERRORS as error:
+        with open(path, 'rb') as stream:
+            depth = _grey_bits(stream.read(26))
+            stream.seek(0)
+            with open_image(stream) as image:
+                fault = limit_fault(*image.size)
+                if fault:
+                    raise DataError(path, None, *fault)
+                kind, mode, values = image.format, image.mode, np.array(image)
+    except PIL_ERRORS as error:
+        if isinstance(error, DataError):
+            raise
         raise DataError(path, None, f'the label map cannot be decoded ({error})', 'replace the file') from None
+    if kind != 'PNG':
+        raise DataError(
+            path, None, f'the label map is a {kind} file, expected PNG', 'write it as PNG; a JPEG changes class numbers'
+        )
     if mode not in _MODES:
         raise DataError(
             path,
@@ -50,10 +56,21 @@ def read_values(path):
             f'the label map is a picture of mode {mode}, whose colours are no classes',
             'write a grey or palette PNG of 8 bits with one class number a pixel',
         )
+    if depth < 8 and mode == 'L':
+        values = values // (255 // ((1 << depth) - 1))  # PIL spreads grey of 2 and 4 bits over 0 to 255
+    if values.max(initial=0) > 255:
+        raise DataError(
+            path, None, f'the label map holds the value {values.max()}, expected 0 to 255', 'number the classes from 0'
+        )
     return values.astype(np.uint8)
 
 
-def to_classes(values, table, path):
+def _grey_bits(head):
+    """Bits of a pixel of a grey PNG, from its first 26 bytes; 8 for others."""
+    return head[24] if len(head) == 26 and head[25] == 0 else 8
+
+
+def to_classes(values: np.ndarray, table: np.ndarray, path: str) -> np.ndarray:
     """``values`` (H, W) uint8 through ``table`` (256,) int16 -> classes (H, W) uint8."""
     classes = table[values]
     if classes.min(initial=0) < 0:
@@ -68,7 +85,7 @@ def to_classes(values, table, path):
     return classes.astype(np.uint8)
 
 
-def size_fault(label_shape, image_path, shape):
+def size_fault(label_shape: tuple[int, ...], image_path: str, shape: tuple[int, ...]) -> tuple[str, str]:
     """(what, todo) for a label map of ``label_shape`` (H, W) that belongs to an image of another ``shape``."""
     return (
         f'the label map has {label_shape[1]} x {label_shape[0]} pixels, but {image_path} has {shape[1]} x {shape[0]}',
@@ -76,14 +93,14 @@ def size_fault(label_shape, image_path, shape):
     )
 
 
-def resize_nearest(classes, shape):
+def resize_nearest(classes: np.ndarray, shape: Sequence[int]) -> np.ndarray:
     """Classes (h, w) at another ``shape``, each pixel from its nearest: pixel x comes from floor(x * w / W)."""
     if classes.shape == tuple(shape):
         return classes
     return cv2.resize(classes, tuple(shape[::-1]), interpolation=cv2.INTER_NEAREST)
 
 
-def write_palette_png(path, classes, colours):
+def write_palette_png(path: str, classes: np.ndarray, colours: np.ndarray) -> None:
     """``classes`` (H, W) uint8 as a palette PNG; ``colours`` (n, 3) uint8 red green blue, black beyond n."""
     image = Image.fromarray(classes, mode='L')
     image.putpalette(np.asarray(colours, np.uint8).tobytes() + bytes(768 - 3 * len(colours)))
@@ -91,7 +108,7 @@ def write_palette_png(path, classes, colours):
         image.save(stream, format='PNG')
 
 
-def write_grey_png(path, values):
+def write_grey_png(path: str, values: np.ndarray) -> None:
     """``values`` (H, W) uint8 as a grey PNG."""
     with atomic_write(path) as stream:
         Image.fromarray(values, mode='L').save(stream, format='PNG')

@@ -1,25 +1,35 @@
 """PASCAL VOC detection data: <dataset_path>/VOC<year>/{ImageSets/Main, JPEGImages, Annotations}."""
 
+from __future__ import annotations
+
 import logging
 import os
-from collections import namedtuple
+from typing import Any, NamedTuple, Sequence
 
 import numpy as np
 
 from dcn.dataset import cache
-from dcn.dataset.annotation import parse_annotation
+from dcn.dataset.annotation import Annotation, Object, parse_annotation
 from dcn.dataset.class_names import listed_names
+from dcn.dataset.images import ImageReader
 from dcn.dataset.imdb import IMDB
 from dcn.dataset.problems import DataError
-from dcn.dataset.roidb import make_record
+from dcn.dataset.roidb import Record, make_record
 from dcn.dataset.voc_checks import VocChecks, box_fault, class_fault
 from dcn.dataset.voc_folder import VocFolder, year_and_name
 from dcn.evaluation.voc import evaluate, write_detections
 
 LOG = logging.getLogger(__name__)
 
-Truth = namedtuple('Truth', 'height width boxes classes difficult')
-"""Ground truth of one image: boxes (n, 4) uint16 0-based, classes (n,) int32, difficult (n,) bool."""
+
+class Truth(NamedTuple):
+    """Ground truth of one image: boxes (n, 4) uint16 0-based, classes (n,) int32, difficult (n,) bool."""
+
+    height: int
+    width: int
+    boxes: np.ndarray
+    classes: np.ndarray
+    difficult: np.ndarray
 
 
 class PascalVOC(VocFolder, IMDB):
@@ -32,40 +42,57 @@ class PascalVOC(VocFolder, IMDB):
     base = 'voc'
 
     @classmethod
-    def from_config(cls, dataset, image_set):
+    def from_config(cls, dataset: Any, image_set: str) -> PascalVOC:
         """``dataset``: the section of that name of a configuration."""
         return cls(
-            image_set, dataset.root_path, dataset.dataset_path, dataset.get('CLASSES'), dataset.get('USE_07_METRIC')
+            image_set,
+            dataset.root_path,
+            dataset.dataset_path,
+            dataset.get('CLASSES'),
+            dataset.get('USE_07_METRIC'),
+            dataset.get('ORIENTATION'),
         )
 
-    def __init__(self, image_set, root_path, dataset_path, classes=None, use_07_metric=None):
+    def __init__(
+        self,
+        image_set: str,
+        root_path: str,
+        dataset_path: str,
+        classes: Sequence[str] | None = None,
+        use_07_metric: bool | None = None,
+        orientation: str | None = None,
+    ) -> None:
         year, name = year_and_name(image_set)
         names = ('__background__',) + listed_names(classes)
         super().__init__(f'{self.base}_{year}', name, names, root_path)
-        self.year = year
+        self.year, self.reader = year, ImageReader(orientation)
         self.use_07_metric = self._year_has_11_point_metric() if use_07_metric is None else use_07_metric
         folder = os.path.join(dataset_path, 'VOC' + year)
         self.open_folder(folder, os.path.join(folder, 'ImageSets', 'Main', name + '.txt'))
         self._truth = None
 
-    def annotation_path(self, image_id):
+    def annotation_path(self, image_id: str) -> str:
         return os.path.join(self.data_path, 'Annotations', image_id + '.xml')
 
-    def gt_roidb(self):
+    def gt_roidb(self) -> list[Record]:
         """Records of all images, difficult objects dropped, as for training in the original."""
         return [self._record(*pair) for pair in zip(self.image_ids, self.truth())]
 
-    def checks(self):
+    def left_out(self) -> dict[str, int]:
+        """How many annotations training does not use, by reason."""
+        return {'marked as difficult': sum(int(truth.difficult.sum()) for truth in self.truth())}
+
+    def checks(self) -> VocChecks:
         """What `dcn validate` asks (dcn.dataset.checks)."""
         return VocChecks(self)
 
-    def truth(self):
+    def truth(self) -> list[Truth]:
         """List of Truth, one per image, difficult objects included; from the cache while no annotation has changed."""
         if self._truth is None:
             self._truth = self._read_truth()
         return self._truth
 
-    def evaluate_detections(self, all_boxes, result_path):
+    def evaluate_detections(self, all_boxes: Sequence[Sequence[np.ndarray]], result_path: str | None) -> dict[str, Any]:
         """VOC AP at IoU 0.5 and 0.7, computed from the result files with their rounded numbers, as in the original.
 
         all_boxes[class][image]: (k, 5) float32 x1 y1 x2 y2 score in 0-based image pixels.
@@ -85,7 +112,7 @@ class PascalVOC(VocFolder, IMDB):
     def _year_has_11_point_metric(self):
         return self.year == 'SDS' or (self.year.isdigit() and int(self.year) < 2010)
 
-    def check_detections(self, all_boxes):
+    def check_detections(self, all_boxes: Sequence[Sequence[np.ndarray]]) -> None:
         super().check_detections(all_boxes)
         if len(set(self.image_ids)) != self.num_images:
             raise DataError(
@@ -98,9 +125,8 @@ class PascalVOC(VocFolder, IMDB):
     def _record(self, image_id, truth):
         path = self.existing_image(image_id)
         easy = ~truth.difficult
-        return make_record(
-            image_id, path, truth.height, truth.width, truth.boxes[easy], truth.classes[easy], self.num_classes
-        )
+        boxes, classes = truth.boxes[easy], truth.classes[easy]
+        return make_record(image_id, path, truth.height, truth.width, boxes, classes, self.num_classes, self.reader)
 
     def _read_truth(self):
         contents = [self.annotation_bytes(image_id) for image_id in self.image_ids]
@@ -109,11 +135,16 @@ class PascalVOC(VocFolder, IMDB):
         stored = cache.load(path, key)
         if stored is not None:
             return _unpack(stored)
-        truth = [self._truth_of(*pair) for pair in zip(self.image_ids, contents)]
-        cache.store(path, key, _pack(truth))
+        annotations = [
+            parse_annotation(content, self.annotation_path(image_id))
+            for image_id, content in zip(self.image_ids, contents)
+        ]
+        truth = [self._truth_of(*pair) for pair in zip(self.image_ids, annotations)]
+        if all(annotation.width for annotation in annotations):  # else sizes come from the images
+            cache.store(path, key, _pack(truth))
         return truth
 
-    def annotation_bytes(self, image_id):
+    def annotation_bytes(self, image_id: str) -> bytes:
         """Content of the annotation of ``image_id``."""
         path = self.annotation_path(image_id)
         try:
@@ -122,8 +153,15 @@ class PascalVOC(VocFolder, IMDB):
         except OSError as error:
             raise self.missing(path, f'the annotation cannot be read ({error.strerror})', image_id) from None
 
-    def _truth_of(self, image_id, content):
-        annotation = parse_annotation(content, self.annotation_path(image_id))
+    def sized(self, annotation: Annotation, image_id: str) -> Annotation:
+        """``annotation`` with the image's own size where it gives none."""
+        if annotation.width:
+            return annotation
+        width, height = self.reader.size(self.existing_image(image_id))
+        return annotation._replace(width=width, height=height)
+
+    def _truth_of(self, image_id, annotation):
+        annotation = self.sized(annotation, image_id)
         objects = annotation.objects
         return Truth(
             annotation.height,
@@ -139,7 +177,7 @@ class PascalVOC(VocFolder, IMDB):
         return self.classes.index(item.name)
 
 
-def zero_based_box(item, annotation):
+def zero_based_box(item: Object, annotation: Annotation) -> list[int]:
     """Corners of one annotated object, 0-based: the file's numbers minus 1, fractions cut off (uint16 in the original).
 
     A coordinate 0 in the file, where the smallest is 1, would become -1 and as uint16 65535, and in the flipped copy
@@ -153,7 +191,7 @@ def zero_based_box(item, annotation):
     return [min(max(int(value - 1), 0), limit - 1) for value, limit in zip(item.box, limits)]
 
 
-def summary(result):
+def summary(result: dict[str, Any]) -> list[str]:
     """Lines that say the figures of ``evaluate_detections``, in the order of the original's log."""
     lines = [f'VOC AP, {result["metric"]} metric']
     for threshold in (0.5, 0.7):

@@ -10,6 +10,7 @@ A record is a dict:
     max_classes   (n,) int, argmax of gt_overlaps
     max_overlaps  (n,) float32, max of gt_overlaps
     flipped       bool; the pixels are flipped when the image is loaded
+    reader        dcn.dataset.images.ImageReader, which reads the pixels
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any, Dict, Iterable
 
 import numpy as np
 
+from dcn.dataset.images import AS_STORED, ImageReader
 from dcn.errors import UserError
 
 LOG = logging.getLogger(__name__)
@@ -27,7 +29,14 @@ Record = Dict[str, Any]
 
 
 def make_record(
-    image_id: str, image: str, height: int, width: int, boxes: Any, gt_classes: Any, num_classes: int
+    image_id: str,
+    image: str,
+    height: int,
+    width: int,
+    boxes: Any,
+    gt_classes: Any,
+    num_classes: int,
+    reader: ImageReader = AS_STORED,
 ) -> Record:
     """A record from its measured parts; boxes (n, 4), gt_classes (n,)."""
     gt_classes = np.asarray(gt_classes, dtype=np.int32)
@@ -44,6 +53,7 @@ def make_record(
         'max_classes': overlaps.argmax(axis=1),
         'max_overlaps': overlaps.max(axis=1),
         'flipped': False,
+        'reader': reader,
     }
 
 
@@ -84,3 +94,13 @@ def filter_roidb(roidb: list[Record], train_cfg: Any) -> list[Record]:
     kept = [record for record in roidb if usable(record)]
     LOG.info('filtered %d roidb entries: %d -> %d', len(roidb) - len(kept), len(roidb), len(kept))
     return kept
+
+
+def too_few(images: int, batch_size: int) -> str:
+    """The sentence about a training set that does not fill one batch, or ''."""
+    if images >= batch_size:
+        return ''
+    return (
+        f'the training set has {images} images after filtering, expected at least one batch '
+        f'of {batch_size}; add images, or lower TRAIN.BATCH_IMAGES or the number of gpus'
+    )

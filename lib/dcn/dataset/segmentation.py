@@ -8,13 +8,15 @@ A record is a dict:
     table         (256,) int16: value in that file -> class (see dcn.dataset.label_map)
     flipped       bool; image and labels are flipped when they are loaded (the original writes flipped copies into
                   the data set's folders, PNG content under the name of a JPEG)
+    reader        dcn.dataset.images.ImageReader, which reads the pixels
 """
 
 import logging
 import os
 
+from dcn.dataset.images import AS_STORED
 from dcn.dataset.imdb import ImageSet
-from dcn.dataset.label_map import image_shape, plain_table, read_values, resize_nearest, size_fault, to_classes
+from dcn.dataset.label_map import plain_table, read_values, resize_nearest, size_fault, to_classes
 from dcn.dataset.problems import DataError
 from dcn.dataset.registry import open_set, split_image_sets
 from dcn.dataset.seg_checks import SegmentationChecks
@@ -57,6 +59,8 @@ def load_label(record):
 
 class SegmentationSet(ImageSet):
     """Images with label maps; a kind of data set derives from it."""
+
+    reader = AS_STORED  # dcn.dataset.images.ImageReader
 
     @classmethod
     def from_config(cls, dataset, image_set):
@@ -148,7 +152,7 @@ class SegmentationSet(ImageSet):
 
     def _record(self, image_id, labelled):
         path, label = self.existing_image(image_id), self.label_path(image_id)
-        height, width = image_shape(path)
+        width, height = self.reader.size(path)
         return {
             'id': image_id,
             'image': path,
@@ -157,6 +161,7 @@ class SegmentationSet(ImageSet):
             'label': label if labelled else None,
             'table': self.label_table(label),
             'flipped': False,
+            'reader': self.reader,
         }
 
 

@@ -1,8 +1,11 @@
 """What `dcn validate` asks of a detection set in the layout of PASCAL VOC."""
 
-import difflib
+from __future__ import annotations
 
-from dcn.dataset.annotation import parse_annotation
+import difflib
+from typing import Any, Iterator, Sequence
+
+from dcn.dataset.annotation import Annotation, Object, parse_annotation
 from dcn.dataset.checks import Checks
 from dcn.dataset.problems import DataError, Problem
 
@@ -10,31 +13,31 @@ from dcn.dataset.problems import DataError, Problem
 class VocChecks(Checks):
     """``data``: a dcn.dataset.pascal_voc.PascalVOC."""
 
-    def image_problems(self, image_id):
+    def image_problems(self, image_id: str) -> list[Problem]:
         data, path = self.data, self.data.annotation_path(image_id)
-        size, problems = self.existing_size(image_id)
         try:
             annotation = parse_annotation(data.annotation_bytes(image_id), path)
         except DataError as error:
-            return problems + [error.problem]
-        if size and size != (annotation.width, annotation.height):
-            what = f'<size> is {annotation.width} x {annotation.height}, but the image has {size[0]} x {size[1]} pixels'
-            problems.append(
-                Problem(path, annotation.size_line, what, 'write the size of the image and check the boxes')
-            )
+            return [*self.of_image(image_id, None, path, None), error.problem]
+        given = (annotation.width, annotation.height) if annotation.width else None
+        problems = self.of_image(image_id, given, path, annotation.size_line, '<size>')
+        try:
+            annotation = data.sized(annotation, image_id)
+        except DataError:
+            return problems  # neither the annotation nor the image tells the size
         for item in annotation.objects:
             problems += _object_problems(item, annotation, data.classes[1:])
         return problems
 
 
-def class_fault(name, known):
+def class_fault(name: str, known: Sequence[str]) -> tuple[str, str]:
     """(what, todo) for a class ``name`` that is none of ``known``."""
     near = difflib.get_close_matches(name, known, 1)
     hint = f'did you mean {near[0]!r}?' if near else f'expected one of {", ".join(known)}'
     return f'unknown class {name!r}', f'{hint} (dataset.CLASSES names the classes)'
 
 
-def box_fault(item, width, height):
+def box_fault(item: Object, width: int, height: int) -> tuple[str, str] | None:
     """(what, todo) for the box of an annotated object that no image of ``width`` x ``height`` can have, or None.
 
     One pixel outside passes (0, or size + 1): see dcn.dataset.pascal_voc.zero_based_box.
@@ -50,7 +53,7 @@ def box_fault(item, width, height):
     return f'the box {numbers} (xmin ymin xmax ymax) of {item.name!r} {fault}', 'correct its corners'
 
 
-def _object_problems(item, annotation, known):
+def _object_problems(item: Object, annotation: Annotation, known: Any) -> Iterator[Problem]:
     """Faults of one object: its class, then its box."""
     if item.name not in known:
         yield Problem(annotation.path, item.line, *class_fault(item.name, known))

@@ -13,6 +13,7 @@ Own data in this layout: dataset.CLASSES names the classes in the order of their
 import os
 
 from dcn.dataset.class_names import KNOWN, segmentation_names, voc_colours
+from dcn.dataset.images import ImageReader
 from dcn.dataset.label_map import resize_nearest, write_palette_png
 from dcn.dataset.problems import DataError
 from dcn.dataset.segmentation import SegmentationSet
@@ -26,15 +27,24 @@ class VocSegmentation(VocFolder, SegmentationSet):
 
     @classmethod
     def from_config(cls, dataset, image_set):
-        return cls(image_set, dataset.root_path, dataset.dataset_path, segmentation_names(dataset))
+        return cls(
+            image_set,
+            dataset.root_path,
+            dataset.dataset_path,
+            segmentation_names(dataset),
+            dataset.get('ORIENTATION'),
+        )
 
     @property
     def palette(self):
         return voc_colours(self.num_classes)
 
-    def __init__(self, image_set, root_path, dataset_path, classes=KNOWN['segmentation']['PascalVOC']):
+    def __init__(
+        self, image_set, root_path, dataset_path, classes=KNOWN['segmentation']['PascalVOC'], orientation=None
+    ):
         self.year, name = year_and_name(image_set)
         super().__init__(f'{self.base}_{self.year}', name, classes, root_path)
+        self.reader = ImageReader(orientation)
         folder = year_folder(dataset_path, self.year)
         self.open_folder(folder, _list_path(folder, name))
 

@@ -25,7 +25,7 @@ def read_detections(path):
     ids, numbers = [], []
     with open(path) as stream:
         for line, row in enumerate(stream, 1):
-            fields = row.split()
+            fields = row.rsplit(maxsplit=5)  # an id may hold spaces
             try:
                 values = [float(field) for field in fields[1:]]
             except ValueError:

@@ -14,6 +14,8 @@ _SIGNATURES = (
     (b'\x89HDF', 'an HDF5 file (Keras)'),
     (b'\x89PNG', 'a PNG image'),
     (b'\xff\xd8\xff', 'a JPEG image'),
+    (b'GIF8', 'a GIF image'),
+    (b'8BPS', 'a Photoshop file'),
     (b'%PDF', 'a PDF document'),
     (b'\x7fELF', 'a program or library'),
     (b'GGUF', 'a GGUF model'),
@@ -23,6 +25,17 @@ _SIGNATURES = (
 TORCH_MAGIC = b'\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.'  # behind the protocol of the pickle, in a file before 1.6
 _PICKLE = re.compile(rb'\x80[\x02-\x05]')
 _HTML = re.compile(rb'\s*<(!doctype|html|head|\?xml|!--)', re.IGNORECASE)
+# brands of the container that phones use for photos and films
+_BRANDS = {
+    b'heic': 'a HEIC photo, as iPhones write them',
+    b'heix': 'a HEIC photo, as iPhones write them',
+    b'mif1': 'a HEIC photo, as iPhones write them',
+    b'msf1': 'a HEIC photo, as iPhones write them',
+    b'hevc': 'a HEIC photo, as iPhones write them',
+    b'avif': 'an AVIF image',
+    b'avis': 'an AVIF image',
+    b'qt  ': 'a QuickTime film',
+}
 _PARAMS = b'\x12\x01' + bytes(6)
 
 
@@ -45,6 +58,8 @@ def kind(head: bytes) -> str:
     for signature, word in _SIGNATURES:
         if head.startswith(signature):
             return word
+    if head[4:8] == b'ftyp':
+        return _BRANDS.get(head[8:12], 'an MP4 film')
     if head.startswith(_PARAMS):
         return 'an MXNet checkpoint (.params)'
     if code(head) == 'torch':

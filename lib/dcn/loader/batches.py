@@ -5,6 +5,7 @@ import functools
 
 import numpy as np
 
+from dcn.dataset.roidb import too_few
 from dcn.errors import UserError
 from dcn.loader.order import epoch_order
 from dcn.rng import generator
@@ -23,11 +24,9 @@ class BatchLoader:
     def __init__(self, records, cfg, num_devices=1, seed=0):
         self._records, self._cfg, self._seed = records, cfg, seed
         self._devices, self._images = num_devices, cfg.TRAIN.BATCH_IMAGES
-        if len(records) < self.batch_size:
-            raise UserError(
-                f'the training set has {len(records)} images after filtering, expected at least one batch '
-                f'of {self.batch_size}; add images, or lower TRAIN.BATCH_IMAGES or the number of gpus'
-            )
+        fault = too_few(len(records), self.batch_size)
+        if fault:
+            raise UserError(fault)
         self._order = functools.lru_cache(maxsize=2)(self._epoch_order)
 
     def __len__(self):

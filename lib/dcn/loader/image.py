@@ -1,28 +1,33 @@
 """Images as the networks want them: read, mirror, resize, subtract the means. Boxes move along."""
 
-import os
+from __future__ import annotations
+
+from typing import Any
 
 import cv2
 import numpy as np
 
-from dcn.errors import UserError
+from dcn.dataset.images import AS_STORED
+from dcn.dataset.problems import DataError
+
+SMALLEST = 5  # pixels of a side: after the first convolution its pooling wants 3
 
 # loaders run in threads of their own, and the machine's cores belong to the network
 cv2.setNumThreads(0)
 
 
-def load_image(record):
-    """The pixels of a record, (H, W, 3) uint8 BGR, mirrored if ``record['flipped']``.
+def load_image(record: dict[str, Any]) -> np.ndarray:
+    """The pixels of a record, (H, W, 3) uint8 BGR, flipped if ``record['flipped']``.
 
-    The orientation in EXIF is ignored, as in the original: annotations are made on the pixels as stored.
+    Its ``reader`` (dcn.dataset.images) decides about the orientation in EXIF; without one it is ignored, as in the
+    original. An image of another size than annotated is refused: its boxes would lie elsewhere.
     """
-    path = record['image']
-    image = cv2.imread(path, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION) if os.path.isfile(path) else None
-    if image is None:
-        state = 'is not an image that can be read' if os.path.isfile(path) else 'is missing'
-        raise UserError(
-            f'{path}: the image of record {record.get("id", "?")} {state}; restore it or take it out of the image list'
-        )
+    path, size = record['image'], (record['width'], record['height']) if 'width' in record else None
+    try:
+        image = record.get('reader', AS_STORED).pixels(path, size)
+    except DataError as error:
+        _, _, what, todo = error.problem
+        raise DataError(path, None, f'image {record.get("id", "?")}: {what}', todo) from None
     return image[:, ::-1] if record.get('flipped') else image
 
 
@@ -76,6 +81,13 @@ def to_tensor(image, means):
     return tensor
 
 
+def input_tensor(image, means):
+    """:func:`to_tensor` with no side under SMALLEST: thin strips are filled up with zeros, which say nothing there."""
+    tensor = to_tensor(image, means)
+    padding = [(0, max(0, SMALLEST - side)) for side in tensor.shape[2:]]
+    return np.pad(tensor, [(0, 0), (0, 0), *padding]) if np.any(padding) else tensor
+
+
 def scale_boxes(boxes, scale, height, width):
     """``boxes`` (n, 4) in the resized image: whole pixels (half to even), inside its padded ``height`` x ``width``."""
     scaled = np.round(np.asarray(boxes, dtype=np.float64) * scale)
@@ -88,5 +100,5 @@ def network_input(image, short, max_size, stride, means):
     The inputs are {'data': (1, 3, H, W), 'im_info': (1, 3) [H, W, scale]}, both float32.
     """
     image, scale = resize(image, short, max_size, stride)
-    im_info = np.array([[image.shape[0], image.shape[1], scale]], dtype=np.float32)
-    return {'data': to_tensor(image, means), 'im_info': im_info}, scale
+    data = input_tensor(image, means)
+    return {'data': data, 'im_info': np.array([[*data.shape[2:], scale]], dtype=np.float32)}, scale

@@ -6,7 +6,7 @@ import threading
 import numpy as np
 
 from dcn.loader.batches import BatchLoader, padded
-from dcn.loader.image import load_image, network_input, resize, scale_boxes, to_tensor
+from dcn.loader.image import input_tensor, load_image, network_input, resize, scale_boxes
 from dcn.loader.rpn_targets import RpnRule, assign_anchors
 from dcn.loader.symmetry import COUNT, apply_symmetry
 
@@ -75,7 +75,8 @@ def load_sample(record, boxes, cfg, rng):
     if cfg.TRAIN.AUGMENT:
         image, boxes = apply_symmetry(image, boxes, int(rng.integers(COUNT)))
     image, scale = resize(image, short, max_size, cfg.network.IMAGE_STRIDE)
-    return Sample(to_tensor(image, cfg.network.PIXEL_MEANS), scale_boxes(boxes, scale, *image.shape[:2]), scale, rng)
+    boxes = scale_boxes(boxes, scale, *image.shape[:2])
+    return Sample(input_tensor(image, cfg.network.PIXEL_MEANS), boxes, scale, rng)
 
 
 class TestLoader:

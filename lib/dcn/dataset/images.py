@@ -1,0 +1,289 @@
+"""Image files: their size and their pixels, or one sentence that says why not.
+
+Validation, training, testing and detection on photos read images here and nowhere else, so that they agree on what
+can be read, on its limits, and on which way up it is.
+
+Orientation. Cameras store a photo as the sensor saw it and note in its EXIF how to turn it. The original reads the
+pixels as stored; annotation tools differ. ``dataset.ORIENTATION`` decides: 'stored' or 'upright'. Where it is null,
+pixels are read as stored, as in the original; a photo that its EXIF turns is then a problem for `dcn validate` and a
+warning in training, and where its annotated size is that of the upright photo, training stops.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import stat
+import struct
+from typing import Any, Callable, NamedTuple
+
+import cv2
+import numpy as np
+from PIL import BmpImagePlugin, Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
+
+from dcn.dataset.problems import DataError, Problem
+from dcn.formats.foreign import kind
+
+LOG = logging.getLogger(__name__)
+
+MOST_PIXELS = 1 << 30  # OpenCV reads no more
+MOST_SIDE = 65535  # boxes are kept in 16 bits, as in the original
+FORMATS = 'JPEG, PNG, BMP, TIFF or WebP'
+ORIENTATION = 274  # the EXIF tag
+
+# Image.open() refuses large pictures and warns of smaller ones, by a limit that is global to the process
+_OPENERS: tuple[tuple[bytes, Callable[..., Image.Image]], ...] = (
+    (b'\xff\xd8\xff', JpegImagePlugin.JpegImageFile),
+    (b'\x89PNG\r\n\x1a\n', PngImagePlugin.PngImageFile),
+    (b'BM', BmpImagePlugin.BmpImageFile),
+    (b'II*\0', TiffImagePlugin.TiffImageFile),
+    (b'MM\0*', TiffImagePlugin.TiffImageFile),
+    (b'RIFF', WebPImagePlugin.WebPImageFile),
+)
+_TIFF = (b'II*\0', b'MM\0*')
+# what PIL raises for a broken file
+PIL_ERRORS = (OSError, SyntaxError, ValueError, TypeError, KeyError, OverflowError, Image.DecompressionBombError)
+# EXIF orientation -> how stored pixels (H, W, ...) become upright; 1 leaves them alone
+_UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
+    2: lambda pixels: pixels[:, ::-1],
+    3: lambda pixels: pixels[::-1, ::-1],
+    4: lambda pixels: pixels[::-1],
+    5: lambda pixels: pixels.swapaxes(0, 1),
+    6: lambda pixels: pixels.swapaxes(0, 1)[:, ::-1],
+    7: lambda pixels: pixels[::-1, ::-1].swapaxes(0, 1),
+    8: lambda pixels: pixels.swapaxes(0, 1)[::-1],
+}
+
+
+class Header(NamedTuple):
+    """What the head of an image file says: sides in pixels as stored, EXIF orientation (1 to 8)."""
+
+    width: int
+    height: int
+    orientation: int
+
+    def size(self, upright: bool) -> tuple[int, int]:
+        """(width, height) as stored, or of the photo turned upright."""
+        turned = upright and self.orientation >= 5
+        return (self.height, self.width) if turned else (self.width, self.height)
+
+
+class ImageReader:
+    """Reads the images of one data set. ``orientation``: dataset.ORIENTATION, 'stored', 'upright' or None."""
+
+    def __init__(self, orientation: str | None = None) -> None:
+        self.orientation, self.upright, self.decided = orientation, orientation == 'upright', orientation is not None
+        self._warned = False
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ImageReader) and self.orientation == other.orientation
+
+    def __hash__(self) -> int:
+        return hash(self.orientation)
+
+    def size(self, path: str) -> tuple[int, int]:
+        """(width, height) of the image at ``path`` from its head; DataError where that cannot be read."""
+        return read_header(path).size(self.upright)
+
+    def pixels(self, path: str, size: tuple[int, int] | None = None) -> np.ndarray:
+        """(H, W, 3) uint8 BGR; DataError where it cannot be read or has another than the annotated ``size`` (w, h)."""
+        content = read_file(path)
+        image = decode(content, path)
+        orientation = _orientation(content)
+        header = Header(image.shape[1], image.shape[0], orientation)
+        fault = self._size_fault(header, size)
+        if fault:
+            raise DataError(path, None, *fault)
+        if orientation != 1 and not self.decided and not self._warned:
+            self._warned = True
+            LOG.warning('%s: %s; %s (said once; dcn validate lists all such photos)', path, *_turned(orientation))
+        return turn(image, orientation) if self.upright else image
+
+    def problems(self, path: str, size: tuple[int, int] | None, file: str, line: int | None, who: str) -> list[Problem]:
+        """What `dcn validate` says of the image at ``path``, whose annotation in ``file`` gives it ``size`` (w, h).
+
+        who: a word for the annotated size.
+        """
+        try:
+            content = read_file(path)
+            pixels = decode(content, path)
+        except DataError as error:
+            return [error.problem]
+        header = Header(pixels.shape[1], pixels.shape[0], _orientation(content))
+        image = 'the image' if who == '<size>' else os.path.basename(path)
+        fault = self._size_fault(header, size, who, image)
+        if fault:
+            return [Problem(file, line, *fault)]
+        if header.orientation != 1 and not self.decided:
+            return [Problem(path, None, *_turned(header.orientation))]
+        return []
+
+    def _size_fault(
+        self, header: Header, size: tuple[int, int] | None, who: str = 'the annotated size', image: str = 'the image'
+    ) -> tuple[str, str] | None:
+        """(what, todo) where an image is not of the annotated ``size`` (width, height), else None."""
+        found = header.size(self.upright)
+        if size is None or found == size:
+            return None
+        what = f'{who} is {size[0]} x {size[1]}, but {image} has {found[0]} x {found[1]} pixels'
+        if size != header.size(not self.upright):
+            return what, 'restore the image that was annotated, or correct the size and the boxes'
+        given, other = ('stored', 'upright')[:: -1 if self.upright else 1]
+        return (
+            f'{what} as it is read ({given}); its EXIF turns it (orientation {header.orientation}), so its boxes '
+            f'belong to the {other} photo',
+            f'set dataset.ORIENTATION: {other} if all are annotated so, or turn the pixels and remove the EXIF tag',
+        )
+
+
+AS_STORED = ImageReader('stored')
+
+
+def _turned(orientation: int) -> tuple[str, str]:
+    """(what, todo) for a photo that its EXIF turns, where no setting says what its boxes belong to."""
+    return (
+        f'the EXIF turns this photo (orientation {orientation}), and it is read as stored',
+        'set dataset.ORIENTATION: upright if its annotation belongs to the upright photo, or stored if not',
+    )
+
+
+def read_pixels(path: str, upright: bool = True, pipes: bool = False) -> np.ndarray:
+    """A photo, (H, W, 3) uint8 BGR, turned as its EXIF says unless not ``upright``; DataError with the cause."""
+    content = read_file(path, pipes)
+    image = decode(content, path)
+    return turn(image, _orientation(content)) if upright else image
+
+
+def turn(image: np.ndarray, orientation: int) -> np.ndarray:
+    """Stored pixels (H, W, ...) as they are looked at; ``orientation`` 1 to 8 as in EXIF."""
+    return np.ascontiguousarray(_UPRIGHT[orientation](image)) if orientation in _UPRIGHT else image
+
+
+def read_file(path: str, pipes: bool = False) -> bytes:
+    """The content of an image file. Pipes and devices, which may never end, are refused unless ``pipes``."""
+    try:
+        mode = os.stat(path).st_mode
+        if stat.S_ISDIR(mode):
+            raise DataError(path, None, 'is a folder, not an image', 'give an image file')
+        if not stat.S_ISREG(mode) and not pipes:
+            raise DataError(path, None, 'is a pipe or device, not an image file', 'put the image itself there')
+        with open(path, 'rb') as stream:
+            return stream.read()
+    except FileNotFoundError:
+        raise DataError(path, None, 'the image is missing', 'restore it or give the path of another') from None
+    except (OSError, ValueError) as error:  # ValueError: a path with a null character
+        reason = getattr(error, 'strerror', None) or str(error)
+        raise DataError(path, None, f'the image cannot be read ({reason})', 'make it readable') from None
+
+
+def decode(content: bytes, path: str) -> np.ndarray:
+    """The pixels as stored of an image file's ``content``, (H, W, 3) uint8 BGR; ``path`` serves the messages alone."""
+    if content[:4] in _TIFF:
+        content = _tiff_as_stored(content)
+    try:
+        # from memory OpenCV refuses a file that is cut off; from the disk it fills the rest of a JPEG with grey
+        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    except cv2.error:  # empty, or too large
+        image = None
+    if image is None or max(image.shape[:2]) > MOST_SIDE:
+        raise DataError(path, None, *_cause(content))
+    return image
+
+
+def read_header(path: str) -> Header:
+    """Size and orientation of the image at ``path``, within the limits of decode()."""
+    try:
+        with open(path, 'rb') as stream:
+            if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+                raise DataError(path, None, 'is no image file', 'put the image itself there')
+            with open_image(stream) as image:
+                header = Header(*image.size, _tag(image))
+    except PIL_ERRORS as error:
+        if isinstance(error, DataError):
+            raise
+        content = read_file(path)
+        raise DataError(path, None, *_cause(content, 'read')) from None
+    fault = limit_fault(header.width, header.height)
+    if fault:
+        raise DataError(path, None, *fault)
+    return header
+
+
+def open_image(stream: Any) -> Image.Image:
+    """PIL's image of a binary ``stream``, not yet decoded, whatever its size; one of PIL_ERRORS if it is none."""
+    head = stream.read(16)
+    stream.seek(0)
+    opener = next((opener for signature, opener in _OPENERS if head.startswith(signature)), Image.open)
+    return opener(stream)
+
+
+def limit_fault(width: int, height: int) -> tuple[str, str] | None:
+    """(what, todo) for an image of more pixels than can be read, else None."""
+    if width * height > MOST_PIXELS:
+        return (
+            f'the image has {width} x {height} pixels, more than the {MOST_PIXELS} that OpenCV reads',
+            'cut it into tiles or make it smaller',
+        )
+    if max(width, height) > MOST_SIDE:
+        return (
+            f'the image has {width} x {height} pixels, expected at most {MOST_SIDE} along a side',
+            'cut it into tiles or make it smaller',
+        )
+    return None
+
+
+def _cause(content: bytes, verb: str = 'decoded') -> tuple[str, str]:
+    """(what, todo) for the content of a file that cannot be decoded."""
+    known = any(content.startswith(signature) for signature, _ in _OPENERS)
+    if not known:
+        word = kind(content[:512])
+        todo = 'fetch it with "git lfs pull"' if 'Git LFS' in word else f'replace or convert it; expected {FORMATS}'
+        return f'the image cannot be {verb}: it is {word}, not an image that OpenCV reads', todo
+    why = 'the file is damaged'
+    try:
+        with open_image(io.BytesIO(content)) as image:
+            fault = limit_fault(*image.size)
+            if fault:
+                return fault
+            image.load()
+    except PIL_ERRORS as error:
+        if 'truncat' in str(error).lower():
+            why = 'it is cut off, the end of the file is missing'
+    return f'the image cannot be {verb}: {why}', 'copy or download it again'
+
+
+def _orientation(content: bytes) -> int:
+    """The EXIF orientation of an image file's content, 1 where it has none."""
+    # PIL is asked only where there may be an answer: TIFF holds the tag without the word
+    if content[:4] not in _TIFF and not any(
+        word in content[: 1 << 16] or word in content[-(1 << 16) :] for word in (b'Exif\0\0', b'eXIf', b'EXIF')
+    ):
+        return 1
+    try:
+        with open_image(io.BytesIO(content)) as image:
+            return _tag(image)
+    except PIL_ERRORS:
+        return 1
+
+
+def _tiff_as_stored(content: bytes) -> bytes:
+    """A TIFF file without its orientation, by which OpenCV turns it even if told not to."""
+    order = '<' if content[:2] == b'II' else '>'
+    try:
+        (place,) = struct.unpack_from(order + 'I', content, 4)
+        (count,) = struct.unpack_from(order + 'H', content, place)
+        for entry in range(place + 2, place + 2 + 12 * count, 12):
+            if struct.unpack_from(order + 'HHI', content, entry) == (ORIENTATION, 3, 1):
+                return content[: entry + 8] + struct.pack(order + 'H', 1) + content[entry + 10 :]
+    except struct.error:
+        pass  # decoding says what is wrong with it
+    return content
+
+
+def _tag(image: Image.Image) -> int:
+    try:
+        value = image.getexif().get(ORIENTATION, 1)
+    except PIL_ERRORS:
+        return 1
+    return value if value in _UPRIGHT else 1
