@@ -11,7 +11,7 @@ Schema = Dict[str, Any]  # key -> (default, Kind), or the Schema of a section
 
 
 class Kind(NamedTuple):
-    """expected: words for the error message; convert: YAML value -> value, ValueError or TypeError if it does not fit."""
+    """expected: words for the error message; convert: YAML value -> value, ValueError or TypeError where it cannot."""
 
     expected: str
     convert: Callable[[Any], Any]
