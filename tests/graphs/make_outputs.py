@@ -19,12 +19,14 @@ from tests.graphs.runs import pictured, run
 
 GOLDEN = Path(__file__).with_name('golden_outputs.json')
 HEIGHT, WIDTH = 96, 128
-# fewer RoIs than NMS leaves, so that nothing is filled up at random, and all of them train; 21 classes
+# fewer RoIs than NMS leaves, and each is foreground or background, so that nothing is filled up at random: a draw
+# follows the last bits of its inputs, which differ between processors; 21 classes
 DETECTION = (
     'TEST.RPN_POST_NMS_TOP_N=12',
     'TRAIN.RPN_POST_NMS_TOP_N=12',
     'TRAIN.ENABLE_OHEM=true',
     'TRAIN.BATCH_ROIS=-1',
+    'TRAIN.BG_THRESH_LO=0.0',
     'dataset.NUM_CLASSES=21',
 )
 BACKBONE = (
