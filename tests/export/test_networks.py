@@ -1,13 +1,20 @@
 """Whole networks, exported and run by ONNX Runtime without this project, beside the MXNet engine."""
 
 import json
+import re
+import subprocess
 
+import cv2
 import numpy as np
 import pytest
 
 from dcn.cli import main
+from dcn.dataset.shapes.detection import SHAPES_CLASSES
+from dcn.dataset.shapes.scene import make_scene
 from dcn.errors import UserError
 from dcn.export.builder import Builder
+from dcn.export.runtime import runtime_python
+from dcn.rng import generator
 from tests.engine.families import experiment
 from tests.export.running import PEERS, need_runtime
 from tests.graphs.filling import parameter
@@ -192,3 +199,39 @@ def test_boxes_are_matched_one_to_one_within_their_class():
     assert [pair[:2] for pair in matches(own, others)] in ([(0, 1), (1, 0)], [(1, 0), (0, 1)])
     none = np.zeros((0, 4)), np.zeros(0), np.zeros(0, int)
     assert matches(own, none) == matches(none, own) == []
+
+
+def example(repository, runtime):
+    """The code of docs/export.md that imports ``runtime``."""
+    text = (repository / 'docs' / 'export.md').read_text()
+    (found,) = [part for part in re.findall(r'```python\n(.*?)```', text, re.DOTALL) if f'import {runtime}' in part]
+    assert len([line for line in found.splitlines() if line]) <= 10
+    return found
+
+
+@pytest.mark.parametrize('runtime, ending', [('onnxruntime', '.onnx'), ('openvino', '.xml')])
+def test_the_examples_of_the_docs_run_without_this_project(repository, tmp_path, runtime, ending):
+    """In the runtime's own environment, which has neither MXNet nor the project, where DCN_PEERS names one."""
+    need_runtime(runtime)
+    python = runtime_python(runtime, PEERS)
+    if subprocess.run([str(python), '-c', 'import cv2'], stderr=subprocess.DEVNULL).returncode:
+        pytest.skip(f'{python} has no OpenCV, which the examples read photos with')
+    photo = make_scene(generator(0, 'docs', 4), 160).image
+    cv2.imwrite(str(tmp_path / 'photo.png'), photo)
+    to = ['--to', 'openvino', '--force'] if ending == '.xml' else []
+    target = str(tmp_path / f'shapes{ending}')
+    command = ['export', *shipped('rfcn', '_dcn'), *to, '--preprocessing', 'inside', *peers(), '--images', '1', target]
+    assert main(command) == 0
+    done = subprocess.run(
+        [str(python), '-I', '-c', example(repository, runtime)], cwd=tmp_path, stdout=subprocess.PIPE, text=True
+    )
+    assert done.returncode == 0
+
+    from dcn.config import load_config
+    from dcn.engine import Detector
+
+    _, cfg, _, params = shipped('rfcn', '_dcn')
+    found = Detector(load_config(cfg), params).detect(photo)
+    names = ('__background__', *SHAPES_CLASSES)
+    expected = [names[label] for label, score in zip(found.classes, found.scores) if score > 0.5]
+    assert len(expected) > 0 and [line.split()[0] for line in done.stdout.splitlines()] == expected

@@ -24,7 +24,7 @@ COMMANDS = {
     ),
     'paper': ('dcn.cli.paper', 'main', 'the published results: commands, data, and published beside measured'),
     'convert': ('dcn.cli.convert', 'main', 'weights from Gluon, torchvision, Caffe; to and from safetensors, npz'),
-    'export': ('dcn.cli.export', 'main', 'a checkpoint as an ONNX file of standard operations, with a certificate'),
+    'export': ('dcn.cli.export', 'main', 'a checkpoint as an ONNX or OpenVINO file, with a certificate'),
     'verify': ('dcn.cli.verify', 'main', 'compare an exported file with the engine, and write its certificate'),
     'bench': ('dcn.benchmarks.operators', 'main', 'time the own operators against the stock ones'),
 }

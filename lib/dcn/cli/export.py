@@ -1,4 +1,4 @@
-"""``dcn export``: a checkpoint as a file for ONNX Runtime, with a certificate of what it computes."""
+"""``dcn export``: a checkpoint as a file for ONNX Runtime or OpenVINO, with a certificate of what it computes."""
 
 import argparse
 import os
@@ -16,12 +16,15 @@ example:
 docs/export.md shows how the file is used, in ten lines."""
 
 
+_ENDINGS = {'onnx': '.onnx', 'openvino': '.xml'}
+
+
 def main(argv=None):
     args = parser().parse_args(argv)
     _check(args)
     from dcn.export import certificate
     from dcn.export.model import Options, onnx_model
-    from dcn.export.runtime import Runtime, runtime_python
+    from dcn.export.runtime import PACKAGES, Runtime, runtime_python, to_openvino
     from dcn.export.trained import open_trained
     from dcn.files import atomic_write
 
@@ -36,11 +39,16 @@ def main(argv=None):
     )
     trained = open_trained(args.cfg, args.params, args.overrides)
     model = onnx_model(trained, options)
-    with atomic_write(args.out) as stream:
-        stream.write(model.SerializeToString())
-    print(f'{args.out}: {os.path.getsize(args.out) / 1e6:.1f} MB, opset {args.opset}, in {time.time() - start:.1f} s')
+    if args.to == 'openvino':
+        to_openvino(model, args.out, args.half, args.peers)
+    else:
+        with atomic_write(args.out) as stream:
+            stream.write(model.SerializeToString())
+    files = _files(args.out)
+    size = sum(map(os.path.getsize, files)) / 1e6
+    print(f'{" and ".join(files)}: {size:.1f} MB, in {time.time() - start:.1f} s')
     try:
-        runtime_python('onnxruntime', args.peers)
+        runtime_python(PACKAGES[_ENDINGS[args.to]], args.peers)
     except UserError as error:
         if args.peers:
             raise
@@ -52,23 +60,30 @@ def main(argv=None):
     print(certificate.table(found).split('\n\n')[0])
     print(f'certificate: {", ".join(paths)}')
     if not found['equal'] and not args.force:
-        os.remove(args.out)
+        for path in files:
+            os.remove(path)
         raise certificate.differing(args.out, found)
+
+
+def _files(path):
+    """The files that belong to the export ``path``."""
+    return [path] if path.endswith('.onnx') else [path, os.path.splitext(path)[0] + '.bin']
 
 
 def parser():
     result = argparse.ArgumentParser(
         prog='dcn export',
-        description='Write a trained network as a file of standard operations that stock ONNX Runtime runs, without '
-        'MXNet and without this project; then run both on the same images and write beside the file what was found.',
+        description='Write a trained network as a file of standard operations that stock ONNX Runtime or OpenVINO '
+        'runs, without MXNet and without this project; then run both on the same images and write beside the file what '
+        'was found.',
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = result.add_argument
-    add('out', metavar='OUT', help='the file to write, NAME.onnx')
+    add('out', metavar='OUT', help='the file to write, NAME.onnx or NAME.xml')
     add('--cfg', required=True, metavar='YAML', help='experiment file of the network')
     add('--params', required=True, metavar='FILE', help='its checkpoint PREFIX-NNNN.params')
-    add('--to', choices=('onnx',), default='onnx', help='format (default %(default)s)')
+    add('--to', choices=sorted(_ENDINGS), default='onnx', help='format (default %(default)s)')
     add(
         '--stage',
         choices=('boxes', 'network'),
@@ -109,8 +124,9 @@ def verification_arguments(result):
 
 
 def _check(args):
-    if not args.out.endswith('.onnx'):
-        raise UserError(f'{args.out}: expected a name that ends in .onnx; change it')
+    ending = _ENDINGS[args.to]
+    if not args.out.endswith(ending):
+        raise UserError(f'{args.out}: expected a name that ends in {ending}, for --to {args.to}; change one of them')
     for key, path in (('--cfg', args.cfg), ('--params', args.params)):
         if not os.path.isfile(path):
             raise UserError(f'{key} {path}: no such file; give the path of one')

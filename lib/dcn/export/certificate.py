@@ -123,8 +123,8 @@ def compare(runtime, trained, params_path, count=FEWEST, log=print):
             others = engine.boxes(found, inputs, scale) if stage == 'network' else _of_file(found)
             row.update(boxes.add(own, others))
         else:
-            shape = image.shape[:2] if inside else inputs['data'].shape[2:]
-            own = engine.pixels(expected, inputs, scale if inside else 1.0, shape)
+            shape, scale = (image.shape[:2], scale) if inside else (inputs['data'].shape[2:], 1.0)
+            own = engine.pixels(expected, inputs, scale, shape)
             others = engine.pixels(found, inputs, scale, shape) if stage == 'network' else found['classes']
             row['same_pixels'] = float((own == others).mean())
         rows.append(row)

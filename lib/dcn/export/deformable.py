@@ -26,13 +26,12 @@ def modulated_convolution(b, attrs, inputs):
 
 def _deform_conv(b, attrs, data, weight, offset, bias, mask):
     kernel, stride, pad, dilate = _geometry(attrs)
-    return b(
+    found = b(
         'DeformConv',
         data,
         weight,
         offset,
-        *(bias or [None]),
-        mask,
+        *((None, mask) if mask else ()),
         kernel_shape=kernel,
         strides=stride,
         pads=pad + pad,
@@ -40,6 +39,8 @@ def _deform_conv(b, attrs, data, weight, offset, bias, mask):
         group=attrs.integer('num_group', 1),
         offset_group=attrs.integer('num_deformable_group', 1),
     )
+    # outside, so that the rule of to_openvino.py needs none
+    return b('Add', found, b.reshape(bias[0], 1, -1, 1, 1)) if bias else found
 
 
 def _geometry(attrs):

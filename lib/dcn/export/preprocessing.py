@@ -16,13 +16,14 @@ def network_input(b, image, short, longest, stride, means):
     and right up to multiples of a positive ``stride``; ``means`` are of blue, green and red.
     """
     sides = b('Slice', b('Shape', image), np.array([0], np.int64), np.array([2], np.int64))
-    scale = _scale(b, b.cast(sides, np.float64), short, longest)
+    ratio = _ratio(b, sides, short, longest)
+    scale = b('Div', *(b.cast(part, np.float64) for part in ratio))
     pixels = b.cast(image, np.int32)
     # no side rounds to nothing
     target = b('Max', b('Round', b('Mul', b.cast(sides, np.float64), scale)), np.float64(1))
     for axis in (1, 0):
         length, count = b.column(sides, 0, axis), b.column(target, 0, axis)
-        pixels = _interpolated(b, pixels, axis, length, b.cast(count, np.int64), scale)
+        pixels = _interpolated(b, pixels, axis, length, b.cast(count, np.int64), ratio)
     pixels = b('Div', b('Add', pixels, np.int32(2)), np.int32(4))
     if stride > 0:
         pixels = _padded(b, pixels, target, stride)
@@ -34,22 +35,30 @@ def network_input(b, image, short, longest, stride, means):
     return data, b.reshape(im_info, 1, 3), scale
 
 
-def _scale(b, sides, short, longest):
-    """The factor of dcn.loader.image.resize_scale, whose rounding takes halves to even as well."""
+def _ratio(b, sides, short, longest):
+    """The factor of dcn.loader.image.resize_scale as two int64 scalars, numerator and denominator."""
     least, most = (b(op, sides, np.array([0], np.int64), keepdims=0) for op in ('ReduceMin', 'ReduceMax'))
-    scale = b('Div', np.float64(short), least)
-    too_long = b('Greater', b('Round', b('Mul', scale, most)), np.float64(longest))
-    return b('Where', too_long, b('Div', np.float64(longest), most), scale)
+    scale = b('Div', np.float64(short), b.cast(least, np.float64))
+    # halves are rounded to even there as well
+    too_long = b('Greater', b('Round', b('Mul', scale, b.cast(most, np.float64))), np.float64(longest))
+    return b('Where', too_long, np.int64(longest), np.int64(short)), b('Where', too_long, most, least)
 
 
-def _interpolated(b, pixels, axis, length, count, scale):
+def _interpolated(b, pixels, axis, length, count, ratio):
     """``pixels`` with ``count`` instead of ``length`` places along ``axis``: exact sums after columns (axis 1); after
-    rows (axis 0) quarters, as the last step divides by 4."""
-    place = b('Mul', b('Add', b.range(count, np.float64), np.float64(0.5)), b('Div', np.float64(1), scale))
-    place = b.cast(b('Sub', place, np.float64(0.5)), np.float32)
-    low = b('Floor', place)
-    fraction, last = b('Sub', place, low), b('Sub', length, np.int64(1))
-    low = b.cast(low, np.int64)
+    rows (axis 0) quarters, as the last step divides by 4.
+
+    Place i of the result is (i + 1/2) / scale - 1/2 = ((2 i + 1) q - p) / 2 p of the image, in whole numbers up to the
+    last step, so that runtimes without double precision find the same; OpenCV rounds it to single precision.
+    """
+    p, q = ratio
+    divisor = b('Mul', p, np.int64(2))
+    numerator = b('Mul', b('Add', b('Mul', b.range(count, np.int64), np.int64(2)), np.int64(1)), q)
+    numerator = b('Add', b('Sub', numerator, p), divisor)  # above 0, one whole place too far
+    low = b('Sub', b('Div', numerator, divisor), np.int64(1))
+    rest = b('Div', b.cast(b('Mod', numerator, divisor), np.float32), b.cast(divisor, np.float32))
+    whole, last = b.cast(low, np.float32), b('Sub', length, np.int64(1))
+    fraction = b('Sub', b('Add', whole, rest), whole)
     if axis == 1:
         outside = b('Or', b('Less', low, np.int64(0)), b('GreaterOrEqual', low, last))
         fraction = b('Where', outside, np.float32(0), fraction)

@@ -43,14 +43,11 @@ def _propose(b, attrs, inputs, strides, scales):
         # none is too small, so only the best ones need decoding
         boxes = _decoded(b, b('Gather', anchors, order), boxes, size)
     boxes = b.cast(boxes, np.float32)
-    keep = suppressed(
-        b,
-        b('Unsqueeze', boxes, np.array([0], np.int64)),
-        b.reshape(scores, 1, 1, -1),
-        after,
-        attrs.number('threshold', 0.3),
-        EXCLUDED / 2,
-    )
+    # ranks take the place of scores: NMS then meets no equal ones, which runtimes order as they like
+    rank = b('Sub', b.cast(b.size(scores, 0), np.float32), b.range(b.size(scores, 0)))
+    rank = b('Where', b('Greater', scores, np.float32(EXCLUDED / 2)), rank, np.float32(EXCLUDED))
+    one_image, rank = b('Unsqueeze', boxes, np.array([0], np.int64)), b.reshape(rank, 1, 1, -1)
+    keep = suppressed(b, one_image, rank, after, attrs.number('threshold', 0.3), EXCLUDED / 2)
     keep = b.slice(b('Concat', b.column(keep, 1, 2), np.zeros(after, np.int64), axis=0), 0, 0, after)
     rois = b('Concat', np.zeros((after, 1), np.float32), b('Gather', boxes, keep), axis=1)
     return [rois, b.reshape(b('Gather', scores, keep), -1, 1)]
@@ -62,9 +59,9 @@ def _cells(b, probability, deltas, base, stride, size):
     rows, columns = b.size(probability, 2), b.size(probability, 3)
     scores = b('Transpose', b.slice(probability, 1, count, 2 * count), perm=[0, 2, 3, 1])  # (1, h, w, A)
     # floor, although the map is the ceiling: its last row and column may give no proposals (kept from the original)
-    limits = b('Floor', b('Div', size, np.float32(stride)))
+    limits = b('Div', b.cast(size, np.int64), np.int64(stride))
     inside = [
-        b.reshape(b('Less', b.range(number), b.column(limits, 0, axis)), *shape)
+        b.reshape(b('Less', b.range(number, np.int64), b.column(limits, 0, axis)), *shape)
         for axis, (number, shape) in enumerate(((rows, (1, -1, 1, 1)), (columns, (1, 1, -1, 1))))
     ]
     scores = b('Where', b('And', *inside), scores, np.float32(EXCLUDED))

@@ -43,9 +43,8 @@ class OpenVino:
         settings = {'INFERENCE_PRECISION_HINT': 'f32', 'INFERENCE_NUM_THREADS': threads}
         self._model = core.compile_model(model, 'CPU', settings)
         self.version = f'openvino {openvino.__version__}'
-        self.metadata = {}
-        if model.has_rt_info('dcn'):
-            self.metadata = {key: str(value.astype(str)) for key, value in model.get_rt_info('dcn').items()}
+        about = model.get_rt_info('dcn').value if model.has_rt_info('dcn') else {}
+        self.metadata = {key: str(getattr(value, 'value', value)) for key, value in about.items()}
         self.inputs = {item.any_name: _shape(item.partial_shape) for item in model.inputs}
         self._names = [item.any_name for item in model.outputs]
 

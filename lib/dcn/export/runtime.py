@@ -37,8 +37,7 @@ class Runtime:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
-            # the runtime must do without this project
-            env={key: value for key, value in os.environ.items() if key != 'PYTHONPATH'},
+            env=_environment(),
             cwd=self._folder.name,
         )
         self.about = self._answer()
@@ -71,6 +70,39 @@ class Runtime:
         if 'error' in answer:
             raise UserError(f'{self.path}: the runtime does not take it: {" ".join(answer["error"].split())[:300]}')
         return answer
+
+
+def to_openvino(model, path, half, peers=None):
+    """Write the ModelProto ``model`` as the OpenVINO file ``path`` (.xml) with its .bin, whole or not at all."""
+    python = runtime_python('openvino', peers)
+    script = os.path.join(os.path.dirname(runner.__file__), 'to_openvino.py')
+    settings = {'metadata': {entry.key: entry.value for entry in model.metadata_props}, 'half': half}
+    target = os.path.dirname(os.path.abspath(path))
+    os.makedirs(target, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target, prefix='.openvino') as folder:
+        source, made = (os.path.join(folder, name) for name in ('net.onnx', 'net.xml'))
+        with open(source, 'wb') as stream:
+            stream.write(model.SerializeToString())
+        done = subprocess.run(
+            [str(python), script, source, made],
+            input=json.dumps(settings),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env=_environment(),
+        )
+        lines = done.stdout.strip().splitlines()
+        answer = json.loads(lines[-1]) if lines else {'error': f'the process ended with status {done.returncode}'}
+        if 'error' in answer:
+            raise UserError(f'{path}: OpenVINO does not take it: {" ".join(answer["error"].split())[:300]}')
+        stem = os.path.splitext(path)[0]
+        for ending in ('.bin', '.xml'):
+            os.replace(os.path.splitext(made)[0] + ending, stem + ending)
+
+
+def _environment():
+    """The environment without this project, which the runtimes must do without."""
+    return {key: value for key, value in os.environ.items() if key != 'PYTHONPATH'}
 
 
 def runtime_python(package, peers=None):
