@@ -112,6 +112,12 @@ def test_no_rooms_import_each_other_in_a_circle(arrows):
     assert set(circles(rooms)) <= ROOM_CIRCLES
 
 
+def test_inspection_finds_first_and_says_last(arrows):
+    """graph and checkpoint know nothing of render."""
+    found = {name for name in arrows if name.startswith(('inspection.graph', 'inspection.checkpoint'))}
+    assert found and not any(target.startswith('inspection.render') for name in found for target in arrows[name])
+
+
 def test_circles_are_seen():
     graph = {'a': {'b'}, 'b': {'c'}, 'c': {'b', 'd'}, 'd': set(), 'e': {'a'}}
     assert circles(graph) == ['b', 'c']

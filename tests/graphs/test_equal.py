@@ -5,8 +5,8 @@ import copy
 
 import pytest
 
-from dcn.inspection.graph.compare import differences
 from dcn.inspection.graph.network import describe
+from dcn.inspection.render.differences import graph_lines
 from tests.graphs.normal_form import from_symbol, multipliers, variables
 from tests.inspection.graphs import GOLDEN, from_records
 
@@ -46,7 +46,7 @@ def check_equal(found, graph):
         describe(from_records(records), label, shapes)
         for records, label in ((graph['records'], 'the original'), (found, 'ours'))
     )
-    lines = differences(expected, ours)
+    lines = graph_lines(expected, ours)
     assert not lines, 'the original -> ours:\n' + '\n'.join(lines)
     assert found == graph['records']
 

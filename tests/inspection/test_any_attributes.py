@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from dcn.errors import UserError
 from dcn.formats.graph import Graph
-from dcn.inspection.graph.compare import differences
 from dcn.inspection.graph.network import describe
+from dcn.inspection.render.differences import graph_lines
 from dcn.inspection.render.dot import dot
 from dcn.inspection.render.page import page_data
 from dcn.inspection.render.report import network_json, network_lines
@@ -60,12 +60,12 @@ def test_damaged_attributes_and_links(data):
     try:
         network = describe(graph, 'damaged', INPUTS)
         assert network_lines(network) and network_json(network) and dot(network) and page_data(network, {})
-        differences(WHOLE, network)
+        graph_lines(WHOLE, network)
     except UserError as error:
         assert '\n' not in str(error)
 
 
 def test_an_undamaged_graph_passes():
-    assert differences(WHOLE, describe(GRAPH, 'whole', INPUTS)) == []
+    assert graph_lines(WHOLE, describe(GRAPH, 'whole', INPUTS)) == []
     with pytest.raises(UserError):
         describe(GRAPH, 'whole', {**INPUTS, 'data': (1, 3, 5, 5)})

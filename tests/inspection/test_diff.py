@@ -8,8 +8,9 @@ from dcn.errors import UserError
 from dcn.formats import params as params_file
 from dcn.formats.symbol_json import write_symbol
 from dcn.inspection.checkpoint.compare import change
-from dcn.inspection.graph.compare import differences, pair
 from dcn.inspection.graph.network import describe
+from dcn.inspection.graph.pairing import pair
+from dcn.inspection.render.differences import graph_lines
 from tests.inspection.graphs import GOLDEN, VOC_DCN, convolution, golden, make
 
 PLAIN = VOC_DCN.replace('_dcn', '')
@@ -22,11 +23,11 @@ def network(name):
 
 @pytest.mark.parametrize('name', list(GOLDEN)[::4])
 def test_a_graph_equals_itself(name):
-    assert differences(network(name), network(name)) == []
+    assert graph_lines(network(name), network(name)) == []
 
 
 def test_plain_against_deformable():
-    lines = differences(network(PLAIN + 'test'), network(VOC_DCN + 'test'))
+    lines = graph_lines(network(PLAIN + 'test'), network(VOC_DCN + 'test'))
     assert [line.split(':')[0] for line in lines if line[0] in '<>'] == [
         '> res5a_branch2b_offset',
         '> res5b_branch2b_offset',
@@ -56,7 +57,7 @@ def test_a_trained_copy_differs_in_its_multiplier_alone():
         )
 
     one, two = (describe(graph(m), 'x', {'data': (1, 3, 5, 5)}) for m in ('1.0', '3.0'))
-    assert differences(one, two) == ['a_weight: learning rate multiplier 1.0 -> 3.0']
+    assert graph_lines(one, two) == ['a_weight: learning rate multiplier 1.0 -> 3.0']
 
 
 def test_made_up_names_are_paired_by_topology():
@@ -74,7 +75,7 @@ def test_made_up_names_are_paired_by_topology():
 
     one, two = graph('_minus0', '_mul0', '_minus1'), graph('_minus1', '_mul4', '_minus0')
     assert pair(one, two) == {i: i for i in range(6)}
-    assert differences(describe(one, 'x', {'data': (1, 2)}), describe(two, 'x', {'data': (1, 2)})) == []
+    assert graph_lines(describe(one, 'x', {'data': (1, 2)}), describe(two, 'x', {'data': (1, 2)})) == []
 
 
 def test_a_renamed_layer_keeps_its_pair():
@@ -82,7 +83,7 @@ def test_a_renamed_layer_keeps_its_pair():
         make([('data', '', {}, []), *convolution(name, 'data'), ('out', 'BlockGrad', {}, [name])])
         for name in ('conv_a', 'conv_b')
     )
-    lines = differences(describe(one, 'x', {'data': (1, 3, 9, 9)}), describe(two, 'x', {'data': (1, 3, 9, 9)}))
+    lines = graph_lines(describe(one, 'x', {'data': (1, 3, 9, 9)}), describe(two, 'x', {'data': (1, 3, 9, 9)}))
     assert lines == [
         'conv_a_weight (now conv_b_weight): name conv_a_weight -> conv_b_weight',
         'conv_a (now conv_b): name conv_a -> conv_b',
@@ -100,7 +101,7 @@ def test_how_an_attribute_is_written_does_not_matter():
         )
         for kernel, flag in (('(3, 3)', 'True'), ('[3L,3L]', 'true'))
     )
-    assert differences(describe(one, 'x', {'data': (1, 3, 9, 9)}), describe(two, 'x', {'data': (1, 3, 9, 9)})) == []
+    assert graph_lines(describe(one, 'x', {'data': (1, 3, 9, 9)}), describe(two, 'x', {'data': (1, 3, 9, 9)})) == []
 
 
 def test_status_and_silence(tmp_path, capsys):

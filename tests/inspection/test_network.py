@@ -7,7 +7,7 @@ import pytest
 
 from dcn.inspection.graph.counting import Field
 from dcn.inspection.graph.network import describe
-from dcn.inspection.graph.overview import rows
+from dcn.inspection.render.overview import rows
 from tests.graphs.normal_form import multipliers, variables
 from tests.graphs.test_totals import TABLE
 from tests.inspection.graphs import GOLDEN, VOC_DCN, convolution, golden, make

@@ -8,10 +8,9 @@ from typing import List, Optional, Sequence
 from dcn.cli import guarded
 from dcn.cli.inspect import build_arguments, graph_shapes
 from dcn.errors import UserError
-from dcn.inspection.checkpoint import compare as compare_tensors
-from dcn.inspection.graph import compare as compare_graphs
+from dcn.inspection.checkpoint.compare import differences
 from dcn.inspection.graph.network import describe
-from dcn.inspection.render.differences import checkpoint_lines, checkpoint_summary
+from dcn.inspection.render.differences import checkpoint_lines, checkpoint_summary, graph_lines
 from dcn.inspection.shape_inference import free_inputs
 from dcn.inspection.sources import Source, open_source
 from dcn.text import printable
@@ -29,7 +28,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
             f'network; "dcn doctor {checkpoint.label} --cfg YAML" checks a checkpoint against a network'
         )
     if one.graph is None:
-        found = compare_tensors.differences(one.params, two.params, args.tolerance)
+        found = differences(one.params, two.params, args.tolerance)
         lines = checkpoint_lines(found)
         if lines and not args.json:
             print(printable(checkpoint_summary(found, len(one.params))))
@@ -82,7 +81,7 @@ def graph_differences(one: Source, two: Source, shape_texts: Sequence[str] = ())
         for name, shape in {**two.shapes, **first.inputs, **shapes}.items()
         if name in ('data', 'im_info', 'gt_boxes', 'rois', *shapes) and name in common and shape is not None
     }
-    return compare_graphs.differences(first, describe(two.graph, two.label, given))
+    return graph_lines(first, describe(two.graph, two.label, given))
 
 
 if __name__ == '__main__':

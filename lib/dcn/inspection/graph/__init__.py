@@ -1,1 +1,1 @@
-"""Graphs: layers, totals, receptive fields, differences."""
+"""Graphs: layers, totals, receptive fields, pairs of nodes."""

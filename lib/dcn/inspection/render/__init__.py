@@ -1,1 +1,1 @@
-"""Reports for a terminal, JSON, Graphviz and web pages."""
+"""What is said of graphs and checkpoints: for a terminal, JSON, Graphviz, web pages."""

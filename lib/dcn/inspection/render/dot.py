@@ -2,7 +2,7 @@
 
 from dcn.inspection.graph.grouping import TITLES
 from dcn.inspection.graph.network import Network
-from dcn.inspection.graph.overview import describe_layer
+from dcn.inspection.render.overview import describe_layer
 from dcn.text import printable, shape_text
 
 _COLOURS = {'backbone': '#dbe7f5', 'offset': '#ffd9c2', 'heads': '#dff0dc'}

@@ -9,7 +9,7 @@ from dcn.files import atomic_write
 from dcn.inspection.checkpoint.tensors import Statistics
 from dcn.inspection.graph.grouping import TITLES
 from dcn.inspection.graph.network import Network
-from dcn.inspection.graph.overview import describe_layer
+from dcn.inspection.render.overview import describe_layer
 from dcn.text import field_text, shape_text
 
 _FOLDER = os.path.dirname(os.path.abspath(__file__))

@@ -6,7 +6,7 @@ from dcn.inspection.checkpoint.tensors import Statistics
 from dcn.inspection.graph.counting import PARTS
 from dcn.inspection.graph.grouping import TITLES
 from dcn.inspection.graph.network import Layer, Network
-from dcn.inspection.graph.overview import rows
+from dcn.inspection.render.overview import rows
 from dcn.text import count_text, field_text, macs_text, number_text, shape_text, table
 
 LAYER_HEAD = ('  layer', 'operator', 'output', 'parameters', 'multiply-adds', 'sees', 'stride')
