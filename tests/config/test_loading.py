@@ -69,6 +69,8 @@ def test_each_family_knows_its_own_keys(write):
     assert 'CLASSES names 2 different' in refused(
         write('symbol: resnet_v1_101_deeplab\ndataset: {CLASSES: [road, car]}')
     )
+    # without the background, which then is class 0
+    assert load_config(write('symbol: resnet_v1_101_deeplab\ndataset: {NUM_CLASSES: 3, CLASSES: [road, car]}'))
     assert '255 means "ignore"' in refused(write('symbol: resnet_v1_101_deeplab\ndataset: {NUM_CLASSES: 256}'))
 
 

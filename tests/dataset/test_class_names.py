@@ -48,3 +48,10 @@ for kind, names in {'detection': ('PascalVOC', 'coco', 'shapes', 'shapes_coco'),
 
 def test_naming_classes_needs_neither_the_painter_nor_its_libraries():
     subprocess.run([sys.executable, '-c', BLOCKED], check=True)
+
+
+def test_segmentation_takes_classes_with_and_without_the_background():
+    for classes in (['bolt', 'nut'], ['background', 'bolt', 'nut']):
+        names = class_names(section(3, classes), 'segmentation')
+        assert names == ('background', 'bolt', 'nut')
+    assert class_names(section(2, ['bolt', 'nut']), 'segmentation') == ('bolt', 'nut')

@@ -51,7 +51,8 @@ def _labels(cfg):
     names, count = cfg.dataset.CLASSES, cfg.dataset.NUM_CLASSES
     if not 2 <= count <= 255:
         return f'dataset.NUM_CLASSES is {count}; expected 2 to 255, as label 255 means "ignore".'
-    if names is not None and len(set(names)) != count:
+    without_background = names is not None and 'background' not in names and len(set(names)) + 1 == count
+    if names is not None and len(set(names)) != count and not without_background:
         return f'dataset.NUM_CLASSES is {count}, but dataset.CLASSES names {len(set(names))} different classes.'
 
 

@@ -7,6 +7,7 @@ leaves the choice to the symbol class.
 from dcn.config.kinds import (
     ABOVE_ZERO,
     BOOLEAN,
+    BOTH,
     COUNT,
     EPOCHS,
     FOUR_SIZES,
@@ -14,82 +15,118 @@ from dcn.config.kinds import (
     INTEGER,
     NAMES,
     NOT_NEGATIVE,
+    NOTHING,
     POSITIVE,
     SCALE,
     SOME_TEXT,
+    TESTING,
     TEXT,
     THREE_NUMBERS,
+    TRAINING,
+    Key,
     choice,
     optional,
 )
 
 NETWORK = {
-    'pretrained': ('', TEXT),  # prefix of the ImageNet model; empty: train from scratch
-    'pretrained_epoch': (0, COUNT),
-    'PIXEL_MEANS': ([0, 0, 0], THREE_NUMBERS),  # blue, green, red
-    'IMAGE_STRIDE': (0, COUNT),  # pad images up to a multiple of this; 0: no padding
-    'FIXED_PARAMS': (['gamma', 'beta'], NAMES),
-    'FIXED_PARAMS_SHARED': (['gamma', 'beta'], NAMES),
+    'pretrained': Key(
+        '', TEXT, 'prefix of the ImageNet model, PREFIX-NNNN.params; empty: train from scratch', TRAINING
+    ),
+    'pretrained_epoch': Key(0, COUNT, 'NNNN of that model', TRAINING),
+    'PIXEL_MEANS': Key([0, 0, 0], THREE_NUMBERS, 'means that are subtracted from the pixels: blue, green, red', BOTH),
+    'IMAGE_STRIDE': Key(0, COUNT, 'images are padded up to a multiple of this; 0: no padding', BOTH),
+    'FIXED_PARAMS': Key(
+        ['gamma', 'beta'], NAMES, 'parameters whose names contain one of these words are not trained', TRAINING
+    ),
+    'FIXED_PARAMS_SHARED': Key(
+        ['gamma', 'beta'], NAMES, 'the same in the second round of alternate training', 'alternate training'
+    ),
     # this project's own
-    'depth': (101, POSITIVE),  # 50, 101 or 152; any number when units are given
-    'units': (None, optional(FOUR_SIZES)),  # residual blocks of res2 to res5
-    'filters': (None, optional(FOUR_SIZES)),  # middle widths of res2 to res5, the first is the stem's
-    'strides': (None, optional(FOUR_SIZES)),  # stride of the first block of res2 to res5
-    'res5_dilate': (None, optional(POSITIVE)),  # dilation of res5's 3x3 convolutions; null: 2 where its stride is 1
-    'head_filters': (1024, POSITIVE),
-    'deformable': (None, optional(NAMES)),  # stages (res5), blocks (res4b22), last blocks (res4[-1]); []
-    'deformable_groups': (None, optional(POSITIVE)),
-    'deform_rule': ('v1', choice('v1', 'v2')),  # sampling rule of deformable convolutions
-    'modulated': (False, BOOLEAN),  # deformable convolutions with masks, then always rule v2
-    'train_bn': (False, BOOLEAN),  # True: batch statistics, trained gamma and beta
+    'depth': Key(101, POSITIVE, 'layers of the ResNet: 50, 101 or 152; any number where units are given', BOTH),
+    'units': Key(None, optional(FOUR_SIZES), 'residual blocks of res2 to res5; null: those of the depth', BOTH),
+    'filters': Key(
+        None, optional(FOUR_SIZES), 'widths of the 3x3 convolutions of res2 to res5; null: 64, 128, 256, 512', BOTH
+    ),
+    'strides': Key(
+        None, optional(FOUR_SIZES), 'strides of the first blocks of res2 to res5; null: as in the original', BOTH
+    ),
+    'res5_dilate': Key(
+        None, optional(POSITIVE), 'dilation of the 3x3 convolutions of res5; null: 2 where its stride is 1', BOTH
+    ),
+    'head_filters': Key(1024, POSITIVE, 'channels between res5 and the heads', BOTH),
+    'deformable': Key(
+        None,
+        optional(NAMES),
+        'stages (res5), blocks (res4b22) or last blocks (res4[-1]) that are deformable; null: as in the original',
+        BOTH,
+    ),
+    'deformable_groups': Key(
+        None, optional(POSITIVE), 'groups of channels that share offsets; null: as in the original', BOTH
+    ),
+    'deform_rule': Key('v1', choice('v1', 'v2'), 'sampling rule of deformable convolutions, see border-rules.md', BOTH),
+    'modulated': Key(False, BOOLEAN, 'deformable convolutions with masks (v2)', BOTH),
+    'train_bn': Key(False, BOOLEAN, 'batch statistics, with trained gamma and beta, instead of frozen ones', BOTH),
 }
 
 DATASET = {
-    'dataset': ('PascalVOC', TEXT),
-    'image_set': ('2007_trainval', SOME_TEXT),  # '+' joins sets
-    'test_image_set': ('2007_test', SOME_TEXT),
-    'root_path': ('./data', TEXT),
-    'dataset_path': ('./data/VOCdevkit', TEXT),
-    'NUM_CLASSES': (21, POSITIVE),  # with the background, where there is one
+    'dataset': Key('PascalVOC', TEXT, 'the layout of the data', BOTH),
+    'image_set': Key('2007_trainval', SOME_TEXT, 'training sets, joined by +', BOTH),
+    'test_image_set': Key('2007_test', SOME_TEXT, 'test set', TESTING),
+    'root_path': Key('./data', TEXT, 'folder of caches', BOTH),
+    'dataset_path': Key('./data/VOCdevkit', TEXT, 'folder of the data', BOTH),
+    'NUM_CLASSES': Key(21, POSITIVE, 'number of classes, with the background where there is one', BOTH),
     # this project's own
-    'CLASSES': (None, optional(NAMES)),  # class names in the order of their numbers
-    'ORIENTATION': (None, optional(choice('stored', 'upright'))),  # which photo boxes are of where EXIF turns it
-    'USE_07_METRIC': (None, optional(BOOLEAN)),  # 11-point AP; null: for years before 2010, as in the original
+    'CLASSES': Key(
+        None, optional(NAMES), 'class names in the order of their numbers; null: those of the data set', BOTH
+    ),
+    'ORIENTATION': Key(
+        None,
+        optional(choice('stored', 'upright')),
+        'which photo is annotated where EXIF turns it; null: the stored one, with a warning',
+        BOTH,
+    ),
+    'USE_07_METRIC': Key(
+        None, optional(BOOLEAN), 'VOC: AP at 11 points instead of the area; null: for years before 2010', TESTING
+    ),
 }
 
 TRAIN = {
-    'lr': (0, NOT_NEGATIVE),
-    'lr_step': ('', EPOCHS),  # epochs, fractions allowed, separated by commas
-    'lr_factor': (0.1, NOT_NEGATIVE),
-    'warmup': (False, BOOLEAN),
-    'warmup_lr': (0, NOT_NEGATIVE),
-    'warmup_step': (0, COUNT),  # iterations
-    'momentum': (0.9, FRACTION),
-    'wd': (0.0005, NOT_NEGATIVE),
-    'begin_epoch': (0, COUNT),
-    'end_epoch': (0, COUNT),
-    'model_prefix': ('', TEXT),
-    'RESUME': (False, BOOLEAN),
-    'FLIP': (True, BOOLEAN),
-    'SHUFFLE': (True, BOOLEAN),
-    'ENABLE_OHEM': (False, BOOLEAN),
-    'BATCH_IMAGES': (1, POSITIVE),  # a device
-    'ENABLE_CROP': (False, BOOLEAN),  # segmentation: train on crops of these sizes
-    'CROP_HEIGHT': (768, POSITIVE),
-    'CROP_WIDTH': (1024, POSITIVE),
+    'lr': Key(0, NOT_NEGATIVE, 'learning rate, for the sum of the gradients of all devices', TRAINING),
+    'lr_step': Key('', EPOCHS, 'epochs at which the learning rate drops, such as "4.83"', TRAINING),
+    'lr_factor': Key(0.1, NOT_NEGATIVE, 'what the learning rate is multiplied by at each drop', TRAINING),
+    'warmup': Key(False, BOOLEAN, 'start with warmup_lr', TRAINING),
+    'warmup_lr': Key(0, NOT_NEGATIVE, 'learning rate of the warm-up', TRAINING),
+    'warmup_step': Key(0, COUNT, 'iterations of the warm-up', TRAINING),
+    'momentum': Key(0.9, FRACTION, 'momentum of SGD', TRAINING),
+    'wd': Key(0.0005, NOT_NEGATIVE, 'weight decay', TRAINING),
+    'begin_epoch': Key(0, COUNT, 'epoch to begin at', TRAINING),
+    'end_epoch': Key(0, COUNT, 'epoch to end before', TRAINING),
+    'model_prefix': Key('', TEXT, 'first part of the names of checkpoints', BOTH),
+    'RESUME': Key(False, BOOLEAN, 'go on from the checkpoint of begin_epoch', TRAINING),
+    'FLIP': Key(True, BOOLEAN, 'train on flipped copies as well', TRAINING),
+    'SHUFFLE': Key(True, BOOLEAN, 'draw a new order of images in each epoch', TRAINING),
+    'ENABLE_OHEM': Key(False, BOOLEAN, 'learn from the RoIs, or pixels, of the largest losses (OHEM)', TRAINING),
+    'BATCH_IMAGES': Key(1, POSITIVE, 'images on a device', TRAINING),
+    'ENABLE_CROP': Key(False, BOOLEAN, 'segmentation: train on crops', TRAINING),
+    'CROP_HEIGHT': Key(768, POSITIVE, 'height of crops in pixels', TRAINING),
+    'CROP_WIDTH': Key(1024, POSITIVE, 'width of crops in pixels', TRAINING),
     # this project's own
-    'optimizer': ('sgd', choice('sgd', 'adam')),
-    'lr_schedule': ('step', choice('step', 'cosine')),
-    'clip_gradient': (None, optional(ABOVE_ZERO)),
-    'offset_lr_mult': (1.0, ABOVE_ZERO),  # times the learning rate of offset layers; Adam moves them too fast
-    'AUGMENT': (False, BOOLEAN),  # one of the square's eight symmetries for each image in each epoch
-    'seed': (0, INTEGER),
-    'iterations': (None, optional(POSITIVE)),  # stop after this many updates; null: epochs alone decide
+    'optimizer': Key('sgd', choice('sgd', 'adam'), 'sgd or adam', TRAINING),
+    'lr_schedule': Key(
+        'step', choice('step', 'cosine'), 'step (lr_step and lr_factor) or cosine, down to 0 at the end', TRAINING
+    ),
+    'clip_gradient': Key(
+        None, optional(ABOVE_ZERO), 'largest norm of all gradients together; null: no limit', TRAINING
+    ),
+    'offset_lr_mult': Key(1.0, ABOVE_ZERO, 'times the learning rate of layers that predict offsets', TRAINING),
+    'AUGMENT': Key(False, BOOLEAN, 'one of the eight symmetries of a square for each image in each epoch', TRAINING),
+    'seed': Key(0, INTEGER, 'of every random draw', BOTH),
+    'iterations': Key(None, optional(POSITIVE), 'stop after this many updates; null: epochs alone decide', TRAINING),
 }
 
 TEST = {
-    'BATCH_IMAGES': (1, POSITIVE),
-    'test_epoch': (0, COUNT),
+    'BATCH_IMAGES': Key(1, POSITIVE, 'images on a device: 1', TESTING),
+    'test_epoch': Key(0, COUNT, 'number of the checkpoint to test', TESTING),
 }
 
 # this project's own
@@ -98,14 +135,21 @@ ENGINE = {
 }
 
 SCHEMA = {
-    'MXNET_VERSION': ('', TEXT),
-    'output_path': ('', TEXT),
-    'symbol': ('', TEXT),
-    'gpus': ('', TEXT),
-    'CLASS_AGNOSTIC': (True, BOOLEAN),
-    'SCALES': ([[600, 1000]], SCALE),
-    'default': {'frequent': (20, POSITIVE), 'kvstore': ('device', TEXT)},
-    'engine': ENGINE,
+    'MXNET_VERSION': Key('', TEXT, 'a version of MXNet', NOTHING),
+    'output_path': Key('', TEXT, 'folder of logs, checkpoints and results', BOTH),
+    'symbol': Key('', TEXT, 'the network: name of its class', BOTH),
+    'gpus': Key('', TEXT, 'GPU numbers separated by commas; empty: CPU', BOTH),
+    'CLASS_AGNOSTIC': Key(True, BOOLEAN, 'one box for all classes instead of one for each', BOTH),
+    'SCALES': Key(
+        [[600, 1000]],
+        SCALE,
+        'short side and longest side of images in pixels; several: one is drawn for each image',
+        BOTH,
+    ),
+    'default': {
+        'frequent': Key(20, POSITIVE, 'iterations between two lines of the log', TRAINING),
+        'kvstore': Key('device', TEXT, 'how gradients of several devices come together', TRAINING),
+    },
     'network': NETWORK,
     'dataset': DATASET,
     'TRAIN': TRAIN,

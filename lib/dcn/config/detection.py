@@ -4,6 +4,7 @@ from dcn.config import common
 from dcn.config.kinds import (
     ABOVE_ZERO,
     BOOLEAN,
+    BOTH,
     COUNT,
     EPOCHS,
     FOUR_ABOVE_ZERO,
@@ -12,12 +13,16 @@ from dcn.config.kinds import (
     FRACTION,
     INTEGER,
     NOT_NEGATIVE,
+    NOTHING,
     NUMBER,
     NUMBERS,
     POSITIVE,
     SCALE,
     STRIDES,
+    TESTING,
     TEXT,
+    TRAINING,
+    Key,
     Schema,
     choice,
     optional,
@@ -27,87 +32,116 @@ _ALTERNATE_STAGES = ('rpn1', 'rfcn1', 'rpn2', 'rfcn2', 'rpn3')
 
 NETWORK = {
     **common.NETWORK,
-    'RPN_FEAT_STRIDE': (16, STRIDES),
-    'RCNN_FEAT_STRIDE': (16, POSITIVE),  # pooling scale = 1 / this (the original never read it and fixed 1/16)
-    'ANCHOR_SCALES': ([8, 16, 32], NUMBERS),
-    'ANCHOR_RATIOS': ([0.5, 1, 2], NUMBERS),
-    'NUM_ANCHORS': (9, POSITIVE),
+    'RPN_FEAT_STRIDE': Key(16, STRIDES, 'stride in pixels of the maps that the RPN looks at; FPN: a list', BOTH),
+    'RCNN_FEAT_STRIDE': Key(16, POSITIVE, 'stride in pixels of the map that RoIs are pooled from', BOTH),
+    'ANCHOR_SCALES': Key([8, 16, 32], NUMBERS, 'sides of anchors, in strides', BOTH),
+    'ANCHOR_RATIOS': Key([0.5, 1, 2], NUMBERS, 'heights of anchors over their widths', BOTH),
+    'NUM_ANCHORS': Key(9, POSITIVE, 'number of scales times number of ratios', BOTH),
     # this project's own
-    'rpn_filters': (512, POSITIVE),
-    'roi_filters': (256, POSITIVE),  # channels that RoI pooling reads (Faster R-CNN, FPN)
-    'roi_size': (224, POSITIVE),  # FPN: side in pixels of RoIs that belong to the level P4
-    'pooled_size': (None, optional(POSITIVE)),  # bins a side of RoI pooling
-    'roi_pooling': (None, optional(choice('integer', 'bilinear', 'deformable', 'modulated'))),
+    'rpn_filters': Key(512, POSITIVE, 'channels of the RPN', BOTH),
+    'roi_filters': Key(256, POSITIVE, 'channels that RoI pooling reads (Faster R-CNN, FPN)', BOTH),
+    'roi_size': Key(224, POSITIVE, 'FPN: side in pixels of RoIs that belong to the level P4', BOTH),
+    'pooled_size': Key(None, optional(POSITIVE), 'bins along a side of RoI pooling; null: as in the original', BOTH),
+    'roi_pooling': Key(
+        None,
+        optional(choice('integer', 'bilinear', 'deformable', 'modulated')),
+        'how RoIs are pooled; null: as in the original',
+        BOTH,
+    ),
 }
 
 DATASET = {
     **common.DATASET,
-    'proposal': ('rpn', choice('rpn', 'selective_search')),  # from files, where END2END or HAS_RPN is false
+    'proposal': Key(
+        'rpn',
+        choice('rpn', 'selective_search'),
+        'which precomputed proposals, where TRAIN.END2END or TEST.HAS_RPN is false',
+        BOTH,
+    ),
     # this project's own
-    'proposal_path': ('', TEXT),  # folder of those files; empty: as dcn.dataset.proposals tells
+    'proposal_path': Key(
+        '',
+        TEXT,
+        'folder of those files; empty: rpn_data beside the checkpoints, or selective_search_data in root_path',
+        BOTH,
+    ),
 }
 
 # numbers of alternate training's stages; 0 or '' takes those of TRAIN. Stage rpn3 exists in the original's files only
-ALTERNATE: Schema = {'RPN_BATCH_IMAGES': (0, COUNT), 'RCNN_BATCH_IMAGES': (0, COUNT)}
+_READER = 'alternate training'
+ALTERNATE: Schema = {
+    f'{part}_BATCH_IMAGES': Key(0, COUNT, 'images on a device; 0: TRAIN.BATCH_IMAGES', _READER)
+    for part in ('RPN', 'RCNN')
+}
 for _stage in _ALTERNATE_STAGES:
-    ALTERNATE.update(
-        {_stage + '_lr': (0, NOT_NEGATIVE), _stage + '_lr_step': ('', EPOCHS), _stage + '_epoch': (0, COUNT)}
-    )
+    _of = f'of the stage {_stage}'
+    _reader = _READER if _stage != 'rpn3' else NOTHING
+    ALTERNATE[_stage + '_lr'] = Key(0, NOT_NEGATIVE, f'learning rate {_of}; 0: TRAIN.lr', _reader)
+    ALTERNATE[_stage + '_lr_step'] = Key('', EPOCHS, f'epochs {_of} at which it drops; empty: TRAIN.lr_step', _reader)
+    ALTERNATE[_stage + '_epoch'] = Key(0, COUNT, f'epochs {_of}; 0: TRAIN.end_epoch', _reader)
 
 TRAIN = {
     **common.TRAIN,
     'ALTERNATE': ALTERNATE,
-    'ASPECT_GROUPING': (True, BOOLEAN),
-    'BATCH_IMAGES': (2, POSITIVE),  # a device
-    'END2END': (False, BOOLEAN),
-    'BATCH_ROIS': (128, INTEGER),  # -1: all of them
-    'BATCH_ROIS_OHEM': (128, POSITIVE),
-    'FG_FRACTION': (0.25, FRACTION),
-    'FG_THRESH': (0.5, FRACTION),
-    'BG_THRESH_HI': (0.5, FRACTION),
-    'BG_THRESH_LO': (0.0, FRACTION),
-    'BBOX_REGRESSION_THRESH': (0.5, FRACTION),
-    'BBOX_WEIGHTS': ([1.0, 1.0, 1.0, 1.0], FOUR_WEIGHTS),
-    'RPN_BATCH_SIZE': (256, POSITIVE),
-    'RPN_FG_FRACTION': (0.5, FRACTION),
-    'RPN_POSITIVE_OVERLAP': (0.7, FRACTION),
-    'RPN_NEGATIVE_OVERLAP': (0.3, FRACTION),
-    'RPN_CLOBBER_POSITIVES': (False, BOOLEAN),
-    'RPN_BBOX_WEIGHTS': ([1.0, 1.0, 1.0, 1.0], FOUR_NUMBERS),
-    'RPN_POSITIVE_WEIGHT': (-1.0, NUMBER),  # never read, in the original neither
-    'CXX_PROPOSAL': (True, BOOLEAN),
-    'RPN_NMS_THRESH': (0.7, FRACTION),
-    'RPN_PRE_NMS_TOP_N': (12000, INTEGER),
-    'RPN_POST_NMS_TOP_N': (2000, POSITIVE),
-    'RPN_MIN_SIZE': (16, NOT_NEGATIVE),
-    'BBOX_NORMALIZATION_PRECOMPUTED': (False, BOOLEAN),
-    'BBOX_MEANS': ([0.0, 0.0, 0.0, 0.0], FOUR_NUMBERS),
-    'BBOX_STDS': ([0.1, 0.1, 0.2, 0.2], FOUR_ABOVE_ZERO),
+    'ASPECT_GROUPING': Key(True, BOOLEAN, 'batches of images that are all wide or all high', TRAINING),
+    'BATCH_IMAGES': common.TRAIN['BATCH_IMAGES']._replace(default=2),
+    'END2END': Key(False, BOOLEAN, 'RPN and detector learn together; false: from precomputed proposals', TRAINING),
+    'BATCH_ROIS': Key(128, INTEGER, 'RoIs of a batch that the detector learns from; -1: all of them', TRAINING),
+    'BATCH_ROIS_OHEM': Key(128, POSITIVE, 'of those, the RoIs of the largest losses that count', TRAINING),
+    'FG_FRACTION': Key(0.25, FRACTION, 'largest share of foreground among sampled RoIs', TRAINING),
+    'FG_THRESH': Key(0.5, FRACTION, 'IoU with an object from which a RoI is foreground', TRAINING),
+    'BG_THRESH_HI': Key(0.5, FRACTION, 'IoU below which a RoI is background', TRAINING),
+    'BG_THRESH_LO': Key(0.0, FRACTION, 'IoU from which a RoI is background', TRAINING),
+    'BBOX_REGRESSION_THRESH': Key(0.5, FRACTION, 'IoU from which a RoI counts in measured normalisation', TRAINING),
+    'BBOX_WEIGHTS': Key([1.0, 1.0, 1.0, 1.0], FOUR_WEIGHTS, 'weights of the four box targets', TRAINING),
+    'RPN_BATCH_SIZE': Key(256, POSITIVE, 'anchors of an image that the RPN learns from', TRAINING),
+    'RPN_FG_FRACTION': Key(0.5, FRACTION, 'largest share of foreground among them', TRAINING),
+    'RPN_POSITIVE_OVERLAP': Key(0.7, FRACTION, 'IoU from which an anchor is foreground', TRAINING),
+    'RPN_NEGATIVE_OVERLAP': Key(0.3, FRACTION, 'IoU below which an anchor is background', TRAINING),
+    'RPN_CLOBBER_POSITIVES': Key(False, BOOLEAN, 'an anchor that is both counts as background', TRAINING),
+    'RPN_BBOX_WEIGHTS': Key([1.0, 1.0, 1.0, 1.0], FOUR_NUMBERS, 'weights of the four box targets of the RPN', TRAINING),
+    'RPN_POSITIVE_WEIGHT': Key(-1.0, NUMBER, 'a weight', NOTHING),
+    'CXX_PROPOSAL': Key(True, BOOLEAN, 'proposals by the operator of MXNet instead of the Custom one', TRAINING),
+    'RPN_NMS_THRESH': Key(0.7, FRACTION, 'IoU of NMS among proposals', TRAINING),
+    'RPN_PRE_NMS_TOP_N': Key(
+        12000, INTEGER, 'proposals of the best scores that enter NMS; FPN: of all levels together', TRAINING
+    ),
+    'RPN_POST_NMS_TOP_N': Key(2000, POSITIVE, 'proposals that leave it', TRAINING),
+    'RPN_MIN_SIZE': Key(16, NOT_NEGATIVE, 'smallest side of proposals, in pixels of the original image', TRAINING),
+    'BBOX_NORMALIZATION_PRECOMPUTED': Key(
+        False, BOOLEAN, 'normalise box targets by BBOX_MEANS and BBOX_STDS; false: by what is measured', TRAINING
+    ),
+    'BBOX_MEANS': Key([0.0, 0.0, 0.0, 0.0], FOUR_NUMBERS, 'means of the four box targets', TRAINING),
+    'BBOX_STDS': Key([0.1, 0.1, 0.2, 0.2], FOUR_ABOVE_ZERO, 'standard deviations of the four box targets', TRAINING),
 }
 
 TEST = {
     **common.TEST,
-    'HAS_RPN': (False, BOOLEAN),
-    'CXX_PROPOSAL': (True, BOOLEAN),
-    'RPN_NMS_THRESH': (0.7, FRACTION),
-    'RPN_PRE_NMS_TOP_N': (6000, INTEGER),
-    'RPN_POST_NMS_TOP_N': (300, POSITIVE),
-    'RPN_MIN_SIZE': (16, NOT_NEGATIVE),
-    'PROPOSAL_NMS_THRESH': (0.7, FRACTION),
-    'PROPOSAL_PRE_NMS_TOP_N': (20000, INTEGER),
-    'PROPOSAL_POST_NMS_TOP_N': (2000, INTEGER),
-    'PROPOSAL_MIN_SIZE': (16, NOT_NEGATIVE),
-    'USE_SOFTNMS': (False, BOOLEAN),
-    'SOFTNMS_THRESH': (0.6, ABOVE_ZERO),  # gaussian: sigma; linear: IoU from which scores decay
-    'NMS': (0.3, FRACTION),
-    'max_per_image': (300, INTEGER),
+    'HAS_RPN': Key(False, BOOLEAN, 'the network proposes RoIs itself; false: precomputed proposals', TESTING),
+    'CXX_PROPOSAL': Key(True, BOOLEAN, 'proposals by the operator of MXNet instead of the Custom one', TESTING),
+    'RPN_NMS_THRESH': Key(0.7, FRACTION, 'IoU of NMS among proposals', TESTING),
+    'RPN_PRE_NMS_TOP_N': Key(
+        6000, INTEGER, 'proposals of the best scores that enter NMS; FPN: of all levels together', TESTING
+    ),
+    'RPN_POST_NMS_TOP_N': Key(300, POSITIVE, 'proposals that leave it', TESTING),
+    'RPN_MIN_SIZE': Key(16, NOT_NEGATIVE, 'smallest side of proposals, in pixels of the original image', TESTING),
+    'PROPOSAL_NMS_THRESH': Key(0.7, FRACTION, 'as RPN_NMS_THRESH, to write proposals', 'writing of proposals'),
+    'PROPOSAL_PRE_NMS_TOP_N': Key(20000, INTEGER, 'as RPN_PRE_NMS_TOP_N, to write proposals', 'writing of proposals'),
+    'PROPOSAL_POST_NMS_TOP_N': Key(2000, INTEGER, 'as RPN_POST_NMS_TOP_N, to write proposals', 'writing of proposals'),
+    'PROPOSAL_MIN_SIZE': Key(16, NOT_NEGATIVE, 'as RPN_MIN_SIZE, to write proposals', 'writing of proposals'),
+    'USE_SOFTNMS': Key(False, BOOLEAN, 'soft-NMS instead of NMS among detections', TESTING),
+    'SOFTNMS_THRESH': Key(0.6, ABOVE_ZERO, 'gaussian: sigma; linear: IoU from which scores decay', TESTING),
+    'NMS': Key(0.3, FRACTION, 'IoU of NMS among detections of a class', TESTING),
+    'max_per_image': Key(300, INTEGER, 'detections of an image that are kept; 0: all', TESTING),
     # this project's own
-    'SOFTNMS_METHOD': ('gaussian', choice('gaussian', 'linear')),
+    'SOFTNMS_METHOD': Key('gaussian', choice('gaussian', 'linear'), 'gaussian or linear', TESTING),
 }
 
 SCHEMA = {
     **common.SCHEMA,
-    'TEST_SCALES': (None, optional(SCALE)),  # null: the first of SCALES
+    'TEST_SCALES': Key(
+        None, optional(SCALE), 'sizes at which a test image is looked at; null: the first of SCALES', TESTING
+    ),
     'network': NETWORK,
     'dataset': DATASET,
     'TRAIN': TRAIN,

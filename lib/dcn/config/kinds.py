@@ -7,7 +7,7 @@ from typing import Any, Callable, Dict, NamedTuple
 
 import numpy as np
 
-Schema = Dict[str, Any]  # key -> (default, Kind), or the Schema of a section
+Schema = Dict[str, Any]  # key -> Key, or the Schema of a section
 
 
 class Kind(NamedTuple):
@@ -15,6 +15,20 @@ class Kind(NamedTuple):
 
     expected: str
     convert: Callable[[Any], Any]
+
+
+# what reads a key
+TRAINING, TESTING, BOTH = 'training', 'testing', 'training and testing'
+NOTHING = 'nothing, as in the original'
+
+
+class Key(NamedTuple):
+    """One key of a YAML file: what it is if absent, what it may be, what it means and what reads it."""
+
+    default: Any
+    kind: Kind
+    meaning: str
+    reader: str
 
 
 def _require(condition):

@@ -92,8 +92,8 @@ def _merge(schema, given, source, prefix='', root=None):
                 raise UserError(f'{source}: "{prefix}{key}" is a section of keys, found {_shown(section)}.')
             merged[key] = _merge(entry, section, source, f'{prefix}{key}.', root or schema)
         else:
-            default, kind = entry
-            merged[key] = _convert(kind, copy.deepcopy(given.get(key, default)), f'{source}: "{prefix}{key}"')
+            value = copy.deepcopy(given.get(key, entry.default))
+            merged[key] = _convert(entry.kind, value, f'{source}: "{prefix}{key}"')
     return merged
 
 

@@ -1,33 +1,35 @@
 """Every key of a segmentation network's configuration with its default and kind; the defaults are the original's."""
 
 from dcn.config import common
-from dcn.config.kinds import BOOLEAN, NAMES, POSITIVE, SCALE, TEXT, THREE_NUMBERS
+from dcn.config.kinds import NOTHING, TEXT, Key
 
 NETWORK = {
     **common.NETWORK,
-    'pretrained': ('../model/pretrained_model/resnet_v1-101', TEXT),
-    'PIXEL_MEANS': ([103.06, 115.90, 123.15], THREE_NUMBERS),
-    'FIXED_PARAMS': (['conv1', 'bn_conv1', 'res2', 'bn2', 'gamma', 'beta'], NAMES),
+    'pretrained': common.NETWORK['pretrained']._replace(default='../model/pretrained_model/resnet_v1-101'),
+    'PIXEL_MEANS': common.NETWORK['PIXEL_MEANS']._replace(default=[103.06, 115.90, 123.15]),
+    'FIXED_PARAMS': common.NETWORK['FIXED_PARAMS']._replace(
+        default=['conv1', 'bn_conv1', 'res2', 'bn2', 'gamma', 'beta']
+    ),
 }
 
 DATASET = {
     **common.DATASET,
-    'dataset': ('cityscapes', TEXT),  # no data set has this name: every file gives its own
-    'image_set': ('leftImg8bit_train', TEXT),
-    'test_image_set': ('leftImg8bit_val', TEXT),
-    'root_path': ('../data', TEXT),
-    'dataset_path': ('../data/cityscapes', TEXT),
-    'NUM_CLASSES': (19, POSITIVE),
-    'annotation_prefix': ('gtFine', TEXT),  # never read, in the original neither
+    'dataset': common.DATASET['dataset']._replace(default='cityscapes'),
+    'image_set': common.DATASET['image_set']._replace(default='leftImg8bit_train'),
+    'test_image_set': common.DATASET['test_image_set']._replace(default='leftImg8bit_val'),
+    'root_path': common.DATASET['root_path']._replace(default='../data'),
+    'dataset_path': common.DATASET['dataset_path']._replace(default='../data/cityscapes'),
+    'NUM_CLASSES': common.DATASET['NUM_CLASSES']._replace(default=19),
+    'annotation_prefix': Key('gtFine', TEXT, 'a folder name', NOTHING),
 }
 
-TRAIN = {**common.TRAIN, 'model_prefix': ('deeplab', TEXT)}
+TRAIN = {**common.TRAIN, 'model_prefix': common.TRAIN['model_prefix']._replace(default='deeplab')}
 
 SCHEMA = {
     **common.SCHEMA,
-    'SCALES': ([[360, 600]], SCALE),
-    'CLASS_AGNOSTIC': (True, BOOLEAN),  # never read, in the original neither
-    'default': {'frequent': (1000, POSITIVE), 'kvstore': ('device', TEXT)},
+    'SCALES': common.SCHEMA['SCALES']._replace(default=[[360, 600]]),
+    'CLASS_AGNOSTIC': common.SCHEMA['CLASS_AGNOSTIC']._replace(default=True),
+    'default': {**common.SCHEMA['default'], 'frequent': common.SCHEMA['default']['frequent']._replace(default=1000)},
     'network': NETWORK,
     'dataset': DATASET,
     'TRAIN': TRAIN,

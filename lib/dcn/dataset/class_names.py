@@ -150,7 +150,12 @@ def segmentation_names(dataset: Any) -> tuple[str, ...]:
             f'dataset.dataset {dataset.dataset} has its own 19 classes; remove dataset.CLASSES, or '
             'bring own classes in the layout of PascalVOC'
         )
-    return tuple(str(name) for name in given) if given else known
+    if not given:
+        return known
+    names = tuple(str(name) for name in given)
+    # detectors' lists have no background, so one that lacks just this name means the same here
+    without = len(names) + 1 == dataset.NUM_CLASSES and 'background' not in names
+    return ('background', *names) if without else names
 
 
 def palette(dataset: Any) -> np.ndarray:
