@@ -14,6 +14,7 @@ COMMANDS = {
     'segment': ('dcn.cli.segment', 'main', 'find the class of each pixel of photos with any checkpoint'),
     'train': ('dcn.cli.train_test', 'dcn_train', 'train the network of a YAML file'),
     'test': ('dcn.cli.train_test', 'dcn_test', "test a trained network with its data set's own metric"),
+    'new': ('dcn.cli.new', 'main', 'write a YAML file for your own data'),
     'validate': ('dcn.cli.validate', 'main', 'check a data set before training: each problem with file and line'),
     'keys': ('dcn.cli.keys', 'main', 'what each key of a YAML file means, with its default'),
     'inspect': ('dcn.cli.inspect', 'main', 'a network or checkpoint as table, JSON, Graphviz or web page'),

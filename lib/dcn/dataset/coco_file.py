@@ -141,6 +141,11 @@ def read(path: str, cache_path: str) -> tuple[Table, list[Problem]]:
     return table, faults
 
 
+def category_names(path: str) -> list[str]:
+    """The class names of an annotation file, in the order of their ids."""
+    return [name for _, name in _categories(_load(path), path)]
+
+
 def _key(path):
     key = cache.ContentKey('coco table 2')
     try:
