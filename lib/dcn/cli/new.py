@@ -98,7 +98,7 @@ def experiment(found: Survey, family: str, name: str) -> str:
 
 
 def rewritten(text: str, changes: dict[str, tuple[Any, str]]) -> str:
-    """A YAML ``text`` of the house with the values and comments of ``changes``; keys that it lacks join their section."""
+    """A YAML ``text`` of the project with the values and comments of ``changes``; keys it lacks join their section."""
     left, section, result = dict(changes), '', []
     for line in [*text.splitlines(), 'END:']:
         word = line.split(':')[0]

@@ -24,11 +24,12 @@ from dcn.config.kinds import (
     THREE_NUMBERS,
     TRAINING,
     Key,
+    Schema,
     choice,
     optional,
 )
 
-NETWORK = {
+NETWORK: Schema = {
     'pretrained': Key(
         '', TEXT, 'prefix of the ImageNet model, PREFIX-NNNN.params; empty: train from scratch', TRAINING
     ),
@@ -68,7 +69,7 @@ NETWORK = {
     'train_bn': Key(False, BOOLEAN, 'batch statistics, with trained gamma and beta, instead of frozen ones', BOTH),
 }
 
-DATASET = {
+DATASET: Schema = {
     'dataset': Key('PascalVOC', TEXT, 'the layout of the data', BOTH),
     'image_set': Key('2007_trainval', SOME_TEXT, 'training sets, joined by +', BOTH),
     'test_image_set': Key('2007_test', SOME_TEXT, 'test set', TESTING),
@@ -90,7 +91,7 @@ DATASET = {
     ),
 }
 
-TRAIN = {
+TRAIN: Schema = {
     'lr': Key(0, NOT_NEGATIVE, 'learning rate, for the sum of the gradients of all devices', TRAINING),
     'lr_step': Key('', EPOCHS, 'epochs at which the learning rate drops, such as "4.83"', TRAINING),
     'lr_factor': Key(0.1, NOT_NEGATIVE, 'what the learning rate is multiplied by at each drop', TRAINING),
@@ -124,7 +125,7 @@ TRAIN = {
     'iterations': Key(None, optional(POSITIVE), 'stop after this many updates; null: epochs alone decide', TRAINING),
 }
 
-TEST = {
+TEST: Schema = {
     'BATCH_IMAGES': Key(1, POSITIVE, 'images on a device: 1', TESTING),
     'test_epoch': Key(0, COUNT, 'number of the checkpoint to test', TESTING),
 }
@@ -134,7 +135,7 @@ ENGINE = {
     'rewrite': (True, BOOLEAN),  # bind a faster graph that computes the same; false: the graph as published
 }
 
-SCHEMA = {
+SCHEMA: Schema = {
     'MXNET_VERSION': Key('', TEXT, 'a version of MXNet', NOTHING),
     'output_path': Key('', TEXT, 'folder of logs, checkpoints and results', BOTH),
     'symbol': Key('', TEXT, 'the network: name of its class', BOTH),

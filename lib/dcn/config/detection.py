@@ -30,7 +30,7 @@ from dcn.config.kinds import (
 
 _ALTERNATE_STAGES = ('rpn1', 'rfcn1', 'rpn2', 'rfcn2', 'rpn3')
 
-NETWORK = {
+NETWORK: Schema = {
     **common.NETWORK,
     'RPN_FEAT_STRIDE': Key(16, STRIDES, 'stride in pixels of the maps that the RPN looks at; FPN: a list', BOTH),
     'RCNN_FEAT_STRIDE': Key(16, POSITIVE, 'stride in pixels of the map that RoIs are pooled from', BOTH),
@@ -50,7 +50,7 @@ NETWORK = {
     ),
 }
 
-DATASET = {
+DATASET: Schema = {
     **common.DATASET,
     'proposal': Key(
         'rpn',
@@ -80,7 +80,7 @@ for _stage in _ALTERNATE_STAGES:
     ALTERNATE[_stage + '_lr_step'] = Key('', EPOCHS, f'epochs {_of} at which it drops; empty: TRAIN.lr_step', _reader)
     ALTERNATE[_stage + '_epoch'] = Key(0, COUNT, f'epochs {_of}; 0: TRAIN.end_epoch', _reader)
 
-TRAIN = {
+TRAIN: Schema = {
     **common.TRAIN,
     'ALTERNATE': ALTERNATE,
     'ASPECT_GROUPING': Key(True, BOOLEAN, 'batches of images that are all wide or all high', TRAINING),
@@ -115,7 +115,7 @@ TRAIN = {
     'BBOX_STDS': Key([0.1, 0.1, 0.2, 0.2], FOUR_ABOVE_ZERO, 'standard deviations of the four box targets', TRAINING),
 }
 
-TEST = {
+TEST: Schema = {
     **common.TEST,
     'HAS_RPN': Key(False, BOOLEAN, 'the network proposes RoIs itself; false: precomputed proposals', TESTING),
     'CXX_PROPOSAL': Key(True, BOOLEAN, 'proposals by the operator of MXNet instead of the Custom one', TESTING),
@@ -137,7 +137,7 @@ TEST = {
     'SOFTNMS_METHOD': Key('gaussian', choice('gaussian', 'linear'), 'gaussian or linear', TESTING),
 }
 
-SCHEMA = {
+SCHEMA: Schema = {
     **common.SCHEMA,
     'TEST_SCALES': Key(
         None, optional(SCALE), 'sizes at which a test image is looked at; null: the first of SCALES', TESTING

@@ -1,9 +1,9 @@
 """Every key of a segmentation network's configuration with its default and kind; the defaults are the original's."""
 
 from dcn.config import common
-from dcn.config.kinds import NOTHING, TEXT, Key
+from dcn.config.kinds import NOTHING, TEXT, Key, Schema
 
-NETWORK = {
+NETWORK: Schema = {
     **common.NETWORK,
     'pretrained': common.NETWORK['pretrained']._replace(default='../model/pretrained_model/resnet_v1-101'),
     'PIXEL_MEANS': common.NETWORK['PIXEL_MEANS']._replace(default=[103.06, 115.90, 123.15]),
@@ -12,7 +12,7 @@ NETWORK = {
     ),
 }
 
-DATASET = {
+DATASET: Schema = {
     **common.DATASET,
     'dataset': common.DATASET['dataset']._replace(default='cityscapes'),
     'image_set': common.DATASET['image_set']._replace(default='leftImg8bit_train'),
@@ -23,9 +23,9 @@ DATASET = {
     'annotation_prefix': Key('gtFine', TEXT, 'a folder name', NOTHING),
 }
 
-TRAIN = {**common.TRAIN, 'model_prefix': common.TRAIN['model_prefix']._replace(default='deeplab')}
+TRAIN: Schema = {**common.TRAIN, 'model_prefix': common.TRAIN['model_prefix']._replace(default='deeplab')}
 
-SCHEMA = {
+SCHEMA: Schema = {
     **common.SCHEMA,
     'SCALES': common.SCHEMA['SCALES']._replace(default=[[360, 600]]),
     'CLASS_AGNOSTIC': common.SCHEMA['CLASS_AGNOSTIC']._replace(default=True),
