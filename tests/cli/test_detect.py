@@ -64,7 +64,7 @@ def test_wrong_checkpoints_are_told(photo, params, repository, monkeypatch):
         detect.main([photo, '--params', params])
     with pytest.raises(UserError, match=r'gone-0000\.params: no such file'):
         detect.main([photo, '--cfg', str(repository / CFG), '--params', 'gone-0000.params'])
-    with pytest.raises(UserError, match='is the checkpoint one of this network'):
+    with pytest.raises(UserError, match='does the checkpoint belong to this network'):
         # of the small network, not of this one
         detect.main([photo, '--cfg', str(repository / CFG), '--params', params])
     plain = str(repository / CFG).replace('_dcn', '')

@@ -162,7 +162,7 @@ def test_what_cannot_be_exported_is_one_sentence(tmp_path, capsys):
     assert 'nowhere.params: no such file' in error([*given[:3], 'nowhere.params', out], capsys)
     assert 'expected an MXNet checkpoint' in error([*given[:3], given[1], out], capsys)
     assert 'opset 18: expected 19 to' in error([*given, out, '--opset', '18'], capsys)
-    assert 'soft-NMS is no standard operation' in error([*given, out, '--set', 'TEST.USE_SOFTNMS=true'], capsys)
+    assert 'soft-NMS is not a standard operation' in error([*given, out, '--set', 'TEST.USE_SOFTNMS=true'], capsys)
     assert 'no such interpreter; make it with' in error([*given, '--peers', str(tmp_path), out], capsys)
     wrong = shipped('faster_rcnn')
     assert 'error:' in error([*given[:3], wrong[3], out], capsys)

@@ -112,7 +112,7 @@ def test_further_parameters_do_no_harm(filled):
     'shapes, words',
     [
         ({'data': (1, 3, 64, 96), 'image': (1, 3)}, 'no input "image"; its inputs are '),
-        ({'data': (1, 3, 64, 96)}, 'without those of gt_boxes'),
+        ({'data': (1, 3, 64, 96)}, 'cannot be inferred without gt_boxes'),
         ({**INPUTS, 'gt_boxes': (1, 2, 5), 'label': (1, 7)}, 'Error in operator rpn_cls_prob'),
     ],
 )

@@ -282,7 +282,7 @@ def test_dropout_only_in_training(sym):
 @pytest.mark.parametrize(
     'build, sentence',
     [
-        (lambda s, x: s.erf(x, name='n'), 'node n: the operator erf is not one that the PyTorch engine knows'),
+        (lambda s, x: s.erf(x, name='n'), 'node n: the operator erf is not supported by the PyTorch engine'),
         (
             lambda s, x: s.Pooling(x, kernel=(2, 2), pool_type='sum', name='n'),
             "node n, operator Pooling: attribute pool_type: expected max or avg, found 'sum'",

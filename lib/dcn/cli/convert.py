@@ -50,11 +50,11 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog='dcn convert',
-        description='Turn a ResNet of Gluon (resnet50_v1, 101, 152), torchvision or Caffe into the file that '
-        'network.pretrained wants; read .params, .safetensors, .npz and PyTorch files (.pth: tensors alone, no code in '
-        'them is run) and write any but the last, by the ending of OUT; '
-        'or, with --cfg, fit a checkpoint to a related network: what fits is kept, new offset layers are '
-        'zero, so that a deformable network starts as the plain one.',
+        description='Turn a ResNet of Gluon (resnet50_v1, 101, 152), torchvision or Caffe into the ImageNet model that '
+        'network.pretrained names. Change the file format: IN is .params, .safetensors, .npz or PyTorch (.pth: '
+        'tensors only, no code in it is run); OUT is any of them but PyTorch, by its ending. With --cfg, fit a '
+        'checkpoint to a related network: what fits is kept, new offset layers start at zero, so a deformable network '
+        'starts as the plain one.',
         epilog='examples: dcn convert resnet101_v1.params model/pretrained_model/resnet_v1_101-0000.params\n'
         '          dcn convert rfcn_voc-0007.params start-0000.params --cfg '
         'experiments/rfcn/cfgs/resnet_v1_101_voc0712_rfcn_dcn_end2end_ohem.yaml',
@@ -67,7 +67,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         '--test-weights',
         action='store_true',
-        help='add or renew the weights for testing (box layer times TRAIN.BBOX_STDS)',
+        help='add or replace the *_test weights (box layer times TRAIN.BBOX_STDS)',
     )
     return made
 

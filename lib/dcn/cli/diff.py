@@ -45,9 +45,8 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog='dcn diff',
         description='Compare two networks (symbol JSON, YAML file or symbol name; nodes are paired by name and by '
-        'topology) or two checkpoints. "<" is only in the first, ">" only in the second. Prints nothing '
-        'and ends with status 0 where they are equal, with 1 where they differ. Differences of checkpoints follow a '
-        'summary.',
+        'topology) or two checkpoints. "<" is only in the first, ">" only in the second. If they '
+        'are equal it prints nothing and exits with status 0, else with 1. For checkpoints a summary comes first.',
         epilog='example: dcn diff resnet_v1_101_rfcn resnet_v1_101_rfcn_dcn',
     )
     made.add_argument('one', metavar='A')
@@ -57,16 +56,16 @@ def parser() -> argparse.ArgumentParser:
         action='append',
         default=[],
         metavar='NAME=SIZES',
-        help='shape of an input of both networks (default: what A knows)',
+        help='shape of an input of both networks (default: those of A)',
     )
     made.add_argument(
         '--tolerance',
         type=float,
         default=0.0,
         metavar='X',
-        help='values of checkpoints that differ by at most X count as equal (default 0)',
+        help='checkpoint values that differ by at most X count as equal (default 0)',
     )
-    made.add_argument('--json', action='store_true', help='the lines as a JSON list')
+    made.add_argument('--json', action='store_true', help='print the lines as a JSON list')
     build_arguments(made)
     return made
 

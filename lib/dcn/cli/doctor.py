@@ -30,13 +30,15 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog='dcn doctor',
-        description='Say which network a checkpoint is of, whether anything is wrong with it, and what to do with it. '
-        'Ends with status 1 where something is wrong.',
+        description='Say which network a checkpoint belongs to, what is wrong with it and what to do with it. '
+        'Exit status 1 if something is wrong.',
     )
     made.add_argument('checkpoint', metavar='CHECKPOINT', help='a .params file')
     made.add_argument('--cfg', metavar='YAML', help='check it against this experiment file, tensor by tensor')
     override_argument(made)
-    made.add_argument('--json', action='store_true', help='the report for programs: code, data and sentence of each')
+    made.add_argument(
+        '--json', action='store_true', help='print the report as JSON: code, data, sentence of each finding'
+    )
     return made
 
 

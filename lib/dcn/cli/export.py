@@ -74,8 +74,8 @@ def parser():
     result = argparse.ArgumentParser(
         prog='dcn export',
         description='Write a trained network as a file of standard operations that stock ONNX Runtime or OpenVINO '
-        'runs, without MXNet and without this project; then run both on the same images and write beside the file what '
-        'was found.',
+        'runs, without MXNet and without this project. Then run both on the same images and write a certificate of the '
+        'comparison.',
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -88,8 +88,8 @@ def parser():
         '--stage',
         choices=('boxes', 'network'),
         default='boxes',
-        help='what comes out: boxes, scores and classes after suppression (of a segmentation network the class of each '
-        "pixel), or the network's own outputs (default %(default)s)",
+        help='what comes out: boxes, scores and classes after NMS (for segmentation the class of each pixel), or the '
+        "network's own outputs (default %(default)s)",
     )
     add(
         '--preprocessing',
@@ -99,10 +99,10 @@ def parser():
         '(default %(default)s)',
     )
     sizes = result.add_mutually_exclusive_group()
-    sizes.add_argument('--size', nargs=2, type=positive, metavar=('H', 'W'), help='take only inputs of this size')
-    sizes.add_argument('--dynamic', action='store_true', help='take inputs of any size (the default)')
+    sizes.add_argument('--size', nargs=2, type=positive, metavar=('H', 'W'), help='accept inputs of this size only')
+    sizes.add_argument('--dynamic', action='store_true', help='accept inputs of any size (the default)')
     add('--threshold', type=float, default=1e-3, metavar='S', help='drop boxes up to this score (default %(default)s)')
-    add('--half', action='store_true', help='store the parameters in half precision: half the size')
+    add('--half', action='store_true', help='store the parameters in half precision, which halves the file')
     add('--opset', type=int, default=19, help='version of the ONNX operations (default %(default)s)')
     verification_arguments(result)
     override_argument(result)
@@ -115,12 +115,12 @@ def verification_arguments(result):
     add(
         '--peers',
         metavar='DIR',
-        help='folder of environments, one with the runtime in it (lib/dcn/benchmarks/peers.py makes them; default: '
-        'this Python)',
+        help='folder with an environment that holds the runtime (lib/dcn/benchmarks/peers.py makes one; default: this '
+        'Python)',
     )
     add('--images', type=positive, default=20, metavar='N', help='images to compare (default %(default)s)')
     add('--threads', type=positive, default=1, metavar='N', help='threads of the runtime (default %(default)s)')
-    add('--force', action='store_true', help='keep the file, and end well, if its results differ')
+    add('--force', action='store_true', help='keep the file and exit with status 0 even if its results differ')
 
 
 def _check(args):

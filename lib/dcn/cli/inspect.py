@@ -31,7 +31,7 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog='dcn inspect',
         description='Show a network (layers, shapes, parameters, multiply-adds, receptive fields) or a checkpoint '
-        '(statistics of every tensor). Files are read without MXNet, and no code in them is run.',
+        '(statistics of every tensor). Files are read without MXNet; no code in them is run.',
         epilog='examples: dcn inspect model/rfcn_dcn_coco-0000.params\n'
         '          dcn inspect experiments/rfcn/cfgs/deform_conv_demo.yaml --html network.html',
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -48,17 +48,17 @@ def parser() -> argparse.ArgumentParser:
         metavar='NAME=SIZES',
         help="shape of an input, such as data=1,3,600,1000 (default: the YAML file's image size)",
     )
-    made.add_argument('--all', action='store_true', help='every operator by itself, no blocks folded')
-    made.add_argument('--json', action='store_true', help='everything, for programs')
-    made.add_argument('--html', metavar='PAGE', help='write a page with a foldable, searchable graph; works offline')
-    made.add_argument('--dot', action='store_true', help='the graph for Graphviz: dcn inspect FILE --dot | dot -Tsvg')
+    made.add_argument('--all', action='store_true', help='list every operator instead of folding blocks')
+    made.add_argument('--json', action='store_true', help='print everything as JSON')
+    made.add_argument('--html', metavar='PAGE', help='write a web page with a foldable, searchable graph')
+    made.add_argument('--dot', action='store_true', help='print a Graphviz graph: dcn inspect FILE --dot | dot -Tsvg')
     build_arguments(made)
     return made
 
 
 def build_arguments(made: argparse.ArgumentParser) -> None:
-    """The options that say which of a YAML file's graphs is meant."""
-    made.add_argument('--train', action='store_true', help='the training graph of a YAML file, not that for testing')
+    """The options that choose one of a YAML file's graphs."""
+    made.add_argument('--train', action='store_true', help="a YAML file's training graph instead of its test graph")
     made.add_argument(
         '--part',
         choices=[part for part in PARTS if part],

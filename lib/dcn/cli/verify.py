@@ -16,11 +16,11 @@ def main(argv=None):
     with Runtime(args.file, args.peers, args.threads) as runtime:
         source = stored_source(runtime.about['metadata'])
         if source is None:
-            raise UserError(f'{args.file}: expected a file that dcn export wrote, found no word of its origin in it')
+            raise UserError(f'{args.file}: expected a file that dcn export wrote, found no record of its origin in it')
         cfg, params = args.cfg or source['cfg'], args.params or source['params']
         for key, path in (('--cfg', cfg), ('--params', params)):
             if not os.path.isfile(path):
-                raise UserError(f'{path}: {args.file} was made from it, but it is gone; say where it is with {key}')
+                raise UserError(f'{path}: {args.file} was made from it, but it is gone; name its new place with {key}')
         trained = open_trained(cfg, params, source['settings'])
         if trained.source['params_sha256'] != source['params_sha256']:
             raise UserError(
@@ -39,7 +39,7 @@ def parser():
     result = argparse.ArgumentParser(
         prog='dcn verify',
         description='Run an exported file and the MXNet engine on the same images, and write the certificate beside '
-        'the file anew. The file knows its checkpoint, which must still be where it was, or be named.',
+        'the file again. The file names its experiment file and checkpoint; say where they are if they have moved.',
     )
     result.add_argument('file', metavar='FILE', help='a file that dcn export wrote')
     result.add_argument('--cfg', metavar='YAML', help='experiment file, if it has moved')

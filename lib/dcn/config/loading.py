@@ -89,7 +89,7 @@ def _merge(schema, given, source, prefix='', root=None):
         if isinstance(entry, dict):
             section = given.get(key, {})
             if not isinstance(section, dict):
-                raise UserError(f'{source}: "{prefix}{key}" is a section of keys, found {_shown(section)}.')
+                raise UserError(f'{source}: "{prefix}{key}" must be a section of keys, found {_shown(section)}.')
             merged[key] = _merge(entry, section, source, f'{prefix}{key}.', root or schema)
         else:
             value = copy.deepcopy(given.get(key, entry.default))

@@ -28,7 +28,7 @@ def graph_argument(parser):
         action=_PlainGraph,
         nargs=0,
         dest='overrides',
-        help='run the graph exactly as published, not the faster one of equal values that is made of it '
+        help='run the graph exactly as published instead of the faster equivalent '
         '(engine.rewrite: false in the experiment file)',
     )
 
@@ -41,7 +41,7 @@ def detection_arguments(parser):
         nargs='+',
         dest='overrides',
         metavar='SHORT,LONGEST',
-        help='detect at each of these sizes in pixels and join what is found, such as 480,800 576,900 '
+        help='test at each of these sizes in pixels and merge the detections, such as 480,800 576,900 '
         '(after file names)',
     )
     parser.add_argument(
@@ -51,7 +51,7 @@ def detection_arguments(parser):
         const='gaussian',
         choices=('gaussian', 'linear'),
         dest='overrides',
-        help='lower the scores of overlapping boxes instead of dropping these '
+        help='lower the scores of overlapping boxes instead of dropping them '
         '(TEST.SOFTNMS_THRESH says how much; default method: gaussian)',
     )
 

@@ -78,7 +78,7 @@ def write(path: str, arrays: Mapping[str, np.ndarray]) -> None:
 
 def _pickled(path):
     return UserError(
-        f'{path}: expected tensors, found another Python pickle, which could run code when it is opened, so it is not; '
+        f'{path}: expected tensors, found another Python pickle, which is not opened because it could run code; '
         'save the weights by name, in PyTorch with torch.save(model.state_dict(), "NAME.pth")'
     )
 

@@ -45,7 +45,7 @@ def kind_of(names: Iterable[str]) -> Optional[str]:
         return 'gluon names'
     if any(re.search(r'resnetv1[a-z]\d*_', name) for name in names):
         raise UserError(
-            'a Gluon ResNet of version 1b to 1s with its full names: their numbers do not tell the layers; '
+            'a Gluon ResNet of version 1b to 1s with its full names, whose numbers do not identify the layers; '
             'save it with net.save_parameters() and convert that file'
         )
     if 'layer1.0.conv1.weight' in names:

@@ -325,5 +325,5 @@ def differing(path, certificate):
         found = f'{certificate["same_pixels"]:.6f} of the pixels equal'
     return UserError(
         f"{path}: expected the engine's results, found {found}; see {certificate_paths(path)[1]}, and report it, or "
-        'take the file all the same with --force'
+        'keep the file anyway with --force'
     )

@@ -107,12 +107,12 @@ def _check(cfg, options):
         raise UserError(f'stage {options.stage}: expected one of {", ".join(STAGES)}')
     if kind_of(cfg) == 'detection' and options.stage == 'boxes' and cfg.TEST.USE_SOFTNMS:
         raise UserError(
-            f'{cfg.name}: TEST.USE_SOFTNMS is true, and soft-NMS is no standard operation; export with '
-            '--set TEST.USE_SOFTNMS=false, or with --stage network and suppress outside the file'
+            f'{cfg.name}: TEST.USE_SOFTNMS is true, and soft-NMS is not a standard operation; export with '
+            '--set TEST.USE_SOFTNMS=false, or with --stage network and run soft-NMS outside the file'
         )
     if options.preprocessing and options.stage == 'boxes' and len(testing_scales(cfg)) > 1:
         raise UserError(
-            f'{cfg.name}: TEST_SCALES has {len(testing_scales(cfg))} sizes, and a file looks at a photo in one; '
+            f'{cfg.name}: TEST_SCALES has {len(testing_scales(cfg))} sizes, but an exported file uses one; '
             f'choose it, such as --set "TEST_SCALES=[{list(testing_scales(cfg)[0])}]"'
         )
 

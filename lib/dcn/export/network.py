@@ -36,8 +36,8 @@ class _Attributes(Attributes):
 
     def refuse(self, key):
         return UserError(
-            f'node {self._node.name} ({operator_name(self._node)}): {key}={self.text(key, "(not given)")} has no '
-            'counterpart that the export knows; change the network, or export a part of it'
+            f'node {self._node.name} ({operator_name(self._node)}): {key}={self.text(key, "(not given)")} is not '
+            'supported by the export; change the network, or export a part of it'
         )
 
 

@@ -68,7 +68,7 @@ class Runtime:
         line = self._process.stdout.readline()
         answer = json.loads(line) if line else {'error': f'the process ended with status {self._process.wait()}'}
         if 'error' in answer:
-            raise UserError(f'{self.path}: the runtime does not take it: {" ".join(answer["error"].split())[:300]}')
+            raise UserError(f'{self.path}: the runtime rejects it: {" ".join(answer["error"].split())[:300]}')
         return answer
 
 

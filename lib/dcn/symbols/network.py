@@ -28,7 +28,7 @@ class Network:
                 raise UserError(f'the graph has no input "{name}"; its inputs are {", ".join(input_names(names))}.')
         missing = [name for name in _ESSENTIAL if name in names and name not in data_shape_dict]
         if missing:
-            raise UserError(f'the graph has unknown shapes without those of {", ".join(missing)}; give them too.')
+            raise UserError(f'shapes cannot be inferred without {", ".join(missing)}; give their shapes too.')
         try:
             args, outs, auxs = self.sym.infer_shape(**{name: tuple(shape) for name, shape in data_shape_dict.items()})
         except mx.base.MXNetError as error:
@@ -59,8 +59,8 @@ class Network:
                 found = f'shape {tuple(params[name].shape)}' if name in params else 'none'
                 if found != f'shape {tuple(shape)}':
                     raise UserError(
-                        f'{kind} {name}: expected shape {tuple(shape)}, found {found}; is the checkpoint '
-                        f'one of this network?'
+                        f'{kind} {name}: expected shape {tuple(shape)}, found {found}; does the '
+                        f'checkpoint belong to this network?'
                     )
 
 

@@ -91,8 +91,8 @@ def deformable_convolution(
         if not rule:
             raise
         raise UserError(
-            f'network.deform_rule is {deform.rule}, which stock MXNet does not have; build the own '
-            f'operators with ./setup.sh, or set it to v1.'
+            f'network.deform_rule is {deform.rule}, which stock MXNet does not have; build '
+            "the project's operators with ./setup.sh, or set it to v1."
         ) from None
 
 

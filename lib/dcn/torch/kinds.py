@@ -27,7 +27,7 @@ def function_of(node, attributes):
     """The function that computes ``node``."""
     if node.op not in KINDS:
         raise UserError(
-            f'node {node.name}: the operator {node.op} is not one that the PyTorch engine knows '
+            f'node {node.name}: the operator {node.op} is not supported by the PyTorch engine '
             f'({", ".join(sorted(KINDS))}); use the MXNet engine'
         )
     return KINDS[node.op](attributes)
@@ -421,7 +421,7 @@ def custom(a):
     op_type = a.text('op_type')
     if op_type not in custom_kinds.KINDS:
         raise UserError(
-            f'the Custom operator {op_type} is not one that the PyTorch engine knows '
+            f'the Custom operator {op_type} is not supported by the PyTorch engine '
             f'({", ".join(sorted(custom_kinds.KINDS))}); use the MXNet engine'
         )
     return custom_kinds.KINDS[op_type](a.of_custom_operator())
