@@ -74,8 +74,8 @@ def _node(scanner, index, depth):
         if key == 'op':
             node.op = scanner.string('operator')
         elif key == 'name':
-            node.name = scanner.string('name')
-            scanner.place = f'node {index}, {shown(node.name)}'
+            node.name = name = scanner.string('name')
+            scanner.place = f'node {index}, {shown(name)}'
         elif key in ('attrs', 'attr'):  # the same field under two names: the later one counts, as in MXNet
             attrs = _texts(scanner)
         elif key == 'param':
