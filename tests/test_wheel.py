@@ -146,6 +146,8 @@ def test_a_plain_script(installed, folder):
     'words, said',
     [
         ('inspect resnet_v1_101_rfcn_dcn', 'res5a_branch2b'),
+        ('inspect experiments/rfcn/cfgs/deform_conv_demo.yaml', 'res5a_branch2b'),
+        ('doctor experiments/rfcn/shapes/shapes_rfcn-0000.params', 'resnet_v1_101_rfcn'),
         ('paper rfcn-dcn-voc', 'dcn train --cfg experiments/'),
         ('bench --help', 'usage: dcn bench'),
         ('detect photo.png', 'pictures:'),

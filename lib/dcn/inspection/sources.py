@@ -20,7 +20,7 @@ from dcn.formats.graph import Graph
 from dcn.formats.params import ParamsFile, open_params
 from dcn.formats.pytorch import is_archive
 from dcn.formats.symbol_json import read_symbol
-from dcn.paths import ROOT
+from dcn.paths import ROOT, find
 
 LIBRARY = os.path.dirname(os.path.dirname(dcn.__file__))
 PARTS = {
@@ -41,7 +41,11 @@ class Source(NamedTuple):
 
 
 def open_source(what: str, mode: str = 'test', part: str = '', overrides: Sequence[str] = ()) -> Source:
-    """The Source that ``what`` names. YAML files and symbol classes are built by MXNet in a process of their own."""
+    """The Source that ``what`` names. YAML files and symbol classes are built by MXNet in a process of their own.
+
+    ``experiments/...`` is found from any folder, unless something of that name is there.
+    """
+    what = find(what)
     if what.lower().endswith(('.yaml', '.yml')):
         return build(what, mode, part, overrides)
     if os.path.isfile(what):
