@@ -130,3 +130,9 @@ def test_nothing_outside_tests_imports_tests(repository):
     paths = [path for folder in folders for path in (repository / folder).rglob('*.py')]
     assert paths
     assert [str(path) for path in paths if any(room(name) == 'tests' for name in imported(path))] == []
+
+
+def test_contributing_names_every_room(repository):
+    page = (repository / 'CONTRIBUTING.md').read_text(encoding='utf-8')
+    rooms = {room(name) for name in modules(repository)} - {'dcn', ''}
+    assert [name for name in sorted(rooms) if f'`{name}`' not in page and f'`{name}.py`' not in page] == []
