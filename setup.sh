@@ -90,7 +90,7 @@ install_packages() {
         requirements=requirements-gpu.txt other=mxnet size=' and the CUDA libraries, 4.3 GB on disk'
     fi
     stamp=.venv/installed
-    want="$device $(cat requirements*.txt pyproject.toml setup.sh | cksum)"
+    want="$device $(cat requirements*.txt pyproject.toml setup.py setup.sh | cksum)"
     if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$want" ]; then return; fi
     rm -f "$stamp"
     say "installing pinned packages ($device build of MXNet$size); this takes a minute or two"

@@ -13,7 +13,14 @@ SENTENCE = 'MXNet 1.9.1 holds machine code for 5.0 to 8.9 only'
 def machine(tmp_path, repository):
     """machine(answer of nvidia-smi or None, shell words) -> finished process, with setup.sh's functions read in a copy
     of the project that has a Python which writes its arguments to a file 'python'."""
-    for name in ('setup.sh', 'pyproject.toml', 'requirements.txt', 'requirements-gpu.txt', 'requirements-common.txt'):
+    for name in (
+        'setup.sh',
+        'setup.py',
+        'pyproject.toml',
+        'requirements.txt',
+        'requirements-gpu.txt',
+        'requirements-common.txt',
+    ):
         shutil.copy(str(repository / name), str(tmp_path / name))
     tools = tmp_path / 'tools'
     tools.mkdir()
