@@ -3,6 +3,7 @@
 In a checkout the library is lib/dcn and its data lie beside lib/; in an installed package they are folders of dcn.
 """
 
+import os
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
@@ -16,3 +17,8 @@ def find(path: str) -> str:
     ``experiments/rfcn/cfgs/NAME.yaml`` works from any folder."""
     own = ROOT / path
     return path if not own.is_file() or Path(path).exists() else str(own)
+
+
+def in_project(path: str) -> str:
+    """A path relative to the project's root, as one that holds wherever the command runs; absolute ones stay."""
+    return os.path.join(ROOT, path)

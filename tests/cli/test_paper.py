@@ -7,10 +7,11 @@ import shlex
 import pytest
 
 from dcn import cli
-from dcn.cli import paper
 from dcn.config import difference_from_default, load_config, output_folder
+from dcn.paper.experiment import NOT_RUN, needed
+from dcn.paper.rows import rows
 
-EXPERIMENTS = [(row, cell) for row in paper.rows().values() for cell in row.cells if cell.file]
+EXPERIMENTS = [(row, cell) for row in rows().values() for cell in row.cells if cell.file]
 
 
 def printed(capsys, *argv):
@@ -60,8 +61,8 @@ def test_one_row(capsys, name, numbers):
 
 def test_overview_has_every_row_and_says_that_none_was_run(capsys):
     text = printed(capsys)
-    assert len(paper.rows()) == 46 and all(f'\n{name} ' in text for name in paper.rows())
-    assert paper.NOT_RUN in text
+    assert len(rows()) == 46 and all(f'\n{name} ' in text for name in rows())
+    assert NOT_RUN in text
     assert 'class-aware RPN  Faster R-CNN' in text and '68.0 / 44.9' in text
 
 
@@ -78,7 +79,7 @@ def test_printed_commands_are_understood(capsys, repository):
 def test_needed_paths(repository):
     cells = {row.id: cell for row, cell in EXPERIMENTS}
     found = {
-        name: paper.needed(load_config(str(repository / cells[name].file)))
+        name: needed(load_config(str(repository / cells[name].file)))
         for name in ('rfcn-voc', 'rfcn-coco', 'deeplab-cityscapes', 'deeplab-voc')
     }
     assert './data/VOCdevkit/VOC2012/Annotations' in found['rfcn-voc']
@@ -105,11 +106,11 @@ def test_published_beside_measured(tmp_path, capsys, repository):
     }
     (folder / 'scores.json').write_text(json.dumps(run))
     text = printed(capsys, 'rfcn-voc', '--output', str(tmp_path))
-    assert 'somewhere-0007.params on 4952 images' in text and paper.NOT_RUN not in text
+    assert 'somewhere-0007.params on 4952 images' in text and NOT_RUN not in text
     # where runs of other settings write to the same place, one must see it
     assert 'but with TEST.NMS 0.5, not as by default' in text and text.count('but with') == 1
-    rows = {line.split()[0]: line.split()[1:] for line in text.splitlines() if line.startswith('    mAP')}
-    assert rows['mAP@0.5'] == ['79.6', '78.7', '-0.9'] and rows['mAP@0.7'][:2] == ['63.1', '-']
+    measured = {line.split()[0]: line.split()[1:] for line in text.splitlines() if line.startswith('    mAP')}
+    assert measured['mAP@0.5'] == ['79.6', '78.7', '-0.9'] and measured['mAP@0.7'][:2] == ['63.1', '-']
 
 
 def test_unknown_row(capsys):

@@ -1,0 +1,115 @@
+"""One row: its commands, what they need, and published beside measured."""
+
+import json
+import os
+import shlex
+import textwrap
+from typing import Iterator, List, Optional
+
+from easydict import EasyDict
+
+from dcn.config import difference_from_default, load_config, output_folder
+from dcn.paper.rows import Row
+from dcn.paths import in_project
+
+NOT_RUN = 'not run by this project, for want of the data'
+
+# keys that say where things lie and what computes
+PLACES = ('output_path', 'gpus', 'network.pretrained', 'dataset.root_path', 'dataset.dataset_path')
+
+
+def all_about(row: Row, output: Optional[str] = None) -> Iterator[str]:
+    """The lines about one row; ``output``: output_path of a run of its commands."""
+    yield f'{row.id}: {row.table["title"]}, {row.title}'
+    yield from textwrap.wrap(f'source: {row.table["text"]}.', 120)
+    for cell in row.cells:
+        yield f'\n{cell.network}'
+        yield f'  published: {_numbers(cell.published)}'
+        if cell.file is None:
+            yield f'  no command: {cell.why}'
+        else:
+            yield from _experiment(cell, output)
+
+
+def _experiment(cell, output):
+    changes = cell.overrides + ([f'output_path={output}'] if output else [])
+    cfg = load_config(in_project(cell.file), changes)
+    options = f' --gpus {cell.gpus}' if cell.gpus else ''
+    options += f' --set {" ".join(map(shlex.quote, changes))}' if changes else ''
+    for command in ('train', 'test '):
+        yield f'  dcn {command} --cfg {cell.file}{options}'
+    gpus = len((cell.gpus or cfg.gpus).split(','))
+    yield f'  {cfg.TRAIN.end_epoch} epochs on {gpus} GPU{"s" * (gpus > 1)}, as the learning rate expects'
+    yield '  needs:'
+    yield from (f'    {path} ({"is there" if os.path.exists(path) else "missing"})' for path in needed(cfg))
+    yield from _comparison(cell, cfg)
+
+
+def needed(cfg: EasyDict) -> List[str]:
+    """Paths of the files and folders that training and testing read."""
+    sets = [*cfg.dataset.image_set.split('+'), cfg.dataset.test_image_set]
+    paths = [path for name in sets for path in LAYOUTS[cfg.dataset.dataset](cfg.dataset.dataset_path, name)]
+    return [*dict.fromkeys(paths), f'{cfg.network.pretrained}-{cfg.network.pretrained_epoch:04d}.params']
+
+
+def _voc(root, image_set):
+    from dcn.dataset.voc_segmentation import image_lists, year_folder
+
+    year, _, name = image_set.partition('_')
+    if name.endswith('_seg'):
+        folder, labels = year_folder(root, year), 'SegmentationClass'
+        lists = image_lists(folder, name)
+    else:
+        folder, labels = os.path.join(root, 'VOC' + year), 'Annotations'
+        lists = [os.path.join(folder, 'ImageSets', 'Main', f'{name}.txt')]
+    image_list = next(filter(os.path.isfile, lists), lists[0])
+    return [image_list, os.path.join(folder, 'JPEGImages'), os.path.join(folder, labels)]
+
+
+def _coco(root, image_set):
+    from dcn.dataset.coco import FOLDERS
+
+    kind = 'image_info' if 'test' in image_set else 'instances'
+    return [
+        os.path.join(root, 'annotations', f'{kind}_{image_set}.json'),
+        os.path.join(root, 'images', FOLDERS.get(image_set, image_set)),
+    ]
+
+
+def _cityscapes(root, image_set):
+    folder, _, split = image_set.partition('_')
+    return [os.path.join(root, folder, split), os.path.join(root, 'gtFine', split)]
+
+
+LAYOUTS = {'PascalVOC': _voc, 'coco': _coco, 'CityScape': _cityscapes}
+
+
+def _comparison(cell, cfg):
+    """Published beside measured, from the scores.json that testing writes."""
+    path = os.path.join(output_folder(cfg, cfg.dataset.test_image_set), 'scores.json')
+    if not os.path.isfile(path):
+        yield f'  measured: {NOT_RUN}; a run of these commands is looked for in {path}'
+        return
+    with open(path, encoding='utf-8') as stream:
+        run = json.load(stream)
+    yield f'  measured with {run["checkpoint"]} on {run["images"]} images:'
+    theirs, ours = run.get('difference', {}), difference_from_default(cfg)
+    yield from (
+        f'    but with {key} {theirs.get(key, "as by default")}, not {ours.get(key, "as by default")}'
+        for key in sorted({*theirs, *ours})
+        if key not in PLACES and theirs.get(key) != ours.get(key)
+    )
+    yield f'    {"":12s}{"published":>10s}{"measured":>10s}{"difference":>12s}'
+    for metric, published in cell.published.items():
+        if run['scores'].get(metric) is None:
+            yield (
+                f'    {metric:12s}{published:10.1f}         - (the run has none; of a test set without public '
+                'annotations the server tells it)'
+            )
+            continue
+        measured = 100 * run['scores'][metric]
+        yield f'    {metric:12s}{published:10.1f}{measured:10.1f}{measured - published:+12.1f}'
+
+
+def _numbers(published):
+    return ', '.join(f'{metric} {value}' for metric, value in published.items())
