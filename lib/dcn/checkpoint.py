@@ -13,16 +13,16 @@ import logging
 import os
 import re
 import zlib
+from typing import Optional, Tuple
 
 import numpy as np
+from easydict import EasyDict
 
-import dcn.operators  # noqa: F401  (first: it sets what MXNet reads when it is loaded)
 from dcn import bbox
+from dcn.config import output_folder
 from dcn.errors import UserError
 from dcn.files import atomic_write
 from dcn.formats import params as params_file
-
-import mxnet as mx
 
 LOG = logging.getLogger(__name__)
 
@@ -39,26 +39,41 @@ def state_path(prefix, epoch):
     return f'{prefix}-{epoch:04d}.state'
 
 
-def load_param(prefix, epoch, process=False):
+def checkpoint_prefix(cfg: EasyDict) -> str:
+    """Where training on cfg.dataset.image_set puts its checkpoints, and where testing looks for them."""
+    return os.path.join(output_folder(cfg, cfg.dataset.image_set), cfg.TRAIN.model_prefix)
+
+
+def load_param(prefix: str, epoch: int, process: bool = False) -> Tuple[dict, dict]:
     """(arg_params, aux_params) of ``<prefix>-NNNN.params``.
 
     process: each *_test parameter takes the place of its twin; for testing, never to train on.
     """
+    return read_params(existing_params(prefix, epoch), process)
+
+
+def existing_params(prefix: str, epoch: int) -> str:
+    """Path of ``<prefix>-NNNN.params``, which must be there."""
     path = params_path(prefix, epoch)
     if not os.path.isfile(path):
         raise UserError(
             f'{path}: no such checkpoint; "dcn train --cfg <the YAML file>" makes it, or set '
             f'TEST.test_epoch (now {epoch}) to one that exists ({_existing(prefix)}).'
         )
-    return read_params(path, process)
+    return path
 
 
-def read_params(path, process=False):
+def read_params(path: str, process: bool = False) -> Tuple[dict, dict]:
     """(arg_params, aux_params) of the .params file ``path``."""
+    return split_params(params_file.read(existing_file(path)), process)
+
+
+def existing_file(path: str) -> str:
+    """``path`` of a .params file, which must be there."""
     if not os.path.isfile(path):
         found = 'a folder' if os.path.isdir(path) else 'no such file'
         raise UserError(f'{path}: {found}; expected a checkpoint PREFIX-NNNN.params.')
-    return split_params(params_file.read(path), process)
+    return path
 
 
 def split_params(arrays, process=False):
@@ -79,10 +94,20 @@ def split_params(arrays, process=False):
 
 def _ndarrays(arrays):
     """Half precision saves room in a file; graphs compute in single."""
+    array_of = _mxnet().nd.array
     return {
-        name: mx.nd.array(array, dtype=np.float32 if array.dtype == np.float16 else array.dtype)
+        name: array_of(array, dtype=np.float32 if array.dtype == np.float16 else array.dtype)
         for name, array in arrays.items()
     }
+
+
+def _mxnet():
+    """Loaded when arrays are made, so that a path can be checked without it."""
+    import dcn.operators  # noqa: F401  (first: it sets what MXNet reads when it is loaded)
+
+    import mxnet
+
+    return mxnet
 
 
 def _existing(prefix):
@@ -94,7 +119,7 @@ def box_test_weights(arg_params, layer, means, stds, classes):
     """:func:`dcn.bbox.box_test_weights` of NDArrays."""
     params = {f'{layer}_{kind}': arg_params[f'{layer}_{kind}'].asnumpy() for kind in ('weight', 'bias')}
     folded = bbox.box_test_weights(params, layer, means, stds, classes)
-    return {name: mx.nd.array(array) for name, array in folded.items()}
+    return {name: _mxnet().nd.array(array) for name, array in folded.items()}
 
 
 def combine_model(first, second, path):
@@ -157,8 +182,12 @@ def load_state(prefix, epoch):
     return arrays, metrics, settings, counters
 
 
-def position(prefix, epoch):
-    """The counters of ``<prefix>-NNNN.state`` if it is there and belongs to the .params, else None."""
+def position(params: str) -> Optional[dict]:
+    """The counters of the training state beside the ``.params`` file ``params`` where it belongs to it, else None."""
+    match = re.fullmatch(r'(.*)-(\d{4})\.params', params)
+    if not match or not os.path.isfile(params):
+        return None
+    prefix, epoch = match.group(1), int(match.group(2))
     path = state_path(prefix, epoch)
     with_own_state = os.path.isfile(path) and not _is_pickle(path) and fitting_state(prefix, epoch)
     return load_state(prefix, epoch)[3] if with_own_state else None

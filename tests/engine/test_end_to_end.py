@@ -135,7 +135,7 @@ def test_detector_takes_paths_and_arrays(data, tmp_path):
     ],
 )
 def test_images_that_are_none(image, reason):
-    from dcn.engine.inference.photos import bgr_image
+    from dcn.loader.photos import bgr_image
 
     with pytest.raises(UserError, match=reason):
         bgr_image(image)

@@ -1,7 +1,7 @@
 """The pictures of ``dcn demo``, from plain data: detections or segmentations side by side, sampling points, part
 offsets."""
 
-import collections
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -14,28 +14,44 @@ from dcn.visualize.parts import class_offsets, draw_coloured_parts, part_boxes
 from dcn.visualize.sampling import MARGIN, draw_taps, sample_points, trace_samples
 from dcn.visualize.segmentation import colour_of, paint_classes
 
-Found = collections.namedtuple('Found', 'boxes scores classes')
-Found.__doc__ = """Objects on one image: boxes (N, 4) x1 y1 x2 y2 in its pixels, scores (N,) or None for ground truth,
-classes (N,)."""
 
-Spot = collections.namedtuple('Spot', 'text image offsets point')
-Spot.__doc__ = """A place to look at: what it is, the image, the offsets (18 * groups, H, W) of each deformable
-layer, first layer first, and the point (x, y) in pixels."""
+class Found(NamedTuple):
+    """Objects on one image."""
 
-Pooled = collections.namedtuple('Pooled', 'text image box label offsets')
-Pooled.__doc__ = """A detected box (4,) of class ``label`` on an image with the part offsets there: (2C, P, P), a pair
-for each class, or (2, P, P)."""
+    boxes: np.ndarray  # (N, 4) x1 y1 x2 y2 in its pixels
+    scores: Optional[np.ndarray]  # (N,), None for ground truth
+    classes: np.ndarray  # (N,)
+
+
+class Spot(NamedTuple):
+    """A place to look at."""
+
+    text: str  # what it is
+    image: np.ndarray  # (H, W, 3)
+    offsets: List[np.ndarray]  # (18 * groups, H, W) of each deformable layer, first layer first
+    point: Tuple[float, float]  # (x, y) in pixels
+
+
+class Pooled(NamedTuple):
+    """A detected box on an image with the part offsets there."""
+
+    text: str
+    image: np.ndarray  # (H, W, 3)
+    box: np.ndarray  # (4,)
+    label: int
+    offsets: np.ndarray  # (2C, P, P), a pair for each class, or (2, P, P)
+
 
 TILE, HIT = 272, 0.5
 
 
-def above(found, threshold):
+def above(found: Found, threshold: float) -> Found:
     """The detections of score ``threshold`` and above."""
     keep = found.scores >= threshold
     return Found(found.boxes[keep], found.scores[keep], found.classes[keep])
 
 
-def verdict(found, truth):
+def verdict(found: Found, truth: Found) -> str:
     """'2 of 3 found, mean IoU 0.84, 1 wrong': each detection, best first, takes the best free ground-truth box of its
     class with IoU > 0.5."""
     ious, free = [], np.ones(len(truth.boxes), bool)
@@ -50,7 +66,14 @@ def verdict(found, truth):
     return text + (f', {wrong} wrong' if wrong else '')
 
 
-def detections_page(images, truths, columns, names, threshold, rule):
+def detections_page(
+    images: List[np.ndarray],
+    truths: List[Found],
+    columns: Dict[str, List[Found]],
+    names: Sequence[str],
+    threshold: float,
+    rule: str,
+) -> np.ndarray:
     """Ground truth beside the detections of several networks.
 
     images: list of (H, W, 3); truths: list of Found; columns: {network's title: list of Found}; names: class names;
@@ -82,7 +105,14 @@ def _block(i, images, truths, columns, names, threshold):
     return beside(tiles)
 
 
-def segmentations_page(images, truths, columns, names, palette, rule):
+def segmentations_page(
+    images: List[np.ndarray],
+    truths: List[np.ndarray],
+    columns: Dict[str, List[np.ndarray]],
+    names: Sequence[str],
+    palette: np.ndarray,
+    rule: str,
+) -> np.ndarray:
     """Ground truth beside the segmentations of several networks.
 
     images: list of (H, W, 3); truths: list of (H, W) uint8 classes, 255 where they do not count; columns: {network's
@@ -108,7 +138,7 @@ def segmentations_page(images, truths, columns, names, palette, rule):
     return page('Segmentations', caption, [colours, _in_two_columns(blocks, ('image', 'ground truth', *columns))])
 
 
-def agreement(found, truth):
+def agreement(found: np.ndarray, truth: np.ndarray) -> str:
     """'mean IoU 0.84, 97.5 % right' of one image's classes (H, W) against the truth; 255 there does not count."""
     found, truth = found[truth != IGNORED], truth[truth != IGNORED]
     ious = [
@@ -119,7 +149,7 @@ def agreement(found, truth):
     return f'mean IoU {np.mean(ious):.2f}, {100 * np.mean(found == truth):.1f} % right'
 
 
-def sampling_page(spots, layers, rule):
+def sampling_page(spots: List[Spot], layers: list, rule: str) -> np.ndarray:
     """Regular and deformed sampling points at each Spot of the deformable ``layers``, dcn.showcase.probe.Layers, first
     to last.
 
@@ -183,7 +213,7 @@ def _layer_tiles(spot, layers):
     return tiles
 
 
-def cell_of(point, size, shape):
+def cell_of(point: Tuple[float, float], size: Tuple[int, int], shape: Tuple[int, ...]) -> Tuple[int, int]:
     """The cell (y, x) of a map ``size`` (h, w) over an image ``shape`` (h, w) that holds the pixel ``point`` (x, y)."""
     return tuple(int(np.clip(at * count / side, 0, count - 1)) for at, count, side in zip(point[::-1], size, shape))
 
@@ -192,7 +222,7 @@ def _objects(count, one, many):
     return f'{count} {one if count == 1 else many}'
 
 
-def parts_page(pooled, names, rule):
+def parts_page(pooled: List[Pooled], names: Sequence[str], rule: str) -> np.ndarray:
     """Regular and moved parts of deformable RoI pooling on each of ``pooled``, one column each."""
     columns = []
     for item in pooled:

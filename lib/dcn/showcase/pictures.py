@@ -1,8 +1,8 @@
 """What the pictures of ``dcn demo`` show: images, boxes and cells chosen by fixed rules, and what the network says
 there."""
 
-import collections
 import os
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple, Type
 
 import cv2
 import numpy as np
@@ -11,6 +11,7 @@ from dcn.config.families import kind_of
 from dcn.dataset import get_imdb
 from dcn.dataset.segmentation import get_segmentation, load_label
 from dcn.engine import Detector, Segmenter
+from dcn.engine.inference.photos import PhotoNetwork
 from dcn.loader.image import load_image
 from dcn.showcase import pages
 from dcn.showcase.probe import PartNetwork, deformable_layers
@@ -20,11 +21,17 @@ SHOWN = 0.5  # smallest score that is drawn
 PICTURED = 8  # test images on the first sheet
 SMALLEST = 60  # pixels of a region that counts as an object
 
-Thing = collections.namedtuple('Thing', 'number label box point')
-Thing.__doc__ = """An object found on image ``number``: its class, box (4,) and a point (x, y) in its middle."""
+
+class Thing(NamedTuple):
+    """An object found on an image."""
+
+    number: int  # of the image
+    label: int
+    box: np.ndarray  # (4,)
+    point: Tuple[float, float]  # (x, y) in its middle
 
 
-def pictures(trials, out):
+def pictures(trials: list, out: str) -> List[str]:
     """Write the pictures of dcn.cli.demo's Trials, the last one deformable, into ``out``; return their paths."""
     sheets = {'detection': _of_detectors, 'segmentation': _of_segmenters}[kind_of(trials[-1].cfg)](trials)
     return [save(os.path.join(out, name + '.png'), sheet) for name, sheet in sheets.items() if sheet is not None]
@@ -80,20 +87,20 @@ def _chosen(records):
     return images, f'{len(images)} of the {len(records)} test images at equal distances (numbers {numbers}).'
 
 
-def spaced(count, wanted):
+def spaced(count: int, wanted: int) -> List[int]:
     """``wanted`` numbers below ``count`` at equal distances, the first 0; all where there are no more."""
     wanted = min(wanted, count)
     return [i * count // wanted for i in range(wanted)]
 
 
-def detected(number, found):
+def detected(number: int, found: pages.Found) -> List[Thing]:
     """Things: the detections of score SHOWN and above on image ``number``."""
     return [
         Thing(number, int(label), box, (box[:2] + box[2:]) / 2) for box, score, label in zip(*found) if score >= SHOWN
     ]
 
 
-def regions(number, labels):
+def regions(number: int, labels: np.ndarray) -> List[Thing]:
     """Things: the connected regions of the classes ``labels`` (H, W) on image ``number``, but background (0) and 255.
 
     Their points are those farthest from the region's border, as the middle of a bent one may lie outside it.
@@ -111,14 +118,21 @@ def regions(number, labels):
     return things
 
 
-def by_size(things):
+def by_size(things: List[Thing]) -> List[Tuple[str, Thing]]:
     """The Things with the largest, the median and the smallest box, as (word, Thing)."""
     things = sorted(things, key=lambda thing: -float(np.prod(thing.box[2:] - thing.box[:2] + 1)))
     places = {0: 'largest', len(things) // 2: 'median', len(things) - 1: 'smallest'} if things else {}
     return [(word, things[place]) for place, word in places.items()]
 
 
-def sampling_points(kind, trial, images, things, boxes, names):
+def sampling_points(
+    kind: Type[PhotoNetwork],
+    trial,
+    images: Dict[int, np.ndarray],
+    things: List[Thing],
+    boxes: Dict[int, np.ndarray],
+    names: Sequence[str],
+) -> np.ndarray:
     """Where the deformable convolutions look: at objects of three sizes, at background and at the border.
 
     kind: Detector or Segmenter; things: what was found on the images; boxes: {number: boxes of its objects}.
@@ -153,7 +167,7 @@ def sampling_points(kind, trial, images, things, boxes, names):
     return pages.sampling_page(spots, layers, rule)
 
 
-def empty_cell(size, shape, boxes, border=2):
+def empty_cell(size: Tuple[int, int], shape: Tuple[int, int], boxes: Sequence, border: int = 2) -> Tuple[int, int]:
     """The cell (y, x), ``border`` cells from the map's edge, that is farthest from all ``boxes`` (N, 4) in pixels."""
     ys, xs = ((np.arange(border, count - border) + 0.5) * side / count for count, side in zip(size, shape))
     away = np.full((len(ys), len(xs)), np.inf)
@@ -164,7 +178,9 @@ def empty_cell(size, shape, boxes, border=2):
     return int(y) + border, int(x) + border
 
 
-def part_offsets(trial, images, found, names):
+def part_offsets(
+    trial, images: Dict[int, np.ndarray], found: List[pages.Found], names: Sequence[str]
+) -> Optional[np.ndarray]:
     """Where deformable RoI pooling puts its parts: the best detection of each class."""
     network, pooled = PartNetwork(trial.cfg, trial.params), []
     for label in range(1, len(names)):

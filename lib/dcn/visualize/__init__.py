@@ -1,1 +1,3 @@
-"""Pictures: detections, the sampling points of deformable convolution, the part offsets of deformable RoI pooling."""
+"""Draws boxes, classes of pixels, sampling points and parts on images, and nothing else."""
+
+PICTURES = 200  # of a data set's first images, at most, where a command draws them

@@ -6,14 +6,8 @@ import numpy as np
 import pytest
 from easydict import EasyDict
 
-from dcn.engine.inference.postprocessing import (
-    cache_key,
-    im_detect,
-    load_detections,
-    over_scales,
-    save_detections,
-    select,
-)
+from dcn.engine.inference.postprocessing import im_detect, over_scales, select
+from dcn.engine.tasks.stored_results import cache_key, load_detections, save_detections
 
 import mxnet as mx
 

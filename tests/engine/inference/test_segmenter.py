@@ -6,7 +6,8 @@ import pytest
 from dcn.config import load_config
 from dcn.dataset import label_map
 from dcn.engine import Segmenter
-from dcn.engine.tasks.segmentation import Segmentation, best_classes
+from dcn.engine.inference.postprocessing import best_classes
+from dcn.engine.tasks.segmentation import Segmentation
 from dcn.errors import UserError
 from deeplab.symbols.base import IGNORED
 from tests.deeplab.tiny import CLASSES, SMALL, scene

@@ -10,9 +10,11 @@ from dcn.engine import Detector, evaluate
 from dcn.engine.runtime.devices import check_operators, contexts
 from dcn.errors import UserError
 from dcn.operators import native
+from dcn.paths import EXPERIMENTS
 
 import mxnet as mx
 
+CONFIG = str(EXPERIMENTS / 'rfcn/cfgs/shapes_rfcn_end2end_ohem.yaml')
 CFG = EasyDict(gpus='0,1,2,3')
 
 
@@ -83,25 +85,21 @@ def seen(monkeypatch):
         found.append(set(native.status().values()))
         raise UserError('far enough')
 
-    for module in ('photos', 'testing'):
-        monkeypatch.setattr(f'dcn.engine.{module}.checked_symbol', build)
+    monkeypatch.setattr('dcn.engine.inference.graphs.TestGraph.symbol', property(build))
     return found
 
 
 def test_a_detector_chooses_operators_before_it_builds_its_graph(four_gpus, seen):
     with pytest.raises(UserError, match='far enough'):
-        Detector(EasyDict(dataset=dict(dataset='PascalVOC', NUM_CLASSES=21)), ({}, {}), mx.gpu(0))
+        Detector(load_config(CONFIG), ({}, {}), mx.gpu(0))
     assert seen == [{'stock'}]
 
 
-def test_testing_chooses_operators_before_it_builds_its_graph(four_gpus, seen, monkeypatch, tmp_path, repository):
-    cfg = load_config(
-        str(repository / 'experiments/rfcn/cfgs/shapes_rfcn_end2end_ohem.yaml'), [f'output_path={tmp_path}', 'gpus=0']
-    )
-    monkeypatch.setattr('dcn.engine.tasks.detection.get_imdb', lambda *_: EasyDict(gt_roidb=list))
-    monkeypatch.setattr('dcn.checkpoint.load_param', lambda *_, **__: ({}, {}))
+def test_testing_chooses_operators_before_it_builds_its_graph(four_gpus, seen, monkeypatch, tmp_path):
+    cfg = load_config(CONFIG, [f'output_path={tmp_path}', 'gpus=0'])
+    monkeypatch.setattr('dcn.checkpoint.read_params', lambda *_, **__: ({}, {}))
     with pytest.raises(UserError, match='far enough'):
-        evaluate(cfg)
+        evaluate(cfg, params='any')
     assert seen == [{'stock'}]
 
 

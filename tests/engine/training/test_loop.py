@@ -6,8 +6,8 @@ import signal
 import numpy as np
 import pytest
 
-from dcn.engine.training.loop import fit
-from dcn.engine.training.metrics import DetectionMetrics
+from dcn.engine.tasks.metrics import DetectionMetrics
+from dcn.engine.training.loop import Limits, Position, fit
 from dcn.engine.training.schedule import StepSchedule
 from dcn.engine.training.step import Trainer
 from tests.engine import tiny
@@ -26,8 +26,8 @@ class Run:
         self.loader = tiny.Loader(BATCHES, devices)
         self.metrics, self.saved = DetectionMetrics(), []
 
-    def save(self, *position):
-        self.saved.append((position, self.state()))
+    def save(self, number, position):
+        self.saved.append(((number, *position), self.state()))
 
     def state(self):
         arrays = {name: array.asnumpy() for group in self.trainer.params() for name, array in group.items()}
@@ -43,22 +43,11 @@ class Run:
         self.metrics.load_state(metrics)
         return self
 
-    def fit(self, epoch=0, first=0, batches=tiny.batches, end_update=100, **options):
+    def fit(self, start=Position(), batches=tiny.batches, end_update=100, **options):
         # the drop after update 3 and the warm-up show whether the count is restored
         schedule = StepSchedule(0.1, [3], 0.5, warmup_step=2, warmup_lr=0.01)
-        return fit(
-            self.trainer,
-            self.loader,
-            batches,
-            schedule,
-            self.metrics,
-            self.save,
-            EPOCHS,
-            end_update,
-            epoch,
-            first,
-            **options,
-        )
+        limits = Limits(EPOCHS, end_update, **options)
+        return fit(self.trainer, self.loader, schedule, self.metrics, self.save, limits, start, batches)
 
 
 def assert_same(left, right):
@@ -90,9 +79,9 @@ def test_resuming_is_bit_for_bit_the_same(optimizer, stop):
     straight.fit()
     first = Run(optimizer)
     assert not first.fit(max_iterations=stop)
-    (_, epoch, batch), state = first.saved[-1]
+    (_, *position), state = first.saved[-1]
     second = Run(optimizer).restore(state)
-    assert second.fit(epoch, batch)
+    assert second.fit(Position(*position))
     assert_same(second.state(), straight.state())
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from dcn.config import load_config
-from dcn.engine.inference.predictor import checked_symbol
+from dcn.engine.inference.graphs import detection_graph
 from dcn.engine.tasks.detection import EndToEnd
 from dcn.engine.tasks.task import task_of
 from dcn.engine.training.settings import check_settings, run_settings
@@ -23,18 +23,18 @@ def test_proposals_from_files_are_not_taken_for_an_rpn(config):
     with pytest.raises(UserError, match='deform_psroi_demo: TRAIN.END2END is false, .* boxes from a file'):
         task.check_trainable()
     with pytest.raises(UserError, match='deform_psroi_demo: TEST.HAS_RPN is false, .* boxes from a file'):
-        checked_symbol(task.cfg, {}, {}, task)
+        task.test_graph()
 
 
 def test_a_segmentation_network_is_no_detector(repository):
     cfg = load_config(str(repository / 'experiments/deeplab/cfgs/deeplab_cityscapes_demo.yaml'))
     with pytest.raises(UserError, match='resnet_v1_101_deeplab is a network for segmentation, not for detection'):
-        EndToEnd(cfg).check_testable()
+        EndToEnd(cfg).test_graph()
 
 
 def test_images_are_tested_one_by_one(config):
     with pytest.raises(UserError, match='TEST.BATCH_IMAGES is 2; expected 1'):
-        checked_symbol(config('shapes_rfcn_end2end_ohem', 'TEST.BATCH_IMAGES=2'), {}, {})
+        detection_graph(config('shapes_rfcn_end2end_ohem', 'TEST.BATCH_IMAGES=2'))
 
 
 @pytest.mark.parametrize(

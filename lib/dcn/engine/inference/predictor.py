@@ -3,15 +3,17 @@
 import concurrent.futures
 import contextlib
 import logging
+import threading
 import time
+from typing import Iterable, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from dcn.config import symbol_class
+from dcn.engine.inference.graphs import TestGraph
 from dcn.engine.runtime.executors import DeviceExecutors
 from dcn.engine.runtime.progress import bar
-from dcn.engine.tasks.task import task_of
-from dcn.errors import UserError
+
+import mxnet as mx
 
 LOG = logging.getLogger(__name__)
 
@@ -19,50 +21,55 @@ LOG = logging.getLogger(__name__)
 class Predictor:
     """A test graph with its parameters on one device; executors are kept for each image size.
 
-    rewrite: whether the graph is rewritten when it is bound (cfg.engine.rewrite).
+    Several threads may share one: each predict() has the device to itself. rewrite: whether the graph is rewritten when
+    it is bound (cfg.engine.rewrite).
     """
 
-    def __init__(self, symbol, context, arg_params, aux_params, rewrite=True):
+    def __init__(
+        self, symbol: mx.sym.Symbol, context: mx.Context, arg_params: dict, aux_params: dict, rewrite: bool = True
+    ):
         self.context = context
         # on a GPU each takes little more than its input; six test scales meet many sizes of images
         self.executors = DeviceExecutors(symbol, context, arg_params, aux_params, limit=48, rewrite=rewrite)
         self.names = symbol.list_outputs()
+        self._lock = threading.Lock()
 
-    def reserve(self, shapes):
+    def reserve(self, shapes: dict) -> None:
         """Bind at the largest input ``shapes`` {name: shape} first, so that every size works in the same memory."""
-        self.executors.executor({name: shapes[name] for name in self.executors.inputs})
+        with self._lock:
+            self.executors.executor({name: shapes[name] for name in self.executors.inputs})
 
-    def start(self, inputs):
-        """Queue a forward pass on {'data' (1, 3, h, w), 'im_info' (1, 3)}; collect() it before the next one."""
+    def start(self, inputs: dict) -> mx.executor.Executor:
+        """Queue a forward pass on {'data' (1, 3, h, w), 'im_info' (1, 3)}; collect() it before the next one.
+
+        This pair is for one thread; others use predict().
+        """
         return self.executors.run(inputs, is_train=False)
 
-    def collect(self, executor):
+    def collect(self, executor: mx.executor.Executor) -> dict:
         """{output name: numpy array}"""
         return {name: output.asnumpy() for name, output in zip(self.names, executor.outputs)}
 
-    def predict(self, inputs):
-        return self.collect(self.start(inputs))
+    def predict(self, inputs: dict) -> dict:
+        """{output name: numpy array} for the inputs {name: numpy array} of one image; waits for other threads."""
+        # the arrays of inputs and outputs belong to the executor, which all calls share
+        with self._lock:
+            return self.collect(self.start(inputs))
 
 
-def checked_symbol(cfg, arg_params, aux_params, task=None):
-    """The test graph of ``task`` (by default the configuration's), after a check that the parameters fit it."""
-    task = task or task_of(cfg, is_train=False)
-    task.check_testable()
-    network = symbol_class(cfg)()
-    symbol, shapes = task.symbol(network, is_train=False), task.test_inputs()
-    network.infer_shape(shapes)
-    network.check_parameter_shapes(arg_params, aux_params, shapes, is_train=False)
-    # further parameters do no harm, but these mean that the checkpoint is of a network that computes something else
-    surplus = sorted(name for name in set(arg_params) - set(network.arg_shape_dict) if 'offset' in name)
-    if surplus and task.whole:
-        raise UserError(
-            f'the checkpoint holds offsets of deformable layers ({", ".join(surplus)}), but {cfg.name} has '
-            'none there; give the experiment file of the deformable network.'
-        )
-    return symbol
+def bound(
+    graph: TestGraph, params: Tuple[dict, dict], contexts: Sequence[mx.Context], layers: Iterable[str] = ()
+) -> List[Predictor]:
+    """A Predictor of ``graph`` for each of ``contexts``, after a check that ``params`` (arg_params, aux_params) fit it.
+
+    layers: names of inner outputs ('res5a_branch2b_offset_output') that are computed too.
+    """
+    graph.check_parameters(*params)
+    symbol = graph.with_layers(layers)
+    return [Predictor(symbol, context, *params, rewrite=graph.cfg.engine.rewrite) for context in contexts]
 
 
-def each_image(predictors, loader, order=None):
+def each_image(predictors: List[Predictor], loader, order: Optional[Iterable[int]] = None) -> Iterator[tuple]:
     """Yield (index, inputs, scale, outputs {name: array}) for each image of ``loader``, in ``order`` of indices.
 
     loader: len() and item(index) -> (inputs {name: array}, scale, record). Every predictor has an image at a time, the

@@ -1,28 +1,37 @@
 """Photo in, a class for each of its pixels out."""
 
+from typing import Iterable, Optional
+
+import numpy as np
+from easydict import EasyDict
+
 from dcn.dataset.class_names import class_names, palette
-from dcn.engine.inference.photos import PhotoNetwork, bgr_image
-from dcn.engine.tasks.segmentation import Segmentation, best_classes, without_padding
+from dcn.engine.inference.graphs import segmentation_graph
+from dcn.engine.inference.photos import Params, PhotoNetwork
+from dcn.engine.inference.postprocessing import best_classes, without_padding
 from dcn.loader.image import resized_shape
+from dcn.loader.photos import Photo, bgr_image
 from dcn.loader.segmentation import graph_inputs
+
+import mxnet as mx
 
 
 class Segmenter(PhotoNetwork):
-    """A trained segmentation network for single photos.
+    """A trained segmentation network for single photos. Several threads may share one.
 
-    cfg: configuration (dcn.config.load_config)
-    params: path of a ``.params`` file, or (arg_params, aux_params)
-    ctx: mx context, the CPU by default
-    layers: names of inner outputs ('res5a_branch2b_offset_output') that :meth:`outputs` gives too
+    cfg      configuration (dcn.config.load_config)
+    params   path of a ``.params`` file, or (arg_params, aux_params)
+    ctx      mx context, the CPU by default
+    layers   names of inner outputs ('res5a_branch2b_offset_output') that :meth:`outputs` gives too
 
     ``class_names[k]`` is the name and ``palette[k]``, uint8 red green blue, the colour of class k.
     """
 
-    def __init__(self, cfg, params, ctx=None, layers=()):
-        super().__init__(Segmentation(cfg), params, ctx, layers)
+    def __init__(self, cfg: EasyDict, params: Params, ctx: Optional[mx.Context] = None, layers: Iterable[str] = ()):
+        super().__init__(segmentation_graph(cfg), params, ctx, layers)
         self.class_names, self.palette = class_names(cfg.dataset, 'segmentation'), palette(cfg.dataset)
 
-    def segment(self, image):
+    def segment(self, image: Photo) -> np.ndarray:
         """Classes (H, W) uint8 of ``image``: a path or an array (H, W, 3) uint8 BGR; gray (H, W) and BGRA are taken as
         well."""
         image = bgr_image(image)

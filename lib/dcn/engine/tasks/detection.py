@@ -1,17 +1,19 @@
 """Detection with an RPN of the network's own: trained and tested end to end."""
 
 import os
+from typing import Callable, List, Tuple
+
+from easydict import EasyDict
 
 from dcn import checkpoint
 from dcn.config.families import symbol_class
 from dcn.dataset import get_imdb, training_roidb
+from dcn.engine.inference.graphs import TestGraph, detection_graph, require_rpn
 from dcn.engine.tasks.box_evaluation import pred_eval
-from dcn.engine.tasks.task import Task
-from dcn.engine.training.metrics import DetectionMetrics
-from dcn.errors import UserError
+from dcn.engine.tasks.metrics import DetectionMetrics
+from dcn.engine.tasks.task import Task, TestOptions
 from dcn.loader import TestLoader, TrainLoader
 from dcn.loader.image import largest_size
-from dcn.loader.loaders import testing_scales
 from dcn.rng import generator
 
 import mxnet as mx
@@ -20,15 +22,13 @@ import mxnet as mx
 class EndToEnd(Task):
     """Proposals, classes and boxes in one network."""
 
-    needs_rpn = True  # in training by TRAIN.END2END, in testing by TEST.HAS_RPN
-
     def check_trainable(self):
         super().check_trainable()
-        self._require_rpn('TRAIN.END2END', self.cfg.TRAIN.END2END)
+        self.check_rpn()
 
-    def check_testable(self):
-        super().check_testable()
-        self._require_rpn('TEST.HAS_RPN', self.cfg.TEST.HAS_RPN)
+    def check_rpn(self) -> None:
+        """Refuse settings that say that RoIs come from a file."""
+        require_rpn(self.cfg, 'TRAIN.END2END', self.cfg.TRAIN.END2END)
 
     def records(self):
         return training_roidb(self.cfg)
@@ -45,51 +45,30 @@ class EndToEnd(Task):
     def test_weights(self, arg_params):
         return box_test_weights(self.cfg, arg_params, self.cfg.TRAIN.BBOX_MEANS, self.cfg.TRAIN.BBOX_STDS)
 
-    def test_inputs(self):
-        # the largest, as the memory of all sizes is made for it
-        size = largest_size(testing_scales(self.cfg), self.cfg.network.IMAGE_STRIDE)
-        return {'data': (1, 3, *size), 'im_info': (1, 3)}
+    def test_graph(self) -> TestGraph:
+        return detection_graph(self.cfg)
 
     def test_set(self):
         return get_imdb(self.cfg, self.cfg.dataset.test_image_set)
 
-    def evaluate(self, imdb, predictors, params, folder, options):
+    def evaluate(self, imdb, predictors, params, folder, options: TestOptions):
         roidb = self.test_records(imdb)
         order = generator(self.cfg.TRAIN.seed, 'test order').permutation(len(roidb)) if options.shuffle else None
-        return pred_eval(
-            predictors,
-            self.test_loader(roidb),
-            roidb,
-            imdb,
-            self.cfg,
-            os.path.abspath(folder),
-            params,
-            options.thresh,
-            options.ignore_cache,
-            options.vis,
-            order,
-        )
+        loader, folder = self.test_loader(roidb), os.path.abspath(folder)
+        return pred_eval(predictors, loader, roidb, imdb, self.cfg, folder, params, options, order)
 
-    def test_records(self, imdb):
+    def test_records(self, imdb) -> List[dict]:
         """The records of the images to test."""
         return imdb.gt_roidb()
 
-    def test_loader(self, records):
+    def test_loader(self, records: List[dict]) -> TestLoader:
         return TestLoader(records, self.cfg)
 
     def _feature_shapes(self, symbol):
         return feature_shapes_of(symbol, symbol_class(self.cfg).rpn_scores)
 
-    def _require_rpn(self, key, value):
-        """Refuse what needs other inputs than images."""
-        if self.needs_rpn and not value:
-            raise UserError(
-                f'{self.cfg.name}: {key} is false, which means boxes from a file; there are none here. '
-                f'With --set {key}=true the network makes its own proposals.'
-            )
 
-
-def feature_shapes_of(symbol, layers):
+def feature_shapes_of(symbol: mx.sym.Symbol, layers: List[str]) -> Callable[[int, int], List[Tuple[int, int]]]:
     """A function (h, w) -> [(height, width), ...] of the RPN's maps for such images, by shape inference on the graph.
 
     layers: those that give the scores, one for each map.
@@ -103,7 +82,7 @@ def feature_shapes_of(symbol, layers):
     return feature_shapes
 
 
-def largest_inputs(cfg, feature_shapes, objects=100):
+def largest_inputs(cfg: EasyDict, feature_shapes: Callable, objects: int = 100) -> dict:
     """{input name: shape} that no batch exceeds, with the original's 100 objects: the memory that all batches share."""
     images, anchors, (height, width) = cfg.TRAIN.BATCH_IMAGES, cfg.network.NUM_ANCHORS, largest_image(cfg)
     maps = feature_shapes(height, width)
@@ -119,12 +98,12 @@ def largest_inputs(cfg, feature_shapes, objects=100):
     }
 
 
-def largest_image(cfg):
+def largest_image(cfg: EasyDict) -> Tuple[int, int]:
     """Height and width that no training image exceeds, the longer side as width."""
     return largest_size(cfg.SCALES, cfg.network.IMAGE_STRIDE)
 
 
-def box_test_weights(cfg, arg_params, means, stds):
+def box_test_weights(cfg: EasyDict, arg_params: dict, means, stds) -> dict:
     """The *_test twins of the layer that predicts boxes; means, stds: (4,), or (K, 4) by regression class."""
     classes = 2 if cfg.CLASS_AGNOSTIC else cfg.dataset.NUM_CLASSES
     return checkpoint.box_test_weights(arg_params, symbol_class(cfg).box_layer, means, stds, classes)

@@ -4,57 +4,74 @@ import json
 import logging
 import math
 import os
+from typing import Optional
+
+from easydict import EasyDict
 
 from dcn import checkpoint
 from dcn.config.loading import difference_from_default, plain
-from dcn.engine.inference.predictor import Predictor, checked_symbol
+from dcn.engine.inference.predictor import bound
 from dcn.engine.runtime.devices import contexts
 from dcn.engine.runtime.run_folder import logging_to
-from dcn.engine.tasks.task import Options, task_of
-from dcn.engine.training.run import checkpoint_prefix
+from dcn.engine.tasks.task import Task, TestOptions, task_of
 from dcn.files import atomic_write
 
 LOG = logging.getLogger(__name__)
 
 
-def evaluate(cfg, gpus=None, thresh=1e-3, ignore_cache=False, vis=False, shuffle=False, prefix=None, task=None):
-    """The scores (a dict) of ``<prefix>-<TEST.test_epoch>.params`` on the test set; by default of this experiment's.
+def evaluate(
+    cfg: EasyDict,
+    gpus: Optional[str] = None,
+    options: TestOptions = TestOptions(),
+    params: Optional[str] = None,
+    task: Optional[Task] = None,
+) -> dict:
+    """The scores of a checkpoint on the test set, which are also written to scores.json in the results folder.
 
-    They are also written to scores.json in the results folder. task: by default what the configuration says.
+    params: path of the ``.params`` file, by default this experiment's of TEST.test_epoch; task: by default what the
+    configuration says.
     """
     task = task or task_of(cfg, is_train=False)
-    prefix = prefix or checkpoint_prefix(cfg)
     with logging_to(task.test_folder, cfg):
-        task.check_testable()
-        imdb = task.test_set()
-        devices = contexts(cfg, gpus)
-        params = checkpoint.load_param(prefix, cfg.TEST.test_epoch, process=True)
-        _tell_unfinished(prefix, cfg.TEST.test_epoch)
-        symbol = checked_symbol(cfg, *params, task=task)
-        predictors = [Predictor(symbol, context, *params, rewrite=cfg.engine.rewrite) for context in devices]
-        for predictor in predictors:
-            predictor.reserve(task.test_inputs())
-        options = Options(thresh, ignore_cache, vis, shuffle)
-        scores = task.evaluate(imdb, predictors, params, task.test_folder, options)
-        _write(os.path.join(task.test_folder, 'scores.json'), cfg, prefix, len(imdb.image_ids), scores)
-        return scores
+        if params is None:
+            params = checkpoint.existing_params(checkpoint.checkpoint_prefix(cfg), cfg.TEST.test_epoch)
+        _tell_unfinished(params)
+        scores, images = scores_of(task, params, gpus, options)
+        _write(os.path.join(task.test_folder, 'scores.json'), cfg, params, images, scores)
+    return scores
 
 
-def _tell_unfinished(prefix, epoch):
+def scores_of(task: Task, params: str, gpus: Optional[str] = None, options: TestOptions = TestOptions()):
+    """(scores, number of images) of the ``.params`` file ``params`` on the test set of ``task``.
+
+    Result files go to the task's folder; no log, no scores.json.
+    """
+    devices = contexts(task.cfg, gpus)  # before the graph is built
+    graph = task.test_graph()
+    arrays = checkpoint.read_params(params, process=True)
+    predictors = bound(graph, arrays, devices)
+    imdb = task.test_set()
+    for predictor in predictors:
+        predictor.reserve(graph.inputs)
+    os.makedirs(task.test_folder, exist_ok=True)
+    return task.evaluate(imdb, predictors, arrays, task.test_folder, options), len(imdb.image_ids)
+
+
+def _tell_unfinished(params):
     """One line where the checkpoint was written in the middle of its epoch."""
-    position = checkpoint.position(prefix, epoch)
+    position = checkpoint.position(params)
     if position and position['batch']:
         LOG.info(
-            f'{checkpoint.params_path(prefix, epoch)} was written in the middle of an epoch, after '
-            f'{position["batch"]} of its {position["batches"]} batches: scores of an unfinished training'
+            f'{params} was written in the middle of an epoch, after {position["batch"]} of its {position["batches"]} '
+            'batches: scores of an unfinished training'
         )
 
 
-def _write(path, cfg, prefix, images, scores):
+def _write(path, cfg, params, images, scores):
     found = {
         'cfg': cfg.name,
         'symbol': cfg.symbol,
-        'checkpoint': checkpoint.params_path(prefix, cfg.TEST.test_epoch),
+        'checkpoint': params,
         'images': images,
         'difference': difference_from_default(cfg),
         'scores': _finite(plain(scores)),

@@ -1,8 +1,9 @@
-"""The two halves of a detector: an RPN alone, and detection on proposals that come from files."""
+"""The two halves of a detector: an RPN alone, and detection on precomputed proposals."""
 
 import copy
 import logging
 import os
+from typing import List, Optional, Tuple
 
 import numpy as np
 from easydict import EasyDict
@@ -13,11 +14,13 @@ from dcn.config.families import kind_of
 from dcn.dataset import get_imdb
 from dcn.dataset.proposals import proposal_path, proposal_roidb, training_proposals, write_rpn
 from dcn.dataset.registry import split_image_sets
-from dcn.engine.inference.predictor import each_image
+from dcn.engine.inference.graphs import TestGraph, rcnn_graph, rpn_graph
+from dcn.engine.inference.predictor import Predictor, each_image
 from dcn.engine.runtime.run_folder import logging_to
 from dcn.engine.tasks.detection import EndToEnd, box_test_weights, largest_image
 from dcn.engine.tasks.evaluate import evaluate
-from dcn.engine.training.metrics import RcnnMetrics, RpnMetrics
+from dcn.engine.tasks.metrics import RcnnMetrics, RpnMetrics
+from dcn.engine.tasks.task import TestOptions
 from dcn.evaluation.recall import evaluate_recall, summary
 from dcn.loader.loaders import TestLoader, testing_scales
 from dcn.loader.roi_loader import RoiTestLoader, RoiTrainLoader, box_normalisation, rows_for
@@ -28,10 +31,14 @@ LOG = logging.getLogger(__name__)
 class RpnOnly(EndToEnd):
     """Region proposals alone; testing writes them to a file (dcn.dataset.proposals) and tells their recall."""
 
-    needs_rpn = whole = False
+    def check_rpn(self):
+        """It trains the RPN, whatever else the settings say."""
 
-    def symbol(self, network, is_train):
-        return network.get_symbol_rpn(self.cfg, is_train=is_train)
+    def train_symbol(self, network):
+        return network.get_symbol_rpn(self.cfg, is_train=True)
+
+    def test_graph(self) -> TestGraph:
+        return rpn_graph(self.cfg)
 
     def metrics(self):
         return RpnMetrics()
@@ -39,7 +46,7 @@ class RpnOnly(EndToEnd):
     def test_weights(self, arg_params):
         return {}
 
-    def evaluate(self, imdb, predictors, params, folder, options):
+    def evaluate(self, imdb, predictors, params, folder, options: TestOptions):
         roidb, path = imdb.gt_roidb(), proposal_path(self.cfg, imdb)
         boxes, scores = propose_all(predictors, roidb, self.cfg)
         write_rpn(path, imdb, boxes, scores)
@@ -53,12 +60,16 @@ class RpnOnly(EndToEnd):
 
 
 class RoisOnly(EndToEnd):
-    """Detection on proposals from files."""
+    """Detection on precomputed proposals."""
 
-    needs_rpn = False
+    def check_rpn(self):
+        """It needs none."""
 
-    def symbol(self, network, is_train):
-        return network.get_symbol_rcnn(self.cfg, is_train=is_train)
+    def train_symbol(self, network):
+        return network.get_symbol_rcnn(self.cfg, is_train=True)
+
+    def test_graph(self) -> TestGraph:
+        return rcnn_graph(self.cfg)
 
     def records(self):
         records = training_proposals(self.cfg)
@@ -88,9 +99,6 @@ class RoisOnly(EndToEnd):
     def test_weights(self, arg_params):
         return box_test_weights(self.cfg, arg_params, *self._normalisation)
 
-    def test_inputs(self):
-        return {'data': super().test_inputs()['data'], 'rois': (1, self.cfg.TEST.PROPOSAL_POST_NMS_TOP_N, 5)}
-
     def test_records(self, imdb):
         return proposal_roidb(self.cfg, imdb)
 
@@ -98,7 +106,7 @@ class RoisOnly(EndToEnd):
         return RoiTestLoader(records, self.cfg)
 
 
-def report_proposals(cfg, image_sets, gpus=None):
+def report_proposals(cfg: EasyDict, image_sets: str, gpus: Optional[str] = None) -> None:
     """Log the recall of proposals of the sets ('+' joins): written by this network's RPN, or read where it has none."""
     for image_set in split_image_sets(image_sets):
         changed = copy.deepcopy(cfg)
@@ -113,12 +121,14 @@ def report_proposals(cfg, image_sets, gpus=None):
             logged_recall(imdb, roidb, [record['proposals'] for record in roidb])
 
 
-def write_proposals(cfg, gpus=None):
+def write_proposals(cfg: EasyDict, gpus: Optional[str] = None) -> dict:
     """Write the RPN's proposals of cfg.dataset.test_image_set; returns their scores (dcn.evaluation.recall)."""
     return evaluate(cfg, gpus, task=RpnOnly(cfg))
 
 
-def propose_all(predictors, roidb, cfg):
+def propose_all(
+    predictors: List[Predictor], roidb: List[dict], cfg: EasyDict
+) -> Tuple[List[np.ndarray], List[np.ndarray]]:
     """For each record the boxes (n, 4) that the RPN proposes, in image pixels, best first, and their scores (n,).
 
     The rows with which the RPN fills up its proposals, repetitions of others, are left out.
@@ -136,7 +146,7 @@ def propose_all(predictors, roidb, cfg):
     return boxes, scores
 
 
-def logged_recall(imdb, roidb, boxes):
+def logged_recall(imdb, roidb: List[dict], boxes: List[np.ndarray]) -> dict:
     """Scores (dcn.evaluation.recall) of the proposals ``boxes``, after lines in the log."""
     scores = evaluate_recall(roidb, boxes)
     for line in summary(imdb.name, scores):

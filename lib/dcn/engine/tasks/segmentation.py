@@ -4,20 +4,20 @@ import json
 import logging
 import os
 
-import cv2
-import numpy as np
-
 from dcn.config.loading import plain
 from dcn.dataset.label_map import resize_nearest
 from dcn.dataset.segmentation import get_segmentation, training_segdb
-from dcn.engine.inference.postprocessing import cache_key
+from dcn.engine.inference.graphs import TestGraph, segmentation_graph
+from dcn.engine.inference.postprocessing import best_classes, without_padding
 from dcn.engine.inference.predictor import each_image
-from dcn.engine.tasks.task import PICTURES, Task
-from dcn.engine.training.metrics import SegmentationMetrics
+from dcn.engine.tasks.metrics import SegmentationMetrics
+from dcn.engine.tasks.stored_results import cache_key
+from dcn.engine.tasks.task import Task, TestOptions
 from dcn.evaluation.segmentation import summary
 from dcn.files import atomic_write
 from dcn.loader.image import largest_size, load_image, resized_shape
 from dcn.loader.segmentation import SegmentationLoader, SegmentationTestLoader
+from dcn.visualize import PICTURES
 from dcn.visualize.canvas import save
 from dcn.visualize.segmentation import draw_segmentation
 
@@ -41,20 +41,17 @@ class Segmentation(Task):
     def largest_inputs(self, symbol):
         train = self.cfg.TRAIN
         # the original takes the size of the crop even where nothing is cropped
-        height, width = (train.CROP_HEIGHT, train.CROP_WIDTH) if train.ENABLE_CROP else self._largest_size()
+        scaled = largest_size(self.cfg.SCALES, self.cfg.network.IMAGE_STRIDE)
+        height, width = (train.CROP_HEIGHT, train.CROP_WIDTH) if train.ENABLE_CROP else scaled
         return {name: (train.BATCH_IMAGES, planes, height, width) for name, planes in (('data', 3), ('label', 1))}
 
-    def test_inputs(self):
-        height, width = self._largest_size()
-        return {'data': (1, 3, height, width), 'softmax_label': (1, height * width)}
-
-    def _largest_size(self):
-        return largest_size(self.cfg.SCALES, self.cfg.network.IMAGE_STRIDE)
+    def test_graph(self) -> TestGraph:
+        return segmentation_graph(self.cfg)
 
     def test_set(self):
         return get_segmentation(self.cfg, self.cfg.dataset.test_image_set)
 
-    def evaluate(self, imdb, predictors, params, folder, options):
+    def evaluate(self, imdb, predictors, params, folder, options: TestOptions):
         """The scores of ``imdb``; classes are found at the network's scale, in the order of the list, as they are
         compared one by one."""
         records, path = imdb.gt_segdb(), os.path.join(folder, f'{imdb.name}_segmentations.json')
@@ -84,28 +81,6 @@ class Segmentation(Task):
         for index, _, scale, outputs in each_image(predictors, SegmentationTestLoader(records, self.cfg)):
             size = resized_shape(records[index]['height'], records[index]['width'], scale)
             yield best_classes(without_padding(outputs, size), size)
-
-
-def without_padding(outputs, size):
-    """The probabilities (C, h, w) among a test graph's outputs for one image; ``size`` (h, w): before it was padded."""
-    height, width = size
-    return outputs['softmax_output'][0, :, :height, :width]
-
-
-def best_classes(probability, size):
-    """The most probable class (H, W) uint8 at the pixels of an image of ``size`` from ``probability`` (C, h, w).
-
-    Probabilities, not classes, are interpolated: borders then run smoothly between the network's pixels, and agree
-    better with the truth. One class after the other, so that a large photo needs the memory of a few of its planes.
-    """
-    height, width = size
-    classes, best = np.zeros((height, width), np.uint8), np.full((height, width), -1, np.float32)
-    for label, plane in enumerate(probability):
-        plane = cv2.resize(plane, (width, height), interpolation=cv2.INTER_LINEAR)
-        better = plane > best
-        classes[better] = label
-        np.maximum(best, plane, out=best)
-    return classes
 
 
 def _load(path, key):

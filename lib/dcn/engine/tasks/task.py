@@ -1,15 +1,15 @@
 """What an experiment asks to be learned and measured: a task.
 
 ``dcn.engine.train`` and ``dcn.engine.evaluate`` are the same for every network; whatever differs between detecting
-with an own RPN, detecting on given boxes, proposing boxes and segmenting is a task's answer to one of the questions
+with an RPN, detecting on given boxes, proposing boxes and segmenting is a task's answer to one of the questions
 below. A task is made for one configuration; its class derives from :class:`Task` and overrides what is not so for it.
 
     kind                                'detection' or 'segmentation', of the networks that the task is for
 
 Training asks, in this order:
     check_trainable()                   UserError where the settings would train nothing, or not what they say
-    symbol(network, is_train)           the graph, from the symbol class' object
-    records()                           the training records, mirrored copies included
+    train_symbol(network)               the graph, from the symbol class' object
+    records()                           the training records, flipped copies included
     train_loader(records, symbol, n)    batches for ``n`` devices, see dcn.loader.loaders.TrainLoader: len(), batch_size
                                         (images over all devices), batch(epoch, index) -> dcn.loader.Batch; inputs that
                                         the graph does not have do no harm
@@ -20,11 +20,8 @@ Training asks, in this order:
     test_weights(arg_params)            {'<name>_test': NDArray}, written beside the parameters into each checkpoint
 
 Testing asks:
-    whole                               False where the graph is but a part of the network, so that checkpoints may hold
-                                        parameters of the rest
-    check_testable()                    UserError where testing would be something else than the settings say
-    test_inputs()                       {input: shape} of the largest test image: to check parameters against, and the
-                                        memory that all share
+    test_graph()                        the TestGraph to bind; UserError where testing would be something else than the
+                                        settings say
     test_set()                          the imdb: name, image_ids, classes, and what the task itself wants of it
     test_folder                         where the log, scores.json and result files of testing go
     evaluate(imdb, predictors, params, folder, options)
@@ -33,11 +30,15 @@ Testing asks:
                                         params: (arg_params, aux_params); result files go to ``folder``
 """
 
-import collections
 import importlib
+from typing import List, NamedTuple
+
+from easydict import EasyDict
 
 from dcn.config import output_folder
 from dcn.config.families import kind_of
+from dcn.engine.inference.graphs import TestGraph, require_kind
+from dcn.engine.inference.predictor import Predictor
 from dcn.errors import UserError
 
 # kind of network -> for training and for testing: the key that chooses, the task where it is true, where it is false
@@ -49,15 +50,19 @@ _TASKS = {
     'segmentation': dict.fromkeys((True, False), (None, 'dcn.engine.tasks.segmentation.Segmentation', None)),
 }
 
-PICTURES = 200  # at most, with --vis
 
-Options = collections.namedtuple('Options', 'thresh ignore_cache vis shuffle')
-Options.__doc__ = """How to test. thresh: detections up to this score are dropped; ignore_cache: compute anew even where
-stored results fit; vis: write pictures of the first PICTURES images; shuffle: visit the images in random order."""
-Options.__new__.__defaults__ = (1e-3, False, False, False)
+class TestOptions(NamedTuple):
+    """How to test."""
+
+    __test__ = False  # no test case
+
+    thresh: float = 1e-3  # detections up to this score are dropped
+    ignore_cache: bool = False  # compute anew even where stored results fit
+    vis: bool = False  # write pictures of the first dcn.visualize.PICTURES images
+    shuffle: bool = False  # visit the images in random order
 
 
-def task_of(cfg, is_train=True):
+def task_of(cfg: EasyDict, is_train: bool = True) -> 'Task':
     """The task that the configuration describes, for training or for testing."""
     key, path, otherwise = _TASKS[kind_of(cfg)][is_train]
     if key is not None:
@@ -71,18 +76,17 @@ class Task:
     """What holds for most tasks; the module's docstring tells what each method is for."""
 
     kind = 'detection'  # of the networks that it is for
-    whole = True
 
-    def __init__(self, cfg):
+    def __init__(self, cfg: EasyDict):
         self.cfg = cfg
 
     @property
-    def fixed_params(self):
+    def fixed_params(self) -> List[str]:
         return self.cfg.network.FIXED_PARAMS
 
-    def check_trainable(self):
-        self._check_kind()
+    def check_trainable(self) -> None:
         cfg = self.cfg
+        require_kind(cfg, self.kind)
         if not cfg.TRAIN.model_prefix:
             raise UserError(
                 f'{cfg.name}: TRAIN.model_prefix is empty; give the first part of the names of checkpoints.'
@@ -93,51 +97,34 @@ class Task:
                 'the number of epochs.'
             )
 
-    def check_testable(self):
-        self._check_kind()
-        cfg = self.cfg
-        if cfg.TEST.BATCH_IMAGES != 1:
-            raise UserError(
-                f'{cfg.name}: TEST.BATCH_IMAGES is {cfg.TEST.BATCH_IMAGES}; expected 1, as a device tests '
-                'one image after the other.'
-            )
+    def train_symbol(self, network):
+        return network.get_symbol(self.cfg, is_train=True)
 
-    def symbol(self, network, is_train):
-        return network.get_symbol(self.cfg, is_train=is_train)
-
-    def records(self):
+    def records(self) -> List[dict]:
         raise NotImplementedError
 
-    def train_loader(self, records, symbol, num_devices):
+    def train_loader(self, records: List[dict], symbol, num_devices: int):
         raise NotImplementedError
 
     def metrics(self):
         raise NotImplementedError
 
-    def largest_inputs(self, symbol):
+    def largest_inputs(self, symbol) -> dict:
         raise NotImplementedError
 
-    def test_weights(self, arg_params):
+    def test_weights(self, arg_params: dict) -> dict:
         return {}
 
-    def test_inputs(self):
+    def test_graph(self) -> TestGraph:
         raise NotImplementedError
 
     def test_set(self):
         raise NotImplementedError
 
-    def evaluate(self, imdb, predictors, params, folder, options):
+    def evaluate(self, imdb, predictors: List[Predictor], params: tuple, folder: str, options: TestOptions) -> dict:
         raise NotImplementedError
 
-    def _check_kind(self):
-        found = kind_of(self.cfg)
-        if found != self.kind:
-            raise UserError(
-                f'{self.cfg.name}: {self.cfg.symbol} is a network for {found}, not for {self.kind}; give '
-                f'the experiment file of one for {self.kind}.'
-            )
-
     @property
-    def test_folder(self):
+    def test_folder(self) -> str:
         """Where results go."""
         return output_folder(self.cfg, self.cfg.dataset.test_image_set)

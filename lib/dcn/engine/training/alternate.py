@@ -10,28 +10,37 @@ Checkpoints <folder>/<stage>-NNNN.params and final-0000.params lie where trainin
 <folder>/<rpn stage>_data/. What is finished stands in alternate.json and is not repeated with --resume.
 """
 
-import collections
 import copy
 import json
 import os
+from typing import List, NamedTuple, Optional
+
+from easydict import EasyDict
 
 from dcn import checkpoint
-from dcn.cli.arguments import parse, test_arguments, train_arguments
 from dcn.config import output_folder, symbol_class
 from dcn.config.checks import DETECTION, check
 from dcn.config.families import kind_of
 from dcn.dataset.registry import split_image_sets
-from dcn.engine.tasks.evaluate import evaluate
 from dcn.engine.tasks.proposals import RoisOnly, RpnOnly, write_proposals
-from dcn.engine.training.run import checkpoint_prefix, train
+from dcn.engine.training.options import TrainOptions
+from dcn.engine.training.run import train
 from dcn.engine.training.settings import check_settings, run_settings
 from dcn.errors import UserError
 from dcn.files import atomic_write
 from dcn.symbols.network import input_names
 
-Stage = collections.namedtuple('Stage', 'name key images task start proposals')
-Stage.__doc__ = """key, images: of its settings in TRAIN.ALTERNATE; start: the stage whose parameters it begins with and
-whose shared layers stay as they are, or None; proposals: the stage that made them, or None."""
+
+class Stage(NamedTuple):
+    """A stage and where it begins."""
+
+    name: str
+    key: str  # of its settings in TRAIN.ALTERNATE
+    images: str  # key of its batch size there
+    task: type
+    start: Optional[str]  # the stage whose parameters it begins with and whose shared layers stay as they are
+    proposals: Optional[str]  # the stage that made them
+
 
 # the keys are the original's, which knew R-FCN alone
 STAGES = (
@@ -42,58 +51,24 @@ STAGES = (
 )
 FINAL = 'final'
 
-HELP = """
 
-Four stages: rpn1, rcnn1, rpn2, rcnn2. TRAIN.ALTERNATE gives rpn1_lr, rpn1_lr_step and rpn1_epoch, likewise rfcn1_*,
-rpn2_* and rfcn2_* (in every family), RPN_BATCH_IMAGES and RCNN_BATCH_IMAGES; where one is 0 or empty, TRAIN's lr,
-lr_step, end_epoch and BATCH_IMAGES hold for that stage. Everything else is as TRAIN says, in each stage.
---resume goes on in the stage that was interrupted. The result, final-0000.params, is tested with
---set TRAIN.model_prefix=final TEST.test_epoch=0 TEST.HAS_RPN=true"""
-
-
-def train_command(description):
-    """A main function: alternate training of the network of --cfg."""
-
-    def main(argv=None):
-        args, cfg = parse(argv, description + HELP, train_arguments)
-        _train(cfg, args)
-
-    return main
-
-
-def train_and_test_command(description):
-    """A main function: alternate training of the network of --cfg to its end, then testing."""
-
-    def main(argv=None):
-        args, cfg = parse(argv, description + HELP, train_arguments, test_arguments)
-        if _train(cfg, args):
-            evaluate(final_config(cfg), args.gpus, args.thresh, args.ignore_cache, args.vis, args.shuffle)
-        else:
-            print('not tested: alternate training has not reached its end yet')
-
-    return main
-
-
-def _train(cfg, args):
-    return train_alternate(cfg, args.gpus, args.frequent, args.max_iterations, args.checkpoint_every, args.resume)
-
-
-def train_alternate(cfg, gpus=None, frequent=None, max_iterations=None, checkpoint_every=None, resume=False):
+def train_alternate(cfg: EasyDict, gpus: Optional[str] = None, options: TrainOptions = TrainOptions()) -> bool:
     """All stages. True when final-0000.params is written, False when it stopped with a checkpoint to go on from."""
     check_alternate(cfg)
-    folder, left = output_folder(cfg, cfg.dataset.image_set), max_iterations
+    folder, left = output_folder(cfg, cfg.dataset.image_set), options.max_iterations
     progress = Progress(os.path.join(folder, 'alternate.json'), run_settings(cfg))
-    if resume:
+    if options.resume:
         progress.load()
     else:
         progress.start([os.path.join(folder, stage.name) for stage in STAGES])
     for stage in STAGES:
         stage_cfg = stage_config(cfg, stage)
-        prefix = checkpoint_prefix(stage_cfg)
+        prefix = checkpoint.checkpoint_prefix(stage_cfg)
         if stage.name not in progress.finished:
             before, stored = _updates(prefix), checkpoint.latest_state(prefix) is not None
             print(f'alternate training, stage {stage.name}')
-            if not train(stage_cfg, gpus, frequent, left, checkpoint_every, stored, stage.task(stage_cfg)):
+            of_stage = options._replace(max_iterations=left, resume=stored)
+            if not train(stage_cfg, gpus, of_stage, stage.task(stage_cfg)):
                 return False
             progress.finish(stage.name)
             if left is not None:
@@ -109,7 +84,7 @@ def train_alternate(cfg, gpus=None, frequent=None, max_iterations=None, checkpoi
     return True
 
 
-def check_alternate(cfg):
+def check_alternate(cfg: EasyDict) -> None:
     """Raise UserError where RPN and detector could not be trained in turns, or would not share what they should."""
     if kind_of(cfg) != 'detection':
         raise UserError(
@@ -127,7 +102,7 @@ def check_alternate(cfg):
         )
 
 
-def stage_config(cfg, stage, test_image_set=None):
+def stage_config(cfg: EasyDict, stage: Stage, test_image_set: Optional[str] = None) -> EasyDict:
     """The configuration of one stage: that of the experiment with what TRAIN.ALTERNATE says of the stage.
 
     test_image_set: the one for which its newest checkpoint is to propose boxes.
@@ -141,7 +116,7 @@ def stage_config(cfg, stage, test_image_set=None):
     train.model_prefix, train.begin_epoch, train.RESUME, train.END2END = stage.name, 0, False, False
     if test_image_set:
         cfg.dataset.test_image_set = test_image_set
-        cfg.TEST.test_epoch = checkpoint.latest_state(checkpoint_prefix(cfg))
+        cfg.TEST.test_epoch = checkpoint.latest_state(checkpoint.checkpoint_prefix(cfg))
     cfg.dataset.proposal = 'rpn'
     cfg.dataset.proposal_path = os.path.join(folder, f'{stage.proposals or stage.name}_data')
     if stage.start:
@@ -154,7 +129,7 @@ def stage_config(cfg, stage, test_image_set=None):
     return cfg
 
 
-def final_config(cfg):
+def final_config(cfg: EasyDict) -> EasyDict:
     """The configuration with which final-0000.params is tested."""
     cfg = copy.deepcopy(cfg)
     cfg.TRAIN.model_prefix, cfg.TEST.test_epoch, cfg.TEST.HAS_RPN = FINAL, 0, True
@@ -178,16 +153,16 @@ def _updates(prefix):
 class Progress:
     """What is finished, in the file ``path``; ``settings``: of the run, which resuming compares."""
 
-    def __init__(self, path, settings):
+    def __init__(self, path: str, settings: dict):
         self.path, self.settings, self.finished = path, settings, []
 
-    def start(self, prefixes):
+    def start(self, prefixes: List[str]) -> None:
         """Begin anew: training states of an earlier run must not be taken up."""
         for prefix in prefixes:
             checkpoint.remove_later_states(prefix, -1)
         self._write()
 
-    def load(self):
+    def load(self) -> None:
         try:
             with open(self.path, encoding='utf-8') as stream:
                 stored = json.load(stream)
@@ -198,7 +173,7 @@ class Progress:
         check_settings(stored['settings'], self.settings, self.path)
         self.finished = stored['finished']
 
-    def finish(self, name):
+    def finish(self, name: str) -> None:
         self.finished.append(name)
         self._write()
 

@@ -5,8 +5,12 @@ import logging
 import signal
 import threading
 import time
+from typing import Callable, NamedTuple, Optional
 
-from dcn.engine.runtime.progress import bar
+from dcn.engine.runtime.progress import Speedometer, bar
+from dcn.engine.tasks.metrics import Metrics
+from dcn.engine.training.step import Trainer
+from dcn.loader import prefetch
 
 LOG = logging.getLogger(__name__)
 
@@ -33,32 +37,43 @@ class Interrupt:
         LOG.info('interrupted: finishing this iteration and writing a checkpoint (once more to stop at once)')
 
 
-def fit(
-    trainer,
-    loader,
-    batches,
-    schedule,
-    metrics,
-    save,
-    end_epoch,
-    end_update,
-    epoch=0,
-    first=0,
-    speedometer=None,
-    max_iterations=None,
-    checkpoint_every=None,
-):
-    """Train from batch ``first`` of ``epoch`` until ``end_epoch`` or ``end_update``; True when that is reached.
+class Position(NamedTuple):
+    """Of a run in its data: the next batch to train on."""
 
-    batches(loader, epoch, start) yields the batches of an epoch in order; schedule(update) is the learning rate;
-    save(number, epoch, batch) writes checkpoint ``number`` of a run that goes on at (epoch, batch).
-    max_iterations: stop after so many updates of this call; checkpoint_every: write checkpoints in the middle of an
-    epoch too, under the number of the epoch in progress.
+    epoch: int = 0
+    batch: int = 0
+
+
+class Limits(NamedTuple):
+    """Where a run ends, stops and saves."""
+
+    end_epoch: int
+    end_update: int
+    max_iterations: Optional[int] = None  # stop after so many updates of this call
+    checkpoint_every: Optional[int] = None  # checkpoints within an epoch too, every so many updates
+
+
+def fit(
+    trainer: Trainer,
+    loader,
+    schedule: Callable[[int], float],
+    metrics: Metrics,
+    save: Callable[[int, Position], None],
+    limits: Limits,
+    start: Position = Position(),
+    batches: Callable = prefetch,
+    speedometer: Optional[Speedometer] = None,
+) -> bool:
+    """Train from ``start`` until end_epoch or end_update of ``limits``; True when one of them is reached.
+
+    schedule(update) is the learning rate; save(number, position) writes checkpoint ``number`` of a run that goes on at
+    ``position``: within an epoch that is the number of the epoch in progress. batches(loader, epoch, first) yields the
+    batches of an epoch in order.
     """
-    done = 0
-    total = min(end_update, trainer.updater.count + (end_epoch - epoch) * len(loader) - first)
+    (epoch, first), done = start, 0
+    total = min(limits.end_update, trainer.updater.count + (limits.end_epoch - epoch) * len(loader) - first)
     with Interrupt() as interrupt, contextlib.closing(bar(total, trainer.updater.count, 'training')) as progress:
-        while epoch < end_epoch and trainer.updater.count < end_update:
+        while epoch < limits.end_epoch and trainer.updater.count < limits.end_update:
             started, index = time.time(), first
             if index == 0:
                 metrics.reset()
@@ -71,19 +86,20 @@ def fit(
                     progress.update()
                     if speedometer:
                         speedometer(epoch, index - 1, metrics)
-                    if interrupt.requested or done == max_iterations or update >= end_update:
+                    if interrupt.requested or done == limits.max_iterations or update >= limits.end_update:
                         break
-                    if checkpoint_every and update % checkpoint_every == 0 and index < len(loader):
-                        save(epoch + 1, epoch, index)
+                    every = limits.checkpoint_every
+                    if every and update % every == 0 and index < len(loader):
+                        save(epoch + 1, Position(epoch, index))
             if index == len(loader):
                 _log_epoch(epoch, metrics, started)
                 epoch, first = epoch + 1, 0
-                save(epoch, epoch, 0)
+                save(epoch, Position(epoch, 0))
             else:
-                save(epoch + 1, epoch, index)
-            if interrupt.requested or done == max_iterations:
+                save(epoch + 1, Position(epoch, index))
+            if interrupt.requested or done == limits.max_iterations:
                 break
-    return epoch >= end_epoch or trainer.updater.count >= end_update
+    return epoch >= limits.end_epoch or trainer.updater.count >= limits.end_update
 
 
 def _step(trainer, batch, schedule, metrics):

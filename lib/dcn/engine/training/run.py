@@ -2,39 +2,38 @@
 
 import logging
 import os
+from typing import Optional, Tuple
+
+from easydict import EasyDict
 
 from dcn import checkpoint
 from dcn.config import output_folder, symbol_class
 from dcn.engine.runtime.devices import check_operators, contexts
 from dcn.engine.runtime.progress import Speedometer
 from dcn.engine.runtime.run_folder import logging_to
-from dcn.engine.tasks.task import task_of
-from dcn.engine.training.loop import fit
+from dcn.engine.tasks.task import Task, task_of
+from dcn.engine.training.loop import Limits, Position, fit
+from dcn.engine.training.options import TrainOptions
 from dcn.engine.training.schedule import make_schedule
 from dcn.engine.training.settings import check_settings, run_settings
 from dcn.engine.training.step import Trainer
 from dcn.errors import UserError
-from dcn.loader import prefetch
 
 LOG = logging.getLogger(__name__)
 
 
-def checkpoint_prefix(cfg):
-    """Where training on cfg.dataset.image_set puts its checkpoints, and where testing looks for them."""
-    return os.path.join(output_folder(cfg, cfg.dataset.image_set), cfg.TRAIN.model_prefix)
-
-
-def train(cfg, gpus=None, frequent=None, max_iterations=None, checkpoint_every=None, resume=False, task=None):
+def train(
+    cfg: EasyDict, gpus: Optional[str] = None, options: TrainOptions = TrainOptions(), task: Optional[Task] = None
+) -> bool:
     """Train. True when the whole schedule is done, False when it stopped with a checkpoint to go on from.
 
     task: by default what the configuration says.
     """
     with logging_to(output_folder(cfg, cfg.dataset.image_set), cfg):
-        run = TrainingRun(task or task_of(cfg), gpus, resume)
-        return run.fit(frequent or cfg.default.frequent, max_iterations, checkpoint_every)
+        return TrainingRun(task or task_of(cfg), gpus, options).fit()
 
 
-def pretrained(cfg):
+def pretrained(cfg: EasyDict) -> Tuple[dict, dict]:
     """(arg_params, aux_params) of the backbone that cfg.network.pretrained names; empty where it names none."""
     network = cfg.network
     if not network.pretrained:
@@ -51,48 +50,46 @@ def pretrained(cfg):
 class TrainingRun:
     """Everything that one training run needs, made from its configuration."""
 
-    def __init__(self, task, gpus=None, resume=False):
+    def __init__(self, task: Task, gpus: Optional[str] = None, options: TrainOptions = TrainOptions()):
         task.check_trainable()
         cfg = task.cfg
-        self.task, self.cfg, self.prefix = task, cfg, checkpoint_prefix(cfg)
+        self.task, self.cfg, self.options, self.prefix = task, cfg, options, checkpoint.checkpoint_prefix(cfg)
         self.network = symbol_class(cfg)()
         devices = contexts(cfg, gpus, training=True, mean_gradients=self.network.mean_gradients)
         check_operators(cfg, devices[0])
-        self.symbol = task.symbol(self.network, is_train=True)
+        self.symbol = task.train_symbol(self.network)
         records = task.records()
         self.loader = task.train_loader(records, self.symbol, len(devices))
-        mirrored = ' with mirrored copies' if cfg.TRAIN.FLIP else ''
+        flipped = ' with flipped copies' if cfg.TRAIN.FLIP else ''
         LOG.info(
-            f'{len(records)} training images{mirrored}, {len(self.loader)} batches of {self.loader.batch_size} an '
+            f'{len(records)} training images{flipped}, {len(self.loader)} batches of {self.loader.batch_size} an '
             f'epoch, on {", ".join(map(str, devices))}'
         )
         self.metrics = task.metrics()
-        stored = self._stored_epoch(resume)
+        stored = self._stored_epoch(options.resume)
         self.trainer = self._trainer(devices, stored)
         # the next batch, and the epoch at which the schedule began
-        self.epoch, self.batch, self.origin = cfg.TRAIN.begin_epoch, 0, cfg.TRAIN.begin_epoch
+        self.start, self.origin = Position(cfg.TRAIN.begin_epoch), cfg.TRAIN.begin_epoch
         if stored is not None:
             self._restore(stored)
         epochs_end = (cfg.TRAIN.end_epoch - self.origin) * len(self.loader)
         self.end_update = min(cfg.TRAIN.iterations or epochs_end, epochs_end)
         self.schedule = make_schedule(cfg.TRAIN, len(records), self.loader.batch_size, self.end_update, self.origin)
 
-    def fit(self, frequent, max_iterations=None, checkpoint_every=None):
-        speedometer = Speedometer(self.loader.batch_size, frequent)
+    def fit(self) -> bool:
+        """Train to the end, or until the options say stop; True at the end."""
+        options = self.options
+        limits = Limits(self.cfg.TRAIN.end_epoch, self.end_update, options.max_iterations, options.checkpoint_every)
+        speedometer = Speedometer(self.loader.batch_size, options.frequent or self.cfg.default.frequent)
         finished = fit(
             self.trainer,
             self.loader,
-            prefetch,
             self.schedule,
             self.metrics,
             self._save,
-            self.cfg.TRAIN.end_epoch,
-            self.end_update,
-            self.epoch,
-            self.batch,
-            speedometer,
-            max_iterations,
-            checkpoint_every,
+            limits,
+            self.start,
+            speedometer=speedometer,
         )
         if not finished:
             LOG.info(
@@ -146,7 +143,7 @@ class TrainingRun:
         """Take up optimizer state, update count and position; for parameters alone the count follows from the epoch."""
         updater, path = self.trainer.updater, checkpoint.state_path(self.prefix, stored)
         if not os.path.isfile(path):
-            self.epoch, self.origin, updater.count = stored, 0, stored * len(self.loader)
+            self.start, self.origin, updater.count = Position(stored), 0, stored * len(self.loader)
             LOG.warning(
                 f'{path} does not exist (pickled .states files of MXNet are not read): going on at epoch '
                 f'{stored} with momentum zero'
@@ -161,16 +158,16 @@ class TrainingRun:
             )
         updater.load_state(arrays, counters['update'])
         self.metrics.load_state(metrics)
-        self.epoch, self.batch, self.origin = counters['epoch'], counters['batch'], counters['origin']
+        self.start, self.origin = Position(counters['epoch'], counters['batch']), counters['origin']
         LOG.info(
-            f'going on at epoch {self.epoch}, batch {self.batch}, after {updater.count} updates'
-            + (': nothing is left to train' if self.epoch >= self.cfg.TRAIN.end_epoch else '')
+            f'going on at epoch {self.start.epoch}, batch {self.start.batch}, after {updater.count} updates'
+            + (': nothing is left to train' if self.start.epoch >= self.cfg.TRAIN.end_epoch else '')
         )
 
-    def _save(self, number, epoch, batch):
+    def _save(self, number: int, position: Position) -> None:
         arg_params, aux_params = self.trainer.params()
         updater, extras = self.trainer.updater, self.task.test_weights(arg_params)
-        counters = dict(update=updater.count, epoch=epoch, batch=batch, batches=len(self.loader), origin=self.origin)
+        counters = dict(position._asdict(), update=updater.count, batches=len(self.loader), origin=self.origin)
         state = checkpoint.training_state(updater.state(), self.metrics.state(), run_settings(self.cfg), **counters)
         path = checkpoint.save_checkpoint(self.prefix, number, self.symbol, arg_params, aux_params, extras, state)
         LOG.info(f'Saved checkpoint to "{path}"')

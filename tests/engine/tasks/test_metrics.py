@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from dcn.engine.training.metrics import (
+from dcn.engine.tasks.metrics import (
     DetectionMetrics,
     accuracy,
     foreground_accuracy,

@@ -1,0 +1,114 @@
+"""What is bound to test a network: a test graph, the largest inputs it gets, and the parameters that fit it."""
+
+import functools
+from typing import Iterable
+
+from easydict import EasyDict
+
+from dcn.config import symbol_class
+from dcn.config.families import kind_of
+from dcn.errors import UserError
+from dcn.loader.image import largest_size
+from dcn.loader.loaders import testing_scales
+
+import mxnet as mx
+
+
+class TestGraph:
+    """A graph for testing; it is built when ``symbol`` is first asked for.
+
+    cfg      configuration
+    method   of the symbol class, which builds the graph: 'get_symbol', 'get_symbol_rpn' or 'get_symbol_rcnn'
+    inputs   {name: shape} of the largest test image: the memory that all sizes share is made for it
+    whole    False where the graph is only a part of the network, so that checkpoints may hold parameters of the rest
+    """
+
+    __test__ = False  # no test case
+
+    def __init__(self, cfg: EasyDict, method: str, inputs: dict, whole: bool = True):
+        self.cfg, self.inputs = cfg, inputs
+        self._method, self._whole = method, whole
+        self._network = symbol_class(cfg)()
+
+    @functools.cached_property
+    def symbol(self):
+        """The graph, an mx.sym.Symbol."""
+        return getattr(self._network, self._method)(self.cfg, is_train=False)
+
+    def with_layers(self, layers: Iterable[str]) -> mx.sym.Symbol:
+        """The graph with the outputs of inner ``layers`` added to its own."""
+        layers, internals = list(layers), self.symbol.get_internals()
+        return mx.sym.Group([self.symbol, *(internals[name] for name in layers)]) if layers else self.symbol
+
+    def check_parameters(self, arg_params: dict, aux_params: dict) -> None:
+        """Raise UserError unless the parameters {name: NDArray} fit the graph."""
+        known = set(self.symbol.list_arguments())
+        self._network.infer_shape(self.inputs)
+        self._network.check_parameter_shapes(arg_params, aux_params, self.inputs, is_train=False)
+        # further parameters do no harm, but these mean that the checkpoint is of a network that computes something else
+        surplus = sorted(name for name in set(arg_params) - known if 'offset' in name)
+        if surplus and self._whole:
+            raise UserError(
+                f'the checkpoint holds offsets of deformable layers ({", ".join(surplus)}), but {self.cfg.name} has '
+                'none there; give the experiment file of the deformable network.'
+            )
+
+
+def detection_graph(cfg: EasyDict) -> TestGraph:
+    """A detector with an RPN of its own: images in, boxes out."""
+    _check(cfg, 'detection')
+    require_rpn(cfg, 'TEST.HAS_RPN', cfg.TEST.HAS_RPN)
+    return TestGraph(cfg, 'get_symbol', _images(cfg))
+
+
+def rpn_graph(cfg: EasyDict) -> TestGraph:
+    """The RPN of a detector alone: images in, proposals out."""
+    _check(cfg, 'detection')
+    return TestGraph(cfg, 'get_symbol_rpn', _images(cfg), whole=False)
+
+
+def rcnn_graph(cfg: EasyDict) -> TestGraph:
+    """A detector without its RPN: images and RoIs in, boxes out."""
+    _check(cfg, 'detection')
+    inputs = {'data': _images(cfg)['data'], 'rois': (1, cfg.TEST.PROPOSAL_POST_NMS_TOP_N, 5)}
+    return TestGraph(cfg, 'get_symbol_rcnn', inputs)
+
+
+def segmentation_graph(cfg: EasyDict) -> TestGraph:
+    """Images in, probabilities of each pixel's classes out."""
+    _check(cfg, 'segmentation')
+    height, width = largest_size(cfg.SCALES, cfg.network.IMAGE_STRIDE)
+    return TestGraph(cfg, 'get_symbol', {'data': (1, 3, height, width), 'softmax_label': (1, height * width)})
+
+
+def require_kind(cfg: EasyDict, kind: str) -> None:
+    """Raise UserError unless the network of ``cfg`` does ``kind``: 'detection' or 'segmentation'."""
+    found = kind_of(cfg)
+    if found != kind:
+        raise UserError(
+            f'{cfg.name}: {cfg.symbol} is a network for {found}, not for {kind}; give the experiment file of one for '
+            f'{kind}.'
+        )
+
+
+def require_rpn(cfg: EasyDict, key: str, value: bool) -> None:
+    """Raise UserError where ``key`` of ``cfg`` says that RoIs come from a file."""
+    if not value:
+        raise UserError(
+            f'{cfg.name}: {key} is false, which means boxes from a file; there are none here. With --set {key}=true '
+            'the network makes its own proposals.'
+        )
+
+
+def _check(cfg, kind):
+    require_kind(cfg, kind)
+    if cfg.TEST.BATCH_IMAGES != 1:
+        raise UserError(
+            f'{cfg.name}: TEST.BATCH_IMAGES is {cfg.TEST.BATCH_IMAGES}; expected 1, as a device tests one image after '
+            'the other.'
+        )
+
+
+def _images(cfg):
+    size = largest_size(testing_scales(cfg), cfg.network.IMAGE_STRIDE)
+    return {'data': (1, 3, *size), 'im_info': (1, 3)}

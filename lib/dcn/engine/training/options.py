@@ -1,0 +1,12 @@
+"""What the caller of a training chooses, beside the configuration."""
+
+from typing import NamedTuple, Optional
+
+
+class TrainOptions(NamedTuple):
+    """How one call of ``train`` runs; none of it changes what is learned."""
+
+    frequent: Optional[int] = None  # a log line every so many batches; None: default.frequent of the configuration
+    max_iterations: Optional[int] = None  # stop after so many updates of this call, with a checkpoint
+    checkpoint_every: Optional[int] = None  # updates between checkpoints within an epoch
+    resume: bool = False  # go on from the newest checkpoint
