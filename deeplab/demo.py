@@ -10,17 +10,15 @@ try:
     from dcn.cli import guarded
 except ModuleNotFoundError as error:
     sys.exit(f'error: {error}; activate the environment first: source .venv/bin/activate (./setup.sh makes it)')
-from dcn.cli.detect import photo_demo
-from dcn.cli.segment import segment_photos
+from dcn.cli.photo_demos import segmentation_demo
 
 CFG = 'experiments/deeplab/cfgs/deeplab_cityscapes_demo.yaml'
-main = photo_demo(
+main = segmentation_demo(
     __doc__,
     'deeplab_only',
     CFG,
     deformable=('resnet_v1_101_deeplab_dcn', 'deeplab_dcn_cityscapes'),
     plain=('resnet_v1_101_deeplab', 'deeplab_cityscapes'),
-    show=segment_photos,
 )
 
 if __name__ == '__main__':

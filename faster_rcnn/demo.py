@@ -10,10 +10,10 @@ try:
     from dcn.cli import guarded
 except ModuleNotFoundError as error:
     sys.exit(f'error: {error}; activate the environment first: source .venv/bin/activate (./setup.sh makes it)')
-from dcn.cli.detect import photo_demo
+from dcn.cli.photo_demos import detection_demo
 
 CFG = 'experiments/faster_rcnn/cfgs/resnet_v1_101_coco_trainval_rcnn_dcn_end2end.yaml'
-main = photo_demo(
+main = detection_demo(
     __doc__,
     'rcnn_only',
     CFG,

@@ -6,9 +6,9 @@ try:
     from dcn.cli import guarded
 except ModuleNotFoundError as error:
     sys.exit(f'error: {error}; activate the environment first: source .venv/bin/activate (./setup.sh makes it)')
-from dcn.engine.training.alternate import train_command
+from dcn.cli.train_test import train_alternate
 
-main = train_command(__doc__)
+main = train_alternate(__doc__)
 
 if __name__ == '__main__':
     sys.exit(guarded(main))

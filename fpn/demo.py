@@ -11,10 +11,10 @@ try:
     from dcn.cli import guarded
 except ModuleNotFoundError as error:
     sys.exit(f'error: {error}; activate the environment first: source .venv/bin/activate (./setup.sh makes it)')
-from dcn.cli.detect import photo_demo
+from dcn.cli.photo_demos import detection_demo
 
 CFG = 'experiments/fpn/cfgs/resnet_v1_101_coco_trainval_fpn_dcn_end2end_ohem.single_scale.yaml'
-main = photo_demo(
+main = detection_demo(
     __doc__,
     'fpn_only',
     CFG,

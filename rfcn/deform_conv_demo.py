@@ -1,14 +1,15 @@
 """Where the three deformable convolutions of res5 sample, on photos: twelve cells, or with --animate a frame each."""
 
 import argparse
-import os
 import sys
 
 try:
     from dcn.cli import guarded
 except ModuleNotFoundError as error:
     sys.exit(f'error: {error}; activate the environment first: source .venv/bin/activate (./setup.sh makes it)')
-from dcn.cli.detect import demo_config, in_model, photo_arguments, print_written, read_photos, stems
+from dcn.cli.arguments import photo_arguments
+from dcn.cli.photo_demos import demo_config, in_model, photos
+from dcn.cli.photos import each_photo, jobs
 from dcn.visualize.canvas import page, save, sheet, shrink
 from dcn.visualize.sampling import animate, draw_samples, spread_cells, trace_samples
 
@@ -35,19 +36,21 @@ def main(argv=None):
     parser.add_argument('--animate', action='store_true', help='write a GIF with a frame for every second cell')
     args = parser.parse_args(argv)
     params, cfg = in_model('deform_conv'), demo_config(CFG, args)
-    photos, images = read_photos(args.photos)
+    work = jobs(photos(args), args.out, ['{}.gif' if args.animate else '{}.png'])
     from dcn.engine import Detector, contexts
 
-    detector, written = Detector(cfg, params, contexts(cfg, args.gpus)[0]), []
-    for stem, image in zip(stems(photos), images):
-        outputs = detector.outputs(image)[0]
-        offsets = [outputs[f'{layer}_branch2b_offset_output'][0] for layer in LAYERS]
-        path = os.path.join(args.out, stem)
+    wanted = [f'{layer}_branch2b_offset_output' for layer in LAYERS]
+    detector = Detector(cfg, params, contexts(cfg, args.gpus)[0])
+
+    def draw(image, found, pictures):
+        offsets = [found[0][name][0] for name in wanted]
         if args.animate:
-            written.append(animate(path + '.gif', shrink(image, 640), offsets))
+            animate(pictures[0], shrink(image, 640), offsets)
         else:
-            written.append(save(path + '.png', picture(shrink(image, 640), offsets)))
-    print_written(written)
+            save(pictures[0], picture(shrink(image, 640), offsets))
+        return []
+
+    return each_photo(work, lambda image, _: detector.outputs(image), draw)
 
 
 if __name__ == '__main__':

@@ -6,14 +6,16 @@ scores best on the RoI.
 """
 
 import argparse
-import os
 import sys
 
 try:
     from dcn.cli import guarded
 except ModuleNotFoundError as error:
     sys.exit(f'error: {error}; activate the environment first: source .venv/bin/activate (./setup.sh makes it)')
-from dcn.cli.detect import demo_config, in_model, photo_arguments, print_written, read_photos, stems
+from dcn.cli.arguments import photo_arguments
+from dcn.cli.photo_demos import demo_config, in_model, photos
+from dcn.cli.photos import each_photo, jobs
+from dcn.dataset.class_names import class_names
 from dcn.errors import UserError
 from dcn.visualize.canvas import labelled, save
 from dcn.visualize.parts import class_offsets, draw_parts, middle_half, parse_roi
@@ -33,31 +35,28 @@ def main(argv=None):
     )
     args = parser.parse_args(argv)
     params, cfg = in_model('deform_psroi'), demo_config(CFG, args)
-    photos, images = read_photos(args.photos)
+    work = jobs(photos(args), args.out, ['{}.png'])
+    if args.roi and len(args.roi) != len(work):
+        raise UserError(f'--roi: expected one for each of the {len(work)} photos, found {len(args.roi)}')
+    names, rois = class_names(cfg.dataset), {job.pictures[0]: text for job, text in zip(work, args.roi)}
     from dcn.engine import contexts
     from dcn.showcase.probe import PartNetwork
 
-    names, rois = chosen_rois(args.roi, images, cfg)
-    network, written = PartNetwork(cfg, params, contexts(cfg, args.gpus)[0]), []
-    for stem, image, (roi, label) in zip(stems(photos), images, rois):
-        (offsets,), (scores,) = network.offsets(image, [roi])
+    network = PartNetwork(cfg, params, contexts(cfg, args.gpus)[0])
+
+    def look(image, job):
+        given = rois.get(job.pictures[0])
+        roi, label = parse_roi(given, image, names) if given else (middle_half(image), None)
+        return roi, label, network.offsets(image, [roi])
+
+    def draw(image, found, pictures):
+        roi, label, ((offsets,), (scores,)) = found
         label = label or 1 + int(scores[1:].argmax())
         shown = draw_parts(image, roi, class_offsets(offsets, label))
-        shown = labelled(shown, f'parts as the offsets of class {names[label]} move them')
-        written.append(save(os.path.join(args.out, stem + '.png'), shown))
-    print_written(written)
+        save(pictures[0], labelled(shown, f'parts as the offsets of class {names[label]} move them'))
+        return []
 
-
-def chosen_rois(texts, images, cfg):
-    """Class names, and for each image its RoI (4,) with the class's number or None."""
-    from dcn.dataset.class_names import class_names
-
-    names = class_names(cfg.dataset)
-    if not texts:
-        return names, [(middle_half(image), None) for image in images]
-    if len(texts) != len(images):
-        raise UserError(f'--roi: expected one for each of the {len(images)} photos, found {len(texts)}')
-    return names, [parse_roi(text, image, names) for text, image in zip(texts, images)]
+    return each_photo(work, look, draw)
 
 
 if __name__ == '__main__':

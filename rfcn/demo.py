@@ -10,10 +10,10 @@ try:
     from dcn.cli import guarded
 except ModuleNotFoundError as error:
     sys.exit(f'error: {error}; activate the environment first: source .venv/bin/activate (./setup.sh makes it)')
-from dcn.cli.detect import photo_demo
+from dcn.cli.photo_demos import detection_demo
 
 CFG = 'experiments/rfcn/cfgs/rfcn_coco_demo.yaml'
-main = photo_demo(
+main = detection_demo(
     __doc__,
     'rfcn_only',
     CFG,

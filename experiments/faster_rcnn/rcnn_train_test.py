@@ -1,4 +1,4 @@
-"""Train Faster R-CNN on proposals from files, then test it: rcnn_train_test.py --cfg <a file of cfgs>"""
+"""Train Faster R-CNN on precomputed proposals, then test it: rcnn_train_test.py --cfg <a file of cfgs>"""
 
 import sys
 
@@ -7,9 +7,8 @@ try:
 except ModuleNotFoundError as error:
     sys.exit(f'error: {error}; activate the environment first: source .venv/bin/activate (./setup.sh makes it)')
 from dcn.cli.train_test import train_and_test
-from dcn.engine.tasks.proposals import RoisOnly
 
-main = train_and_test(__doc__, RoisOnly)
+main = train_and_test(__doc__, precomputed_proposals=True)
 
 if __name__ == '__main__':
     sys.exit(guarded(main))

@@ -6,9 +6,9 @@ try:
     from dcn.cli import guarded
 except ModuleNotFoundError as error:
     sys.exit(f'error: {error}; activate the environment first: source .venv/bin/activate (./setup.sh makes it)')
-from dcn.engine.training.alternate import train_and_test_command
+from dcn.cli.train_test import train_alternate_and_test
 
-main = train_and_test_command(__doc__)
+main = train_alternate_and_test(__doc__)
 
 if __name__ == '__main__':
     sys.exit(guarded(main))

@@ -113,8 +113,9 @@ def test_train_first_and_go_on_after_an_interruption(shipped, capsys, monkeypatc
 
     def interrupted(cfg, gpus):
         from dcn.engine import train
+        from dcn.engine.training.options import TrainOptions
 
-        train(cfg, gpus, max_iterations=1)
+        train(cfg, gpus, TrainOptions(max_iterations=1))
         return stop(cfg, gpus)
 
     monkeypatch.setattr(demo, 'trained', interrupted)

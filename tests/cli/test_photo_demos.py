@@ -61,7 +61,7 @@ def test_detector_joins_scales(place, repository):
 @pytest.mark.parametrize('family', list(DEMOS))
 def test_missing_checkpoint_is_told(family, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr('dcn.cli.detect.ROOT', str(tmp_path))
+    monkeypatch.setattr('dcn.paths.ROOT', tmp_path)
     with pytest.raises(UserError, match=rf"model/{DEMOS[family][1][1]}-0000\.params is missing: it is the authors'"):
         importlib.import_module(f'{family}.demo').main([])
 

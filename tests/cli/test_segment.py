@@ -60,12 +60,14 @@ def test_any_checkpoint_on_a_photo(inside, repository, capsys):
     assert 630 < width < 670 and height > 450
 
 
-def test_without_params_the_shapes_network_says_what_it_knows(inside, monkeypatch, capsys):
+def test_without_params_the_shapes_network_says_what_it_knows(inside, monkeypatch, repository, capsys):
     monkeypatch.setattr(segment, 'SHIPPED', segment.Network(CFG, str(inside / 'net-0000.params')))
     assert cli.main(['segment', 'photo.png', '--set', *CHANGES]) == 0
     printed = capsys.readouterr().out
     assert "knows only the generated data set's shapes: red, green." in printed
-    assert 'deeplab_dcn_cityscapes-0000.params, put it into model/ and add: --cfg experiments/deeplab/cfgs/' in printed
+    assert 'deeplab_dcn_cityscapes-0000.params, put it into model/ and add: --cfg ' in printed
+    # a path that holds in this folder
+    assert f'--cfg {repository}/experiments/deeplab/cfgs/' in printed
 
 
 @pytest.mark.parametrize('flags, offsets', [([], 1), (['--deeplab_only'], 0)])  # of res5, one block when small
@@ -90,7 +92,7 @@ def test_demo_takes_the_deformable_network_or_the_plain_one(flags, offsets, insi
 @pytest.mark.parametrize('flags, name', [([], 'dcn_cityscapes'), (['--deeplab_only'], 'cityscapes')])
 def test_missing_checkpoints_of_the_demo_are_told(flags, name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr('dcn.cli.detect.ROOT', str(tmp_path))
+    monkeypatch.setattr('dcn.paths.ROOT', tmp_path)
     with pytest.raises(UserError, match=rf"model/deeplab_{name}-0000\.params is missing: it is the authors' released"):
         demo.main(flags)
 

@@ -97,7 +97,7 @@ def test_wrong_rois_are_told(inside, rois, sentence):
 )
 def test_missing_checkpoints_are_told_with_their_place(main, arguments, name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr('dcn.cli.detect.ROOT', str(tmp_path))
+    monkeypatch.setattr('dcn.paths.ROOT', tmp_path)
     told = rf"model/{name}-0000\.params is missing: it is the authors' released checkpoint; put the file there"
     with pytest.raises(UserError, match=told):
         main(arguments)

@@ -4,6 +4,7 @@ import os
 
 import cv2
 import numpy as np
+from easydict import EasyDict
 
 from dcn.config import load_config, symbol_class
 from dcn.formats import params as params_file
@@ -28,7 +29,9 @@ def write_checkpoint(path, cfg_path, changes=(), small=SMALL, task=None):
     from dcn.engine.tasks.detection import EndToEnd
 
     cfg = load_config(str(cfg_path), [*small, *changes])
-    network, inputs = symbol_class(cfg)(), (task or EndToEnd)(cfg).test_inputs()
+    # of the whole network, though demos test a part of it
+    whole = EasyDict(cfg, TEST=EasyDict(cfg.TEST, HAS_RPN=True))
+    network, inputs = symbol_class(cfg)(), (task or EndToEnd)(whole).test_graph().inputs
     network.get_symbol(cfg, is_train=False)
     network.infer_shape(inputs)
     arrays = {

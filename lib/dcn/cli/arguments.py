@@ -1,18 +1,25 @@
-"""The command lines of training and testing: the original's flags and this project's own."""
+"""Command-line arguments that several commands share: the original's flags and this project's own."""
 
 import argparse
+from typing import Callable, Optional, Tuple
+
+from easydict import EasyDict
 
 from dcn.config import load_config
 from dcn.config.overriding import detection_arguments, graph_argument, override_argument
-from dcn.engine.tasks.task import PICTURES
+from dcn.visualize import PICTURES
 
 FIRST_RUN = """
 Files called shapes_* generate their data: a first run needs nothing else. The others need their data set in
 data/ ("dcn validate --cfg FILE" tells what is missing) and, to train, the ImageNet model that network.pretrained names.
 Settings, log, checkpoints and results go below the output_path of the file."""
 
+# arguments of train_arguments() that are options of dcn.engine.train
+TRAINING = ('frequent', 'max_iterations', 'checkpoint_every', 'resume')
 
-def common_arguments(parser):
+
+def common_arguments(parser: argparse.ArgumentParser) -> None:
+    """--cfg, --set and --gpus."""
     add = parser.add_argument
     add('--cfg', required=True, metavar='FILE', help='experiment configuration, one of experiments/*/cfgs/*.yaml')
     override_argument(parser)
@@ -20,7 +27,8 @@ def common_arguments(parser):
     add('--gpus', metavar='LIST', help="GPU numbers such as 0,1, or 'cpu' (default: the configuration's gpus)")
 
 
-def train_arguments(parser):
+def train_arguments(parser: argparse.ArgumentParser) -> None:
+    """How a training runs."""
     add = parser.add_argument
     add('--frequent', type=positive, metavar='N', help='log every N batches')
     add(
@@ -42,7 +50,8 @@ def train_arguments(parser):
     )
 
 
-def test_arguments(parser):
+def test_arguments(parser: argparse.ArgumentParser) -> None:
+    """How to test."""
     add = parser.add_argument
     add(
         '--vis',
@@ -52,7 +61,7 @@ def test_arguments(parser):
     add('--ignore_cache', action='store_true', help='compute anew even if stored results fit')
     add(
         '--thresh',
-        type=float,
+        type=score,
         default=1e-3,
         metavar='SCORE',
         help='detectors: detections up to this score are dropped (default %(default)s)',
@@ -61,7 +70,46 @@ def test_arguments(parser):
     detection_arguments(parser)
 
 
-def parse(argv, description, *groups):
+def photo_arguments(parser: argparse.ArgumentParser, out: str, required: bool = False) -> None:
+    """PHOTO... and :func:`picture_arguments`; photos that are not ``required`` default to samples."""
+    note = '' if required else ' (default: four photos that scikit-image ships)'
+    parser.add_argument(
+        'photos', nargs='+' if required else '*', metavar='PHOTO', help='image files, or folders of them' + note
+    )
+    picture_arguments(parser, out)
+
+
+def picture_arguments(parser: argparse.ArgumentParser, out: str) -> None:
+    """--out, --gpus and --set."""
+    parser.add_argument('--out', default=out, metavar='DIR', help='folder for the pictures (default %(default)s)')
+    parser.add_argument('--gpus', metavar='LIST', help="GPU numbers, or 'cpu' (default: as the experiment file says)")
+    override_argument(parser)
+    graph_argument(parser)
+
+
+def network_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which network: --cfg and --params."""
+    parser.add_argument('--cfg', metavar='YAML', help='experiment file of the network (default: the shapes network)')
+    parser.add_argument(
+        '--params',
+        metavar='FILE',
+        help='its checkpoint PREFIX-NNNN.params (default: the one that '
+        'training with --cfg wrote; without --cfg the shapes checkpoint that comes with the project)',
+    )
+
+
+def threshold_argument(parser: argparse.ArgumentParser, default: float) -> None:
+    """--threshold."""
+    parser.add_argument(
+        '--threshold',
+        type=score,
+        default=default,
+        metavar='S',
+        help='show detections of this score and above (default %(default)s)',
+    )
+
+
+def parse(argv: Optional[list], description: str, *groups: Callable) -> Tuple[argparse.Namespace, EasyDict]:
     """Parsed arguments and the configuration they name. groups: functions that add arguments to a parser."""
     parser = argparse.ArgumentParser(
         description=description, epilog=FIRST_RUN, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -72,8 +120,17 @@ def parse(argv, description, *groups):
     return args, load_config(args.cfg, args.overrides)
 
 
-def positive(text):
+def positive(text: str) -> int:
+    """A number above 0."""
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f'expected a number above 0, found {text}')
+    return value
+
+
+def score(text: str) -> float:
+    """A number from 0 to 1."""
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f'expected a score from 0 to 1, found {text}')
     return value

@@ -2,16 +2,36 @@
 scores on the test images of the data set shapes, and pictures."""
 
 import argparse
-import collections
 import os
 import time
+from typing import List, NamedTuple, Optional, Tuple
 
-from dcn.cli.detect import in_project, more_arguments, print_written, shipped
+from easydict import EasyDict
+
+from dcn.cli.arguments import picture_arguments
+from dcn.cli.photos import shipped
+from dcn.config import load_config
 from dcn.errors import UserError
+from dcn.paths import in_project
 
-Network = collections.namedtuple('Network', 'title cfg prefix iterations')
-Network.__doc__ = """A column of the table: its title, its YAML file, the prefix of its shipped checkpoint, and the
-iterations that --train gives it; None: as many as the file says."""
+
+class Network(NamedTuple):
+    """A column of the table."""
+
+    title: str
+    cfg: str  # its YAML file
+    prefix: str  # of its shipped checkpoint
+    iterations: Optional[int]  # that --train gives it; None: as many as the file says
+
+
+class Trial(NamedTuple):
+    """A tested network."""
+
+    network: Network
+    cfg: EasyDict
+    params: Tuple[dict, dict]  # arg_params, aux_params
+    scores: dict
+    seconds: float  # from loading the checkpoint to the scores
 
 
 def _pair(title, folder, plain, deformable, ending, iterations=None):
@@ -31,17 +51,14 @@ NETWORKS = {
     'deeplab': _pair('DeepLab', 'deeplab', 'shapes_deeplab', 'shapes_deeplab_dcn', ''),
 }
 
-Trial = collections.namedtuple('Trial', 'network cfg params scores seconds')
-Trial.__doc__ = """A tested network: params (arg_params, aux_params), the evaluator's scores, seconds for all images."""
 
-
-def main(argv=None):
+def main(argv: Optional[list] = None) -> None:
     args = parser().parse_args(argv)
     for family in NETWORKS if args.family == 'all' else [args.family]:
         show(family, args)
 
 
-def parser():
+def parser() -> argparse.ArgumentParser:
     result = argparse.ArgumentParser(
         prog='dcn demo',
         description='Test two small networks of a family, which come with the project, on generated '
@@ -56,11 +73,11 @@ def parser():
         help='first train both (at most 15 minutes each on two cores; an interrupted '
         'training goes on where it stopped), then show those',
     )
-    more_arguments(result, 'output/demo')
+    picture_arguments(result, 'output/demo')
     return result
 
 
-def show(family, args):
+def show(family: str, args: argparse.Namespace) -> None:
     """Print the table of a family and write its pictures to <out>/<family>."""
     networks = NETWORKS[family]
     cfgs = [configuration(network, args) for network in networks]
@@ -73,31 +90,29 @@ def show(family, args):
     print('\n' + table(trials))
     from dcn.showcase.pictures import pictures
 
-    print_written(pictures(trials, os.path.join(args.out, family)))
+    print('\n'.join(['pictures:', *(f'  {path}' for path in pictures(trials, os.path.join(args.out, family)))]))
 
 
-def configuration(network, args):
-    from dcn.config import load_config
-
+def configuration(network: Network, args: argparse.Namespace) -> EasyDict:
     training = [f'TRAIN.iterations={network.iterations}'] if args.train and network.iterations else []
     return load_config(in_project(network.cfg), [f'output_path={args.out}', *training, *args.overrides])
 
 
-def trained(cfg, gpus):
+def trained(cfg: EasyDict, gpus: Optional[str]) -> str:
     """Train, or go on with an interrupted training; the path of the last checkpoint."""
-    from dcn.checkpoint import latest_state, params_path
+    from dcn.checkpoint import checkpoint_prefix, latest_state, params_path
     from dcn.engine import train
-    from dcn.engine.training.run import checkpoint_prefix
+    from dcn.engine.training.options import TrainOptions
 
     prefix = checkpoint_prefix(cfg)
     started = latest_state(prefix) is not None
     print(f'{"going on with" if started else "training"} {cfg.name}; checkpoints: {prefix}-*.params')
-    if not train(cfg, gpus, resume=started):
+    if not train(cfg, gpus, TrainOptions(resume=started)):
         raise UserError('training was interrupted; the same command goes on from its last checkpoint')
     return params_path(prefix, latest_state(prefix))
 
 
-def without_training_images(cfgs, out):
+def without_training_images(cfgs: List[EasyDict], out: str) -> None:
     """Where the data set is not generated yet, generate its test images alone, the same ones, below ``out``: a few
     seconds instead of a minute."""
     from dcn.dataset.shapes.detection import generate
@@ -110,26 +125,19 @@ def without_training_images(cfgs, out):
     generate(cfgs[0].dataset.dataset_path, train=1)
 
 
-def trial(network, cfg, path, gpus=None):
+def trial(network: Network, cfg: EasyDict, path: str, gpus: Optional[str] = None) -> Trial:
     """Test a network as ``dcn test`` does; result files go below its output_path."""
     from dcn.checkpoint import read_params
-    from dcn.engine import Predictor, contexts, task_of
-    from dcn.engine.inference.predictor import checked_symbol
-    from dcn.engine.tasks.task import Options
+    from dcn.engine.tasks.evaluate import scores_of
+    from dcn.engine.tasks.task import TestOptions, task_of
 
-    task = task_of(cfg, is_train=False)
-    images, devices = task.test_set(), contexts(cfg, gpus)
-    print(f'testing {network.title} on {images.num_images} images ({os.path.relpath(path)})', flush=True)
-    params = read_params(path, process=True)
-    symbol = checked_symbol(cfg, *params, task=task)
-    predictors = [Predictor(symbol, context, *params, rewrite=cfg.engine.rewrite) for context in devices]
-    os.makedirs(task.test_folder, exist_ok=True)
+    print(f'testing {network.title} ({os.path.relpath(path)})', flush=True)
     start = time.time()
-    scores = task.evaluate(images, predictors, params, task.test_folder, Options(ignore_cache=True))
-    return Trial(network, cfg, params, scores, time.time() - start)
+    scores, _ = scores_of(task_of(cfg, is_train=False), path, gpus, TestOptions(ignore_cache=True))
+    return Trial(network, cfg, read_params(path, process=True), scores, time.time() - start)
 
 
-def table(trials):
+def table(trials: List[Trial]) -> str:
     """Scores in points, network by network in columns: the means, then each class."""
     rows = [('', [trial.network.title for trial in trials] + ['difference'])]
     scores = {key: [trial.scores[key] for trial in trials] for key in trials[0].scores}
@@ -138,7 +146,7 @@ def table(trials):
         if isinstance(values[0], dict):
             label = key.replace(' per class', '')
             rows += [(f'  {label} {name}', _points([value[name] for value in values])) for name in values[0]]
-    rows.append(('seconds, evaluation included', [f'{trial.seconds:.1f}' for trial in trials]))
+    rows.append(('seconds, all in all', [f'{trial.seconds:.1f}' for trial in trials]))
     rows.append(('parameters in thousands', [f'{_size(trial.params) / 1e3:.0f}' for trial in trials]))
     return '\n'.join(f'{name:28s}' + ''.join(f'{value:>25s}' for value in values) for name, values in rows) + '\n'
 

@@ -1,13 +1,12 @@
-"""``dcn segment``: a class for each pixel of any photo, by any checkpoint; and what DeepLab's demo has in common."""
+"""``dcn segment``: semantic segmentation of any photo by any checkpoint."""
 
 import argparse
-import os
-import time
+from typing import Iterable, Optional
 
-from dcn.cli.detect import Network, network_arguments, photo_arguments, prepare, print_written, shapes_only, stems
-from dcn.dataset.label_map import write_palette_png
-from dcn.visualize.canvas import save
-from dcn.visualize.segmentation import draw_segmentation, share_text, shares
+from easydict import EasyDict
+
+from dcn.cli.arguments import network_arguments, photo_arguments
+from dcn.cli.photos import Job, Network, chosen_network, each_photo, jobs, shapes_only
 
 SHIPPED = Network(
     'experiments/deeplab/cfgs/shapes_deeplab_dcn.yaml', 'experiments/deeplab/shapes/shapes_deeplab_dcn-0000.params'
@@ -16,22 +15,24 @@ RELEASED = Network(
     'experiments/deeplab/cfgs/deeplab_resnet_v1_101_cityscapes_segmentation_dcn.yaml',
     'model/deeplab_dcn_cityscapes-0000.params',
 )
+PICTURES = ('seg_{}.png', 'overlay_{}.png')
 
 
-def main(argv=None):
+def main(argv: Optional[list] = None) -> int:
     args = parser().parse_args(argv)
-    cfg, params, photos, images = prepare(args, SHIPPED, RELEASED)
+    work = jobs(args.photos, args.out, PICTURES)
+    cfg, params = chosen_network(args, SHIPPED, RELEASED)
     if not args.cfg:
         from dcn.dataset.class_names import class_names
 
         print(shapes_only(class_names(cfg.dataset, 'segmentation')[1:], 'the 19 classes of Cityscapes', RELEASED))
-    segment_photos(cfg, params, photos, images, args.out, args.gpus)
+    return segment_photos(cfg, params, work, args.gpus)
 
 
-def parser():
+def parser() -> argparse.ArgumentParser:
     result = argparse.ArgumentParser(
         prog='dcn segment',
-        description='Find the class of each pixel of photos. Writes two pictures of each to --out: seg_NAME.png, whose '
+        description='Semantic segmentation of photos. Writes two pictures of each to --out: seg_NAME.png, whose '
         'pixel values are class numbers, shown in the colours of the classes; and overlay_NAME.png, the photo under '
         'these colours with a legend and the share of each class.',
     )
@@ -40,21 +41,19 @@ def parser():
     return result
 
 
-def segment_photos(cfg, params, photos, images, out, gpus=None):
-    """Segment each of ``images``, print the classes and their shares, write <out>/seg_<name>.png and
-    <out>/overlay_<name>.png; returns the paths."""
+def segment_photos(cfg: EasyDict, params: str, work: Iterable[Job], gpus: Optional[str] = None) -> int:
+    """Segment the photos of ``work``, print the classes and their shares, write pictures; returns the exit status."""
+    from dcn.dataset.label_map import write_palette_png
     from dcn.engine import Segmenter, contexts
+    from dcn.visualize.canvas import save
+    from dcn.visualize.segmentation import draw_segmentation, share_text, shares
 
-    segmenter, written = Segmenter(cfg, params, contexts(cfg, gpus)[0]), []
-    for photo, stem, image in zip(photos, stems(photos), images):
-        start = time.time()
-        labels = segmenter.segment(image)
-        print(f'testing {os.path.basename(photo)} {time.time() - start:.4f}s')
-        for label, share in shares(labels, len(segmenter.class_names)):
-            print(f'  {segmenter.class_names[label]:15s} {share_text(share):>8s}')
-        paths = [os.path.join(out, f'{kind}_{stem}.png') for kind in ('seg', 'overlay')]
-        write_palette_png(paths[0], labels, segmenter.palette)
-        save(paths[1], draw_segmentation(image, labels, segmenter.class_names, segmenter.palette))
-        written += paths
-    print_written(written)
-    return written
+    segmenter = Segmenter(cfg, params, contexts(cfg, gpus)[0])
+    names, palette = segmenter.class_names, segmenter.palette
+
+    def draw(image, labels, pictures):
+        write_palette_png(pictures[0], labels, palette)
+        save(pictures[1], draw_segmentation(image, labels, names, palette))
+        return [f'  {names[label]:15s} {share_text(share):>8s}' for label, share in shares(labels, len(names))]
+
+    return each_photo(work, lambda image, _: segmenter.segment(image), draw)

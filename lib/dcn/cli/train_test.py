@@ -1,14 +1,25 @@
 """The commands of training and testing: every family's scripts and ``dcn train`` / ``dcn test`` are one of these.
 
-Each function returns a main function (argv) for a script's ``description``, which is its docstring.
+Each function returns a main function (argv) for a script's ``description``, which is its docstring. The engine is
+imported when the command line is understood: it loads MXNet.
 """
 
-from dcn.cli.arguments import parse, test_arguments, train_arguments
-from dcn.engine.tasks.evaluate import evaluate
-from dcn.engine.training.run import train as train_network
+from typing import Callable, Optional
+
+from dcn.cli.arguments import TRAINING, parse, test_arguments, train_arguments
+
+ALTERNATE = """
+
+Four stages: rpn1, rcnn1, rpn2, rcnn2. TRAIN.ALTERNATE gives rpn1_lr, rpn1_lr_step and rpn1_epoch, likewise rfcn1_*,
+rpn2_* and rfcn2_* (in every family), RPN_BATCH_IMAGES and RCNN_BATCH_IMAGES; where one is 0 or empty, TRAIN's lr,
+lr_step, end_epoch and BATCH_IMAGES hold for that stage. Everything else is as TRAIN says, in each stage.
+--resume goes on in the stage that was interrupted. The result, final-0000.params, is tested with
+--set TRAIN.model_prefix=final TEST.test_epoch=0 TEST.HAS_RPN=true"""
+
+Main = Callable[[Optional[list]], Optional[int]]
 
 
-def train(description):
+def train(description: str) -> Main:
     """Train the network of --cfg."""
 
     def main(argv=None):
@@ -18,7 +29,7 @@ def train(description):
     return main
 
 
-def test(description):
+def test(description: str) -> Main:
     """Test the network of --cfg on its test set."""
 
     def main(argv=None):
@@ -33,16 +44,45 @@ def test(description):
     return main
 
 
-def train_and_test(description, task=None):
-    """Train the network of --cfg to its end, then test it. task: a class, by default what the configuration says."""
+def train_and_test(description: str, precomputed_proposals: bool = False) -> Main:
+    """Train the network of --cfg to its end, then test it; a detector on precomputed proposals, whatever --cfg says."""
 
     def main(argv=None):
         args, cfg = parse(argv, description, train_arguments, test_arguments)
-        chosen = task and task(cfg)
-        if _train(cfg, args, chosen):
-            _test(cfg, args, chosen)
+        task = None
+        if precomputed_proposals:
+            from dcn.engine.tasks.proposals import RoisOnly
+
+            task = RoisOnly(cfg)
+        if _train(cfg, args, task):
+            _test(cfg, args, task)
         else:
             print(f'not tested: the training has not reached its end, epoch {cfg.TRAIN.end_epoch}, yet')
+
+    return main
+
+
+def train_alternate(description: str) -> Main:
+    """Alternate training of the network of --cfg."""
+
+    def main(argv=None):
+        args, cfg = parse(argv, description + ALTERNATE, train_arguments)
+        _train_alternate(cfg, args)
+
+    return main
+
+
+def train_alternate_and_test(description: str) -> Main:
+    """Alternate training of the network of --cfg to its end, then testing."""
+
+    def main(argv=None):
+        args, cfg = parse(argv, description + ALTERNATE, train_arguments, test_arguments)
+        if _train_alternate(cfg, args):
+            from dcn.engine.training.alternate import final_config
+
+            _test(final_config(cfg), args)
+        else:
+            print('not tested: alternate training has not reached its end yet')
 
     return main
 
@@ -59,12 +99,30 @@ def _proposal_argument(parser):
     )
 
 
+def _options(args):
+    from dcn.engine.training.options import TrainOptions
+
+    return TrainOptions(**{name: getattr(args, name) for name in TRAINING})
+
+
 def _train(cfg, args, task=None):
-    return train_network(cfg, args.gpus, args.frequent, args.max_iterations, args.checkpoint_every, args.resume, task)
+    from dcn.engine import train
+
+    return train(cfg, args.gpus, _options(args), task)
+
+
+def _train_alternate(cfg, args):
+    from dcn.engine.training.alternate import train_alternate
+
+    return train_alternate(cfg, args.gpus, _options(args))
 
 
 def _test(cfg, args, task=None):
-    return evaluate(cfg, args.gpus, args.thresh, args.ignore_cache, args.vis, args.shuffle, task=task)
+    from dcn.engine import evaluate
+    from dcn.engine.tasks.task import TestOptions
+
+    options = TestOptions(args.thresh, args.ignore_cache, args.vis, args.shuffle)
+    return evaluate(cfg, args.gpus, options, task=task)
 
 
 dcn_train = train('Train the network of an experiment file.')

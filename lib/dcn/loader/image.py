@@ -1,4 +1,4 @@
-"""Images as the networks want them: read, mirror, resize, subtract the means. Boxes move along."""
+"""Images as the networks want them: read, flip, resize, subtract the means. Boxes move along."""
 
 from __future__ import annotations
 
