@@ -13,7 +13,7 @@ import logging
 import os
 import re
 import zlib
-from typing import Optional, Tuple
+from typing import Any, Optional, Sequence, Tuple
 
 import numpy as np
 from easydict import EasyDict
@@ -31,11 +31,11 @@ _NEXT = '.next'
 _COUNTERS = ('update', 'epoch', 'batch', 'batches', 'origin')
 
 
-def params_path(prefix, epoch):
+def params_path(prefix: str, epoch: int) -> str:
     return f'{prefix}-{epoch:04d}.params'
 
 
-def state_path(prefix, epoch):
+def state_path(prefix: str, epoch: int) -> str:
     return f'{prefix}-{epoch:04d}.state'
 
 
@@ -76,7 +76,7 @@ def existing_file(path: str) -> str:
     return path
 
 
-def split_params(arrays, process=False):
+def split_params(arrays: dict, process: bool = False) -> Tuple[dict, dict]:
     """{'arg:<name>' or 'aux:<name>': array} -> (arg_params, aux_params) as NDArrays."""
     groups = {'arg': {}, 'aux': {}}
     for key, array in arrays.items():
@@ -115,19 +115,27 @@ def _existing(prefix):
     return 'there is none' if not found else 'there are ' + ', '.join(found)
 
 
-def box_test_weights(arg_params, layer, means, stds, classes):
+def box_test_weights(arg_params: dict, layer: str, means: Sequence[float], stds: Sequence[float], classes: int) -> dict:
     """:func:`dcn.bbox.box_test_weights` of NDArrays."""
     params = {f'{layer}_{kind}': arg_params[f'{layer}_{kind}'].asnumpy() for kind in ('weight', 'bias')}
     folded = bbox.box_test_weights(params, layer, means, stds, classes)
     return {name: _mxnet().nd.array(array) for name, array in folded.items()}
 
 
-def combine_model(first, second, path):
+def combine_model(first: str, second: str, path: str) -> None:
     """Write the parameters of two checkpoints, files *.params, into one; where both have one, the second's counts."""
     params_file.write(path, {**params_file.read(first), **params_file.read(second)})
 
 
-def save_checkpoint(prefix, epoch, symbol, arg_params, aux_params, extras=None, state=None):
+def save_checkpoint(
+    prefix: str,
+    epoch: int,
+    symbol: Any,
+    arg_params: dict,
+    aux_params: dict,
+    extras: Optional[dict] = None,
+    state: Optional[dict] = None,
+) -> str:
     """Write the graph, the parameters with ``extras`` (*_test arrays) and the training ``state`` if given.
 
     Parameters and state are complete under other names before the first of them is moved into place, so at any moment
@@ -148,7 +156,7 @@ def save_checkpoint(prefix, epoch, symbol, arg_params, aux_params, extras=None, 
     return paths[0]
 
 
-def training_state(optimizer, metrics, settings, **counters):
+def training_state(optimizer: dict, metrics: dict, settings: dict, **counters) -> dict:
     """The content of a .state file.
 
     optimizer: its arrays; metrics: the sums behind the running means; settings: {key: plain value} that the run was
@@ -162,7 +170,7 @@ def training_state(optimizer, metrics, settings, **counters):
     return state
 
 
-def load_state(prefix, epoch):
+def load_state(prefix: str, epoch: int) -> Tuple[dict, dict, dict, dict]:
     """(optimizer arrays, metric sums, settings, counters) of ``<prefix>-NNNN.state``, which must fit the .params.
 
     settings is empty for a file that an older version wrote.
@@ -193,7 +201,7 @@ def position(params: str) -> Optional[dict]:
     return load_state(prefix, epoch)[3] if with_own_state else None
 
 
-def fitting_state(prefix, epoch):
+def fitting_state(prefix: str, epoch: int) -> Optional[str]:
     """Path of the training state that belongs to ``<prefix>-NNNN.params``, or None.
 
     That is the .state file, or its successor where the program was killed before it was moved into place.
@@ -209,7 +217,7 @@ def fitting_state(prefix, epoch):
     return None
 
 
-def refuse_pickle(path):
+def refuse_pickle(path: str) -> None:
     """MXNet's own optimizer states are pickles, which could run anything; they are refused by name."""
     if _is_pickle(path):
         raise UserError(
@@ -223,7 +231,7 @@ def _is_pickle(path):
         return stream.read(1) == _PICKLE
 
 
-def latest_state(prefix):
+def latest_state(prefix: str) -> Optional[int]:
     """The number of the newest checkpoint that a run can go on from, or None; one log line for each newer one."""
     for epoch in sorted(_state_numbers(prefix), reverse=True):
         if fitting_state(prefix, epoch):
@@ -232,7 +240,7 @@ def latest_state(prefix):
     return None
 
 
-def remove_later_states(prefix, epoch):
+def remove_later_states(prefix: str, epoch: int) -> None:
     """Remove the training states after ``epoch``: they are of another run, which --resume must not take up."""
     removed = [state_path(prefix, number) for number in sorted(_state_numbers(prefix)) if number > epoch]
     for path in removed:

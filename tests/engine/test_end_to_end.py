@@ -126,8 +126,8 @@ def test_detector_takes_paths_and_arrays(data, tmp_path):
 @pytest.mark.parametrize(
     'image, reason',
     [
-        ('nowhere.jpg', 'no such file'),
-        (__file__, 'cannot read it as an image'),
+        ('nowhere.jpg', 'the image is missing'),
+        (__file__, 'not an image that OpenCV reads'),
         (np.zeros((4, 4, 3)), 'found float64 array'),
         (np.zeros((4, 4, 2), np.uint8), r'found \(4, 4, 2\)'),
         (np.zeros((0, 4, 3), np.uint8), r'found \(0, 4, 3\)'),

@@ -3,6 +3,7 @@
 import importlib
 import os
 import sys
+from typing import Callable, Optional
 
 from dcn.errors import UserError
 from dcn.text import printable
@@ -32,12 +33,12 @@ COMMANDS = {
 }
 
 
-def usage():
+def usage() -> str:
     rows = '\n'.join(f'  {name:10s} {line}' for name, (_, _, line) in COMMANDS.items())
     return f"usage: dcn COMMAND [options]\n\n{rows}\n\n'dcn COMMAND --help' tells more about each."
 
 
-def guarded(main, argv=None):
+def guarded(main: Callable, argv: Optional[list] = None) -> int:
     """Run an entry point: a user's mistake ends in its one sentence and status 2, an interrupt in status 130."""
     try:
         try:
@@ -68,7 +69,7 @@ def guarded(main, argv=None):
         return 2
 
 
-def main(argv=None):
+def main(argv: Optional[list] = None) -> int:
     argv = sys.argv[1:] if argv is None else list(argv)
     if not argv or argv[0] in ('-h', '--help'):
         return guarded(lambda _: print(usage()))

@@ -128,12 +128,12 @@ def without_training_images(cfgs: List[EasyDict], out: str) -> None:
 def trial(network: Network, cfg: EasyDict, path: str, gpus: Optional[str] = None) -> Trial:
     """Test a network as ``dcn test`` does; result files go below its output_path."""
     from dcn.checkpoint import read_params
-    from dcn.engine.tasks.evaluate import scores_of
+    from dcn.engine.tasks.evaluate import run_test
     from dcn.engine.tasks.task import TestOptions, task_of
 
     print(f'testing {network.title} ({os.path.relpath(path)})', flush=True)
     start = time.time()
-    scores, _ = scores_of(task_of(cfg, is_train=False), path, gpus, TestOptions(ignore_cache=True))
+    scores = run_test(task_of(cfg, is_train=False), gpus, TestOptions(ignore_cache=True), path).scores
     return Trial(network, cfg, read_params(path, process=True), scores, time.time() - start)
 
 

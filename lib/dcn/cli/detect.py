@@ -1,7 +1,7 @@
 """``dcn detect``: any checkpoint on any photo."""
 
 import argparse
-from typing import Iterable, List, Optional
+from typing import Any, Iterable, List, Optional
 
 from easydict import EasyDict
 
@@ -56,7 +56,7 @@ def detect_photos(cfg: EasyDict, params: str, work: Iterable[Job], threshold: fl
     return each_photo(work, lambda image, _: detector.detect(image), draw)
 
 
-def found_lines(found, names: List[str], threshold: float) -> List[str]:
+def found_lines(found: Any, names: List[str], threshold: float) -> List[str]:
     """A line for each detection of score ``threshold`` and above: class, score, x1 y1 x2 y2 in pixels."""
     shown = int((found.scores >= threshold).sum())
     if not shown and len(found.scores):

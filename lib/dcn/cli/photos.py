@@ -1,5 +1,6 @@
 """What the commands that look at photos one by one have in common: which photos, which network, which pictures."""
 
+import argparse
 import os
 import sys
 import time
@@ -74,7 +75,7 @@ def each_photo(
     return 1 if failed else 0
 
 
-def chosen_network(args, shipped_network: Network, example: Network) -> Tuple[EasyDict, str]:
+def chosen_network(args: argparse.Namespace, shipped_network: Network, example: Network) -> Tuple[EasyDict, str]:
     """(configuration, checkpoint path) that --cfg and --params name; all before MXNet is loaded.
 
     shipped_network: the one without --cfg; example: the one to name where --cfg is missing.

@@ -1,17 +1,22 @@
 """What training batches of every kind share: their order, their size, access by index."""
 
-import collections
 import functools
+from typing import List, NamedTuple, Sequence
 
 import numpy as np
+from easydict import EasyDict
 
 from dcn.dataset.roidb import too_few
 from dcn.errors import UserError
 from dcn.loader.order import epoch_order
 from dcn.rng import generator
 
-Batch = collections.namedtuple('Batch', 'inputs records')
-Batch.__doc__ = """``inputs``: a dict of name -> float32 array for each device; ``records``: the records behind each."""
+
+class Batch(NamedTuple):
+    """What the devices get in one update."""
+
+    inputs: List[dict]  # for each device {name: float32 array}
+    records: List[List[dict]]  # behind each
 
 
 class BatchLoader:
@@ -21,7 +26,7 @@ class BatchLoader:
     image), so a batch is the same in any thread and after any restart.
     """
 
-    def __init__(self, records, cfg, num_devices=1, seed=0):
+    def __init__(self, records: List[dict], cfg: EasyDict, num_devices: int = 1, seed: int = 0):
         self._records, self._cfg, self._seed = records, cfg, seed
         self._devices, self._images = num_devices, cfg.TRAIN.BATCH_IMAGES
         fault = too_few(len(records), self.batch_size)
@@ -34,11 +39,11 @@ class BatchLoader:
         return len(self._records) // self.batch_size
 
     @property
-    def batch_size(self):
+    def batch_size(self) -> int:
         """Images in a batch, over all devices."""
         return self._devices * self._images
 
-    def batch(self, epoch, index):
+    def batch(self, epoch: int, index: int) -> Batch:
         """Batch ``index`` of ``epoch``."""
         if not 0 <= index < len(self):
             raise IndexError(f'batch {index}: expected 0 to {len(self) - 1}')
@@ -60,7 +65,7 @@ class BatchLoader:
         return generator(self._seed, epoch, record['id'], int(record['flipped']), 'sample')
 
 
-def padded(array, shape, value):
+def padded(array: np.ndarray, shape: Sequence[int], value: float) -> np.ndarray:
     """``array`` in the leading corner of an array of ``shape`` filled with ``value``; itself where it fits already."""
     if array.shape == tuple(shape):
         return array

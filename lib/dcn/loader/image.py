@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Sequence, Tuple
 
 import cv2
 import numpy as np
@@ -31,7 +31,7 @@ def load_image(record: dict[str, Any]) -> np.ndarray:
     return image[:, ::-1] if record.get('flipped') else image
 
 
-def resize_scale(height, width, short, max_size):
+def resize_scale(height: int, width: int, short: float, max_size: float) -> float:
     """Factor that makes the short side ``short`` pixels, unless the long side would exceed ``max_size``.
 
     The test rounds half to even: 400 x 667 at short 600 has a long side of 1000.5, which counts as 1000 and passes.
@@ -42,7 +42,7 @@ def resize_scale(height, width, short, max_size):
     return scale
 
 
-def resized_shape(height, width, scale):
+def resized_shape(height: int, width: int, scale: float) -> Tuple[int, int]:
     """(height, width) of an image that :func:`resize` scaled, without padding; halves round to even, as OpenCV's do.
 
     A side that would round to nothing keeps one pixel: an image 3000 times as long as it is wide is still an image.
@@ -50,7 +50,14 @@ def resized_shape(height, width, scale):
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
-def resize(image, short, max_size, stride=0, interpolation=cv2.INTER_LINEAR, fill=0):
+def resize(
+    image: np.ndarray,
+    short: float,
+    max_size: float,
+    stride: int = 0,
+    interpolation: int = cv2.INTER_LINEAR,
+    fill: int = 0,
+) -> Tuple[np.ndarray, float]:
     """``image`` (H, W, 3), or a label map (H, W), scaled by :func:`resize_scale`; returns the image and the scale.
 
     With a positive ``stride`` the value ``fill`` is added at the bottom and right up to multiples of it.
@@ -67,13 +74,13 @@ def resize(image, short, max_size, stride=0, interpolation=cv2.INTER_LINEAR, fil
     return image, scale
 
 
-def largest_size(scales, stride=0):
+def largest_size(scales: Sequence[Tuple[int, int]], stride: int = 0) -> Tuple[int, int]:
     """(height, width) with padding that no image exceeds at ``scales`` [(short, longest), ...]; a longer side is the
     width."""
     return tuple(max(sides) + -max(sides) % max(1, stride) for sides in zip(*scales))
 
 
-def to_tensor(image, means):
+def to_tensor(image: np.ndarray, means: Sequence[float]) -> np.ndarray:
     """``image`` (H, W, 3) BGR minus ``means`` (blue, green, red) -> (1, 3, H, W) float32, planes red, green, blue."""
     tensor = np.empty((1, 3) + image.shape[:2], dtype=np.float32)
     for plane, channel in enumerate((2, 1, 0)):
@@ -81,20 +88,22 @@ def to_tensor(image, means):
     return tensor
 
 
-def input_tensor(image, means):
+def input_tensor(image: np.ndarray, means: Sequence[float]) -> np.ndarray:
     """:func:`to_tensor` with no side under SMALLEST: thin strips are filled up with zeros, which say nothing there."""
     tensor = to_tensor(image, means)
     padding = [(0, max(0, SMALLEST - side)) for side in tensor.shape[2:]]
     return np.pad(tensor, [(0, 0), (0, 0), *padding]) if np.any(padding) else tensor
 
 
-def scale_boxes(boxes, scale, height, width):
+def scale_boxes(boxes: np.ndarray, scale: float, height: int, width: int) -> np.ndarray:
     """``boxes`` (n, 4) in the resized image: whole pixels (half to even), inside its padded ``height`` x ``width``."""
     scaled = np.round(np.asarray(boxes, dtype=np.float64) * scale)
     return np.clip(scaled, 0, [width - 1, height - 1, width - 1, height - 1])
 
 
-def network_input(image, short, max_size, stride, means):
+def network_input(
+    image: np.ndarray, short: float, max_size: float, stride: int, means: Sequence[float]
+) -> Tuple[dict, float]:
     """What a network reads of one BGR ``image``, and the scale.
 
     The inputs are {'data': (1, 3, H, W), 'im_info': (1, 3) [H, W, scale]}, both float32.

@@ -1,18 +1,24 @@
 """Batches for training and single images for testing, by index."""
 
-import collections
 import threading
+from typing import Callable, List, NamedTuple, Tuple
 
 import numpy as np
+from easydict import EasyDict
 
 from dcn.loader.batches import BatchLoader, padded
 from dcn.loader.image import input_tensor, load_image, network_input, resize, scale_boxes
 from dcn.loader.rpn_targets import RpnRule, assign_anchors
 from dcn.loader.symmetry import COUNT, apply_symmetry
 
-Sample = collections.namedtuple('Sample', 'tensor boxes scale rng')
-Sample.__doc__ = """One image: tensor (1, 3, H, W), boxes in its pixels, (n, 4) or with their classes (n, 5), scale, and
-the generator of its draws."""
+
+class Sample(NamedTuple):
+    """One image for training."""
+
+    tensor: np.ndarray  # (1, 3, H, W)
+    boxes: np.ndarray  # in its pixels, (n, 4) or with their classes (n, 5)
+    scale: float
+    rng: np.random.Generator  # of its draws
 
 
 class TrainLoader(BatchLoader):
@@ -24,7 +30,7 @@ class TrainLoader(BatchLoader):
     [(h, w)]; of several maps label (B, n), bbox_target and bbox_weight (B, 4A, n / A), one map after the other.
     """
 
-    def __init__(self, roidb, cfg, feature_shapes, num_devices=1, seed=0):
+    def __init__(self, roidb: List[dict], cfg: EasyDict, feature_shapes: Callable, num_devices: int = 1, seed: int = 0):
         super().__init__(roidb, cfg, num_devices, seed)
         self._feature_shapes = _locked_cache(feature_shapes)
         self._rule = RpnRule.from_config(cfg)
@@ -62,13 +68,13 @@ class TrainLoader(BatchLoader):
         return sample._replace(boxes=np.column_stack([sample.boxes, record['gt_classes']]))
 
 
-def padded_images(samples):
+def padded_images(samples: List[Sample]) -> np.ndarray:
     """The images of Samples, padded with zeros to a common size: (B, 3, H, W)."""
     height, width = (max(s.tensor.shape[axis] for s in samples) for axis in (2, 3))
     return np.concatenate([padded(s.tensor, (1, 3, height, width), 0) for s in samples])
 
 
-def load_sample(record, boxes, cfg, rng):
+def load_sample(record: dict, boxes: np.ndarray, cfg: EasyDict, rng: np.random.Generator) -> Sample:
     """The Sample of a record for training, with ``boxes`` (n, 4) in its pixels; ``rng`` draws scale, then symmetry."""
     short, max_size = cfg.SCALES[rng.integers(len(cfg.SCALES))]
     image = load_image(record)
@@ -88,14 +94,14 @@ class TestLoader:
 
     __test__ = False  # the name is the original's, and no test case
 
-    def __init__(self, roidb, cfg):
+    def __init__(self, roidb: List[dict], cfg: EasyDict):
         self._roidb, self._cfg = roidb, cfg
         self.scales = testing_scales(cfg)
 
     def __len__(self):
         return len(self._roidb) * len(self.scales)
 
-    def item(self, index):
+    def item(self, index: int) -> Tuple[dict, float, dict]:
         network, (image, scale) = self._cfg.network, divmod(index, len(self.scales))
         record = self._roidb[image]
         inputs, factor = network_input(
@@ -104,7 +110,7 @@ class TestLoader:
         return inputs, factor, record
 
 
-def testing_scales(cfg):
+def testing_scales(cfg: EasyDict) -> List[Tuple[int, int]]:
     """[(short side, longest side), ...] at which a detector sees every image: TEST_SCALES, or the first of SCALES."""
     return cfg.get('TEST_SCALES') or cfg.SCALES[:1]
 

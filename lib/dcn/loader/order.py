@@ -1,11 +1,21 @@
 """In which order an epoch visits the records."""
 
+from typing import Sequence
+
 import numpy as np
 
 from dcn.rng import generator
 
 
-def epoch_order(widths, heights, batch_size, seed, epoch, shuffle=True, aspect_grouping=True):
+def epoch_order(
+    widths: Sequence[int],
+    heights: Sequence[int],
+    batch_size: int,
+    seed: int,
+    epoch: int,
+    shuffle: bool = True,
+    aspect_grouping: bool = True,
+) -> np.ndarray:
     """Indices (len // batch_size, batch_size) of the records in each batch of an epoch; the remainder sits out.
 
     With ``aspect_grouping`` landscape and portrait images are shuffled apart and batches are cut before they are

@@ -2,9 +2,12 @@
 
 import collections
 from concurrent.futures import ThreadPoolExecutor
+from typing import Iterator
+
+from dcn.loader.batches import Batch, BatchLoader
 
 
-def prefetch(loader, epoch, start=0, workers=1):
+def prefetch(loader: BatchLoader, epoch: int, start: int = 0, workers: int = 1) -> Iterator[Batch]:
     """Yield ``loader.batch(epoch, i)`` for i from ``start`` to the end of the epoch, ``workers`` + 1 batches ahead.
 
     An error in a worker is raised here. Closing the generator (or leaving its loop) waits for the batches being loaded

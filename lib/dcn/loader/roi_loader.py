@@ -1,8 +1,9 @@
-"""Batches for detection on proposals from files (dcn.dataset.proposals), and single images with them for testing."""
+"""Batches for detection on precomputed proposals (dcn.dataset.proposals), and single images with them for testing."""
 
-import collections
+from typing import List, NamedTuple, Tuple
 
 import numpy as np
+from easydict import EasyDict
 
 from dcn.bbox import bbox_transform
 from dcn.bbox.sampling import RoiRule, best_ground_truth, box_slots, expand_targets, sample_rois
@@ -14,8 +15,12 @@ from dcn.loader.loaders import TestLoader, load_sample, padded_images
 # where every RoI trains, images differ in their number: it is rounded up, so that there are fewer shapes to bind
 ROWS = 64
 
-Normalisation = collections.namedtuple('Normalisation', 'means stds')
-Normalisation.__doc__ = """Means and standard deviations of box targets, each (K, 4) for K regression classes."""
+
+class Normalisation(NamedTuple):
+    """Of box targets, each (K, 4) for K regression classes."""
+
+    means: np.ndarray
+    stds: np.ndarray
 
 
 class RoiTrainLoader(BatchLoader):
@@ -26,7 +31,9 @@ class RoiTrainLoader(BatchLoader):
     proposal and ground truth, and rows with label -1 up to a multiple of ROWS.
     """
 
-    def __init__(self, roidb, cfg, normalisation, num_devices=1, seed=0):
+    def __init__(
+        self, roidb: List[dict], cfg: EasyDict, normalisation: Normalisation, num_devices: int = 1, seed: int = 0
+    ):
         super().__init__(roidb, cfg, num_devices, seed)
         self._normalisation = normalisation
         train = cfg.TRAIN
@@ -69,7 +76,7 @@ class RoiTrainLoader(BatchLoader):
         return parts
 
 
-def rows_for(cfg, most):
+def rows_for(cfg: EasyDict, most: int) -> int:
     """RoIs of an image in a batch whose largest number of them is ``most``."""
     return -(-most // ROWS) * ROWS if cfg.TRAIN.BATCH_ROIS == -1 else most
 
@@ -77,13 +84,13 @@ def rows_for(cfg, most):
 class RoiTestLoader(TestLoader):
     """As TestLoader, with rois (1, n, 5) [0, x1, y1, x2, y2] in the pixels of data."""
 
-    def item(self, index):
+    def item(self, index: int) -> Tuple[dict, float, dict]:
         inputs, factor, record = super().item(index)
         boxes = scale_boxes(placed_proposals(record), factor, *inputs['data'].shape[2:])
         return dict(inputs, rois=np.insert(boxes, 0, 0, axis=1)[np.newaxis].astype(np.float32)), factor, record
 
 
-def box_normalisation(records, cfg):
+def box_normalisation(records: List[dict], cfg: EasyDict) -> Normalisation:
     """What the box targets of ``records`` are normalised by: the configuration's numbers, or measured ones."""
     train, classes = cfg.TRAIN, 2 if cfg.CLASS_AGNOSTIC else cfg.dataset.NUM_CLASSES
     if train.BBOX_NORMALIZATION_PRECOMPUTED:
@@ -91,7 +98,7 @@ def box_normalisation(records, cfg):
     return measured_normalisation(records, classes, train.BBOX_REGRESSION_THRESH)
 
 
-def measured_normalisation(records, classes, threshold):
+def measured_normalisation(records: List[dict], classes: int, threshold: float) -> Normalisation:
     """Of the targets of all proposals and ground truths whose IoU is at least ``threshold``, by regression class.
 
     Where nothing varies (a class without boxes, the background) the standard deviation is 1: targets and weights stay

@@ -1,30 +1,32 @@
 """What the region proposal network should say at every anchor (Faster R-CNN, section 3.1.2; the original's rules)."""
 
-import collections
 import functools
 import math
+from typing import List, NamedTuple, Sequence, Tuple
 
 import numpy as np
+from easydict import EasyDict
 
 from dcn.bbox import anchor_grid, bbox_overlaps, bbox_transform
 
-_FIELDS = 'strides ratios scales batch_size fg_fraction positive negative clobber weights border all_targets'
 
+class RpnRule(NamedTuple):
+    """Settings of :func:`assign_anchors`."""
 
-class RpnRule(collections.namedtuple('RpnRule', _FIELDS)):
-    """Settings of :func:`assign_anchors`.
-
-    strides, ratios, scales  of the anchors (tuples), one stride for each feature map
-    batch_size, fg_fraction  anchors that train per image, and the largest share of positive ones
-    positive, negative       an anchor is positive from this IoU on, negative below that one, ignored in between
-    clobber                  negatives overrule the best anchor of a ground truth
-    weights                  (4,) of the box loss on positive anchors
-    border                   pixels by which an anchor may leave the image
-    all_targets              box targets for every anchor inside the image, not for the positive ones alone
-    """
+    strides: Tuple[float, ...]  # of the anchors, one for each feature map
+    ratios: Tuple[float, ...]
+    scales: Tuple[float, ...]
+    batch_size: int  # anchors that train per image
+    fg_fraction: float  # the largest share of positive ones
+    positive: float  # an anchor is positive from this IoU on
+    negative: float  # and negative below this one; in between it is ignored
+    clobber: bool  # negatives overrule the best anchor of a ground truth
+    weights: Tuple[float, ...]  # (4,) of the box loss on positive anchors
+    border: float  # pixels by which an anchor may leave the image
+    all_targets: bool  # box targets for every anchor inside the image, not for the positive ones alone
 
     @classmethod
-    def from_config(cls, cfg):
+    def from_config(cls, cfg: EasyDict) -> 'RpnRule':
         """The rule of a configuration; on a pyramid, the original's FPN, anchors may leave the image."""
         network, train = cfg.network, cfg.TRAIN
         strides, pyramid = network.RPN_FEAT_STRIDE, not isinstance(network.RPN_FEAT_STRIDE, int)
@@ -44,7 +46,13 @@ class RpnRule(collections.namedtuple('RpnRule', _FIELDS)):
         )
 
 
-def assign_anchors(map_shapes, gt_boxes, im_info, rule, rng):
+def assign_anchors(
+    map_shapes: Sequence[Tuple[int, int]],
+    gt_boxes: np.ndarray,
+    im_info: Sequence[float],
+    rule: RpnRule,
+    rng: np.random.Generator,
+) -> List[Tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Targets of one image on feature maps of ``map_shapes`` [(h, w), ...], with A anchors in each cell.
 
     ``gt_boxes`` (g, 4 or more) x1 y1 x2 y2 in input pixels, ``im_info`` [height, width, ...] of the image; ``rng``

@@ -1,5 +1,7 @@
 """Training batches of segmentation: images with a class for each pixel."""
 
+from typing import Tuple
+
 import cv2
 import numpy as np
 
@@ -51,7 +53,7 @@ class SegmentationLoader(BatchLoader):
         return data, label
 
 
-def crop_place(shape, size, rng):
+def crop_place(shape: Tuple[int, int], size: Tuple[int, int], rng: np.random.Generator) -> Tuple[slice, ...]:
     """Slices that cut ``size`` (h, w) out of an image of ``shape`` (H, W), at any place with equal chance; a side that
     is shorter stays whole."""
     starts = [int(rng.integers(max(0, whole - part) + 1)) for whole, part in zip(shape, size)]
@@ -67,12 +69,12 @@ def _turned(image, label, symmetry):
 class SegmentationTestLoader(TestLoader):
     """Test images, one at a time: ``item(i)`` gives what the network reads, the scale and the record."""
 
-    def item(self, index):
+    def item(self, index: int) -> Tuple[dict, float, dict]:
         inputs, scale, record = super().item(index)
         return graph_inputs(inputs), scale, record
 
 
-def graph_inputs(inputs):
+def graph_inputs(inputs: dict) -> dict:
     """``inputs`` of a test graph, with the label that its loss wants, though it changes nothing, and pixels enough."""
     images, planes, *size = inputs['data'].shape
     height, width = (max(SMALLEST, side) for side in size)

@@ -1,11 +1,13 @@
 """The eight symmetries of the square, for images and boxes (TRAIN.AUGMENT; the original only mirrors left to right)."""
 
+from typing import Tuple
+
 import numpy as np
 
 COUNT = 8
 
 
-def apply_symmetry(image, boxes, symmetry):
+def apply_symmetry(image: np.ndarray, boxes: np.ndarray, symmetry: int) -> Tuple[np.ndarray, np.ndarray]:
     """``image`` (H, W, 3) and ``boxes`` (n, 4), inclusive corners, under symmetry 0 to 7; boxes come back as float64.
 
     Bits of ``symmetry``: 4 transposes, then 2 mirrors top to bottom, then 1 left to right; 0 changes nothing.

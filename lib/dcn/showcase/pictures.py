@@ -2,7 +2,7 @@
 there."""
 
 import os
-from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple, Type
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple, Type
 
 import cv2
 import numpy as np
@@ -127,7 +127,7 @@ def by_size(things: List[Thing]) -> List[Tuple[str, Thing]]:
 
 def sampling_points(
     kind: Type[PhotoNetwork],
-    trial,
+    trial: Any,
     images: Dict[int, np.ndarray],
     things: List[Thing],
     boxes: Dict[int, np.ndarray],
@@ -179,7 +179,7 @@ def empty_cell(size: Tuple[int, int], shape: Tuple[int, int], boxes: Sequence, b
 
 
 def part_offsets(
-    trial, images: Dict[int, np.ndarray], found: List[pages.Found], names: Sequence[str]
+    trial: Any, images: Dict[int, np.ndarray], found: List[pages.Found], names: Sequence[str]
 ) -> Optional[np.ndarray]:
     """Where deformable RoI pooling puts its parts: the best detection of each class."""
     network, pooled = PartNetwork(trial.cfg, trial.params), []

@@ -1,11 +1,22 @@
 """Detections on an image."""
 
+from typing import Optional, Sequence, Tuple
+
 import numpy as np
 
 from dcn.visualize.canvas import contrast, dashed_frame, enlarge, frame, palette, text_size, write_text
 
 
-def draw_detections(image, boxes, scores, classes, names, threshold=0.0, shortest=420, truth=()):
+def draw_detections(
+    image: np.ndarray,
+    boxes: np.ndarray,
+    scores: Optional[np.ndarray],
+    classes: np.ndarray,
+    names: Sequence[str],
+    threshold: float = 0.0,
+    shortest: int = 420,
+    truth: Sequence = (),
+) -> np.ndarray:
     """Draw boxes with class and score.
 
     image (H, W, 3) uint8 BGR; boxes (N, 4) x1 y1 x2 y2 in its pixels; scores (N,) or None for ground truth; classes
@@ -32,12 +43,14 @@ def draw_detections(image, boxes, scores, classes, names, threshold=0.0, shortes
     return canvas
 
 
-def on_canvas(box, factor):
+def on_canvas(box: Sequence[float], factor: float) -> np.ndarray:
     """Pixels of the box's edges (4,) on an enlarged canvas: inclusive corners, so the box ends where pixel x2 ends."""
     return np.array([box[0], box[1], box[2] + 1, box[3] + 1], dtype=float) * factor
 
 
-def label_corner(box, extent, shape, boxes, taken):
+def label_corner(
+    box: Sequence[float], extent: Tuple[int, int], shape: Tuple[int, ...], boxes: Sequence, taken: Sequence
+) -> Tuple[float, float]:
     """Where a label of ``extent`` (w, h) hides least: outside its box (4,) if the image (h, w, ..) has room, off other
     boxes and off labels ``taken``."""
     (x1, y1, x2, y2), (width, height) = box, extent
@@ -60,7 +73,7 @@ def label_corner(box, extent, shape, boxes, taken):
     return min(corners, key=hidden)
 
 
-def shared_area(first, second):
+def shared_area(first: Sequence[float], second: Sequence[float]) -> float:
     """Area that two boxes x1 y1 x2 y2 share."""
     width = min(first[2], second[2]) - max(first[0], second[0])
     height = min(first[3], second[3]) - max(first[1], second[1])

@@ -2,6 +2,7 @@
 
 import functools
 import os
+from typing import List, Optional, Sequence, Tuple
 
 import cv2
 import matplotlib
@@ -15,24 +16,24 @@ RED, BLUE, GREEN = (50, 40, 225), (225, 120, 30), (70, 190, 40)
 
 
 @functools.lru_cache(maxsize=None)
-def font(size, bold=False):
+def font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
     name = 'DejaVuSans-Bold.ttf' if bold else 'DejaVuSans.ttf'
     return ImageFont.truetype(os.path.join(matplotlib.get_data_path(), 'fonts', 'ttf', name), size)
 
 
-def palette(index):
+def palette(index: int) -> Tuple[int, int, int]:
     """A BGR colour for a class: hues a golden angle apart, so that neighbours in the list never look alike."""
     hue = int(index * 180 * 0.618034) % 180
     hsv = np.uint8([[[hue, 215, 225 if index % 2 else 195]]])
     return tuple(int(v) for v in cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR)[0, 0])
 
 
-def contrast(colour):
+def contrast(colour: Tuple[int, int, int]) -> Tuple[int, int, int]:
     """Ink or paper, whichever is read better on ``colour`` (BGR)."""
     return INK if np.dot(colour, (0.114, 0.587, 0.299)) > 150 else PAPER
 
 
-def enlarge(image, shortest=420):
+def enlarge(image: np.ndarray, shortest: int = 420) -> Tuple[np.ndarray, float]:
     """Scale an image (H, W, 3) up so that its short side has at least ``shortest`` pixels, unless the long side would
     exceed 4096; returns (image, factor)."""
     factor = max(1.0, min(shortest / min(image.shape[:2]), 4096 / max(image.shape[:2])))
@@ -41,18 +42,26 @@ def enlarge(image, shortest=420):
     return cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC), factor
 
 
-def shrink(image, longest):
+def shrink(image: np.ndarray, longest: int) -> np.ndarray:
     """Scale an image (H, W, 3) down so that its long side has at most ``longest`` pixels."""
     factor = min(1.0, longest / max(image.shape[:2]))
     return image if factor == 1.0 else cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
 
 
-def text_size(text, size, bold=False):
+def text_size(text: str, size: int, bold: bool = False) -> Tuple[int, int]:
     """(width, height) in pixels of the box that :func:`write_text` fills for one line."""
     return int(np.ceil(font(size, bold).getlength(text))) + 8, int(size * 1.35) + 3
 
 
-def write_text(image, text, position, size=15, colour=INK, background=None, bold=False):
+def write_text(
+    image: np.ndarray,
+    text: str,
+    position: Tuple[float, float],
+    size: int = 15,
+    colour: Tuple[int, int, int] = INK,
+    background: Optional[Tuple[int, int, int]] = None,
+    bold: bool = False,
+) -> np.ndarray:
     """Draw one line of text, its box's top left corner at ``position`` (x, y), moved inside the image; the box is
     filled where ``background`` is given."""
     width, height = text_size(text, size, bold)
@@ -67,7 +76,7 @@ def write_text(image, text, position, size=15, colour=INK, background=None, bold
     return image
 
 
-def text_strip(width, text, size=15, bold=False):
+def text_strip(width: int, text: str, size: int = 15, bold: bool = False) -> np.ndarray:
     """Text on white paper (h, width, 3), broken into lines between words."""
     lines = ['']
     for word in text.split():
@@ -83,7 +92,7 @@ def text_strip(width, text, size=15, bold=False):
     return strip
 
 
-def beside(images, gap=10):
+def beside(images: List[np.ndarray], gap: int = 10) -> np.ndarray:
     """Images in a row, their tops aligned, on white paper."""
     height = max(image.shape[0] for image in images)
     parts = []
@@ -92,7 +101,7 @@ def beside(images, gap=10):
     return np.concatenate(parts[:-1], axis=1)
 
 
-def below(images, gap=10):
+def below(images: List[np.ndarray], gap: int = 10) -> np.ndarray:
     """Images in a column, their left sides aligned, on white paper."""
     width = max(image.shape[1] for image in images)
     parts = []
@@ -101,17 +110,17 @@ def below(images, gap=10):
     return np.concatenate(parts[:-1])
 
 
-def framed(image, margin=24):
+def framed(image: np.ndarray, margin: int = 24) -> np.ndarray:
     """``image`` with a white margin."""
     return cv2.copyMakeBorder(image, margin, margin, margin, margin, cv2.BORDER_CONSTANT, value=PAPER)
 
 
-def labelled(image, text, size=15, bold=False):
+def labelled(image: np.ndarray, text: str, size: int = 15, bold: bool = False) -> np.ndarray:
     """``image`` with a line of text above it."""
     return below([text_strip(image.shape[1], text, size, bold), image], 4)
 
 
-def sheet(rows, captions=(), gap=10, size=15):
+def sheet(rows: List[List[np.ndarray]], captions: Sequence[str] = (), gap: int = 10, size: int = 15) -> np.ndarray:
     """Arrange images (list of rows) on white paper, a caption (str) above each row that has one, a margin of ``gap``
     around."""
     strips = []
@@ -123,14 +132,14 @@ def sheet(rows, captions=(), gap=10, size=15):
     return framed(below(strips, gap), gap)
 
 
-def page(title, caption, strips, margin=24):
+def page(title: str, caption: str, strips: List[np.ndarray], margin: int = 24) -> np.ndarray:
     """A whole picture: title, caption and ``strips`` (images) below each other on white paper."""
     width = max(strip.shape[1] for strip in strips)
     head = below([text_strip(width, title, 24, bold=True), text_strip(width, caption, 16)], 6)
     return framed(below([head, *strips], 18), margin)
 
 
-def save(path, image):
+def save(path: str, image: np.ndarray) -> str:
     """Write a BGR image as PNG or JPEG by the path's extension; the file appears whole or not at all. Returns the
     path."""
     done, data = cv2.imencode(os.path.splitext(path)[1] or '.png', image)
@@ -140,7 +149,9 @@ def save(path, image):
     return path
 
 
-def dot(canvas, point, radius, colour, filled=True):
+def dot(
+    canvas: np.ndarray, point: Sequence[float], radius: int, colour: Tuple[int, int, int], filled: bool = True
+) -> None:
     """A disc at ``point`` (x, y) with a white rim, or a ring."""
     centre = (int(round(float(point[0]))), int(round(float(point[1]))))
     if filled:
@@ -151,7 +162,9 @@ def dot(canvas, point, radius, colour, filled=True):
         cv2.circle(canvas, centre, radius, colour, 1, cv2.LINE_AA)
 
 
-def frame(canvas, box, colour, thickness=2, rim=1):
+def frame(
+    canvas: np.ndarray, box: Sequence[float], colour: Tuple[int, int, int], thickness: int = 2, rim: int = 1
+) -> None:
     """A rectangle x1 y1 x2 y2 (float pixels of the canvas) with a white rim."""
     x1, y1, x2, y2 = (int(round(float(v))) for v in box)
     if rim:
@@ -159,7 +172,7 @@ def frame(canvas, box, colour, thickness=2, rim=1):
     cv2.rectangle(canvas, (x1, y1), (x2, y2), colour, thickness, cv2.LINE_AA)
 
 
-def dashed_frame(canvas, box, dash=5):
+def dashed_frame(canvas: np.ndarray, box: Sequence[float], dash: int = 5) -> None:
     """A thin rectangle x1 y1 x2 y2 (float pixels of the canvas) of dark and light dashes, to be seen on anything."""
     x1, y1, x2, y2 = (int(round(float(v))) for v in box)
     frame(canvas, (x1, y1, x2, y2), PAPER, 1, rim=0)

@@ -1,17 +1,22 @@
 """A legend: what each colour means, in as many columns as the picture is wide enough for."""
 
-import collections
+from typing import List, NamedTuple, Optional, Tuple
 
 import cv2
 import numpy as np
 
 from dcn.visualize.canvas import INK, PAPER, text_size, write_text
 
-Entry = collections.namedtuple('Entry', 'colour name text')
-Entry.__doc__ = """A row: its colour (BGR, or None for an empty swatch), what it is, and a figure beside it."""
+
+class Entry(NamedTuple):
+    """A row."""
+
+    colour: Optional[Tuple[int, int, int]]  # BGR, None for an empty swatch
+    name: str  # what it is
+    text: str  # a figure beside it
 
 
-def legend(entries, width, size=15):
+def legend(entries: List[Entry], width: int, size: int = 15) -> np.ndarray:
     """``entries`` below each other, column after column, on paper (h, width or more, 3); letters of ``size`` pixels."""
     swatch, gap = int(size * 1.2), size // 2
     names, texts = (max(text_size(text, size)[0] for text in column) for column in list(zip(*entries))[1:])

@@ -1,6 +1,7 @@
 """Where the parts of deformable position-sensitive RoI pooling lie."""
 
 import colorsys
+from typing import List, Optional, Sequence, Tuple
 
 import cv2
 import numpy as np
@@ -9,13 +10,13 @@ from dcn.errors import UserError
 from dcn.visualize.canvas import BLUE, PAPER, RED, enlarge, frame
 
 
-def class_offsets(offsets, label):
+def class_offsets(offsets: np.ndarray, label: int) -> np.ndarray:
     """The offsets (2, P, P), x then y, of class ``label`` (0 is the background) from a RoI's offsets (2C, P, P);
     (2, P, P) are the same for every class."""
     return offsets if len(offsets) == 2 else offsets[2 * label : 2 * label + 2]
 
 
-def part_boxes(roi, trans, trans_std=0.1):
+def part_boxes(roi: Sequence[float], trans: np.ndarray, trans_std: float = 0.1) -> Tuple[np.ndarray, np.ndarray]:
     """The parts of deformable position-sensitive RoI pooling before and after their offsets (paper eq. 5 and 8).
 
     roi (4,) x1 y1 x2 y2 in pixels, inclusive; trans (2, P, P): normalised offsets, x first and then y, as
@@ -32,7 +33,9 @@ def part_boxes(roi, trans, trans_std=0.1):
     return regular.reshape(-1, 4), moved.reshape(-1, 4)
 
 
-def draw_parts(image, roi, trans, trans_std=0.1, shortest=420):
+def draw_parts(
+    image: np.ndarray, roi: Sequence[float], trans: np.ndarray, trans_std: float = 0.1, shortest: int = 420
+) -> np.ndarray:
     """Draw a RoI in blue, and in red its parts where the learned offsets put them."""
     canvas, factor = enlarge(image, shortest)
     thickness = max(2, min(canvas.shape[:2]) // 250)
@@ -43,7 +46,7 @@ def draw_parts(image, roi, trans, trans_std=0.1, shortest=420):
     return canvas
 
 
-def draw_coloured_parts(image, roi, boxes, side=320):
+def draw_coloured_parts(image: np.ndarray, roi: Sequence[float], boxes: np.ndarray, side: int = 320) -> np.ndarray:
     """The surroundings of a RoI, ``side`` x ``side`` pixels, with its parts ``boxes`` (P*P, 4), each in the colour of
     its place, and the RoI in white."""
     crop, corner, factor = _surroundings(image, roi, side)
@@ -89,13 +92,13 @@ def _place_colour(index, count):
     return int(blue * 255), int(green * 255), int(red * 255)
 
 
-def middle_half(image):
+def middle_half(image: np.ndarray) -> List[int]:
     """The RoI (4,) that leaves a quarter of the image free on every side."""
     height, width = image.shape[:2]
     return [width // 4, height // 4, width * 3 // 4 - 1, height * 3 // 4 - 1]
 
 
-def parse_roi(text, image, names):
+def parse_roi(text: str, image: np.ndarray, names: Sequence[str]) -> Tuple[List[float], Optional[int]]:
     """'X1,Y1,X2,Y2[,CLASS]' -> the box [x1, y1, x2, y2], checked against the image, and the class's index in ``names``
     or None."""
     fields = [field.strip() for field in text.split(',')]

@@ -4,6 +4,8 @@ The original's demo drew this too, wrong at image borders: a sample outside the 
 offsets were looked up by list position, so the remaining taps of a border cell got their neighbours' offsets.
 """
 
+from typing import List, Tuple
+
 import cv2
 import numpy as np
 from PIL import Image
@@ -14,7 +16,9 @@ from dcn.visualize.canvas import BLUE, GREEN, RED, dot, enlarge
 MARGIN = 0.1  # of the image's side, around it: where the taps of border cells fall
 
 
-def sample_points(offset, cells, kernel=3, dilate=2, pad=2, group=0):
+def sample_points(
+    offset: np.ndarray, cells: np.ndarray, kernel: int = 3, dilate: int = 2, pad: int = 2, group: int = 0
+) -> np.ndarray:
     """Sampling positions of one deformable convolution of stride 1 (paper eq. 2: p0 + pn + dpn).
 
     offset (2*G*K*K, H, W), (y, x) per tap; cells (N, 2) integer (y, x) inside the map. Returns (N, K*K, 2) float (y, x)
@@ -28,7 +32,9 @@ def sample_points(offset, cells, kernel=3, dilate=2, pad=2, group=0):
     return cells[:, None, :] + grid[None] + moved
 
 
-def trace_samples(offsets, cell, kernel=3, dilate=2, pad=2, group=0):
+def trace_samples(
+    offsets: List[np.ndarray], cell: Tuple[int, int], kernel: int = 3, dilate: int = 2, pad: int = 2, group: int = 0
+) -> np.ndarray:
     """Follow one cell back through a stack of deformable convolutions, last layer first.
 
     offsets: list of (2*G*K*K, H, W); cell (y, x). Between layers a point is rounded to its cell; points outside the map
@@ -45,7 +51,9 @@ def trace_samples(offsets, cell, kernel=3, dilate=2, pad=2, group=0):
     return points
 
 
-def draw_samples(image, points, cell, map_shape, shortest=420):
+def draw_samples(
+    image: np.ndarray, points: np.ndarray, cell: Tuple[int, int], map_shape: Tuple[int, int], shortest: int = 420
+) -> np.ndarray:
     """Mark the sampled points (M, 2) in red and the cell (y, x) whose response they form in green; both in cells of a
     map (H, W)."""
     canvas, _ = enlarge(image, shortest)
@@ -56,7 +64,15 @@ def draw_samples(image, points, cell, map_shape, shortest=420):
     return canvas
 
 
-def draw_taps(image, regular, moved, cell, map_shape, shortest=300, margin=MARGIN):
+def draw_taps(
+    image: np.ndarray,
+    regular: np.ndarray,
+    moved: np.ndarray,
+    cell: Tuple[int, int],
+    map_shape: Tuple[int, int],
+    shortest: int = 300,
+    margin: int = MARGIN,
+) -> np.ndarray:
     """The points of a regular grid (M, 2) as blue rings and, unless None, those moved by offsets (N, 2) as red dots, on
     the image with a ``margin``, a part of its short side.
 
@@ -79,7 +95,7 @@ def draw_taps(image, regular, moved, cell, map_shape, shortest=300, margin=MARGI
     return canvas
 
 
-def animate(path, image, offsets):
+def animate(path: str, image: np.ndarray, offsets: List[np.ndarray]) -> str:
     """A GIF with a frame for every second cell, as the original showed them: the points that it reads through all
     ``offsets``, last layer first."""
     height, width = offsets[0].shape[1:]
@@ -91,7 +107,7 @@ def animate(path, image, offsets):
     return path
 
 
-def spread_cells(map_shape, rows=3, columns=4):
+def spread_cells(map_shape: Tuple[int, int], rows: int = 3, columns: int = 4) -> List[List[Tuple[int, int]]]:
     """Rows of cells (y, x) spread over a map (H, W), the outermost ones at its border."""
     ys, xs = (np.linspace(0, size - 1, count).round().astype(int) for size, count in zip(map_shape, (rows, columns)))
     return [[(y, x) for x in xs] for y in ys]

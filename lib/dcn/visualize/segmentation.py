@@ -1,5 +1,7 @@
 """Classes of pixels over their photo, with a legend of the classes that are there."""
 
+from typing import List, Optional, Sequence, Tuple
+
 import cv2
 import numpy as np
 
@@ -10,7 +12,7 @@ OPACITY = 0.6  # of the colours over the photo
 NARROWEST = 420  # of a picture, so that the legend has room
 
 
-def draw_segmentation(image, labels, names, palette):
+def draw_segmentation(image: np.ndarray, labels: np.ndarray, names: Sequence[str], palette: np.ndarray) -> np.ndarray:
     """The photo under the colours of its classes (see paint_classes), with a legend of each class's share.
 
     Returns a new image, enlarged where the photo is small.
@@ -25,7 +27,9 @@ def draw_segmentation(image, labels, names, palette):
     return framed(below(parts, size // 2), size // 2)
 
 
-def paint_classes(image, labels, names, palette, shortest=NARROWEST):
+def paint_classes(
+    image: np.ndarray, labels: np.ndarray, names: Sequence[str], palette: np.ndarray, shortest: int = NARROWEST
+) -> np.ndarray:
     """The photo under the colours of its classes, the larger regions named; enlarged where it is small.
 
     image (H, W, 3) uint8 BGR; labels (H, W) uint8, indices into ``names``, others (255) are left alone; palette (C, 3)
@@ -41,7 +45,7 @@ def paint_classes(image, labels, names, palette, shortest=NARROWEST):
     return canvas
 
 
-def colour_of(label, names, palette):
+def colour_of(label: int, names: Sequence[str], palette: np.ndarray) -> Optional[Tuple[int, int, int]]:
     """BGR; None for the background."""
     return None if names[label] == 'background' else tuple(int(value) for value in palette[label][::-1])
 
@@ -51,13 +55,13 @@ def _letters(canvas):
     return int(np.clip(min(canvas.shape[:2]) / 26, 13, 34))
 
 
-def shares(labels, classes):
+def shares(labels: np.ndarray, classes: int) -> List[Tuple[int, float]]:
     """[(class, its share of the pixels)] of those present in ``labels`` (H, W), the largest first."""
     counts = np.bincount(labels.ravel(), minlength=classes)[:classes]
     return [(int(label), counts[label] / labels.size) for label in np.argsort(-counts, kind='stable') if counts[label]]
 
 
-def share_text(share):
+def share_text(share: float) -> str:
     """'12.3 %'; what rounds to nothing is less than something."""
     return f'{100 * share:.1f} %' if share >= 0.0005 else '< 0.1 %'
 

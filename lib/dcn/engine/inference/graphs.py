@@ -31,7 +31,7 @@ class TestGraph:
         self._network = symbol_class(cfg)()
 
     @functools.cached_property
-    def symbol(self):
+    def symbol(self) -> mx.sym.Symbol:
         """The graph, an mx.sym.Symbol."""
         return getattr(self._network, self._method)(self.cfg, is_train=False)
 

@@ -12,6 +12,7 @@ import numpy as np
 from dcn.engine.inference.graphs import TestGraph
 from dcn.engine.runtime.executors import DeviceExecutors
 from dcn.engine.runtime.progress import bar
+from dcn.loader.loaders import TestLoader
 
 import mxnet as mx
 
@@ -69,7 +70,9 @@ def bound(
     return [Predictor(symbol, context, *params, rewrite=graph.cfg.engine.rewrite) for context in contexts]
 
 
-def each_image(predictors: List[Predictor], loader, order: Optional[Iterable[int]] = None) -> Iterator[tuple]:
+def each_image(
+    predictors: List[Predictor], loader: TestLoader, order: Optional[Iterable[int]] = None
+) -> Iterator[tuple]:
     """Yield (index, inputs, scale, outputs {name: array}) for each image of ``loader``, in ``order`` of indices.
 
     loader: len() and item(index) -> (inputs {name: array}, scale, record). Every predictor has an image at a time, the

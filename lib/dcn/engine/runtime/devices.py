@@ -2,6 +2,9 @@
 
 import logging
 import re
+from typing import List, Optional
+
+from easydict import EasyDict
 
 from dcn.errors import UserError
 from dcn.operators import native
@@ -11,7 +14,9 @@ import mxnet as mx
 LOG = logging.getLogger(__name__)
 
 
-def contexts(cfg, gpus=None, training=False, mean_gradients=False):
+def contexts(
+    cfg: EasyDict, gpus: Optional[str] = None, training: bool = False, mean_gradients: bool = False
+) -> List[mx.Context]:
     """The MXNet contexts that ``gpus`` (default: cfg.gpus) names.
 
     '0,1' are GPUs, 'cpu' or 'cpu0,cpu1' CPU contexts, '' is one CPU context. GPUs that this machine does not have give
@@ -32,7 +37,7 @@ def contexts(cfg, gpus=None, training=False, mean_gradients=False):
     return [mx.cpu(0)]
 
 
-def with_operators(context):
+def with_operators(context: mx.Context) -> mx.Context:
     """``context``, after the stock operators came into use if it is a GPU for which the own ones are not built."""
     if context.device_type == 'gpu' and native.status('gpu') != native.status():
         LOG.info("on GPUs MXNet's operators run; to have those of this project run: python operator_cxx/build_cuda.py")
@@ -40,7 +45,7 @@ def with_operators(context):
     return context
 
 
-def check_operators(cfg, context):
+def check_operators(cfg: EasyDict, context: mx.Context) -> None:
     """Raise UserError where training would need an operator that is not here."""
     stock = native.status()['ModulatedDeformableConvolution'] == 'stock'
     if cfg.network.modulated and context.device_type == 'cpu' and stock:

@@ -30,7 +30,16 @@ class DeviceExecutors:
     of ``params`` where nothing is trained.
     """
 
-    def __init__(self, symbol, context, arg_params, aux_params, trainable=Layout([]), limit=64, rewrite=True):
+    def __init__(
+        self,
+        symbol: mx.sym.Symbol,
+        context: mx.Context,
+        arg_params: dict,
+        aux_params: dict,
+        trainable: Layout = Layout([]),
+        limit: int = 64,
+        rewrite: bool = True,
+    ):
         self.context, self.limit = context, limit
         self.trained, self.grads = Pack(trainable, context), Pack(trainable, context)
         if rewrite:
@@ -50,7 +59,7 @@ class DeviceExecutors:
         if rewrite and self._on_cpu and not self.trained.views:
             self.limit = min(limit, CPU_FUSED)
 
-    def run(self, inputs, is_train):
+    def run(self, inputs: dict, is_train: bool) -> mx.executor.Executor:
         """Forward (and backward when training) on ``inputs`` {name: numpy array}; returns the executor at once.
 
         Its outputs live in memory that the device's executors may share: read them before the next run.
@@ -64,7 +73,7 @@ class DeviceExecutors:
             executor.backward()
         return executor
 
-    def executor(self, shapes):
+    def executor(self, shapes: dict) -> mx.executor.Executor:
         """The executor for inputs of ``shapes`` {name: shape}, from the cache or bound now."""
         key = tuple(sorted(shapes.items()))
         if key not in self._cache:

@@ -1,5 +1,7 @@
 """Many named arrays in one flat array, so that summing, updating and copying them is one operation and not hundreds."""
 
+from typing import List
+
 import numpy as np
 
 import mxnet as mx
@@ -11,7 +13,7 @@ _ALIGNMENT = 16
 class Layout:
     """Where each array lies. groups: list of {name: shape}; the arrays of a group lie side by side."""
 
-    def __init__(self, groups):
+    def __init__(self, groups: List[dict]):
         self.shapes, self.starts, self.ranges, self.size = {}, {}, [], 0
         for group in groups:
             first = self.size
@@ -24,7 +26,7 @@ class Layout:
 class Pack:
     """Zeros of a Layout on ``context``: ``flat`` is all of it, ``views[name]`` one array, ``groups[i]`` one group."""
 
-    def __init__(self, layout, context):
+    def __init__(self, layout: Layout, context: mx.Context):
         self.flat = mx.nd.zeros(max(1, layout.size), context)
         self.views = {name: self._view(start, layout.shapes[name]) for name, start in layout.starts.items()}
         self.groups = [self.flat[first:last] for first, last in layout.ranges]

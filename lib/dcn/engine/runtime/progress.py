@@ -12,7 +12,7 @@ LOG = logging.getLogger(__name__)
 class Speedometer:
     """Every ``frequent`` batches a line in the original's format: epoch, batch, images a second, running metrics."""
 
-    def __init__(self, batch_images, frequent):
+    def __init__(self, batch_images: int, frequent: int):
         self.batch_images, self.frequent = batch_images, frequent
         self.start = self.first = None
 
@@ -25,11 +25,11 @@ class Speedometer:
             LOG.info(f'Epoch[{epoch}] Batch [{batch}]\tSpeed: {speed:.2f} samples/sec\tTrain-{values}')
             self.start, self.first = time.time(), batch
 
-    def restart(self):
+    def restart(self) -> None:
         self.start = None
 
 
-def bar(total, first, label):
+def bar(total: int, first: str, label: str) -> tqdm.tqdm:
     """A progress bar over ``total`` steps of which ``first`` are done; silent where the output is no terminal."""
     silent = not sys.stderr.isatty()
     return tqdm.tqdm(total=total, initial=first, desc=label, unit='it', disable=silent, leave=False, mininterval=0.5)
@@ -38,6 +38,6 @@ def bar(total, first, label):
 class ConsoleHandler(logging.Handler):
     """Log lines on standard output, above the progress bar where there is one."""
 
-    def emit(self, record):
+    def emit(self, record: logging.LogRecord) -> None:
         tqdm.tqdm.write(self.format(record), file=sys.stdout)
         sys.stdout.flush()

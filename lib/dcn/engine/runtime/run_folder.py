@@ -6,8 +6,10 @@ import os
 import shlex
 import sys
 import time
+from typing import Iterator
 
 import yaml
+from easydict import EasyDict
 
 from dcn.config import difference_from_default
 from dcn.config.loading import plain
@@ -18,7 +20,7 @@ LOG = logging.getLogger('dcn')  # parent of every logger here
 
 
 @contextlib.contextmanager
-def logging_to(folder, cfg):
+def logging_to(folder: str, cfg: EasyDict) -> Iterator[str]:
     """Within the block, log lines go to the terminal and to ``<folder>/<name>_<date>.log``.
 
     The resolved configuration and its difference from the default are written beside the log.

@@ -7,6 +7,7 @@ from typing import Iterable, List, Optional, Sequence
 import numpy as np
 from easydict import EasyDict
 
+from dcn.dataset.imdb import IMDB
 from dcn.engine.inference.postprocessing import im_detect, over_scales, select
 from dcn.engine.inference.predictor import Predictor, each_image
 from dcn.engine.tasks.stored_results import cache_key, load_detections, save_detections
@@ -24,7 +25,7 @@ def pred_eval(
     predictors: List[Predictor],
     loader: TestLoader,
     roidb: List[dict],
-    imdb,
+    imdb: IMDB,
     cfg: EasyDict,
     result_path: str,
     params: tuple,

@@ -1,18 +1,21 @@
 """Detection with an RPN of the network's own: trained and tested end to end."""
 
 import os
-from typing import Callable, List, Tuple
+from typing import Callable, List, Sequence, Tuple
 
 from easydict import EasyDict
 
 from dcn import checkpoint
 from dcn.config.families import symbol_class
 from dcn.dataset import get_imdb, training_roidb
+from dcn.dataset.imdb import IMDB
 from dcn.engine.inference.graphs import TestGraph, detection_graph, require_rpn
+from dcn.engine.inference.predictor import Predictor
 from dcn.engine.tasks.box_evaluation import pred_eval
-from dcn.engine.tasks.metrics import DetectionMetrics
+from dcn.engine.tasks.metrics import DetectionMetrics, Metrics
 from dcn.engine.tasks.task import Task, TestOptions
 from dcn.loader import TestLoader, TrainLoader
+from dcn.loader.batches import BatchLoader
 from dcn.loader.image import largest_size
 from dcn.rng import generator
 
@@ -22,7 +25,7 @@ import mxnet as mx
 class EndToEnd(Task):
     """Proposals, classes and boxes in one network."""
 
-    def check_trainable(self):
+    def check_trainable(self) -> None:
         super().check_trainable()
         self.check_rpn()
 
@@ -30,34 +33,36 @@ class EndToEnd(Task):
         """Refuse settings that say that RoIs come from a file."""
         require_rpn(self.cfg, 'TRAIN.END2END', self.cfg.TRAIN.END2END)
 
-    def records(self):
+    def records(self) -> List[dict]:
         return training_roidb(self.cfg)
 
-    def train_loader(self, records, symbol, num_devices):
+    def train_loader(self, records: List[dict], symbol: mx.sym.Symbol, num_devices: int) -> BatchLoader:
         return TrainLoader(records, self.cfg, self._feature_shapes(symbol), num_devices, self.cfg.TRAIN.seed)
 
-    def metrics(self):
+    def metrics(self) -> Metrics:
         return DetectionMetrics(symbol_class(self.cfg).foreground_metrics)
 
-    def largest_inputs(self, symbol):
+    def largest_inputs(self, symbol: mx.sym.Symbol) -> dict:
         return largest_inputs(self.cfg, self._feature_shapes(symbol))
 
-    def test_weights(self, arg_params):
+    def test_weights(self, arg_params: dict) -> dict:
         return box_test_weights(self.cfg, arg_params, self.cfg.TRAIN.BBOX_MEANS, self.cfg.TRAIN.BBOX_STDS)
 
     def test_graph(self) -> TestGraph:
         return detection_graph(self.cfg)
 
-    def test_set(self):
+    def test_set(self) -> IMDB:
         return get_imdb(self.cfg, self.cfg.dataset.test_image_set)
 
-    def evaluate(self, imdb, predictors, params, folder, options: TestOptions):
+    def evaluate(
+        self, imdb: IMDB, predictors: List[Predictor], params: Tuple[dict, dict], folder: str, options: TestOptions
+    ) -> dict:
         roidb = self.test_records(imdb)
         order = generator(self.cfg.TRAIN.seed, 'test order').permutation(len(roidb)) if options.shuffle else None
         loader, folder = self.test_loader(roidb), os.path.abspath(folder)
         return pred_eval(predictors, loader, roidb, imdb, self.cfg, folder, params, options, order)
 
-    def test_records(self, imdb) -> List[dict]:
+    def test_records(self, imdb: IMDB) -> List[dict]:
         """The records of the images to test."""
         return imdb.gt_roidb()
 
@@ -103,7 +108,7 @@ def largest_image(cfg: EasyDict) -> Tuple[int, int]:
     return largest_size(cfg.SCALES, cfg.network.IMAGE_STRIDE)
 
 
-def box_test_weights(cfg: EasyDict, arg_params: dict, means, stds) -> dict:
+def box_test_weights(cfg: EasyDict, arg_params: dict, means: Sequence[float], stds: Sequence[float]) -> dict:
     """The *_test twins of the layer that predicts boxes; means, stds: (4,), or (K, 4) by regression class."""
     classes = 2 if cfg.CLASS_AGNOSTIC else cfg.dataset.NUM_CLASSES
     return checkpoint.box_test_weights(arg_params, symbol_class(cfg).box_layer, means, stds, classes)

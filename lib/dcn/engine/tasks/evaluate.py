@@ -4,7 +4,7 @@ import json
 import logging
 import math
 import os
-from typing import Optional
+from typing import NamedTuple, Optional
 
 from easydict import EasyDict
 
@@ -17,6 +17,14 @@ from dcn.engine.tasks.task import Task, TestOptions, task_of
 from dcn.files import atomic_write
 
 LOG = logging.getLogger(__name__)
+
+
+class Tested(NamedTuple):
+    """A tested checkpoint."""
+
+    params: str  # path of its .params file
+    scores: dict
+    images: int
 
 
 def evaluate(
@@ -33,28 +41,28 @@ def evaluate(
     """
     task = task or task_of(cfg, is_train=False)
     with logging_to(task.test_folder, cfg):
-        if params is None:
-            params = checkpoint.existing_params(checkpoint.checkpoint_prefix(cfg), cfg.TEST.test_epoch)
-        _tell_unfinished(params)
-        scores, images = scores_of(task, params, gpus, options)
-        _write(os.path.join(task.test_folder, 'scores.json'), cfg, params, images, scores)
-    return scores
+        tested = run_test(task, gpus, options, params)
+        _write(os.path.join(task.test_folder, 'scores.json'), cfg, tested)
+    return tested.scores
 
 
-def scores_of(task: Task, params: str, gpus: Optional[str] = None, options: TestOptions = TestOptions()):
-    """(scores, number of images) of the ``.params`` file ``params`` on the test set of ``task``.
-
-    Result files go to the task's folder; no log, no scores.json.
-    """
-    devices = contexts(task.cfg, gpus)  # before the graph is built
+def run_test(
+    task: Task, gpus: Optional[str] = None, options: TestOptions = TestOptions(), params: Optional[str] = None
+) -> Tested:
+    """As evaluate(), without a log and scores.json; result files go to the task's folder."""
+    cfg = task.cfg
+    devices = contexts(cfg, gpus)  # before the graph is built
     graph = task.test_graph()
+    params = params or checkpoint.existing_params(checkpoint.checkpoint_prefix(cfg), cfg.TEST.test_epoch)
+    _tell_unfinished(params)
     arrays = checkpoint.read_params(params, process=True)
     predictors = bound(graph, arrays, devices)
     imdb = task.test_set()
     for predictor in predictors:
         predictor.reserve(graph.inputs)
     os.makedirs(task.test_folder, exist_ok=True)
-    return task.evaluate(imdb, predictors, arrays, task.test_folder, options), len(imdb.image_ids)
+    scores = task.evaluate(imdb, predictors, arrays, task.test_folder, options)
+    return Tested(params, scores, len(imdb.image_ids))
 
 
 def _tell_unfinished(params):
@@ -67,14 +75,14 @@ def _tell_unfinished(params):
         )
 
 
-def _write(path, cfg, params, images, scores):
+def _write(path, cfg, tested):
     found = {
         'cfg': cfg.name,
         'symbol': cfg.symbol,
-        'checkpoint': params,
-        'images': images,
+        'checkpoint': tested.params,
+        'images': tested.images,
         'difference': difference_from_default(cfg),
-        'scores': _finite(plain(scores)),
+        'scores': _finite(plain(tested.scores)),
     }
     with atomic_write(path, 'w') as stream:
         json.dump(found, stream, indent=2, allow_nan=False)

@@ -1,17 +1,19 @@
 """Training metrics under the original's names; running means since the start of the epoch."""
 
+from typing import List, Tuple
+
 import numpy as np
 
 _EPS = 1e-14  # keeps the logarithm finite, as in the original
 
 
-def accuracy(prob, label):
+def accuracy(prob: np.ndarray, label: np.ndarray) -> Tuple[float, int]:
     """prob (N, C), label (N,): rows with label -1 do not count. Returns (number right, number counted)."""
     keep = label != -1
     return float((prob.argmax(axis=1)[keep] == label[keep]).sum()), int(keep.sum())
 
 
-def log_loss(prob, label, ignored=-1):
+def log_loss(prob: np.ndarray, label: np.ndarray, ignored: int = -1) -> Tuple[float, int]:
     """Sum of -ln(p[label] + 1e-14) over the labels (N, ...) other than ``ignored``, and their number.
 
     prob: (N, C, ...)
@@ -22,17 +24,17 @@ def log_loss(prob, label, ignored=-1):
     return float(-np.log(chosen + _EPS).sum()), len(chosen)
 
 
-def l1_loss(loss, label):
+def l1_loss(loss: np.ndarray, label: np.ndarray) -> Tuple[float, int]:
     """Sum of the box losses, unscaled (grad_scale acts on gradients only), and the number of labels other than -1."""
     return float(loss.sum(dtype=np.float64)), int((label != -1).sum())
 
 
-def foreground_fraction(label):
+def foreground_fraction(label: np.ndarray) -> Tuple[int, int]:
     """Share of labels above 0 among those that are not -1."""
     return int((label > 0).sum()), int((label >= 0).sum())
 
 
-def foreground_accuracy(prob, label):
+def foreground_accuracy(prob: np.ndarray, label: np.ndarray) -> Tuple[float, int]:
     """Accuracy over the labels above 0."""
     return accuracy(prob, np.where(label > 0, label, -1))
 
@@ -45,27 +47,27 @@ class Metrics:
     def __init__(self):
         self.reset()
 
-    def values(self, outputs, inputs):
+    def values(self, outputs: List[np.ndarray], inputs: dict) -> dict:
         """Of one device, from its outputs, a list of arrays, and its inputs {name: array}."""
         raise NotImplementedError
 
-    def reset(self):
+    def reset(self) -> None:
         self.totals = {name: [0.0, 0] for name in self.names}
 
-    def update(self, outputs, inputs):
+    def update(self, outputs: List[np.ndarray], inputs: dict) -> None:
         for name, (value, count) in self.values(outputs, inputs).items():
             if name in self.totals:
                 self.totals[name][0] += value
                 self.totals[name][1] += count
 
-    def get(self):
+    def get(self) -> List[Tuple[str, float]]:
         """[(name, running mean)], nan where nothing was counted."""
         return [(name, value / count if count else float('nan')) for name, (value, count) in self.totals.items()]
 
-    def state(self):
+    def state(self) -> dict:
         return {name: np.array(total, np.float64) for name, total in self.totals.items()}
 
-    def load_state(self, state):
+    def load_state(self, state: dict) -> None:
         for name, (value, count) in state.items():
             self.totals[name] = [float(value), int(count)]
 
@@ -80,11 +82,11 @@ class DetectionMetrics(Metrics):
     NAMES = ('RPNAcc', 'RPNLogLoss', 'RPNL1Loss', 'RCNNAcc', 'RCNNLogLoss', 'RCNNL1Loss')
     ALL_NAMES = NAMES[:3] + ('Proposal FG Fraction', 'R-CNN FG Accuracy') + NAMES[3:]
 
-    def __init__(self, foreground=False):
+    def __init__(self, foreground: bool = False):
         self.names = self.ALL_NAMES if foreground else self.NAMES
         super().__init__()
 
-    def values(self, outputs, inputs):
+    def values(self, outputs: List[np.ndarray], inputs: dict) -> dict:
         label, prob = outputs[4].ravel(), outputs[2].reshape(-1, outputs[2].shape[-1])
         return {
             **rpn_values(*outputs[:2], inputs['label']),
@@ -99,7 +101,7 @@ class RpnMetrics(Metrics):
 
     names = DetectionMetrics.NAMES[:3]
 
-    def values(self, outputs, inputs):
+    def values(self, outputs: List[np.ndarray], inputs: dict) -> dict:
         return rpn_values(*outputs[:2], inputs['label'])
 
 
@@ -109,17 +111,17 @@ class RcnnMetrics(Metrics):
 
     names = DetectionMetrics.NAMES[3:]
 
-    def values(self, outputs, inputs):
+    def values(self, outputs: List[np.ndarray], inputs: dict) -> dict:
         return rcnn_values(*outputs[:2], *(outputs[2:] or [inputs['label']]))
 
 
-def rpn_values(prob, loss, label):
+def rpn_values(prob: np.ndarray, loss: np.ndarray, label: np.ndarray) -> dict:
     """prob (B, 2, ...), box losses, label (B, n)."""
     prob, label = prob.reshape(prob.shape[0], 2, -1).transpose(0, 2, 1).reshape(-1, 2), label.ravel()
     return {'RPNAcc': accuracy(prob, label), 'RPNLogLoss': log_loss(prob, label), 'RPNL1Loss': l1_loss(loss, label)}
 
 
-def rcnn_values(prob, loss, label):
+def rcnn_values(prob: np.ndarray, loss: np.ndarray, label: np.ndarray) -> dict:
     """prob (..., C), box losses, label (...)."""
     prob, label = prob.reshape(-1, prob.shape[-1]), label.ravel()
     return {'RCNNAcc': accuracy(prob, label), 'RCNNLogLoss': log_loss(prob, label), 'RCNNL1Loss': l1_loss(loss, label)}
@@ -131,5 +133,5 @@ class SegmentationMetrics(Metrics):
 
     names = ('FCNLogLoss',)
 
-    def values(self, outputs, inputs):
+    def values(self, outputs: List[np.ndarray], inputs: dict) -> dict:
         return {'FCNLogLoss': log_loss(outputs[0], inputs['label'][:, 0], ignored=255)}

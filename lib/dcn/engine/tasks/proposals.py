@@ -12,6 +12,7 @@ from dcn.bbox import clip_boxes
 from dcn.config import output_folder
 from dcn.config.families import kind_of
 from dcn.dataset import get_imdb
+from dcn.dataset.imdb import IMDB
 from dcn.dataset.proposals import proposal_path, proposal_roidb, training_proposals, write_rpn
 from dcn.dataset.registry import split_image_sets
 from dcn.engine.inference.graphs import TestGraph, rcnn_graph, rpn_graph
@@ -19,11 +20,15 @@ from dcn.engine.inference.predictor import Predictor, each_image
 from dcn.engine.runtime.run_folder import logging_to
 from dcn.engine.tasks.detection import EndToEnd, box_test_weights, largest_image
 from dcn.engine.tasks.evaluate import evaluate
-from dcn.engine.tasks.metrics import RcnnMetrics, RpnMetrics
+from dcn.engine.tasks.metrics import Metrics, RcnnMetrics, RpnMetrics
 from dcn.engine.tasks.task import TestOptions
 from dcn.evaluation.recall import evaluate_recall, summary
+from dcn.loader.batches import BatchLoader
 from dcn.loader.loaders import TestLoader, testing_scales
 from dcn.loader.roi_loader import RoiTestLoader, RoiTrainLoader, box_normalisation, rows_for
+from dcn.symbols.network import Network
+
+import mxnet as mx
 
 LOG = logging.getLogger(__name__)
 
@@ -31,22 +36,24 @@ LOG = logging.getLogger(__name__)
 class RpnOnly(EndToEnd):
     """Region proposals alone; testing writes them to a file (dcn.dataset.proposals) and tells their recall."""
 
-    def check_rpn(self):
+    def check_rpn(self) -> None:
         """It trains the RPN, whatever else the settings say."""
 
-    def train_symbol(self, network):
+    def train_symbol(self, network: Network) -> mx.sym.Symbol:
         return network.get_symbol_rpn(self.cfg, is_train=True)
 
     def test_graph(self) -> TestGraph:
         return rpn_graph(self.cfg)
 
-    def metrics(self):
+    def metrics(self) -> Metrics:
         return RpnMetrics()
 
-    def test_weights(self, arg_params):
+    def test_weights(self, arg_params: dict) -> dict:
         return {}
 
-    def evaluate(self, imdb, predictors, params, folder, options: TestOptions):
+    def evaluate(
+        self, imdb: IMDB, predictors: List[Predictor], params: Tuple[dict, dict], folder: str, options: TestOptions
+    ) -> dict:
         roidb, path = imdb.gt_roidb(), proposal_path(self.cfg, imdb)
         boxes, scores = propose_all(predictors, roidb, self.cfg)
         write_rpn(path, imdb, boxes, scores)
@@ -54,7 +61,7 @@ class RpnOnly(EndToEnd):
         return logged_recall(imdb, roidb, boxes)
 
     @property
-    def test_folder(self):
+    def test_folder(self) -> str:
         # not beside the scores of detection
         return os.path.join(output_folder(self.cfg, self.cfg.dataset.test_image_set), 'rpn_data')
 
@@ -62,28 +69,28 @@ class RpnOnly(EndToEnd):
 class RoisOnly(EndToEnd):
     """Detection on precomputed proposals."""
 
-    def check_rpn(self):
+    def check_rpn(self) -> None:
         """It needs none."""
 
-    def train_symbol(self, network):
+    def train_symbol(self, network: Network) -> mx.sym.Symbol:
         return network.get_symbol_rcnn(self.cfg, is_train=True)
 
     def test_graph(self) -> TestGraph:
         return rcnn_graph(self.cfg)
 
-    def records(self):
+    def records(self) -> List[dict]:
         records = training_proposals(self.cfg)
         self._normalisation = box_normalisation(records, self.cfg)
         self._most = max(len(record['max_overlaps']) for record in records)
         return records
 
-    def train_loader(self, records, symbol, num_devices):
+    def train_loader(self, records: List[dict], symbol: mx.sym.Symbol, num_devices: int) -> BatchLoader:
         return RoiTrainLoader(records, self.cfg, self._normalisation, num_devices, self.cfg.TRAIN.seed)
 
-    def metrics(self):
+    def metrics(self) -> Metrics:
         return RcnnMetrics()
 
-    def largest_inputs(self, symbol):
+    def largest_inputs(self, symbol: mx.sym.Symbol) -> dict:
         train = self.cfg.TRAIN
         every = train.BATCH_ROIS == -1
         rows = (train.BATCH_IMAGES, rows_for(self.cfg, self._most if every else train.BATCH_ROIS // train.BATCH_IMAGES))
@@ -96,13 +103,13 @@ class RoisOnly(EndToEnd):
             'bbox_weight': boxes,
         }
 
-    def test_weights(self, arg_params):
+    def test_weights(self, arg_params: dict) -> dict:
         return box_test_weights(self.cfg, arg_params, *self._normalisation)
 
-    def test_records(self, imdb):
+    def test_records(self, imdb: IMDB) -> List[dict]:
         return proposal_roidb(self.cfg, imdb)
 
-    def test_loader(self, records):
+    def test_loader(self, records: List[dict]) -> TestLoader:
         return RoiTestLoader(records, self.cfg)
 
 
@@ -146,7 +153,7 @@ def propose_all(
     return boxes, scores
 
 
-def logged_recall(imdb, roidb: List[dict], boxes: List[np.ndarray]) -> dict:
+def logged_recall(imdb: IMDB, roidb: List[dict], boxes: List[np.ndarray]) -> dict:
     """Scores (dcn.evaluation.recall) of the proposals ``boxes``, after lines in the log."""
     scores = evaluate_recall(roidb, boxes)
     for line in summary(imdb.name, scores):

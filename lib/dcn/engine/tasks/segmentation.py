@@ -3,23 +3,27 @@
 import json
 import logging
 import os
+from typing import List, Tuple
 
 from dcn.config.loading import plain
 from dcn.dataset.label_map import resize_nearest
-from dcn.dataset.segmentation import get_segmentation, training_segdb
+from dcn.dataset.segmentation import SegmentationSet, get_segmentation, training_segdb
 from dcn.engine.inference.graphs import TestGraph, segmentation_graph
 from dcn.engine.inference.postprocessing import best_classes, without_padding
-from dcn.engine.inference.predictor import each_image
-from dcn.engine.tasks.metrics import SegmentationMetrics
+from dcn.engine.inference.predictor import Predictor, each_image
+from dcn.engine.tasks.metrics import Metrics, SegmentationMetrics
 from dcn.engine.tasks.stored_results import cache_key
 from dcn.engine.tasks.task import Task, TestOptions
 from dcn.evaluation.segmentation import summary
 from dcn.files import atomic_write
+from dcn.loader.batches import BatchLoader
 from dcn.loader.image import largest_size, load_image, resized_shape
 from dcn.loader.segmentation import SegmentationLoader, SegmentationTestLoader
 from dcn.visualize import PICTURES
 from dcn.visualize.canvas import save
 from dcn.visualize.segmentation import draw_segmentation
+
+import mxnet as mx
 
 LOG = logging.getLogger(__name__)
 
@@ -29,16 +33,16 @@ class Segmentation(Task):
 
     kind = 'segmentation'
 
-    def records(self):
+    def records(self) -> List[dict]:
         return training_segdb(self.cfg)
 
-    def train_loader(self, records, symbol, num_devices):
+    def train_loader(self, records: List[dict], symbol: mx.sym.Symbol, num_devices: int) -> BatchLoader:
         return SegmentationLoader(records, self.cfg, num_devices, self.cfg.TRAIN.seed)
 
-    def metrics(self):
+    def metrics(self) -> Metrics:
         return SegmentationMetrics()
 
-    def largest_inputs(self, symbol):
+    def largest_inputs(self, symbol: mx.sym.Symbol) -> dict:
         train = self.cfg.TRAIN
         # the original takes the size of the crop even where nothing is cropped
         scaled = largest_size(self.cfg.SCALES, self.cfg.network.IMAGE_STRIDE)
@@ -48,10 +52,17 @@ class Segmentation(Task):
     def test_graph(self) -> TestGraph:
         return segmentation_graph(self.cfg)
 
-    def test_set(self):
+    def test_set(self) -> SegmentationSet:
         return get_segmentation(self.cfg, self.cfg.dataset.test_image_set)
 
-    def evaluate(self, imdb, predictors, params, folder, options: TestOptions):
+    def evaluate(
+        self,
+        imdb: SegmentationSet,
+        predictors: List[Predictor],
+        params: Tuple[dict, dict],
+        folder: str,
+        options: TestOptions,
+    ) -> dict:
         """The scores of ``imdb``; classes are found at the network's scale, in the order of the list, as they are
         compared one by one."""
         records, path = imdb.gt_segdb(), os.path.join(folder, f'{imdb.name}_segmentations.json')

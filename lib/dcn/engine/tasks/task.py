@@ -31,7 +31,7 @@ Testing asks:
 """
 
 import importlib
-from typing import List, NamedTuple
+from typing import Any, List, NamedTuple
 
 from easydict import EasyDict
 
@@ -39,7 +39,12 @@ from dcn.config import output_folder
 from dcn.config.families import kind_of
 from dcn.engine.inference.graphs import TestGraph, require_kind
 from dcn.engine.inference.predictor import Predictor
+from dcn.engine.tasks.metrics import Metrics
 from dcn.errors import UserError
+from dcn.loader.batches import BatchLoader
+from dcn.symbols.network import Network
+
+import mxnet as mx
 
 # kind of network -> for training and for testing: the key that chooses, the task where it is true, where it is false
 _TASKS = {
@@ -97,19 +102,19 @@ class Task:
                 'the number of epochs.'
             )
 
-    def train_symbol(self, network):
+    def train_symbol(self, network: Network) -> mx.sym.Symbol:
         return network.get_symbol(self.cfg, is_train=True)
 
     def records(self) -> List[dict]:
         raise NotImplementedError
 
-    def train_loader(self, records: List[dict], symbol, num_devices: int):
+    def train_loader(self, records: List[dict], symbol: mx.sym.Symbol, num_devices: int) -> BatchLoader:
         raise NotImplementedError
 
-    def metrics(self):
+    def metrics(self) -> Metrics:
         raise NotImplementedError
 
-    def largest_inputs(self, symbol) -> dict:
+    def largest_inputs(self, symbol: mx.sym.Symbol) -> dict:
         raise NotImplementedError
 
     def test_weights(self, arg_params: dict) -> dict:
@@ -118,10 +123,12 @@ class Task:
     def test_graph(self) -> TestGraph:
         raise NotImplementedError
 
-    def test_set(self):
+    def test_set(self) -> Any:
         raise NotImplementedError
 
-    def evaluate(self, imdb, predictors: List[Predictor], params: tuple, folder: str, options: TestOptions) -> dict:
+    def evaluate(
+        self, imdb: Any, predictors: List[Predictor], params: tuple, folder: str, options: TestOptions
+    ) -> dict:
         raise NotImplementedError
 
     @property

@@ -147,7 +147,7 @@ def _write_final(folder):
 def _updates(prefix):
     """Updates done by the stage with these checkpoints."""
     newest = checkpoint.latest_state(prefix)
-    return 0 if newest is None else checkpoint.position(prefix, newest)['update']
+    return 0 if newest is None else checkpoint.position(checkpoint.params_path(prefix, newest))['update']
 
 
 class Progress:

@@ -11,6 +11,7 @@ from dcn.engine.runtime.progress import Speedometer, bar
 from dcn.engine.tasks.metrics import Metrics
 from dcn.engine.training.step import Trainer
 from dcn.loader import prefetch
+from dcn.loader.batches import BatchLoader
 
 LOG = logging.getLogger(__name__)
 
@@ -55,7 +56,7 @@ class Limits(NamedTuple):
 
 def fit(
     trainer: Trainer,
-    loader,
+    loader: BatchLoader,
     schedule: Callable[[int], float],
     metrics: Metrics,
     save: Callable[[int, Position], None],

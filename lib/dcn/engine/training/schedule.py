@@ -1,6 +1,9 @@
 """Learning rate as a pure function of the update count; updates count from 1."""
 
 import math
+from typing import Callable, List, Sequence, Tuple
+
+from easydict import EasyDict
 
 from dcn.errors import UserError
 
@@ -8,7 +11,9 @@ from dcn.errors import UserError
 class StepSchedule:
     """``lr`` times ``factor`` for each of ``steps`` (updates) that has passed; ``warmup_lr`` before ``warmup_step``."""
 
-    def __init__(self, lr, steps=(), factor=0.1, warmup_step=0, warmup_lr=0.0):
+    def __init__(
+        self, lr: float, steps: Sequence[int] = (), factor: float = 0.1, warmup_step: int = 0, warmup_lr: float = 0.0
+    ):
         self.lr, self.steps, self.factor = lr, list(steps), factor
         self.warmup_step, self.warmup_lr = warmup_step, warmup_lr
         if any(step < 1 for step in self.steps) or any(b <= a for a, b in zip(self.steps, self.steps[1:])):
@@ -27,7 +32,7 @@ class StepSchedule:
 class CosineSchedule:
     """Linear from ``warmup_lr`` to ``lr`` over ``warmup_step`` updates, then half a cosine to 0 at update ``total``."""
 
-    def __init__(self, lr, total, warmup_step=0, warmup_lr=0.0):
+    def __init__(self, lr: float, total: int, warmup_step: int = 0, warmup_lr: float = 0.0):
         self.lr, self.total = lr, total
         self.warmup_step, self.warmup_lr = warmup_step, warmup_lr
 
@@ -38,7 +43,9 @@ class CosineSchedule:
         return self.lr * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
 
-def epoch_drops(lr, lr_step, factor, begin_epoch, epoch_updates):
+def epoch_drops(
+    lr: float, lr_step: str, factor: float, begin_epoch: int, epoch_updates: float
+) -> Tuple[float, List[int]]:
     """Epochs ('4.83', '4,6') -> (starting lr, [updates after which it drops]), both counted from ``begin_epoch``.
 
     epoch_updates: images / images per update, not rounded (the original's rule: int(epoch * images / devices)).
@@ -48,7 +55,9 @@ def epoch_drops(lr, lr_step, factor, begin_epoch, epoch_updates):
     return lr * factor ** (len(epochs) - len(ahead)), [int(epoch * epoch_updates) for epoch in ahead]
 
 
-def make_schedule(train, images, batch_images, total, begin_epoch=0):
+def make_schedule(
+    train: EasyDict, images: int, batch_images: int, total: int, begin_epoch: int = 0
+) -> Callable[[int], float]:
     """The schedule of the section ``train``: ``images`` in the data set, ``batch_images`` an update, ``total`` ones."""
     warmup = dict(warmup_step=train.warmup_step, warmup_lr=train.warmup_lr) if train.warmup else {}
     if train.lr_schedule == 'cosine':

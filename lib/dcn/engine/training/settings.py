@@ -2,6 +2,8 @@
 
 import logging
 
+from easydict import EasyDict
+
 from dcn.config.loading import flat
 from dcn.errors import UserError
 
@@ -38,13 +40,13 @@ _FREE = (
 )
 
 
-def run_settings(cfg):
+def run_settings(cfg: EasyDict) -> dict:
     """{'TRAIN.lr': 0.0005, ...}: the settings that training depends on, in plain types."""
     parts = ('network', 'dataset', 'TRAIN', 'SCALES', 'CLASS_AGNOSTIC', 'engine')
     return {key: value for key, value in flat(cfg).items() if key not in _FREE and key.partition('.')[0] in parts}
 
 
-def check_settings(stored, now, path):
+def check_settings(stored: dict, now: dict, path: str) -> None:
     """Compare the settings ``stored`` in the state file ``path`` with those of ``now``.
 
     A change of the data's order is refused; any other gives one warning. Keys that only one of them knows are those of

@@ -1,5 +1,7 @@
 """One training step over one or several devices."""
 
+from typing import Iterable, List, Tuple
+
 import numpy as np
 
 from dcn.engine.runtime.executors import DeviceExecutors
@@ -9,7 +11,7 @@ from dcn.errors import UserError
 import mxnet as mx
 
 
-def fixed_names(symbol, fixed, inputs=()):
+def fixed_names(symbol: mx.sym.Symbol, fixed: Iterable[str], inputs: Iterable[str] = ()) -> List[str]:
     """The arguments that get no gradient: those whose name contains one of ``fixed`` (anywhere, as in the original)."""
     return [name for name in symbol.list_arguments() if name not in inputs and any(part in name for part in fixed)]
 
@@ -23,7 +25,17 @@ class Trainer:
     rewrite: whether the graph is rewritten when it is bound (cfg.engine.rewrite).
     """
 
-    def __init__(self, symbol, contexts, arg_params, aux_params, fixed=(), offset_lr_mult=1.0, rewrite=True, **options):
+    def __init__(
+        self,
+        symbol: mx.sym.Symbol,
+        contexts: List[mx.Context],
+        arg_params: dict,
+        aux_params: dict,
+        fixed: Iterable[str] = (),
+        offset_lr_mult: float = 1.0,
+        rewrite: bool = True,
+        **options,
+    ):
         self.symbol, self.fixed = symbol, fixed_names(symbol, fixed)
         trainable = [name for name in symbol.list_arguments() if name in arg_params and name not in set(self.fixed)]
         groups = multipliers(symbol, trainable, offset_lr_mult)
@@ -35,12 +47,12 @@ class Trainer:
         # two CPU contexts have two engine threads, and the wheel's OpenBLAS must not be entered by both
         self._one_at_a_time = len(contexts) > 1 and contexts[0].device_type == 'cpu'
 
-    def reserve(self, shapes):
+    def reserve(self, shapes: dict) -> None:
         """Bind at the largest input ``shapes`` {name: shape} first, so that every executor works in the same memory."""
         for device in self.devices:
             device.executor({name: shapes[name] for name in device.inputs})
 
-    def forward_backward(self, inputs):
+    def forward_backward(self, inputs: List[dict]) -> List[List[np.ndarray]]:
         """The outputs of each device as numpy arrays; gradients may still be on their way.
 
         inputs: one {name: array} for each device.
@@ -54,7 +66,7 @@ class Trainer:
         self._check_finite(outputs)
         return outputs
 
-    def update(self, lr):
+    def update(self, lr: float) -> None:
         """Sum the gradients on the first device, update there, copy the parameters to the others."""
         first, others = self.devices[0], self.devices[1:]
         for device in others:
@@ -73,7 +85,7 @@ class Trainer:
                         'data with "dcn validate".'
                     )
 
-    def params(self):
+    def params(self) -> Tuple[dict, dict]:
         """(arg_params, aux_params); every device takes the mean of the devices' auxiliary states."""
         first = self.devices[0]
         for name in first.aux if len(self.devices) > 1 else ():

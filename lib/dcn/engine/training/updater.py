@@ -1,6 +1,7 @@
 """SGD and Adam over packed parameters; the state can be read and set by parameter name and is never pickled."""
 
 import math
+from typing import List, Optional, Sequence, Tuple
 
 from dcn.engine.runtime.pack import Layout, Pack
 from dcn.errors import UserError
@@ -13,7 +14,7 @@ STATES = {'sgd': ('momentum',), 'adam': ('mean', 'variance')}
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 
 
-def multipliers(symbol, names, offset_lr_mult=1.0):
+def multipliers(symbol: mx.sym.Symbol, names: Sequence[str], offset_lr_mult: float = 1.0) -> dict:
     """{(lr multiplier, weight decay multiplier): names}: lr_mult and wd_mult of the symbol's attributes, lr_mult times
     ``offset_lr_mult`` where the name contains 'offset'.
 
@@ -28,7 +29,7 @@ def multipliers(symbol, names, offset_lr_mult=1.0):
     return groups
 
 
-def layout_of(groups, params):
+def layout_of(groups: dict, params: dict) -> Layout:
     """The Layout of {multipliers: names} with the shapes of ``params``."""
     return Layout([{name: params[name].shape for name in names} for names in groups.values()])
 
@@ -40,14 +41,24 @@ class Updater:
     summed over devices and are multiplied by ``rescale``; ``clip_norm``, if given, then limits their global norm.
     """
 
-    def __init__(self, layout, factors, context, kind='sgd', momentum=0.9, wd=0.0005, clip_norm=None, rescale=1.0):
+    def __init__(
+        self,
+        layout: Layout,
+        factors: List[Tuple[float, float]],
+        context: mx.Context,
+        kind: str = 'sgd',
+        momentum: float = 0.9,
+        wd: float = 0.0005,
+        clip_norm: Optional[float] = None,
+        rescale: float = 1.0,
+    ):
         """layout: of the parameters, one group for each (lr multiplier, wd multiplier) in ``factors``."""
         self.kind, self.momentum, self.wd, self.clip_norm, self.rescale = kind, momentum, wd, clip_norm, rescale
         self.factors = factors
         self.states = {name: Pack(layout, context) for name in STATES[kind]}
         self.count = 0
 
-    def update(self, params, grads, lr):
+    def update(self, params: Pack, grads: Pack, lr: float) -> None:
         """One update of the Pack ``params`` in place with the Pack ``grads``."""
         self.count += 1
         scale = self.rescale * self._clip_factor(grads)
@@ -69,11 +80,11 @@ class Updater:
         norm = self.rescale * math.sqrt(mx.nd.dot(grads.flat, grads.flat).asscalar())
         return min(1.0, self.clip_norm / norm) if norm > 0 else 1.0
 
-    def state(self):
+    def state(self) -> dict:
         """{'momentum:<parameter>': numpy array, ...}"""
         return {f'{kind}:{name}': array.asnumpy() for kind, name, array in self._named()}
 
-    def load_state(self, state, count):
+    def load_state(self, state: dict, count: int) -> None:
         """Take the arrays that state() gave and go on counting at ``count``."""
         for kind, name, array in self._named():
             stored = state.get(f'{kind}:{name}')
