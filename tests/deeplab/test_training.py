@@ -31,7 +31,7 @@ VOC, VOC_DCN, CITY, CITY_DCN = (
 
 @pytest.fixture(scope='module')
 def data(tmp_path_factory):
-    """6 training images (with mirrored copies: 6 batches of 2 an epoch), 2 test images."""
+    """6 training images (with flipped copies: 6 batches of 2 an epoch), 2 test images."""
     return write_voc(str(tmp_path_factory.mktemp('voc')), train=6, test=2)
 
 
@@ -149,7 +149,7 @@ def test_experiments_freeze_what_the_original_froze(cfg):
 
 
 def test_the_schedule_of_cityscapes():
-    """2975 images and their mirrored copies on four devices: the rate falls after 60000 updates, short of one; the
+    """2975 images and their flipped copies on four devices: the rate falls after 60000 updates, short of one; the
     warm-up is constant."""
     schedule = make_schedule(load_config(CITY).TRAIN, images=5950, batch_images=4, total=78837)
     rates = [schedule(update) for update in (1, 999, 1000, 59999, 60000, 78837)]

@@ -45,7 +45,7 @@ SMALL = [
 
 @pytest.fixture(scope='module')
 def data(tmp_path_factory):
-    """6 training images (with mirrored copies: 6 batches of 2 an epoch), 2 test images."""
+    """6 training images (with flipped copies: 6 batches of 2 an epoch), 2 test images."""
     return write_voc(str(tmp_path_factory.mktemp('voc')), train=6, test=2)
 
 

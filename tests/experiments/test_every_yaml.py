@@ -55,7 +55,7 @@ EXPERIMENTS = {
     },
     ('deeplab', 'deeplab_cityscapes_demo'): ('deeplab_train_test', SEGMENTATION, 'mIoU'),
 }
-IMAGES = 2  # in every test set; training sets have one each, two in all (four with mirrored copies) or more
+IMAGES = 2  # in every test set; training sets have one each, two in all (four with flipped copies) or more
 DEMO_EPOCH = 5  # rfcn_coco_demo.yaml resumes there
 
 
@@ -131,7 +131,7 @@ def test_trains_saves_tests_and_evaluates(empty, request, family, stem):
     full, epoch = request.config.getoption('--full'), 1
     iterations = 3 if full else 2  # the last one is timed
     if stem == 'rfcn_coco_demo':
-        # four images an epoch, mirrored copies included
+        # four images an epoch, flipped copies included
         iterations, epoch = 4 * DEMO_EPOCH + iterations, DEMO_EPOCH + 1
         _write_resumed(place, family, stem)
     settings = [] if full else list(reduced)

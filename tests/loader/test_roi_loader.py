@@ -1,4 +1,4 @@
-"""Batches for detection on given RoIs: contents against plain loops, purity, mirrored copies, normalisation."""
+"""Batches for detection on given RoIs: contents against plain loops, purity, flipped copies, normalisation."""
 
 import cv2
 import numpy as np
@@ -55,7 +55,7 @@ def proposals(name):
 
 @pytest.fixture(scope='module')
 def roidb(tmp_path_factory):
-    """A landscape and a portrait image, then their mirrored copies."""
+    """A landscape and a portrait image, then their flipped copies."""
     records = []
     for name, (boxes, classes) in GT.items():
         path = str(tmp_path_factory.mktemp('images') / f'{name}.png')
@@ -121,7 +121,7 @@ def test_all_rois_and_rows_that_do_not_count(roidb):
     np.testing.assert_allclose(found, sorted(map(tuple, np.clip(expected, 0, [95, 59] * 2))), atol=1e-3)
 
 
-def test_mirrored_copies(roidb):
+def test_flipped_copies(roidb):
     """All RoIs of the copy are the mirrored ones, up to the rounding to whole pixels."""
     plain, mirrored = (loader([record], BATCH_ROIS=-1).batch(0, 0).inputs[0] for record in (roidb[0], roidb[2]))
     np.testing.assert_array_equal(mirrored['data'], plain['data'][..., ::-1])

@@ -11,7 +11,7 @@ from dcn.loader.segmentation import SegmentationLoader, SegmentationTestLoader
 
 MEANS = (103.06, 115.9, 123.15)
 CLASSES = 3
-# stored height and width; landscape and portrait, the last one mirrored
+# stored height and width; landscape and portrait, the last one flipped
 SIZES = [(20, 32), (32, 24), (13, 15), (21, 33)]
 
 
