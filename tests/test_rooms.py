@@ -15,17 +15,15 @@ ROWS = (
     ('symbols', 'rewrite', 'inspection'),
     ('torch', 'loader', 'evaluation', 'dataset', 'networks', 'operators', 'checkpoint', 'visualize'),
     ('engine',),
-    ('cli', 'showcase', 'export', 'convert', 'benchmarks'),
+    ('cli', 'showcase', 'paper', 'export', 'convert', 'benchmarks'),
     ('rfcn', 'faster_rcnn', 'fpn', 'deeplab'),
 )
 HEIGHT = {room: height for height, row in enumerate(ROWS) for room in row}
 FAMILIES = ROWS[-1]
 
 # What is still to be mended: nothing may be added, and what is mended leaves these lists.
-ROOM_CIRCLES = {'cli', 'engine', 'export', 'showcase'}
-UPWARD = {
-    ('engine.training.alternate', 'cli'),
-}
+ROOM_CIRCLES = set()
+UPWARD = set()
 
 
 def modules(repository):
