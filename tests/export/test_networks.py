@@ -81,9 +81,9 @@ def filled(folder, family, changes):
     small = [change for change in small if not change.startswith('TEST_SCALES')]
     cfg = load_config(path, [*small, *changes])
     task, network = task_of(cfg, is_train=False), symbol_class(cfg)()
-    task.symbol(network, is_train=False)
-    network.infer_shape(task.test_inputs())
-    inputs = task.test_inputs()
+    inputs = task.test_graph().inputs
+    network.get_symbol(task.cfg, is_train=False)
+    network.infer_shape(inputs)
     arrays = {f'arg:{k}': parameter(k, v) for k, v in network.arg_shape_dict.items() if k not in inputs}
     arrays.update({f'aux:{k}': parameter(k, v) for k, v in network.aux_shape_dict.items()})
     params.write(str(folder / 'net-0000.params'), arrays)

@@ -13,7 +13,7 @@ from dcn.config import load_config
 from dcn.errors import UserError
 from dcn.files import Inputs
 from dcn.loader.photos import bgr_image, find_photos, stems
-from dcn.paths import as_argument, in_project
+from dcn.paths import in_project
 
 
 class Network(NamedTuple):
@@ -85,7 +85,7 @@ def chosen_network(args: argparse.Namespace, shipped_network: Network, example: 
     if args.params and not args.cfg:
         raise UserError(
             '--params needs --cfg: the experiment file of the network that the checkpoint belongs to, '
-            f'such as --cfg {as_argument(example.cfg)} for {os.path.basename(example.params)}'
+            f'such as --cfg {example.cfg} for {os.path.basename(example.params)}'
         )
     cfg = load_config(args.cfg or in_project(shipped_network.cfg), args.overrides)
     if args.params:
@@ -103,7 +103,7 @@ def shapes_only(names: Iterable[str], more: str, example: Network) -> str:
     return (
         f"This network knows only the generated data set's shapes: {', '.join(names)}.\n"
         f"For {more} get the authors' released {os.path.basename(example.params)}, put it into model/ and add: "
-        f'--cfg {as_argument(example.cfg)} --params {example.params}'
+        f'--cfg {example.cfg} --params {example.params}'
     )
 
 

@@ -13,16 +13,15 @@ from dcn.bbox.overlaps import bbox_overlaps
 from dcn.checkpoint import read_params
 from dcn.config.families import kind_of
 from dcn.dataset.shapes.scene import make_scene
-from dcn.engine import Predictor
-from dcn.engine.inference.photos import bgr_image
-from dcn.engine.inference.postprocessing import im_detect, select
-from dcn.engine.inference.predictor import checked_symbol
-from dcn.engine.tasks.segmentation import best_classes, without_padding
+from dcn.engine import task_of
+from dcn.engine.inference.postprocessing import best_classes, im_detect, select, without_padding
+from dcn.engine.inference.predictor import bound
 from dcn.errors import UserError
 from dcn.export.trained import file_hash
 from dcn.files import atomic_write
 from dcn.loader.image import network_input, resized_shape, to_tensor
 from dcn.loader.loaders import testing_scales
+from dcn.loader.photos import bgr_image
 from dcn.loader.segmentation import graph_inputs
 from dcn.rng import generator
 
@@ -61,9 +60,8 @@ class Engine:
 
     def __init__(self, trained, params_path, stage, threshold):
         self.cfg, self._stage, self._threshold = trained.cfg, stage, threshold
-        arg_params, aux_params = read_params(params_path, process=True)
-        symbol = checked_symbol(self.cfg, arg_params, aux_params)
-        self._predictor = Predictor(symbol, mx.cpu(), arg_params, aux_params)
+        params = read_params(params_path, process=True)
+        (self._predictor,) = bound(task_of(self.cfg, is_train=False).test_graph(), params, [mx.cpu()])
         self.detector = kind_of(self.cfg) == 'detection'
 
     def inputs(self, image, fixed):

@@ -13,7 +13,6 @@ from dcn.config.families import kind_of
 from dcn.dataset import segmentation
 from dcn.dataset.class_names import class_names
 from dcn.engine import task_of
-from dcn.engine.inference.predictor import checked_symbol
 from dcn.formats.graph import Graph
 from dcn.formats.symbol_json import loads
 
@@ -35,8 +34,9 @@ def open_trained(cfg_path, params_path, overrides=()):
     """The Trained of a YAML file and a ``.params`` file; files that are none, or do not fit, are a UserError."""
     cfg = load_config(cfg_path, overrides)
     arg_params, aux_params = read_params(params_path, process=True)
-    task = task_of(cfg, is_train=False)
-    text = checked_symbol(cfg, arg_params, aux_params, task).tojson()
+    graph = task_of(cfg, is_train=False).test_graph()
+    graph.check_parameters(arg_params, aux_params)
+    text = graph.symbol.tojson()
     names = class_names if kind_of(cfg) == 'detection' else segmentation.class_names
     source = {
         'cfg': os.fspath(cfg_path),
@@ -46,7 +46,7 @@ def open_trained(cfg_path, params_path, overrides=()):
         'graph_sha256': hashlib.sha256(text.encode()).hexdigest(),
     }
     params = {name: array.asnumpy() for group in (arg_params, aux_params) for name, array in group.items()}
-    return Trained(cfg, loads(text), params, task.test_inputs(), names(cfg.dataset), source)
+    return Trained(cfg, loads(text), params, graph.inputs, names(cfg.dataset), source)
 
 
 def file_hash(path):
