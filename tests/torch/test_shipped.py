@@ -49,7 +49,7 @@ def test_saved_graphs_run_without_mxnet(operators, repository, tmp_path):
         path = repository / f'experiments/{family}/shapes/{name}-0000.params'
         if family != 'deeplab':
             cfg.TEST.RPN_POST_NMS_TOP_N = 12  # fewer than NMS leaves: nothing is filled up at random
-        network = PhotoNetwork(task_of(cfg, is_train=False), read_params(str(path), process=True))
+        network = PhotoNetwork(task_of(cfg, is_train=False).test_graph(), read_params(str(path), process=True))
         inputs = {'data': picture(160, 160)}
         if family != 'deeplab':
             inputs['im_info'] = np.float32([[160, 160, 1]])
