@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Sequence, Tuple
+from typing import Any, Sequence
 
 import cv2
 import numpy as np
@@ -42,7 +42,7 @@ def resize_scale(height: int, width: int, short: float, max_size: float) -> floa
     return scale
 
 
-def resized_shape(height: int, width: int, scale: float) -> Tuple[int, int]:
+def resized_shape(height: int, width: int, scale: float) -> tuple[int, int]:
     """(height, width) of an image that :func:`resize` scaled, without padding; halves round to even, as OpenCV's do.
 
     A side that would round to nothing keeps one pixel: an image 3000 times as long as it is wide is still an image.
@@ -57,7 +57,7 @@ def resize(
     stride: int = 0,
     interpolation: int = cv2.INTER_LINEAR,
     fill: int = 0,
-) -> Tuple[np.ndarray, float]:
+) -> tuple[np.ndarray, float]:
     """``image`` (H, W, 3), or a label map (H, W), scaled by :func:`resize_scale`; returns the image and the scale.
 
     With a positive ``stride`` the value ``fill`` is added at the bottom and right up to multiples of it.
@@ -74,7 +74,7 @@ def resize(
     return image, scale
 
 
-def largest_size(scales: Sequence[Tuple[int, int]], stride: int = 0) -> Tuple[int, int]:
+def largest_size(scales: Sequence[tuple[int, int]], stride: int = 0) -> tuple[int, int]:
     """(height, width) with padding that no image exceeds at ``scales`` [(short, longest), ...]; a longer side is the
     width."""
     return tuple(max(sides) + -max(sides) % max(1, stride) for sides in zip(*scales))
@@ -103,7 +103,7 @@ def scale_boxes(boxes: np.ndarray, scale: float, height: int, width: int) -> np.
 
 def network_input(
     image: np.ndarray, short: float, max_size: float, stride: int, means: Sequence[float]
-) -> Tuple[dict, float]:
+) -> tuple[dict, float]:
     """What a network reads of one BGR ``image``, and the scale.
 
     The inputs are {'data': (1, 3, H, W), 'im_info': (1, 3) [H, W, scale]}, both float32.
