@@ -331,3 +331,15 @@ def test_fewer_images_than_a_batch(tree):
     cfg = tree.cfg(flip=False)
     cfg.TRAIN.BATCH_IMAGES = 3
     assert whats(cfg) == ['the training set has 2 images after filtering, expected at least one batch of 3']
+
+
+def test_a_class_without_objects_is_said_in_training(tree, caplog):
+    tree.annotation('a')
+    training_roidb(tree.cfg())
+    assert '2007_trainval: no object to learn of cat' in caplog.text
+
+
+def test_values_given_twice_in_an_object(tree):
+    path = tree.xml_path('b')
+    path.write_text(path.read_text().replace('<name>dog</name>', '<name>dog</name><name>cat</name>'))
+    assert whats(tree.cfg()) == ['<object> has more than one <name>']

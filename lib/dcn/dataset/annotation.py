@@ -142,6 +142,8 @@ def _child(node, tag, path):
     child = node.find(tag)
     if child is None:
         raise DataError(path, node.line, f'<{node.tag}> has no <{tag}>', 'add it')
+    if len(node.findall(tag)) > 1:
+        raise DataError(path, node.line, f'<{node.tag}> has more than one <{tag}>', 'keep the right one')
     return child
 
 

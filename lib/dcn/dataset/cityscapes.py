@@ -5,10 +5,14 @@ Where files with train ids (*_labelTrainIds.png) have been made they are read, a
 are mapped here.
 """
 
+from __future__ import annotations
+
 import os
+from typing import Any
 
 import numpy as np
 
+from dcn.dataset.checks import Place
 from dcn.dataset.class_names import (
     CITYSCAPES_CLASSES,
     LABELS,
@@ -32,15 +36,15 @@ class Cityscapes(SegmentationSet):
     base = 'cityscape'
 
     @classmethod
-    def from_config(cls, dataset, image_set):
+    def from_config(cls, dataset: Any, image_set: str) -> Cityscapes:
         segmentation_names(dataset)  # refuses other classes
         return cls(image_set, dataset.root_path, dataset.dataset_path)
 
     @property
-    def palette(self):
+    def palette(self) -> np.ndarray:
         return cityscapes_colours(self.num_classes)
 
-    def __init__(self, image_set, root_path, dataset_path):
+    def __init__(self, image_set: str, root_path: str, dataset_path: str) -> None:
         folder, _, self.split = image_set.partition('_')
         if folder != 'leftImg8bit' or not self.split:
             raise UserError(
@@ -51,24 +55,24 @@ class Cityscapes(SegmentationSet):
         self._images = _find_images(os.path.join(dataset_path, folder, self.split))
         self.image_ids = list(self._images)
 
-    def image_path(self, image_id):
+    def image_path(self, image_id: str) -> str:
         return self._images[image_id]
 
     existing_image = image_path  # they are found on the disk, not listed
 
-    def places(self):
+    def places(self) -> list[Place]:
         return [(self.data_path, image_id, path, None) for image_id, path in self._images.items()]
 
-    def label_path(self, image_id):
+    def label_path(self, image_id: str) -> str:
         """The file with train ids if there is one, else the one with label ids."""
         stem = os.path.join(self.data_path, 'gtFine', self.split, self._city(image_id), image_id + '_gtFine_')
         path = stem + 'labelTrainIds.png'
         return path if os.path.isfile(path) else stem + 'labelIds.png'
 
-    def label_table(self, path):
+    def label_table(self, path: str) -> np.ndarray:
         return plain_table(len(LEARNED)) if path.endswith('_labelTrainIds.png') else id_table()
 
-    def write_result(self, folder, record, found):
+    def write_result(self, folder: str, record: dict[str, Any], found: np.ndarray) -> None:
         """At the image's size: <folder>/results/<city>/<id>.png with the palette of the train ids, as the original,
         and <folder>/results_label_ids/<city>/<id>.png with label ids, which the benchmark's tool and server accept."""
         found = resize_nearest(found, (record['height'], record['width']))
@@ -76,14 +80,14 @@ class Cityscapes(SegmentationSet):
         write_palette_png(os.path.join(folder, 'results', name), found, self.palette)
         write_grey_png(os.path.join(folder, 'results_label_ids', name), LABEL_IDS[found])
 
-    def compared(self, truth, found):
+    def compared(self, truth: np.ndarray, found: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return truth, resize_nearest(found, truth.shape)
 
     def _city(self, image_id):
         return os.path.basename(os.path.dirname(self._images[image_id]))
 
 
-def id_table():
+def id_table() -> np.ndarray:
     """(256,) int16, label id -> train id, for dcn.dataset.label_map; 255 is the id -1 (license plate) in 8 bits."""
     table = np.full(256, ILLEGAL, dtype=np.int16)
     table[IGNORED] = IGNORED

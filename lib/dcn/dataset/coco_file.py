@@ -164,7 +164,7 @@ def _load(path):
     """The file's content, a dict with the lists 'images', 'categories' and 'annotations'."""
     try:
         with open(path, 'rb') as stream:
-            text = decoded(stream.read(), path, 'the annotation file')
+            text = decoded(stream.read(), path, 'no JSON: the annotation file')
         content = json.loads(text)
     except json.JSONDecodeError as error:
         word = kind(text[:512].encode())

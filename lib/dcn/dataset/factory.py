@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from typing import Any, Callable
 
@@ -9,6 +10,8 @@ from dcn.dataset.imdb import IMDB
 from dcn.dataset.registry import class_difference, open_set, split_image_sets
 from dcn.dataset.roidb import Record, filter_roidb
 from dcn.errors import UserError
+
+LOG = logging.getLogger(__name__)
 
 
 def get_imdb(cfg: Any, image_set: str) -> IMDB:
@@ -32,6 +35,10 @@ def training_roidb(cfg: Any, records_of: Callable[[IMDB], list[Record]] | None =
     roidb = filter_roidb(roidb, cfg.TRAIN)
     if not roidb:
         raise UserError(nothing_to_learn(cfg, imdbs))
+    learned = {int(label) for record in roidb for label in record['gt_classes']}
+    absent = [name for number, name in enumerate(imdbs[0].classes) if number and number not in learned]
+    if absent:
+        LOG.warning('%s: no object to learn of %s', cfg.dataset.image_set, ', '.join(absent))
     return roidb
 
 

@@ -11,14 +11,21 @@ A record is a dict:
     reader        dcn.dataset.images.ImageReader, which reads the pixels
 """
 
+from __future__ import annotations
+
 import logging
 import os
+from typing import Any, Iterable, Iterator, Sequence
 
+import numpy as np
+
+from dcn.dataset.checks import Place
 from dcn.dataset.images import AS_STORED
 from dcn.dataset.imdb import ImageSet
 from dcn.dataset.label_map import plain_table, read_values, resize_nearest, size_fault, to_classes
 from dcn.dataset.problems import DataError
 from dcn.dataset.registry import open_set, split_image_sets
+from dcn.dataset.roidb import Record
 from dcn.dataset.seg_checks import SegmentationChecks
 from dcn.errors import UserError
 from dcn.evaluation import segmentation as seg_eval
@@ -26,12 +33,12 @@ from dcn.evaluation import segmentation as seg_eval
 LOG = logging.getLogger(__name__)
 
 
-def get_segmentation(cfg, image_set):
+def get_segmentation(cfg: Any, image_set: str) -> SegmentationSet:
     """The data set of ``cfg.dataset`` for one ``image_set`` ('2012_val_seg'); generates the shapes on first use."""
     return open_set('segmentation', cfg.dataset, image_set)
 
 
-def training_segdb(cfg):
+def training_segdb(cfg: Any) -> list[Record]:
     """Records of all sets in cfg.dataset.image_set, flipped copies after each set if TRAIN.FLIP."""
     segdb = []
     for image_set in split_image_sets(cfg.dataset.image_set):
@@ -47,7 +54,7 @@ def training_segdb(cfg):
     return segdb
 
 
-def load_label(record):
+def load_label(record: Record) -> np.ndarray:
     """Classes of a record's pixels: (H, W) uint8, 255 where they do not count, flipped if ``record['flipped']``."""
     path = record['label']
     classes = to_classes(read_values(path), record['table'], path)
@@ -63,30 +70,30 @@ class SegmentationSet(ImageSet):
     reader = AS_STORED  # dcn.dataset.images.ImageReader
 
     @classmethod
-    def from_config(cls, dataset, image_set):
+    def from_config(cls, dataset: Any, image_set: str) -> SegmentationSet:
         """``dataset``: the section of that name of a configuration."""
         raise NotImplementedError
 
-    def image_path(self, image_id):
+    def image_path(self, image_id: str) -> str:
         raise NotImplementedError
 
-    def existing_image(self, image_id):
+    def existing_image(self, image_id: str) -> str:
         """``image_path``, or a DataError if there is no such file."""
         raise NotImplementedError
 
-    def places(self):
+    def places(self) -> list[Place]:
         """Where each image is listed (see dcn.dataset.checks)."""
         raise NotImplementedError
 
-    def label_path(self, image_id):
+    def label_path(self, image_id: str) -> str:
         """Where the label map is, or should be."""
         raise NotImplementedError
 
-    def label_table(self, path):
+    def label_table(self, path: str) -> np.ndarray:
         """Value -> class for the label map at ``path`` (see dcn.dataset.label_map)."""
         return plain_table(self.num_classes)
 
-    def missing_label(self, image_id):
+    def missing_label(self, image_id: str) -> DataError:
         """The DataError for an image without a label map."""
         return DataError(
             self.label_path(image_id),
@@ -95,37 +102,37 @@ class SegmentationSet(ImageSet):
             'restore it or remove the image',
         )
 
-    def write_result(self, folder, record, found):
+    def write_result(self, folder: str, record: Record, found: np.ndarray) -> None:
         """Write what the network ``found`` ((h, w) uint8) in a record's image below ``folder``."""
         raise NotImplementedError
 
-    def compared(self, truth, found):
+    def compared(self, truth: np.ndarray, found: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Truth and prediction at the one size at which the original compares them."""
         raise NotImplementedError
 
     @property
-    def palette(self):
+    def palette(self) -> np.ndarray:
         """Colours of the classes in files and on pictures: (num_classes, 3) uint8 red green blue."""
         raise NotImplementedError
 
     @property
-    def has_labels(self):
+    def has_labels(self) -> bool:
         """Whether there is ground truth. Only a set with 'test' in its name may do without, and then altogether."""
         missing = [i for i in self.image_ids if not os.path.isfile(self.label_path(i))]
         if missing and (len(missing) < self.num_images or 'test' not in self.image_set):
             raise self.missing_label(missing[0])
         return not missing
 
-    def gt_segdb(self):
+    def gt_segdb(self) -> list[Record]:
         """List of records, one per image, in the order of ``image_ids``."""
         labelled = self.has_labels
         return [self._record(image_id, labelled) for image_id in self.image_ids]
 
-    def checks(self):
+    def checks(self) -> SegmentationChecks:
         """What `dcn validate` asks (dcn.dataset.checks)."""
         return SegmentationChecks(self)
 
-    def evaluate_segmentations(self, segmentations, result_path):
+    def evaluate_segmentations(self, segmentations: Iterable[np.ndarray], result_path: str | None) -> dict[str, Any]:
         """Write the result files and compare with the ground truth.
 
         segmentations: iterable of (h, w) uint8 classes in the order of ``image_ids``, at the scale at which the network
@@ -165,7 +172,9 @@ class SegmentationSet(ImageSet):
         }
 
 
-def in_step(records, segmentations, name):
+def in_step(
+    records: Sequence[Record], segmentations: Iterable[np.ndarray], name: str
+) -> Iterator[tuple[Record, np.ndarray]]:
     """Pairs of both; an error where one ends before the other."""
     segmentations = iter(segmentations)
     for index, record in enumerate(records):
@@ -177,7 +186,7 @@ def in_step(records, segmentations, name):
         raise UserError(f'{name}: more segmentations than the {len(records)} images; expected one for each')
 
 
-def check_segmentation(found, record, num_classes):
+def check_segmentation(found: np.ndarray, record: Record, num_classes: int) -> None:
     """Raise unless ``found`` is a map of classes for a record's image at some scale (sides rounded to whole pixels)."""
     source = f'the segmentation of {record["id"]}'
     if found.ndim != 2 or found.dtype != 'uint8':

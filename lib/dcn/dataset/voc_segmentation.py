@@ -10,7 +10,12 @@ Own data in this layout: dataset.CLASSES names the classes in the order of their
 (value 0) included; 255 is what does not count.
 """
 
+from __future__ import annotations
+
 import os
+from typing import Any
+
+import numpy as np
 
 from dcn.dataset.class_names import KNOWN, segmentation_names, voc_colours
 from dcn.dataset.images import ImageReader
@@ -26,7 +31,7 @@ class VocSegmentation(VocFolder, SegmentationSet):
     base = 'voc'
 
     @classmethod
-    def from_config(cls, dataset, image_set):
+    def from_config(cls, dataset: Any, image_set: str) -> VocSegmentation:
         return cls(
             image_set,
             dataset.root_path,
@@ -36,7 +41,7 @@ class VocSegmentation(VocFolder, SegmentationSet):
         )
 
     @property
-    def palette(self):
+    def palette(self) -> np.ndarray:
         return voc_colours(self.num_classes)
 
     def __init__(
@@ -48,13 +53,13 @@ class VocSegmentation(VocFolder, SegmentationSet):
         folder = year_folder(dataset_path, self.year)
         self.open_folder(folder, _list_path(folder, name))
 
-    def label_path(self, image_id):
+    def label_path(self, image_id: str) -> str:
         return os.path.join(self.data_path, 'SegmentationClass', image_id + '.png')
 
-    def missing_label(self, image_id):
+    def missing_label(self, image_id: str) -> DataError:
         return self.missing(self.label_path(image_id), 'the label map is missing', image_id)
 
-    def write_result(self, folder, record, found):
+    def write_result(self, folder: str, record: dict[str, Any], found: np.ndarray) -> None:
         """Two palette PNGs: <folder>/results/VOC<year>/Segmentation/<id>.png at the network's scale, as the original,
         and below it comp6_<set>_cls/<id>.png at the image's size, which the benchmark's tool and server accept."""
         folder = os.path.join(folder, 'results', 'VOC' + self.year, 'Segmentation')
@@ -63,23 +68,23 @@ class VocSegmentation(VocFolder, SegmentationSet):
         official = os.path.join(folder, f'comp6_{official_name(self.image_set)}_cls', name)
         write_palette_png(official, resize_nearest(found, (record['height'], record['width'])), colours)
 
-    def compared(self, truth, found):
+    def compared(self, truth: np.ndarray, found: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return resize_nearest(truth, found.shape), found
 
 
-def official_name(name):
+def official_name(name: str) -> str:
     """'train_seg' -> 'train', the name of the list in ImageSets/Segmentation."""
     return name[: -len('_seg')] if name.endswith('_seg') else name
 
 
-def year_folder(dataset_path, year):
+def year_folder(dataset_path: str, year: str) -> str:
     """The folder VOC<year>, in ``dataset_path`` or beside it in VOCdevkit."""
     folder = os.path.join(dataset_path, 'VOC' + year)
     beside = os.path.join(os.path.dirname(os.path.normpath(dataset_path)), 'VOCdevkit', 'VOC' + year)
     return beside if os.path.isdir(beside) and not os.path.isdir(folder) else folder
 
 
-def image_lists(folder, name):
+def image_lists(folder: str, name: str) -> list[str]:
     """The two files that may list the images of a set, the original's first."""
     return [
         os.path.join(folder, 'ImageSets', 'Main', name + '.txt'),

@@ -1,9 +1,12 @@
 """Detections compared with COCO's ground truth by its own tool, pycocotools, and written in the form of its server."""
 
+from __future__ import annotations
+
 import contextlib
 import io
 import json
 import logging
+from typing import Any, Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -28,7 +31,9 @@ SCORES = (
 """Names of COCOeval.stats, in its order."""
 
 
-def detections(all_boxes, image_ids, category_ids):
+def detections(
+    all_boxes: Sequence[Sequence[np.ndarray]], image_ids: Iterable[int], category_ids: Iterable[int]
+) -> Iterator[dict[str, Any]]:
     """Yields one dict for each detection, in the form of a result file, class by class.
 
     all_boxes[class][image]: (k, 5) x1 y1 x2 y2 score, 0-based, class 0 is the background; image_ids (n,) int;
@@ -45,7 +50,7 @@ def detections(all_boxes, image_ids, category_ids):
                 }
 
 
-def write_results(path, rows):
+def write_results(path: str, rows: Iterable[dict[str, Any]]) -> int:
     """A result file: a JSON list, one detection a line. ``rows``: an iterable; returns how many there were."""
     count = 0
     with atomic_write(path, 'w') as stream:
@@ -56,7 +61,9 @@ def write_results(path, rows):
     return count
 
 
-def evaluate(table, category_ids, names, rows):
+def evaluate(
+    table: Any, category_ids: Sequence[int], names: Sequence[str], rows: Sequence[dict[str, Any]]
+) -> dict[str, Any]:
     """COCO's twelve figures and the AP of each class over IoU 0.5, 0.55 .. 0.95.
 
     table: dcn.dataset.coco_file.Table; category_ids, names: of the classes without background; rows: a list as from
@@ -80,7 +87,7 @@ def evaluate(table, category_ids, names, rows):
     return scores
 
 
-def summary(scores):
+def summary(scores: dict[str, Any]) -> list[str]:
     """Lines for the log: mean and per-class AP in percent, as papers print them."""
     return [f'AP@[0.50:0.95] = {100 * scores["AP"]:.1f}'] + [
         f'AP@[0.50:0.95] for {name} = {100 * value:.1f}' for name, value in scores['AP per class'].items()

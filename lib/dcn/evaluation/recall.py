@@ -4,6 +4,10 @@ The original's measure: proposals and objects are matched one to one, the pair o
 areas the objects of other areas take no part.
 """
 
+from __future__ import annotations
+
+from typing import Any, Sequence
+
 import numpy as np
 
 from dcn.bbox import bbox_overlaps
@@ -12,7 +16,7 @@ THRESHOLDS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
 SIDES = (0, 25, 50, 100, 200, 300, float('inf'))  # the areas of objects are sorted by these, squared
 
 
-def evaluate_recall(roidb, boxes):
+def evaluate_recall(roidb: Sequence[dict[str, Any]], boxes: Sequence[np.ndarray]) -> dict[str, float]:
     """Scores of ``boxes``, for each record of ``roidb`` an array (n, 4) in its pixels, best first or not.
 
     {'AR', 'AR 0-25', ... 'AR 300-': mean recall over THRESHOLDS, of all objects or those from 0 x 0 to less than
@@ -37,7 +41,7 @@ def _matched(roidb, boxes, low=0, high=np.inf):
     return np.concatenate([np.zeros(0), *parts])
 
 
-def match(boxes, gt_boxes):
+def match(boxes: np.ndarray, gt_boxes: np.ndarray) -> np.ndarray:
     """IoU (g,) of each ground truth with the one of ``boxes`` (n, 4) that it gets, 0 for none.
 
     The pair of largest IoU is taken first, and then both are gone.
@@ -53,7 +57,7 @@ def match(boxes, gt_boxes):
     return found
 
 
-def summary(name, scores):
+def summary(name: str, scores: dict[str, float]) -> list[str]:
     """Lines for the log."""
     by_area = ', '.join(f'{key[3:]} {value:.4f}' for key, value in scores.items() if key.startswith('AR '))
     by_iou = ', '.join(f'{key[7:]} {value:.4f}' for key, value in scores.items() if key.startswith('recall@'))

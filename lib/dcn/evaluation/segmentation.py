@@ -19,17 +19,21 @@ left out of the mean.
                 all 19 occur, and both figures agree.
 """
 
+from __future__ import annotations
+
+from typing import Any, Sequence
+
 import numpy as np
 
 IGNORED = 255  # class of the pixels that do not count, in training and in evaluation
 
 
-def no_pixels(num_classes):
+def no_pixels(num_classes: int) -> np.ndarray:
     """The confusion of no image: (C, C) int64, rows truth, columns prediction."""
     return np.zeros((num_classes, num_classes), dtype=np.int64)
 
 
-def confusion(truth, found, num_classes):
+def confusion(truth: np.ndarray, found: np.ndarray, num_classes: int) -> np.ndarray:
     """Pixels of each true class (row) that were found to be each class (column): (C, C) int64.
 
     truth, found: (H, W) uint8; pixels with truth 255 are left out.
@@ -39,14 +43,14 @@ def confusion(truth, found, num_classes):
     return np.bincount(pairs, minlength=num_classes**2).reshape(num_classes, num_classes)
 
 
-def class_iou(matrix):
+def class_iou(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """tp / max(1, truth + prediction - tp) of each class, and whether it occurs at all: (C,) float64, (C,) bool."""
     hits = matrix.diagonal()
     union = matrix.sum(axis=0) + matrix.sum(axis=1) - hits
     return hits / np.maximum(union, 1), union > 0
 
 
-def scores(original, benchmark, classes):
+def scores(original: np.ndarray, benchmark: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
     """Both ways' figures from their confusion matrices.
 
     {'mIoU': float, 'IoU': {class: float}, 'mIoU benchmark': float, 'IoU benchmark': {class: float}}; in the benchmark's
@@ -64,7 +68,7 @@ def scores(original, benchmark, classes):
     }
 
 
-def summary(figures):
+def summary(figures: dict[str, Any]) -> list[str]:
     """Lines that say the ``scores``: IoU of each class as the original computed it, in brackets the benchmark's."""
     lines = [
         f'IoU for {name} = {value:.4f} ({_text(figures["IoU benchmark"][name])})'

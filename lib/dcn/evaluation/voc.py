@@ -1,5 +1,9 @@
 """Average precision by the rules of PASCAL VOC, from result files in the format of its development kit."""
 
+from __future__ import annotations
+
+from typing import Any, Dict, Iterable, Sequence, Tuple
+
 import numpy as np
 
 from dcn.bbox import bbox_overlaps
@@ -7,9 +11,10 @@ from dcn.errors import UserError
 from dcn.files import atomic_write
 
 THRESHOLDS = (0.5, 0.7)
+Ground = Dict[str, Tuple[np.ndarray, np.ndarray]]  # image id -> boxes (g, 4), difficult (g,) bool
 
 
-def write_detections(path, image_ids, boxes_of_image):
+def write_detections(path: str, image_ids: Iterable[str], boxes_of_image: Iterable[np.ndarray]) -> None:
     """One line per detection: id, score with 3 decimals, 1-based corners with 1 decimal.
 
     AP is computed from these rounded numbers. That moves mAP by about 0.1 point, and published VOC figures include it.
@@ -20,7 +25,7 @@ def write_detections(path, image_ids, boxes_of_image):
                 stream.write(f'{image_id} {score:.3f} {x1 + 1:.1f} {y1 + 1:.1f} {x2 + 1:.1f} {y2 + 1:.1f}\n')
 
 
-def read_detections(path):
+def read_detections(path: str) -> tuple[list[str], np.ndarray, np.ndarray]:
     """-> ids (list of n str), scores (n,), boxes (n, 4) 1-based; best first, ties in the order of the file."""
     ids, numbers = [], []
     with open(path) as stream:
@@ -39,7 +44,9 @@ def read_detections(path):
     return [ids[i] for i in order], numbers[order, 0], numbers[order, 1:]
 
 
-def evaluate(paths, image_ids, truth, classes, use_07_metric):
+def evaluate(
+    paths: dict[str, str], image_ids: Sequence[str], truth: Sequence[Any], classes: Sequence[str], use_07_metric: bool
+) -> dict[str, Any]:
     """AP of every class at every threshold.
 
     paths: class name -> result file; truth: per image an object with boxes (n, 4) 0-based, classes (n,), difficult (n,)
@@ -62,7 +69,7 @@ def evaluate(paths, image_ids, truth, classes, use_07_metric):
     return result
 
 
-def best_matches(ids, boxes, ground):
+def best_matches(ids: Sequence[str], boxes: np.ndarray, ground: Ground) -> list[tuple[float, int | None]]:
     """The ground-truth box of largest IoU for each detection: list of (IoU, index), (0, None) without boxes.
 
     ids: n image ids; boxes: (n, 4); ground: image id -> (boxes (g, 4), difficult (g,) bool)
@@ -76,7 +83,9 @@ def best_matches(ids, boxes, ground):
     return matches
 
 
-def recall_precision(ids, matches, ground, threshold):
+def recall_precision(
+    ids: Sequence[str], matches: Sequence[tuple[float, int | None]], ground: Ground, threshold: float
+) -> tuple[np.ndarray, np.ndarray]:
     """Cumulative recall and precision, (n,) each, after each of n detections of one class, best first.
 
     matches: from ``best_matches``. IoU > threshold (strictly) is a hit, once per box; a further hit on the same box is
@@ -95,7 +104,7 @@ def recall_precision(ids, matches, ground, threshold):
     return hits / max(positives, 1), hits / np.maximum(hits + misses, np.finfo(np.float64).eps)
 
 
-def average_precision(recall, precision, use_07_metric):
+def average_precision(recall: np.ndarray, precision: np.ndarray, use_07_metric: bool) -> float:
     """VOC2007: mean over recall 0, 0.1 .. 1 of the best precision from that recall on. Later: area under that curve."""
     if use_07_metric:
         beyond = [precision[recall >= level] for level in np.arange(0.0, 1.1, 0.1)]

@@ -4,10 +4,13 @@ The files lie in <dataset_path>/COCO, beside the VOC2007 that they are made from
 object's "area" is that of its box, as nothing here is outlined.
 """
 
+from __future__ import annotations
+
 import json
 import logging
 import os
 import shutil
+from typing import Any
 
 from easydict import EasyDict
 
@@ -30,13 +33,13 @@ class ShapesCOCO(COCO):
     base = 'shapes_COCO'
 
     @classmethod
-    def from_config(cls, dataset, image_set):
+    def from_config(cls, dataset: Any, image_set: str) -> ShapesCOCO:
         """Generates what dataset.dataset_path lacks."""
         folder = generate(dataset.dataset_path, dataset.root_path)
         return cls(image_set, dataset.root_path, folder, dataset.get('CLASSES') or SHAPES_CLASSES)
 
 
-def generate(root, cache_root):
+def generate(root: str, cache_root: str) -> str:
     """Make <root>/COCO from the data set shapes in ``root``, which is generated if need be; returns the folder.
 
     Nothing is done if the same images are there in this form already. ``cache_root`` holds the folder of caches.

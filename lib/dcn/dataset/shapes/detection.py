@@ -8,10 +8,13 @@ machine; a larger set begins with the images of a smaller one. Every object carr
 aspect, visible part) in <geometry>, so that results can be split by it.
 """
 
+from __future__ import annotations
+
 import hashlib
 import itertools
 import logging
 import os
+from typing import Any
 from xml.etree import ElementTree
 
 import cv2
@@ -43,7 +46,7 @@ class Shapes(PascalVOC):
     base = 'shapes'
 
     @classmethod
-    def from_config(cls, dataset, image_set):
+    def from_config(cls, dataset: Any, image_set: str) -> Shapes:
         complete(dataset.dataset_path, year_and_name(image_set)[0])
         return cls(
             image_set,
@@ -54,15 +57,20 @@ class Shapes(PascalVOC):
         )
 
 
-def complete(root, year='2007'):
+def complete(root: str, year: str = '2007') -> str:
     """Generate what <root>/VOC<year> lacks; for other numbers than DEFAULTS call ``generate`` first."""
     stored = generated.read_marker(_folder(root, year)) or {}
     return generate(root, year=year, **stored.get('parameters', DEFAULTS))
 
 
 def generate(
-    root, train=DEFAULTS['train'], test=DEFAULTS['test'], seed=DEFAULTS['seed'], size=DEFAULTS['size'], year='2007'
-):
+    root: str,
+    train: int = DEFAULTS['train'],
+    test: int = DEFAULTS['test'],
+    seed: int = DEFAULTS['seed'],
+    size: int = DEFAULTS['size'],
+    year: str = '2007',
+) -> str:
     """Write <root>/VOC<year> with ``train`` and ``test`` images of ``size`` x ``size`` pixels; returns the folder.
 
     Nothing is done if the same set, made by the same generator, is there; another one is replaced. The folder appears
@@ -74,7 +82,7 @@ def generate(
     return generated.make(folder, marker, lambda partial: _write(partial, parameters))
 
 
-def generator_version():
+def generator_version() -> str:
     """Hash of the generator's own sources and of OpenCV's version, which decides the JPEG bytes."""
     digest = hashlib.sha256(cv2.__version__.encode())
     for module in (shapes_paint, shapes_creatures, shapes_scene):
@@ -83,13 +91,13 @@ def generator_version():
     return digest.hexdigest()[:16]
 
 
-def geometry_of(annotation_path):
+def geometry_of(annotation_path: str) -> list[dict[str, float]]:
     """Geometry of every object of an annotation, in its order: list of dict of float (see shapes_scene.SceneObject)."""
     root = ElementTree.parse(annotation_path).getroot()
     return [{node.tag: float(node.text) for node in item.find('geometry')} for item in root.findall('object')]
 
 
-def contact_sheet(folder, image_set, columns=8, rows=4, boxes=True):
+def contact_sheet(folder: str, image_set: str, columns: int = 8, rows: int = 4, boxes: bool = True) -> np.ndarray:
     """The first images of a set side by side, with their boxes: (rows * size, columns * size, 3) uint8 BGR."""
     with open(os.path.join(folder, 'ImageSets', 'Main', image_set + '.txt')) as stream:
         ids = stream.read().split()[: rows * columns]
@@ -152,7 +160,7 @@ def _write_image(folder, image_set, index, parameters):
         stream.write(_annotation(image_id, size, scene.objects))
 
 
-def label_map(scene):
+def label_map(scene: shapes_scene.Scene) -> np.ndarray:
     """Classes of a scene's pixels, (size, size) uint8: 0 for the background, 1 to 5 in the order of SHAPES_CLASSES.
 
     The first pixel around an object is 255: it mixes both colours, and VOC marks such a rim as well.

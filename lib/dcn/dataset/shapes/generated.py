@@ -1,11 +1,14 @@
 """Folders of data that this program makes: complete or absent, with a note of what they were made from."""
 
+from __future__ import annotations
+
 import contextlib
 import fcntl
 import hashlib
 import json
 import os
 import shutil
+from typing import Any, Callable
 
 from dcn.errors import UserError
 from dcn.files import atomic_write
@@ -13,7 +16,7 @@ from dcn.files import atomic_write
 MARKER = 'shapes.json'
 
 
-def make(folder, marker, write):
+def make(folder: str, marker: dict[str, Any], write: Callable[[str], None]) -> str:
     """Have ``folder`` hold what ``write(partial folder)`` makes; ``marker`` (a JSON dict) says what that is.
 
     Nothing is done if the folder carries the same marker; one with another marker is replaced, and one without is
@@ -50,7 +53,7 @@ def _replace(folder, new):
     shutil.rmtree(old, ignore_errors=True)
 
 
-def read_marker(folder):
+def read_marker(folder: str) -> dict[str, Any] | None:
     """The marker of ``folder``, a dict, or None if there is none that can be read."""
     try:
         with open(os.path.join(folder, MARKER)) as stream:

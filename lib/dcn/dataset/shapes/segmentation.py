@@ -6,6 +6,8 @@ the ids of things somewhat like them, see LABEL_OF; the other 13 of the 19 class
 mIoU cannot exceed 6/19 here, and the benchmark's is the one to look at.
 """
 
+from __future__ import annotations
+
 import logging
 import os
 
@@ -61,7 +63,7 @@ class ShapesCityscapes(Cityscapes):
         return cls(image_set, dataset.root_path, generate_cityscapes(dataset.dataset_path))
 
 
-def generate_cityscapes(root):
+def generate_cityscapes(root: str) -> str:
     """Make <root>/Cityscapes from the data set shapes in ``root``, which is generated if need be; returns the folder.
 
     Nothing is done if the same images are there in this form already.
