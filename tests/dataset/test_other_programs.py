@@ -343,3 +343,19 @@ def test_values_given_twice_in_an_object(tree):
     path = tree.xml_path('b')
     path.write_text(path.read_text().replace('<name>dog</name>', '<name>dog</name><name>cat</name>'))
     assert whats(tree.cfg()) == ['<object> has more than one <name>']
+
+
+def test_a_pipe_in_place_of_an_image_is_named_and_nothing_hangs(tree):
+    tree.image_path('b').unlink()
+    os.mkfifo(tree.image_path('b'))
+    tree.xml_path('b').write_text(tree.xml_path('b').read_text().replace('>60<', '>0<').replace('>40<', '>0<'))
+    assert 'is a pipe or device, not an image file' in whats(tree.cfg())
+    with pytest.raises(DataError, match='b.jpg: is a pipe'):
+        training_roidb(tree.cfg())
+
+
+@pytest.mark.parametrize('box', [[1e308, 0, 1e308, 5], [0, 0, 10**400, 5], [float('inf'), 0, 5, 5]])
+def test_boxes_of_any_number_are_named(coco, box):
+    content(coco)['annotations'][0]['bbox'] = box
+    coco.write()
+    assert any('"bbox" is' in what for what in whats(coco.cfg()))

@@ -64,7 +64,9 @@ NETWORK: Schema = {
     'deformable_groups': Key(
         None, optional(POSITIVE), 'groups of channels that share offsets; null: as in the original', BOTH
     ),
-    'deform_rule': Key('v1', choice('v1', 'v2'), 'sampling rule of deformable convolutions, see border-rules.md', BOTH),
+    'deform_rule': Key(
+        'v1', choice('v1', 'v2'), 'sampling rule of deformable convolutions, see sampling-rules.md', BOTH
+    ),
     'modulated': Key(False, BOOLEAN, 'deformable convolutions with masks (v2)', BOTH),
     'train_bn': Key(False, BOOLEAN, 'batch statistics, with trained gamma and beta, instead of frozen ones', BOTH),
 }

@@ -79,7 +79,7 @@ def _flag(value):
 
 
 def _number(value):
-    if isinstance(value, bool) or not math.isfinite(value):
+    if isinstance(value, bool) or not abs(value) < 1e12:  # so no NaN either; sums and products stay finite
         raise ValueError
     return float(value)
 

@@ -11,6 +11,7 @@ warning in training, and where its annotated size is that of the upright photo, 
 
 from __future__ import annotations
 
+import contextlib
 import io
 import logging
 import os
@@ -162,6 +163,13 @@ def turn(image: np.ndarray, orientation: int) -> np.ndarray:
 
 def read_file(path: str, pipes: bool = False) -> bytes:
     """The content of an image file. Pipes and devices, which may never end, are refused unless ``pipes``."""
+    with _opened(path, pipes) as stream:
+        return stream.read()
+
+
+@contextlib.contextmanager
+def _opened(path, pipes=False):
+    """The binary stream of an image file; DataError where it cannot be read."""
     try:
         mode = os.stat(path).st_mode
         if stat.S_ISDIR(mode):
@@ -169,9 +177,11 @@ def read_file(path: str, pipes: bool = False) -> bytes:
         if not stat.S_ISREG(mode) and not pipes:
             raise DataError(path, None, 'is a pipe or device, not an image file', 'put the image itself there')
         with open(path, 'rb') as stream:
-            return stream.read()
+            yield stream
     except FileNotFoundError:
         raise DataError(path, None, 'the image is missing', 'restore it or give the path of another') from None
+    except DataError:
+        raise
     except (OSError, ValueError) as error:  # ValueError: a path with a null character
         reason = getattr(error, 'strerror', None) or str(error)
         raise DataError(path, None, f'the image cannot be read ({reason})', 'make it readable') from None
@@ -193,17 +203,13 @@ def decode(content: bytes, path: str) -> np.ndarray:
 
 def read_header(path: str) -> Header:
     """Size and orientation of the image at ``path``, within the limits of decode()."""
-    try:
-        with open(path, 'rb') as stream:
-            if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
-                raise DataError(path, None, 'is no image file', 'put the image itself there')
+    with _opened(path) as stream:
+        try:
             with open_image(stream) as image:
-                header = Header(*image.size, _tag(image))
-    except PIL_ERRORS as error:
-        if isinstance(error, DataError):
-            raise
-        content = read_file(path)
-        raise DataError(path, None, *_cause(content, 'read')) from None
+                header = Header(image.width, image.height, _tag(image))
+        except PIL_ERRORS:
+            stream.seek(0)
+            raise DataError(path, None, *_cause(stream.read(), 'read')) from None
     fault = limit_fault(header.width, header.height)
     if fault:
         raise DataError(path, None, *fault)
