@@ -133,8 +133,10 @@ TEST: Schema = {
 }
 
 # this project's own
-ENGINE = {
-    'rewrite': (True, BOOLEAN),  # bind a faster graph that computes the same; false: the graph as published
+ENGINE: Schema = {
+    'rewrite': Key(
+        True, BOOLEAN, 'bind a faster graph of the same values (docs/rewrite.md); false: as published', BOTH
+    ),
 }
 
 SCHEMA: Schema = {
@@ -153,6 +155,7 @@ SCHEMA: Schema = {
         'frequent': Key(20, POSITIVE, 'iterations between two lines of the log', TRAINING),
         'kvstore': Key('device', TEXT, 'how gradients of several devices come together', TRAINING),
     },
+    'engine': ENGINE,
     'network': NETWORK,
     'dataset': DATASET,
     'TRAIN': TRAIN,
