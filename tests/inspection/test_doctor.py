@@ -301,6 +301,15 @@ def test_numbered_convolutions_alone_are_no_vgg(names, diagnose):
     assert 'VGG' not in ' '.join(report.facts) and 'an unknown network' in report.problems[-1]
 
 
+def test_a_few_foreign_names_do_not_make_a_stranger(diagnose):
+    """Layers of somebody's own beside those of the network: they are told as such."""
+    own = {f'features.{k}.weight': np.eye(2, dtype=np.float32) for k in range(6)}
+    own.update({f'arg:vgg0_conv{k}_weight': np.eye(2, dtype=np.float32) for k in range(6)})
+    report = diagnose({**checkpoint(), **{f'arg:{name.split(":")[-1]}': array for name, array in own.items()}})
+    assert 'this is resnet_v1_101_rfcn_dcn' in report.facts[0] and report.problems == []
+    assert any('12 tensors that the network does not use' in note for note in report.notes)
+
+
 def commands(steps, word):
     """The arguments of the commands ``dcn WORD`` among steps."""
     found = (re.search(rf'\bdcn {word} (.*)', step) for step in steps)

@@ -171,17 +171,16 @@ _SISTERS = (
     ('flownet', ('flow_conv1_weight', 'conv3_1_weight')),
 )
 _VGG = ('conv1_1_weight', 'conv1_2_weight', 'conv2_1_weight')
-# what an eighth of the names, or five of many, say
+# what most of the names say
 _OTHERS = (
-    (r'counter:|metric:', 'training-state'),
     (r'(features|output)\.\d', 'gluon-numbered'),
     (r'.*resnetv1\d*_', 'gluon-names'),
     (r'.*resnetv1[a-z]\d*_', 'gluon-letter'),
     (r'.*(resnetv2|densenet|vgg|mobilenet|squeezenet|alexnet|inception)\d*_', 'gluon-other'),
-    (r'layer\d\.\d+\.conv\d\.weight', 'torchvision'),
+    (r'(layer\d\.\d+|conv1|bn1|fc)\.', 'torchvision'),
     (r'stage\d_unit\d+_(conv|bn)\d|bn_data_', 'mxnet-resnet-v2'),
 )
-_CONVERTED = {'gluon-numbered': r'(features\.\d\.\d+\.body|layer1\.0)\.', 'gluon-names': '', 'torchvision': ''}
+_CONVERTED = {'gluon-numbered': r'features\.\d\.\d+\.body\.', 'gluon-names': '', 'torchvision': ''}
 # convolutions of the ResNets that dcn convert takes, projections included
 _DEPTHS = {53: 50, 104: 101, 155: 152}
 
@@ -193,9 +192,10 @@ def stranger(shapes: Mapping[str, Shape]) -> Optional[Stranger]:
             return Stranger(kind, sister=kind != 'flownet')
     if all(name in shapes for name in _VGG):
         return Stranger('vgg')
+    if any(name.startswith('counter:') for name in shapes):
+        return Stranger('training-state')
     for pattern, kind in _OTHERS:
-        hits = sum(re.match(pattern, name) is not None for name in shapes)
-        if hits and hits * 8 >= min(len(shapes), 40):
+        if sum(re.match(pattern, name) is not None for name in shapes) * 2 > len(shapes):
             return Stranger(kind, _convertible(kind, shapes))
     return None
 
