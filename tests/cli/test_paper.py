@@ -10,6 +10,7 @@ from dcn import cli
 from dcn.config import difference_from_default, load_config, output_folder
 from dcn.paper.experiment import NOT_RUN, needed
 from dcn.paper.rows import rows
+from dcn.paper.sources import preparation, sources
 
 EXPERIMENTS = [(row, cell) for row in rows().values() for cell in row.cells if cell.file]
 
@@ -116,3 +117,39 @@ def test_published_beside_measured(tmp_path, capsys, repository):
 def test_unknown_row(capsys):
     assert cli.main(['paper', 'table9']) == 2
     assert 'no such row; expected one of rfcn-voc' in capsys.readouterr().err
+
+
+# ---- what a row takes besides its commands ----
+
+
+def test_every_set_has_its_archives(repository):
+    """Each image set that an experiment reads: which archives hold it, how large they are, where they go."""
+    known = sources()
+    for row, cell in EXPERIMENTS:
+        cfg = load_config(str(repository / cell.file), cell.overrides)
+        lines = list(preparation(cfg, 4))
+        for name in [*cfg.dataset.image_set.split('+'), cfg.dataset.test_image_set]:
+            assert known['sets'][name]['images'] > 0
+            for archive in known['sets'][name]['archives']:
+                size, place, folder = known['archives'][archive]
+                assert f'  {archive} ({size}) into {folder}' in lines and f'    from {place}' in lines, row.id
+
+
+def test_minival_and_test_dev_say_where_they_come_from(capsys):
+    assert 'coco_annotations_minival.tgz' in printed(capsys, 'fpn-coco')
+    text = printed(capsys, 'rfcn-dcn-coco')
+    assert 'detections_test-dev2015_results.json' in text and 'https://cocodataset.org/#upload' in text
+    assert 'upload' not in printed(capsys, 'rfcn-voc')
+
+
+def test_the_hours_are_an_estimate_that_can_be_redone(capsys):
+    """VOC: 2 x 16551 images, 7 epochs, three passes of 0.19 s, on 4 GPUs."""
+    hours = 2 * (5011 + 11540) * 7 * 3 * 0.19 / 4 / 3600
+    expected = f'time: {hours:.0f} hours of training on 4 Maxwell Titan X (estimated, not measured)'
+    assert expected in printed(capsys, 'rfcn-dcn-voc')
+
+
+def test_table_3_has_commands_for_every_dilation(capsys):
+    for dilate in (4, 6, 8):
+        text = printed(capsys, f'table3-{dilate}')
+        assert f"--set 'network.deformable=[]' network.res5_dilate={dilate} network.roi_pooling=integer" in text

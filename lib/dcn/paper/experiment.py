@@ -10,6 +10,7 @@ from easydict import EasyDict
 
 from dcn.config import difference_from_default, load_config, output_folder
 from dcn.paper.rows import Row
+from dcn.paper.sources import preparation
 from dcn.paths import in_project
 
 NOT_RUN = 'not run by this project, for want of the data'
@@ -39,9 +40,10 @@ def _experiment(cell, output):
     for command in ('train', 'test '):
         yield f'  dcn {command} --cfg {cell.file}{options}'
     gpus = len((cell.gpus or cfg.gpus).split(','))
-    yield f'  {cfg.TRAIN.end_epoch} epochs on {gpus} GPU{"s" * (gpus > 1)}, as the learning rate expects'
+    yield f'  {cfg.TRAIN.end_epoch} epochs; the learning rate counts on {gpus} GPU{"s" * (gpus > 1)}'
     yield '  needs:'
     yield from (f'    {path} ({"is there" if os.path.exists(path) else "missing"})' for path in needed(cfg))
+    yield from (f'  {line}' for line in preparation(cfg, gpus))
     yield from _comparison(cell, cfg)
 
 
@@ -88,7 +90,7 @@ def _comparison(cell, cfg):
     """Published beside measured, from the scores.json that testing writes."""
     path = os.path.join(output_folder(cfg, cfg.dataset.test_image_set), 'scores.json')
     if not os.path.isfile(path):
-        yield f'  measured: {NOT_RUN}; a run of these commands is looked for in {path}'
+        yield f'  measured: {NOT_RUN}; a run of these commands leaves its scores in {path}'
         return
     with open(path, encoding='utf-8') as stream:
         run = json.load(stream)
