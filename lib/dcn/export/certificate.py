@@ -17,6 +17,7 @@ from dcn.engine import task_of
 from dcn.engine.inference.postprocessing import best_classes, im_detect, select, without_padding
 from dcn.engine.inference.predictor import bound
 from dcn.errors import UserError
+from dcn.export.builder import onnx_package
 from dcn.export.trained import file_hash
 from dcn.files import atomic_write
 from dcn.loader.image import network_input, resized_shape, to_tensor
@@ -215,7 +216,6 @@ def _add_errors(totals, expected, found):
 
 
 def _certificate(runtime, trained, stage, rows, totals, boxes):
-    package = __import__('onnx')
     found = {
         'file': os.path.basename(runtime.path),
         'file_sha256': file_hash(runtime.path),
@@ -226,7 +226,7 @@ def _certificate(runtime, trained, stage, rows, totals, boxes):
             'mxnet': mx.__version__,
             'numpy': np.__version__,
             'opencv': cv2.__version__,
-            'onnx': package.__version__,
+            'onnx': onnx_package().__version__,
             'runtime': runtime.about['runtime'],
             'python_of_the_runtime': runtime.about['python'],
         },

@@ -5,11 +5,12 @@ from typing import NamedTuple, Optional, Tuple
 
 import numpy as np
 
+from dcn import rewrite
 from dcn.config.families import kind_of
 from dcn.errors import UserError
 from dcn.export import preprocessing, results
 from dcn.export.builder import Builder
-from dcn.export.network import add_network, graph_inputs
+from dcn.export.network import add_network, graph_inputs, output_name
 from dcn.loader.loaders import testing_scales
 
 STAGES = ('boxes', 'network')
@@ -37,8 +38,11 @@ class Options(NamedTuple):
 
 def onnx_model(trained, options=Options()):
     """The ModelProto of a test graph: of a dcn.export.trained.Trained."""
-    cfg, graph, params = trained.cfg, trained.graph, trained.params
+    cfg = trained.cfg
     _check(cfg, options)
+    # batch norm becomes part of the convolutions; outputs keep their order, not always their names
+    names = [output_name(trained.graph.nodes[i], k) for i, k in trained.graph.heads]
+    graph, params = rewrite.for_inference(trained.graph, trained.params, onednn=False)
     b = Builder(options.opset, options.half)
     wanted, detector = graph_inputs(graph, params), kind_of(cfg) == 'detection'
     scale, photo = None, None
@@ -56,7 +60,7 @@ def onnx_model(trained, options=Options()):
         known = {'data': b.input('data', np.float32, (1, 3, height, width))}
         if 'im_info' in wanted or detector and options.stage == 'boxes':
             known['im_info'] = b.input('im_info', np.float32, (1, 3))
-    outputs = add_network(b, graph, params, trained.shapes, known)
+    outputs = dict(zip(names, add_network(b, graph, params, trained.shapes, known)))
     if options.stage == 'network':
         for name, (value, shape) in outputs.items():
             b.output(name, value, shape=[None] * len(shape))

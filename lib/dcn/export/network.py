@@ -42,7 +42,7 @@ class _Attributes(Attributes):
 
 
 def add_network(b, graph, params, shapes, known):
-    """Add ``graph`` to the Builder ``b``; returns {name of an output: (value, its usual shape)}.
+    """Add ``graph`` to the Builder ``b``; returns (value, its usual shape) of each output.
 
     params: {name: array}, arguments and auxiliary states together; shapes: {input: a usual shape}, from which those of
     inner arrays follow; known: {input: value}.
@@ -64,7 +64,7 @@ def add_network(b, graph, params, shapes, known):
         else:
             values[i] = _RULES[name](b, _Attributes(node), inputs)
     b.scope = ''
-    return {output_name(graph.nodes[i], k): (values[i][k], inferred[i][k]) for i, k in graph.heads}
+    return [(values[i][k], inferred[i][k]) for i, k in graph.heads]
 
 
 def graph_inputs(graph, params):

@@ -10,7 +10,6 @@ import numpy as np
 from dcn.checkpoint import read_params
 from dcn.config import load_config
 from dcn.config.families import kind_of
-from dcn.dataset import segmentation
 from dcn.dataset.class_names import class_names
 from dcn.engine import task_of
 from dcn.formats.graph import Graph
@@ -37,7 +36,6 @@ def open_trained(cfg_path, params_path, overrides=()):
     graph = task_of(cfg, is_train=False).test_graph()
     graph.check_parameters(arg_params, aux_params)
     text = graph.symbol.tojson()
-    names = class_names if kind_of(cfg) == 'detection' else segmentation.class_names
     source = {
         'cfg': os.fspath(cfg_path),
         'settings': list(overrides),
@@ -46,7 +44,7 @@ def open_trained(cfg_path, params_path, overrides=()):
         'graph_sha256': hashlib.sha256(text.encode()).hexdigest(),
     }
     params = {name: array.asnumpy() for group in (arg_params, aux_params) for name, array in group.items()}
-    return Trained(cfg, loads(text), params, graph.inputs, names(cfg.dataset), source)
+    return Trained(cfg, loads(text), params, graph.inputs, class_names(cfg.dataset, kind_of(cfg)), source)
 
 
 def file_hash(path):
