@@ -23,12 +23,13 @@ class Builder:
     optional input that is absent. Values are named after ``scope``, the node of the network that they are part of.
     """
 
-    def __init__(self, opset=OPSETS[0], half=False):
+    def __init__(self, opset=OPSETS[0], half=False, iou_slack=0.0):
         if not OPSETS[0] <= opset <= OPSETS[1]:
             raise UserError(
                 f'opset {opset}: expected {OPSETS[0]} to {OPSETS[1]}: deformable convolution is a standard operation '
                 f'since opset {OPSETS[0]}; leave --opset out'
             )
+        self.iou_slack = iou_slack  # NMS drops boxes from the threshold and this on
         self._onnx, self.opset, self.scope, self._half = onnx_package(), opset, '', half
         self._nodes, self._constants, self._inputs, self._outputs = [], {}, [], []
         self._initializers, self._taken = [], set()

@@ -26,6 +26,7 @@ class Options(NamedTuple):
     threshold      boxes up to this score are dropped
     half           parameters are stored in half precision; the file computes in single all the same
     opset          of the ONNX standard
+    iou_slack      added to the thresholds of NMS, for a runtime that drops boxes at exactly the threshold, which stay
     """
 
     stage: str = 'boxes'
@@ -34,6 +35,7 @@ class Options(NamedTuple):
     threshold: float = 1e-3
     half: bool = False
     opset: int = 19
+    iou_slack: float = 0.0
 
 
 def onnx_model(trained, options=Options()):
@@ -43,7 +45,7 @@ def onnx_model(trained, options=Options()):
     # batch norm becomes part of the convolutions; outputs keep their order, not always their names
     names = [output_name(trained.graph.nodes[i], k) for i, k in trained.graph.heads]
     graph, params = rewrite.for_inference(trained.graph, trained.params, onednn=False)
-    b = Builder(options.opset, options.half)
+    b = Builder(options.opset, options.half, options.iou_slack)
     wanted, detector = graph_inputs(graph, params), kind_of(cfg) == 'detection'
     scale, photo = None, None
     if options.preprocessing:

@@ -125,6 +125,6 @@ def suppressed(b, boxes, scores, most, threshold, lowest):
         boxes,
         scores,
         most if isinstance(most, str) else np.array([most], np.int64),
-        np.array([threshold], np.float32),
+        np.array([threshold + b.iou_slack], np.float32),
         np.array([lowest], np.float32),
     )
