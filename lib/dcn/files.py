@@ -24,6 +24,27 @@ def atomic_write(path: str, mode: str = 'wb') -> Iterator:
         raise
 
 
+def require_room(folder: str, name: str) -> None:
+    """A UserError where no file can be written to ``folder``, which ``name`` (an option, a key) gave: told before the
+    work, not after it.
+
+    A trial file of 1 MB tells of missing rights and of a full disk alike. A folder that is missing stays so: then the
+    trial is made where it would be created.
+    """
+    place = os.path.abspath(folder)
+    while not os.path.lexists(place):
+        place = os.path.dirname(place)
+    try:
+        with tempfile.TemporaryFile(dir=place) as stream:
+            stream.write(bytes(1 << 20))
+            stream.flush()
+    except OSError as error:
+        raise UserError(
+            f'{name} {folder}: expected a folder with room for files, found at {place}: {error.strerror}; give '
+            'another folder or make room there'
+        ) from None
+
+
 class Inputs:
     """The files that a command reads; paths that are not there do no harm."""
 

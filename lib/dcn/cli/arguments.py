@@ -7,6 +7,7 @@ from easydict import EasyDict
 
 from dcn.config import load_config
 from dcn.config.overriding import detection_arguments, graph_argument, override_argument
+from dcn.files import require_room
 from dcn.visualize import PICTURES
 
 FIRST_RUN = """
@@ -117,7 +118,9 @@ def parse(argv: Optional[list], description: str, *groups: Callable) -> Tuple[ar
     for group in (common_arguments,) + groups:
         group(parser)
     args = parser.parse_args(argv)
-    return args, load_config(args.cfg, args.overrides)
+    cfg = load_config(args.cfg, args.overrides)
+    require_room(cfg.output_path, 'output_path')
+    return args, cfg
 
 
 def positive(text: str) -> int:

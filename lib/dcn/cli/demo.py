@@ -12,6 +12,7 @@ from dcn.cli.arguments import picture_arguments
 from dcn.cli.photos import shipped
 from dcn.config import load_config
 from dcn.errors import UserError
+from dcn.files import require_room
 from dcn.paths import in_project
 
 
@@ -54,6 +55,7 @@ NETWORKS = {
 
 def main(argv: Optional[list] = None) -> None:
     args = parser().parse_args(argv)
+    require_room(args.out, '--out')
     for family in NETWORKS if args.family == 'all' else [args.family]:
         show(family, args)
 

@@ -11,7 +11,7 @@ from easydict import EasyDict
 
 from dcn.config import load_config
 from dcn.errors import UserError
-from dcn.files import Inputs
+from dcn.files import Inputs, require_room
 from dcn.loader.photos import bgr_image, find_photos, stems
 from dcn.paths import in_project
 
@@ -33,8 +33,9 @@ class Job(NamedTuple):
 def jobs(names: Iterable[str], out: str, pictures: Iterable[str]) -> List[Job]:
     """A Job for each photo that ``names`` stand for. pictures: names such as 'seg_{}.png', around that of the photo.
 
-    UserError where no photo is there, or a picture would replace a photo.
+    UserError where no photo is there, a picture would replace a photo, or none could be written.
     """
+    require_room(out, '--out')
     photos = find_photos(names)
     if not any(map(os.path.exists, photos)):
         raise UserError('\n'.join(f'{photo}: no such file; give the path of a photo.' for photo in photos))
