@@ -13,7 +13,7 @@ from dcn.config import load_config
 from dcn.errors import UserError
 from dcn.files import Inputs, require_room
 from dcn.loader.photos import bgr_image, find_photos, stems
-from dcn.paths import in_project
+from dcn.paths import find, in_project
 
 
 class Network(NamedTuple):
@@ -90,7 +90,7 @@ def chosen_network(args: argparse.Namespace, shipped_network: Network, example: 
         )
     cfg = load_config(args.cfg or in_project(shipped_network.cfg), args.overrides)
     if args.params:
-        return cfg, existing_file(args.params)
+        return cfg, existing_file(find(args.params))
     if not args.cfg:
         return cfg, shipped(shipped_network.params)
     path = params_path(checkpoint_prefix(cfg), cfg.TEST.test_epoch)
