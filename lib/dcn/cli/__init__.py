@@ -10,32 +10,32 @@ from dcn.text import printable
 
 # name -> (module, its main function, one line for --help)
 COMMANDS = {
-    'demo': ('dcn.cli.demo', 'main', "test a family's small networks, plain beside deformable, and write pictures"),
+    'demo': ('dcn.cli.demo', 'main', "test a family's small networks, plain and deformable, and write pictures"),
     'detect': ('dcn.cli.detect', 'main', 'detect objects on photos with any checkpoint'),
-    'segment': ('dcn.cli.segment', 'main', 'find the class of each pixel of photos with any checkpoint'),
+    'segment': ('dcn.cli.segment', 'main', 'semantic segmentation of photos with any checkpoint'),
     'train': ('dcn.cli.train_test', 'dcn_train', 'train the network of a YAML file'),
     'test': ('dcn.cli.train_test', 'dcn_test', "test a trained network with its data set's own metric"),
     'new': ('dcn.cli.new', 'main', 'write a YAML file for your own data'),
-    'validate': ('dcn.cli.validate', 'main', 'check a data set before training: each problem with file and line'),
-    'keys': ('dcn.cli.keys', 'main', 'what each key of a YAML file means, with its default'),
-    'inspect': ('dcn.cli.inspect', 'main', 'a network or checkpoint as table, JSON, Graphviz or web page'),
-    'diff': ('dcn.cli.diff', 'main', 'what differs between two graphs or two checkpoints'),
+    'validate': ('dcn.cli.validate', 'main', 'check a data set before training; names each problem with file and line'),
+    'keys': ('dcn.cli.keys', 'main', 'every key of a YAML file: meaning and default'),
+    'inspect': ('dcn.cli.inspect', 'main', 'show a network or checkpoint as a table, JSON, Graphviz or a web page'),
+    'diff': ('dcn.cli.diff', 'main', 'compare two graphs or two checkpoints'),
     'doctor': (
         'dcn.cli.doctor',
         'main',
-        'which network a checkpoint is of, what is wrong with it, what to do',
+        'which network a checkpoint belongs to, what is wrong with it, what to do',
     ),
-    'paper': ('dcn.cli.paper', 'main', 'the published results: commands, data, and published beside measured'),
-    'convert': ('dcn.cli.convert', 'main', 'weights from Gluon, torchvision, Caffe; to and from safetensors, npz'),
-    'export': ('dcn.cli.export', 'main', 'a checkpoint as an ONNX or OpenVINO file, with a certificate'),
-    'verify': ('dcn.cli.verify', 'main', 'compare an exported file with the engine, and write its certificate'),
-    'bench': ('dcn.benchmarks.operators', 'main', 'time the own operators against the stock ones'),
+    'paper': ('dcn.cli.paper', 'main', 'published results: commands, data, and your scores beside them'),
+    'convert': ('dcn.cli.convert', 'main', 'weights from Gluon, torchvision or Caffe; safetensors, npz, .pth'),
+    'export': ('dcn.cli.export', 'main', 'write a checkpoint as an ONNX or OpenVINO file, with a certificate'),
+    'verify': ('dcn.cli.verify', 'main', 'compare an exported file with the engine and write its certificate'),
+    'bench': ('dcn.benchmarks.operators', 'main', "time the project's operators against MXNet's"),
 }
 
 
 def usage() -> str:
     rows = '\n'.join(f'  {name:10s} {line}' for name, (_, _, line) in COMMANDS.items())
-    return f"usage: dcn COMMAND [options]\n\n{rows}\n\n'dcn COMMAND --help' tells more about each."
+    return f"usage: dcn COMMAND [options]\n\n{rows}\n\n'dcn COMMAND --help' explains a command."
 
 
 def guarded(main: Callable, argv: Optional[list] = None) -> int:

@@ -11,9 +11,9 @@ from dcn.files import require_room
 from dcn.visualize import PICTURES
 
 FIRST_RUN = """
-Files called shapes_* generate their data: a first run needs nothing else. The others need their data set in
-data/ ("dcn validate --cfg FILE" tells what is missing) and, to train, the ImageNet model that network.pretrained names.
-Settings, log, checkpoints and results go below the output_path of the file."""
+Files named shapes_* generate their data on first use. The others need their data set in data/ ("dcn validate --cfg
+FILE" says what is missing) and, to train, the ImageNet model that network.pretrained names. Settings, log,
+checkpoints and results go to the output_path of the file."""
 
 # arguments of train_arguments() that are options of dcn.engine.train
 TRAINING = ('frequent', 'max_iterations', 'checkpoint_every', 'resume')
@@ -22,10 +22,10 @@ TRAINING = ('frequent', 'max_iterations', 'checkpoint_every', 'resume')
 def common_arguments(parser: argparse.ArgumentParser) -> None:
     """--cfg, --set and --gpus."""
     add = parser.add_argument
-    add('--cfg', required=True, metavar='FILE', help='experiment configuration, one of experiments/*/cfgs/*.yaml')
+    add('--cfg', required=True, metavar='FILE', help='experiment file, such as those in experiments/*/cfgs')
     override_argument(parser)
     graph_argument(parser)
-    add('--gpus', metavar='LIST', help="GPU numbers such as 0,1, or 'cpu' (default: the configuration's gpus)")
+    add('--gpus', metavar='LIST', help="GPU numbers such as 0,1, or 'cpu' (default: gpus in the experiment file)")
 
 
 def train_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,18 +36,18 @@ def train_arguments(parser: argparse.ArgumentParser) -> None:
         '--max-iterations',
         type=positive,
         metavar='N',
-        help='stop after N iterations of this call, with a checkpoint to go on from',
+        help='save a checkpoint and stop after N iterations of this call',
     )
     add(
         '--checkpoint-every',
         type=positive,
         metavar='N',
-        help='write a checkpoint every N iterations, besides each epoch',
+        help='save a checkpoint every N iterations as well as every epoch',
     )
     add(
         '--resume',
         action='store_true',
-        help='go on from the newest checkpoint of this experiment, in the middle of an epoch too',
+        help='continue from the newest checkpoint of this experiment, even within an epoch',
     )
 
 
@@ -57,15 +57,15 @@ def test_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         '--vis',
         action='store_true',
-        help=f'write pictures of what is found on the first {PICTURES} images into the results folder',
+        help=f'write pictures of the results on the first {PICTURES} images to the results folder',
     )
-    add('--ignore_cache', action='store_true', help='compute anew even if stored results fit')
+    add('--ignore_cache', action='store_true', help='compute again even if stored results fit')
     add(
         '--thresh',
         type=score,
         default=1e-3,
         metavar='SCORE',
-        help='detectors: detections up to this score are dropped (default %(default)s)',
+        help='detectors: drop detections up to this score (default %(default)s)',
     )
     add('--shuffle', action='store_true', help='detectors: visit the images in random order')
     detection_arguments(parser)
@@ -83,7 +83,7 @@ def photo_arguments(parser: argparse.ArgumentParser, out: str, required: bool = 
 def picture_arguments(parser: argparse.ArgumentParser, out: str) -> None:
     """--out, --gpus and --set."""
     parser.add_argument('--out', default=out, metavar='DIR', help='folder for the pictures (default %(default)s)')
-    parser.add_argument('--gpus', metavar='LIST', help="GPU numbers, or 'cpu' (default: as the experiment file says)")
+    parser.add_argument('--gpus', metavar='LIST', help="GPU numbers, or 'cpu' (default: gpus in the experiment file)")
     override_argument(parser)
     graph_argument(parser)
 
@@ -106,7 +106,7 @@ def threshold_argument(parser: argparse.ArgumentParser, default: float) -> None:
         type=score,
         default=default,
         metavar='S',
-        help='show detections of this score and above (default %(default)s)',
+        help='lowest score to show (default %(default)s)',
     )
 
 

@@ -63,8 +63,8 @@ def main(argv: Optional[list] = None) -> None:
 def parser() -> argparse.ArgumentParser:
     result = argparse.ArgumentParser(
         prog='dcn demo',
-        description='Test two small networks of a family, which come with the project, on generated '
-        'images, plain beside deformable, and write pictures of what they find and where they look.',
+        description='Test two small networks of a family, plain and deformable, which come with the project, on '
+        'generated images. Write pictures of their results and of where they sample.',
     )
     result.add_argument(
         '--family', choices=[*NETWORKS, 'all'], default='rfcn', help='networks: %(choices)s (default %(default)s)'
@@ -72,8 +72,8 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument(
         '--train',
         action='store_true',
-        help='first train both (at most 15 minutes each on two cores; an interrupted '
-        'training goes on where it stopped), then show those',
+        help='train both first (at most 15 minutes each on two cores; an interrupted training continues where it '
+        'stopped)',
     )
     picture_arguments(result, 'output/demo')
     return result

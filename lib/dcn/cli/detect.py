@@ -32,7 +32,7 @@ def main(argv: Optional[list] = None) -> int:
 def parser() -> argparse.ArgumentParser:
     result = argparse.ArgumentParser(
         prog='dcn detect',
-        description='Detect objects on photos: prints them, and writes each photo with its boxes to --out.',
+        description='Detect objects on photos. Prints the boxes and writes each photo with its boxes to --out.',
     )
     photo_arguments(result, 'output/detect', required=True)
     network_arguments(result)
@@ -62,7 +62,7 @@ def found_lines(found: Any, names: List[str], threshold: float) -> List[str]:
     if not shown and len(found.scores):
         return [
             f'  nothing of score {threshold:g} or more; the best is {names[found.classes[0]]} {found.scores[0]:.3f} '
-            '(--threshold shows weaker ones)'
+            '(--threshold shows lower scores)'
         ]
     rows = list(zip(*found))[:shown]
     return [

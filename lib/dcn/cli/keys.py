@@ -14,8 +14,8 @@ from dcn.text import table
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog='dcn keys',
-        description='Every key of an experiment file, with its default and meaning. With NAME, all there is to say '
-        'about the keys of that name or section.',
+        description='Show every key of an experiment file with its default and meaning; with NAME, the keys of that '
+        'name or section in full.',
     )
     parser.add_argument('names', nargs='*', metavar='NAME', help='a key (lr, TRAIN.lr) or a section (TRAIN)')
     parser.add_argument('--markdown', action='store_true', help='print docs/keys.md')

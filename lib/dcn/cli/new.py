@@ -34,9 +34,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument('data', metavar='DATA', help='folder with VOC<year>/... or annotations/instances_*.json')
     parser.add_argument('--classes', metavar='A,B', help='class names (default: those of the annotations)')
-    parser.add_argument('--layout', choices=LAYOUTS, help='default: what is there')
-    parser.add_argument('--family', choices=list(TEMPLATES), help='default: rfcn, of label maps deeplab')
-    parser.add_argument('--out', metavar='YAML', help='default: NAME OF THE FOLDER.yaml here')
+    parser.add_argument('--layout', choices=LAYOUTS, help='layout of DATA (default: recognised)')
+    parser.add_argument('--family', choices=list(TEMPLATES), help='family (default: rfcn; deeplab for label maps)')
+    parser.add_argument('--out', metavar='YAML', help='file to write (default: FOLDER.yaml, here)')
     args = parser.parse_args(argv)
     classes = [name.strip() for name in args.classes.split(',') if name.strip()] if args.classes else None
     if args.family == 'deeplab' and not args.layout:

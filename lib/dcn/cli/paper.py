@@ -22,9 +22,9 @@ def main(argv: Optional[list] = None) -> None:
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog='dcn paper',
-        description='The results that the authors published: without ROW all of them, with it the '
-        'commands, data and weights behind one, and beside it what a finished run of those commands measured.',
+        description='Show the published results. With ROW, show the commands, data and weights behind one of them, and '
+        'the scores of your run beside it.',
     )
-    made.add_argument('row', nargs='?', metavar='ROW', help='a name of the first column, such as rfcn-dcn-voc')
+    made.add_argument('row', nargs='?', metavar='ROW', help='a name from the first column, such as rfcn-dcn-voc')
     made.add_argument('--output', metavar='DIR', help="output_path of the run (default: the experiment file's)")
     return made

@@ -72,7 +72,7 @@ def each_photo(
             print(line)
         sys.stdout.flush()
         written += pictures
-    print('\n'.join(['pictures:', *(f'  {path}' for path in written)]) if written else 'no pictures were written')
+    print('\n'.join(['pictures:', *(f'  {path}' for path in written)]) if written else 'no pictures written')
     return 1 if failed else 0
 
 

@@ -57,7 +57,7 @@ def train_and_test(description: str, precomputed_proposals: bool = False) -> Mai
         if _train(cfg, args, task):
             _test(cfg, args, task)
         else:
-            print(f'not tested: the training has not reached its end, epoch {cfg.TRAIN.end_epoch}, yet')
+            print(f'not tested: training has not reached its last epoch, {cfg.TRAIN.end_epoch}, yet')
 
     return main
 
@@ -93,9 +93,8 @@ def _proposal_argument(parser):
         nargs='?',
         const='',
         metavar='SETS',
-        help='of a detector: write what its RPN proposes for the image sets (joined by +; default: the '
-        'test set) into files that dataset.proposal "rpn" reads, and tell its recall; with '
-        'TEST.HAS_RPN false: the recall of the proposals in such files',
+        help='detectors: write the RPN proposals for the image sets (joined by +; default: the test set) to files that '
+        'dataset.proposal "rpn" reads, and print their recall; with TEST.HAS_RPN=false, print the recall of such files',
     )
 
 

@@ -19,8 +19,8 @@ from dcn.text import printable
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog='dcn validate',
-        description='Check the training and test data of an experiment before a network meets it: '
-        'broken boxes, missing or unreadable images, unknown classes, ids listed twice. One problem a line: '
+        description='Check the training and test data of an experiment before training: '
+        'broken boxes, missing or unreadable images, unknown classes, ids listed twice. One problem per line: '
         'file:line: what is wrong; what to do. Status 1 if there are problems.',
     )
     parser.add_argument('--cfg', required=True, metavar='YAML', help='experiment file; its dataset section is checked')
