@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from easydict import EasyDict
 
-from dcn.visualize.canvas import PAPER
+from dcn.visualize.canvas import PAPER, palette, picture_colours
 from dcn.visualize.legend import Entry, legend
 from dcn.visualize.segmentation import draw_segmentation, share_text, shares
 
@@ -71,3 +72,10 @@ def test_a_legend_has_a_row_for_each_entry_in_as_many_columns_as_fit():
     for entry in entries:
         for picture in (wide, narrow):
             assert (picture == entry.colour).all(axis=2).sum() > 100
+
+
+def test_a_class_has_one_colour_on_pictures_of_boxes_and_of_pixels():
+    shapes = EasyDict(dataset='shapes', NUM_CLASSES=6)
+    assert [tuple(colour[::-1]) for colour in picture_colours(shapes).tolist()] == [palette(k) for k in range(6)]
+    cities = EasyDict(dataset='CityScape', NUM_CLASSES=19)
+    assert picture_colours(cities)[10].tolist() == [70, 130, 180]  # the sky, as the data set has it

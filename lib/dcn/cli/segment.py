@@ -45,15 +45,15 @@ def segment_photos(cfg: EasyDict, params: str, work: Iterable[Job], gpus: Option
     """Segment the photos of ``work``, print the classes and their shares, write pictures; returns the exit status."""
     from dcn.dataset.label_map import write_palette_png
     from dcn.engine import Segmenter, contexts
-    from dcn.visualize.canvas import save
+    from dcn.visualize.canvas import picture_colours, save
     from dcn.visualize.segmentation import draw_segmentation, share_text, shares
 
     segmenter = Segmenter(cfg, params, contexts(cfg, gpus)[0])
-    names, palette = segmenter.class_names, segmenter.palette
+    names, colours = segmenter.class_names, picture_colours(cfg.dataset)
 
     def draw(image, labels, pictures):
-        write_palette_png(pictures[0], labels, palette)
-        save(pictures[1], draw_segmentation(image, labels, names, palette))
+        write_palette_png(pictures[0], labels, segmenter.palette)
+        save(pictures[1], draw_segmentation(image, labels, names, colours))
         return [f'  {names[label]:15s} {share_text(share):>8s}' for label, share in shares(labels, len(names))]
 
     return each_photo(work, lambda image, _: segmenter.segment(image), draw)

@@ -15,7 +15,7 @@ from dcn.engine.inference.photos import PhotoNetwork
 from dcn.loader.image import load_image
 from dcn.showcase import pages
 from dcn.showcase.probe import PartNetwork, deformable_layers
-from dcn.visualize.canvas import palette, save
+from dcn.visualize.canvas import picture_colours, save
 
 SHOWN = 0.5  # smallest score that is drawn
 PICTURED = 8  # test images on the first sheet
@@ -68,7 +68,7 @@ def _of_segmenters(trials):
         thing for number, labels in zip(images, found[trials[-1].network.title]) for thing in regions(number, labels)
     ]
     boxes = {number: [thing.box for thing in regions(number, truth)] for number, truth in zip(images, truths)}
-    colours = np.array([palette(label)[::-1] for label in range(data.num_classes)])  # those of the detections
+    colours = picture_colours(trials[0].cfg.dataset)
     return {
         'segmentations': pages.segmentations_page([*images.values()], truths, found, data.classes, colours, rule),
         'sampling_points': sampling_points(Segmenter, trials[-1], images, things, boxes, data.classes),

@@ -2,13 +2,14 @@
 
 import functools
 import os
-from typing import List, Optional, Sequence, Tuple
+from typing import Any, List, Optional, Sequence, Tuple
 
 import cv2
 import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from dcn.dataset import class_names
 from dcn.files import atomic_write
 
 INK, PAPER = (40, 36, 32), (255, 255, 255)
@@ -26,6 +27,16 @@ def palette(index: int) -> Tuple[int, int, int]:
     hue = int(index * 180 * 0.618034) % 180
     hsv = np.uint8([[[hue, 215, 225 if index % 2 else 195]]])
     return tuple(int(v) for v in cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR)[0, 0])
+
+
+def picture_colours(dataset: Any) -> np.ndarray:
+    """Colours of the classes on pictures for the section ``dataset`` of a configuration: (NUM_CLASSES, 3) uint8 RGB.
+
+    Cityscapes has its own; otherwise a class has the colour that its boxes have, so that it looks alike everywhere.
+    """
+    if class_names.KNOWN['segmentation'].get(dataset.dataset) is class_names.CITYSCAPES_CLASSES:
+        return class_names.palette(dataset)
+    return np.array([palette(label)[::-1] for label in range(dataset.NUM_CLASSES)], np.uint8)
 
 
 def contrast(colour: Tuple[int, int, int]) -> Tuple[int, int, int]:

@@ -20,7 +20,7 @@ from dcn.loader.batches import BatchLoader
 from dcn.loader.image import largest_size, load_image, resized_shape
 from dcn.loader.segmentation import SegmentationLoader, SegmentationTestLoader
 from dcn.visualize import PICTURES
-from dcn.visualize.canvas import save
+from dcn.visualize.canvas import picture_colours, save
 from dcn.visualize.segmentation import draw_segmentation
 
 import mxnet as mx
@@ -81,7 +81,7 @@ class Segmentation(Task):
             LOG.info('--shuffle changes nothing here: images are visited in the order of their list')
         found = self._class_maps(records, predictors)
         if options.vis:
-            found = _drawn(found, records, imdb, os.path.join(folder, 'vis'))
+            found = _drawn(found, records, imdb.classes, picture_colours(self.cfg.dataset), os.path.join(folder, 'vis'))
         scores = plain(imdb.evaluate_segmentations(found, os.path.abspath(folder)))
         with atomic_write(path, 'w') as stream:
             json.dump({'key': key, 'scores': scores}, stream, indent=2)
@@ -104,11 +104,11 @@ def _load(path, key):
         return None  # a damaged cache is no cache
 
 
-def _drawn(found, records, imdb, folder):
+def _drawn(found, records, classes, colours, folder):
     """Pass the class maps on, and write <folder>/<id>.png with the first of them over their images."""
     for number, (labels, record) in enumerate(zip(found, records)):  # in this order, so that the last one is told
         if number < PICTURES:
             image = load_image(record)
-            picture = draw_segmentation(image, resize_nearest(labels, image.shape[:2]), imdb.classes, imdb.palette)
+            picture = draw_segmentation(image, resize_nearest(labels, image.shape[:2]), classes, colours)
             save(os.path.join(folder, f'{record["id"]}.png'), picture)
         yield labels

@@ -33,18 +33,24 @@ def train(
         return TrainingRun(task or task_of(cfg), gpus, options).fit()
 
 
-def pretrained(cfg: EasyDict) -> Tuple[dict, dict]:
-    """(arg_params, aux_params) of the backbone that cfg.network.pretrained names; empty where it names none."""
+def check_pretrained(cfg: EasyDict) -> None:
+    """UserError where the backbone that cfg.network.pretrained names is not there: told before any data is read."""
     network = cfg.network
     if not network.pretrained:
-        return {}, {}
+        return
     path = checkpoint.params_path(network.pretrained, network.pretrained_epoch)
     if not os.path.isfile(path):
         raise UserError(
             f'network.pretrained: the ImageNet model {path} is missing; put it there, or train from '
             "scratch with --set network.pretrained=''."
         )
-    return checkpoint.load_param(network.pretrained, network.pretrained_epoch)
+
+
+def pretrained(cfg: EasyDict) -> Tuple[dict, dict]:
+    """(arg_params, aux_params) of the backbone that cfg.network.pretrained names; empty where it names none."""
+    check_pretrained(cfg)
+    network = cfg.network
+    return checkpoint.load_param(network.pretrained, network.pretrained_epoch) if network.pretrained else ({}, {})
 
 
 class TrainingRun:
@@ -57,6 +63,9 @@ class TrainingRun:
         self.network = symbol_class(cfg)()
         devices = contexts(cfg, gpus, training=True, mean_gradients=self.network.mean_gradients)
         check_operators(cfg, devices[0])
+        stored = self._stored_epoch(options.resume)
+        if stored is None:
+            check_pretrained(cfg)
         self.symbol = task.train_symbol(self.network)
         records = task.records()
         self.loader = task.train_loader(records, self.symbol, len(devices))
@@ -66,7 +75,6 @@ class TrainingRun:
             f'epoch, on {", ".join(map(str, devices))}'
         )
         self.metrics = task.metrics()
-        stored = self._stored_epoch(options.resume)
         self.trainer = self._trainer(devices, stored)
         # the next batch, and the epoch at which the schedule began
         self.start, self.origin = Position(cfg.TRAIN.begin_epoch), cfg.TRAIN.begin_epoch
