@@ -6,6 +6,8 @@ still adds two rounded halves of the same row, which is one less for some values
 
 import numpy as np
 
+from dcn.loader.image import SMALLEST
+
 _UNIT = 2048
 
 
@@ -31,6 +33,10 @@ def network_input(b, image, short, longest, stride, means):
     centred = b('Sub', red_first, np.asarray(means, np.float64)[::-1].copy())
     data = b('Unsqueeze', b('Transpose', b.cast(centred, np.float32), perm=[2, 0, 1]), np.array([0], np.int64))
     size = b('Slice', b('Shape', data), np.array([2], np.int64), np.array([4], np.int64))
+    # thin strips are filled up with zeros
+    missing = b('Max', b('Sub', np.int64(SMALLEST), size), np.int64(0))
+    data = b('Pad', data, b('Concat', np.zeros(6, np.int64), missing, axis=0), np.float32(0))
+    size = b('Max', size, np.int64(SMALLEST))
     im_info = b('Concat', b.cast(size, np.float32), b.cast(b.reshape(scale, 1), np.float32), axis=0)
     return data, b.reshape(im_info, 1, 3), scale
 
