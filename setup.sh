@@ -5,7 +5,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 
 usage() {
     cat <<'TEXT'
-usage: ./setup.sh [--cpu | --gpu] [command]
+usage: ./setup.sh [--cpu | --gpu] [--torch] [command]
 
   (no command)    set up .venv, build the operators and run the self-test; a second run takes seconds
   demo [...]      the same, then detect the test images of the generated data set and write pictures to output/demo
@@ -14,6 +14,7 @@ usage: ./setup.sh [--cpu | --gpu] [command]
                   (further arguments go to pytest, for example: ./setup.sh test tests/bbox)
 
   --cpu, --gpu    install the CPU or the GPU build of MXNet, whatever was detected
+  --torch         install PyTorch too, for --engine torch: training and testing on the GPUs of today (Python 3.10 or newer)
   PYTHON=/path/to/python ./setup.sh    use this Python (3.8 to 3.11) and look no further
 TEXT
 }
@@ -101,6 +102,14 @@ install_packages() {
     printf '%s\n' "$want" > "$stamp"
 }
 
+install_torch() {
+    .venv/bin/python -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
+        || die "PyTorch needs Python 3.10 or newer, .venv has $(.venv/bin/python -c 'import platform; print(platform.python_version())'); remove .venv and run PYTHON=/path/to/python3.11 ./setup.sh --torch"
+    if .venv/bin/python -c 'import sys, torch; sys.exit(torch.__version__.split("+")[0] != "2.13.0")' 2>/dev/null; then return; fi
+    say 'installing PyTorch'
+    pip_install -r requirements-torch.txt
+}
+
 pip_install() {
     .venv/bin/python -m pip install --quiet --disable-pip-version-check "$@" \
         || die "pip could not install '$*': its message above says why; run ./setup.sh again when that is mended"
@@ -114,11 +123,12 @@ run_tests() {
 }
 
 main() {
-    local device='' command=''
+    local device='' command='' torch=''
     while [ $# -gt 0 ]; do
         case "$1" in
             --cpu) device=cpu ;;
             --gpu) device=gpu ;;
+            --torch) torch=yes ;;
             -h|--help) usage; exit 0 ;;
             demo|test) command=$1; shift; break ;;
             *) usage >&2; die "unknown argument '$1'" ;;
@@ -127,6 +137,7 @@ main() {
     done
     make_environment
     install_packages "${device:-$(detect_device)}"
+    if [ -n "$torch" ]; then install_torch; fi
     .venv/bin/python operator_cxx/build.py || say 'the operators could not be built (see above): going on with the stock ones'
     .venv/bin/python -W ignore::RuntimeWarning -m dcn.operators.selftest   # what is not built was just said
     case "$command" in

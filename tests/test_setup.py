@@ -91,3 +91,10 @@ def test_one_build_of_mxnet_takes_the_place_of_the_other(machine, tmp_path, devi
 def test_an_unknown_argument_is_named(machine):
     process = machine(None, 'main --tpu')
     assert process.returncode == 1 and "unknown argument '--tpu'" in process.stderr
+
+
+def test_pytorch_is_installed_where_it_is_asked_for_and_missing(machine, tmp_path):
+    """The stand-in for Python succeeds in everything, importing torch too: then nothing is installed."""
+    process = machine(None, 'install_torch')
+    assert process.returncode == 0, process.stderr
+    assert 'pip install' not in (tmp_path / 'python').read_text()

@@ -6,7 +6,7 @@ from typing import Callable, Optional, Tuple
 from easydict import EasyDict
 
 from dcn.config import load_config
-from dcn.config.overriding import detection_arguments, graph_argument, override_argument
+from dcn.config.overriding import detection_arguments, engine_arguments, graph_argument, override_argument
 from dcn.files import require_room
 from dcn.visualize import PICTURES
 
@@ -25,6 +25,7 @@ def common_arguments(parser: argparse.ArgumentParser) -> None:
     add('--cfg', required=True, metavar='FILE', help='experiment file, such as those in experiments/*/cfgs')
     override_argument(parser)
     graph_argument(parser)
+    engine_arguments(parser)
     add('--gpus', metavar='LIST', help="GPU numbers such as 0,1, or 'cpu' (default: gpus in the experiment file)")
 
 
@@ -86,6 +87,7 @@ def picture_arguments(parser: argparse.ArgumentParser, out: str) -> None:
     parser.add_argument('--gpus', metavar='LIST', help="GPU numbers, or 'cpu' (default: gpus in the experiment file)")
     override_argument(parser)
     graph_argument(parser)
+    engine_arguments(parser)
 
 
 def network_arguments(parser: argparse.ArgumentParser) -> None:

@@ -73,6 +73,11 @@ def _batch_rois(cfg):
         )
 
 
-_ALL = (_depth, _gpus)
+def _engine(cfg):
+    if cfg.engine.bfloat16 and cfg.engine.name != 'torch':
+        return 'engine.bfloat16 is true, which is for the PyTorch engine; set engine.name to torch (--engine torch).'
+
+
+_ALL = (_depth, _engine, _gpus)
 DETECTION = (_anchors, _normalisation, _classes, _batch_rois, *_ALL)
 SEGMENTATION = (_labels, *_ALL)

@@ -33,6 +33,24 @@ def graph_argument(parser):
     )
 
 
+def engine_arguments(parser):
+    """Add --engine and --bfloat16, the short forms of engine.name and engine.bfloat16."""
+    parser.add_argument(
+        '--engine',
+        action=_Engine,
+        choices=('mxnet', 'torch'),
+        dest='overrides',
+        help='run the networks by MXNet (default) or by PyTorch, which knows the GPUs of today',
+    )
+    parser.add_argument(
+        '--bfloat16',
+        action=_Bfloat16,
+        nargs=0,
+        dest='overrides',
+        help='PyTorch: layers multiply in bfloat16; positions, losses and parameters stay in float32',
+    )
+
+
 def detection_arguments(parser):
     """Add --test-scales and --soft-nms, the short forms of detection's own keys."""
     parser.add_argument(
@@ -65,6 +83,16 @@ class _TestScales(argparse.Action):
 class _PlainGraph(argparse.Action):
     def __call__(self, parser, namespace, values, option_string=None):
         setattr(namespace, self.dest, namespace.overrides + ['engine.rewrite=false'])
+
+
+class _Engine(argparse.Action):
+    def __call__(self, parser, namespace, values, option_string=None):
+        setattr(namespace, self.dest, namespace.overrides + [f'engine.name={values}'])
+
+
+class _Bfloat16(argparse.Action):
+    def __call__(self, parser, namespace, values, option_string=None):
+        setattr(namespace, self.dest, namespace.overrides + ['engine.bfloat16=true'])
 
 
 class _SoftNms(argparse.Action):

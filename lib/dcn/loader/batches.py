@@ -32,6 +32,7 @@ class BatchLoader:
         fault = too_few(len(records), self.batch_size)
         if fault:
             raise UserError(fault)
+        self._own = slice(None)
         self._order = functools.lru_cache(maxsize=2)(self._epoch_order)
 
     def __len__(self):
@@ -43,12 +44,16 @@ class BatchLoader:
         """Images in a batch, over all devices."""
         return self._devices * self._images
 
+    def only_for_devices(self, first: int, count: int) -> None:
+        """From now on batch() loads the inputs of these devices alone: the share of one of several processes."""
+        self._own = slice(first, first + count)
+
     def batch(self, epoch: int, index: int) -> Batch:
         """Batch ``index`` of ``epoch``."""
         if not 0 <= index < len(self):
             raise IndexError(f'batch {index}: expected 0 to {len(self) - 1}')
         records = [self._records[i] for i in self._order(epoch)[index]]
-        records = [records[i : i + self._images] for i in range(0, len(records), self._images)]
+        records = [records[i : i + self._images] for i in range(0, len(records), self._images)][self._own]
         return Batch([self._device_inputs(part, epoch) for part in records], records)
 
     def _epoch_order(self, epoch):

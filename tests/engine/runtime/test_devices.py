@@ -15,7 +15,7 @@ from dcn.paths import EXPERIMENTS
 import mxnet as mx
 
 CONFIG = str(EXPERIMENTS / 'rfcn/cfgs/shapes_rfcn_end2end_ohem.yaml')
-CFG = EasyDict(gpus='0,1,2,3')
+CFG = EasyDict(gpus='0,1,2,3', engine=dict(name='mxnet'))
 
 
 @pytest.fixture

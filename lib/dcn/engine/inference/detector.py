@@ -7,7 +7,7 @@ from easydict import EasyDict
 
 from dcn.dataset.class_names import class_names
 from dcn.engine.inference.graphs import detection_graph
-from dcn.engine.inference.photos import Params, PhotoNetwork
+from dcn.engine.inference.photos import Params, PhotoNetwork, with_engine
 from dcn.engine.inference.postprocessing import im_detect, over_scales, select
 from dcn.loader.loaders import testing_scales
 from dcn.loader.photos import Photo, bgr_image
@@ -31,6 +31,7 @@ class Detector(PhotoNetwork):
     ctx      mx context, the CPU by default
     thresh   detections up to this score are dropped
     layers   names of inner outputs ('res5a_branch2b_offset_output') that :meth:`outputs` gives too
+    engine   'mxnet' or 'torch', in the place of cfg.engine.name
 
     ``class_names[0]`` is the background. With several TEST_SCALES a photo is looked at in each of them.
     """
@@ -42,7 +43,9 @@ class Detector(PhotoNetwork):
         ctx: Optional[mx.Context] = None,
         thresh: float = 1e-3,
         layers: Iterable[str] = (),
+        engine: Optional[str] = None,
     ):
+        cfg = with_engine(cfg, engine)
         self.thresh, self.class_names = thresh, class_names(cfg.dataset)
         graph = detection_graph(cfg)
         super().__init__(graph, params, ctx, layers)

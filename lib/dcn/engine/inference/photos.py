@@ -1,14 +1,17 @@
 """A trained network for single photos: what detecting and segmenting have in common."""
 
+import copy
 import os
 from typing import Iterable, Optional, Tuple, Union
 
 import numpy as np
+from easydict import EasyDict
 
 from dcn.checkpoint import read_params
 from dcn.engine.inference.graphs import TestGraph
 from dcn.engine.inference.predictor import bound
-from dcn.engine.runtime.devices import with_operators
+from dcn.engine.runtime.devices import contexts, with_operators
+from dcn.errors import UserError
 from dcn.loader.image import network_input
 from dcn.loader.loaders import testing_scales
 from dcn.loader.photos import Photo, bgr_image
@@ -22,7 +25,7 @@ class PhotoNetwork:
     """``graph`` with its parameters on one device. Several threads may share one.
 
     params   path of a ``.params`` file, or (arg_params, aux_params) with the *_test weights in place
-    ctx      mx context, the CPU by default
+    ctx      mx context, or torch.device for the PyTorch engine; by default the CPU of the engine cfg.engine.name
     layers   names of inner outputs ('res5a_branch2b_offset_output') that :meth:`outputs` gives too
     """
 
@@ -30,7 +33,8 @@ class PhotoNetwork:
         self.cfg = graph.cfg
         if isinstance(params, (str, os.PathLike)):
             params = read_params(os.fspath(params), process=True)
-        context = with_operators(ctx or mx.cpu())  # before the graph is built
+        # before the graph is built
+        context = contexts(self.cfg, 'cpu')[0] if ctx is None else with_operators(ctx)
         (self.predictor,) = bound(graph, params, [context], layers)
         self.symbol = graph.with_layers(layers)
 
@@ -47,3 +51,14 @@ class PhotoNetwork:
     def _at(self, image, size):
         """As _inputs(), for a ``size`` (short side, longest side)."""
         return network_input(image, *size, self.cfg.network.IMAGE_STRIDE, self.cfg.network.PIXEL_MEANS)
+
+
+def with_engine(cfg: EasyDict, name: Optional[str]) -> EasyDict:
+    """``cfg`` with another engine.name, or itself where ``name`` is None."""
+    if name is None:
+        return cfg
+    if name not in ('mxnet', 'torch'):
+        raise UserError(f"engine: expected 'mxnet' or 'torch', found {name!r}")
+    cfg = copy.deepcopy(cfg)
+    cfg.engine.name = name
+    return cfg

@@ -10,6 +10,7 @@ from typing import Iterable, Iterator, List, Optional, Sequence, Tuple
 import numpy as np
 
 from dcn.engine.inference.graphs import TestGraph
+from dcn.engine.runtime.devices import is_torch
 from dcn.engine.runtime.executors import DeviceExecutors
 from dcn.engine.runtime.progress import bar
 from dcn.loader.loaders import TestLoader
@@ -30,6 +31,8 @@ class Predictor:
         self, symbol: mx.sym.Symbol, context: mx.Context, arg_params: dict, aux_params: dict, rewrite: bool = True
     ):
         self.context = context
+        # each CPU context has an engine thread of its own, and the wheel's OpenBLAS must not be entered by two
+        self.one_at_a_time = context.device_type == 'cpu'
         # on a GPU each takes little more than its input; six test scales meet many sizes of images
         self.executors = DeviceExecutors(symbol, context, arg_params, aux_params, limit=48, rewrite=rewrite)
         self.names = symbol.list_outputs()
@@ -67,7 +70,16 @@ def bound(
     """
     graph.check_parameters(*params)
     symbol = graph.with_layers(layers)
-    return [Predictor(symbol, context, *params, rewrite=graph.cfg.engine.rewrite) for context in contexts]
+    return [_predictor(graph.cfg.engine, symbol, context, *params) for context in contexts]
+
+
+def _predictor(engine, symbol, device, arg_params, aux_params):
+    """A Predictor of the engine that ``device`` belongs to; ``engine``: that section of the configuration."""
+    if not is_torch(device):
+        return Predictor(symbol, device, arg_params, aux_params, rewrite=engine.rewrite)
+    from dcn.torch.predictor import Predictor as TorchPredictor
+
+    return TorchPredictor(symbol, device, arg_params, aux_params, engine.bfloat16)
 
 
 def each_image(
@@ -109,8 +121,7 @@ def _load(loader, group):
 
 def _run(predictors, inputs):
     """Outputs of every predictor on its input: GPUs at the same time, CPU contexts one after the other."""
-    if predictors[0].context.device_type == 'cpu':
-        # each context has an engine thread of its own, and the wheel's OpenBLAS must not be entered by two
+    if predictors[0].one_at_a_time:
         return [predictor.predict(values) for predictor, values in zip(predictors, inputs)]
     running = [predictor.start(values) for predictor, values in zip(predictors, inputs)]
     return [predictor.collect(executor) for predictor, executor in zip(predictors, running)]

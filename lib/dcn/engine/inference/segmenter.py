@@ -7,7 +7,7 @@ from easydict import EasyDict
 
 from dcn.dataset.class_names import class_names, palette
 from dcn.engine.inference.graphs import segmentation_graph
-from dcn.engine.inference.photos import Params, PhotoNetwork
+from dcn.engine.inference.photos import Params, PhotoNetwork, with_engine
 from dcn.engine.inference.postprocessing import best_classes, without_padding
 from dcn.loader.image import resized_shape
 from dcn.loader.photos import Photo, bgr_image
@@ -23,11 +23,20 @@ class Segmenter(PhotoNetwork):
     params   path of a ``.params`` file, or (arg_params, aux_params)
     ctx      mx context, the CPU by default
     layers   names of inner outputs ('res5a_branch2b_offset_output') that :meth:`outputs` gives too
+    engine   'mxnet' or 'torch', in the place of cfg.engine.name
 
     ``class_names[k]`` is the name and ``palette[k]``, uint8 red green blue, the colour of class k.
     """
 
-    def __init__(self, cfg: EasyDict, params: Params, ctx: Optional[mx.Context] = None, layers: Iterable[str] = ()):
+    def __init__(
+        self,
+        cfg: EasyDict,
+        params: Params,
+        ctx: Optional[mx.Context] = None,
+        layers: Iterable[str] = (),
+        engine: Optional[str] = None,
+    ):
+        cfg = with_engine(cfg, engine)
         super().__init__(segmentation_graph(cfg), params, ctx, layers)
         self.class_names, self.palette = class_names(cfg.dataset, 'segmentation'), palette(cfg.dataset)
 

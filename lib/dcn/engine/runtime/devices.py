@@ -2,12 +2,13 @@
 
 import logging
 import re
-from typing import List, Optional
+from typing import Any, List, Optional, Tuple
 
 from easydict import EasyDict
 
 from dcn.errors import UserError
 from dcn.operators import native
+from dcn.world import World, started_processes
 
 import mxnet as mx
 
@@ -16,8 +17,8 @@ LOG = logging.getLogger(__name__)
 
 def contexts(
     cfg: EasyDict, gpus: Optional[str] = None, training: bool = False, mean_gradients: bool = False
-) -> List[mx.Context]:
-    """The MXNet contexts that ``gpus`` (default: cfg.gpus) names.
+) -> List[Any]:
+    """The MXNet contexts that ``gpus`` (default: cfg.gpus) names; torch.device objects for the engine torch.
 
     '0,1' are GPUs, 'cpu' or 'cpu0,cpu1' CPU contexts, '' is one CPU context. GPUs that this machine does not have give
     one CPU context, after one warning, which for ``training`` tells what that changes, for the sum or for
@@ -26,27 +27,60 @@ def contexts(
     """
     text = str(cfg.gpus if gpus is None else gpus)
     names = [name.strip() for name in text.split(',') if name.strip()] or ['cpu']
+    cpu, gpu, count_gpus = _makers(cfg.engine.name)
     if all(re.fullmatch(r'cpu\d*', name) for name in names):
-        return [mx.cpu(int(name[3:] or 0)) for name in names]
+        return [cpu(int(name[3:] or 0)) for name in names]
     if not all(name.isdigit() for name in names):
         raise UserError(f"gpus: expected GPU numbers such as '0,1', or CPU contexts such as 'cpu0', found '{text}'")
-    available = mx.context.num_gpus()
+    available = count_gpus()
     if all(int(name) < available for name in names):
-        return [with_operators(mx.gpu(int(name))) for name in names]
+        return [gpu(int(name)) for name in names]
     LOG.warning(_missing_gpus(text, len(names), available, training, mean_gradients))
-    return [mx.cpu(0)]
+    return [cpu(0)]
 
 
-def with_operators(context: mx.Context) -> mx.Context:
+def is_torch(device: Any) -> bool:
+    """Whether ``device`` is one of contexts() for the PyTorch engine: a torch.device."""
+    return not isinstance(device, mx.Context)
+
+
+def joined(cfg: EasyDict, devices: List[Any]) -> Tuple[World, List[Any]]:
+    """(World, devices): the processes that train together, and those of ``devices`` that this one trains on."""
+    count = started_processes()
+    if count == 1:
+        return World(), devices
+    if cfg.engine.name != 'torch':
+        raise UserError(
+            f'torchrun started {count} processes, which the PyTorch engine alone trains together; add --engine torch, '
+            'or start without torchrun.'
+        )
+    from dcn.torch.job import Job, own_devices
+
+    devices = own_devices(devices)
+    return Job(devices[0]), devices
+
+
+def _makers(engine):
+    """(number -> CPU, number -> GPU, how many GPUs there are) of an engine."""
+    if engine == 'mxnet':
+        return mx.cpu, lambda number: with_operators(mx.gpu(number)), mx.context.num_gpus
+    from dcn.torch import devices
+
+    return devices.cpu, devices.gpu, devices.count_gpus
+
+
+def with_operators(context: Any) -> Any:
     """``context``, after the stock operators came into use if it is a GPU for which the own ones are not built."""
-    if context.device_type == 'gpu' and native.status('gpu') != native.status():
+    if not is_torch(context) and context.device_type == 'gpu' and native.status('gpu') != native.status():
         LOG.info("on GPUs MXNet's operators run; to have those of this project run: python operator_cxx/build_cuda.py")
         native.use('stock')
     return context
 
 
-def check_operators(cfg: EasyDict, context: mx.Context) -> None:
+def check_operators(cfg: EasyDict, context: Any) -> None:
     """Raise UserError where training would need an operator that is not here."""
+    if is_torch(context):
+        return
     stock = native.status()['ModulatedDeformableConvolution'] == 'stock'
     if cfg.network.modulated and context.device_type == 'cpu' and stock:
         raise UserError(

@@ -6,6 +6,8 @@ import time
 
 import tqdm
 
+from dcn.world import is_writer
+
 LOG = logging.getLogger(__name__)
 
 
@@ -31,7 +33,7 @@ class Speedometer:
 
 def bar(total: int, first: str, label: str) -> tqdm.tqdm:
     """A progress bar over ``total`` steps of which ``first`` are done; silent where the output is no terminal."""
-    silent = not sys.stderr.isatty()
+    silent = not sys.stderr.isatty() or not is_writer()
     return tqdm.tqdm(total=total, initial=first, desc=label, unit='it', disable=silent, leave=False, mininterval=0.5)
 
 

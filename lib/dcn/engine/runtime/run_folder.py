@@ -15,6 +15,7 @@ from dcn.config import difference_from_default
 from dcn.config.loading import plain
 from dcn.engine.runtime.progress import ConsoleHandler
 from dcn.files import atomic_write
+from dcn.world import is_writer
 
 LOG = logging.getLogger('dcn')  # parent of every logger here
 
@@ -23,8 +24,13 @@ LOG = logging.getLogger('dcn')  # parent of every logger here
 def logging_to(folder: str, cfg: EasyDict) -> Iterator[str]:
     """Within the block, log lines go to the terminal and to ``<folder>/<name>_<date>.log``.
 
-    The resolved configuration and its difference from the default are written beside the log.
+    The resolved configuration and its difference from the default are written beside the log. Of several processes that
+    train together the first does so; the others show warnings.
     """
+    if not is_writer():
+        with _warnings_to_console():
+            yield ''
+        return
     os.makedirs(folder, exist_ok=True)
     stem = os.path.join(folder, f'{cfg.name}_{time.strftime("%Y-%m-%d-%H-%M")}')
     for suffix, values in (('config', plain(cfg)), ('difference', difference_from_default(cfg))):
@@ -44,3 +50,13 @@ def logging_to(folder: str, cfg: EasyDict) -> Iterator[str]:
         for handler in handlers:
             LOG.removeHandler(handler)
             handler.close()
+
+
+@contextlib.contextmanager
+def _warnings_to_console():
+    handler = ConsoleHandler(logging.WARNING)
+    LOG.addHandler(handler)
+    try:
+        yield
+    finally:
+        LOG.removeHandler(handler)

@@ -15,6 +15,7 @@ from dcn.engine.runtime.devices import contexts
 from dcn.engine.runtime.run_folder import logging_to
 from dcn.engine.tasks.task import Task, TestOptions, task_of
 from dcn.files import atomic_write
+from dcn.world import is_writer
 
 LOG = logging.getLogger(__name__)
 
@@ -39,6 +40,8 @@ def evaluate(
     params: path of the ``.params`` file, by default this experiment's of TEST.test_epoch; task: by default what the
     configuration says.
     """
+    if not is_writer():
+        return {}  # of the processes that torchrun has started the first tests
     task = task or task_of(cfg, is_train=False)
     with logging_to(task.test_folder, cfg):
         tested = run_test(task, gpus, options, params)

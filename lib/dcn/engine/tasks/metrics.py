@@ -1,8 +1,11 @@
 """Training metrics under the original's names; running means since the start of the epoch."""
 
+import copy
 from typing import List, Tuple
 
 import numpy as np
+
+from dcn.world import World
 
 _EPS = 1e-14  # keeps the logarithm finite, as in the original
 
@@ -135,3 +138,37 @@ class SegmentationMetrics(Metrics):
 
     def values(self, outputs: List[np.ndarray], inputs: dict) -> dict:
         return {'FCNLogLoss': log_loss(outputs[0], inputs['label'][:, 0], ignored=255)}
+
+
+class SharedMetrics:
+    """The metrics of all processes of ``world`` together, under the interface of one process's ``metrics``.
+
+    get() and state() add up, so all processes must call them together.
+    """
+
+    def __init__(self, metrics: Metrics, world: World):
+        self._own, self._world = metrics, world
+
+    def reset(self) -> None:
+        self._own.reset()
+
+    def update(self, outputs: list, inputs: dict) -> None:
+        self._own.update(outputs, inputs)
+
+    def get(self) -> list:
+        return self._summed().get()
+
+    def state(self) -> dict:
+        return self._summed().state()
+
+    def load_state(self, state: dict) -> None:
+        """What was counted before counts once: with the writer."""
+        if self._world.writer:
+            self._own.load_state(state)
+
+    def _summed(self):
+        whole = copy.copy(self._own)
+        numbers = self._world.sums([number for total in self._own.totals.values() for number in total])
+        pairs = zip(numbers[::2], numbers[1::2])
+        whole.totals = {name: [value, int(count)] for name, (value, count) in zip(self._own.totals, pairs)}
+        return whole

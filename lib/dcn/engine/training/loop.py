@@ -12,6 +12,7 @@ from dcn.engine.tasks.metrics import Metrics
 from dcn.engine.training.step import Trainer
 from dcn.loader import prefetch
 from dcn.loader.batches import BatchLoader
+from dcn.world import World, started_processes
 
 LOG = logging.getLogger(__name__)
 
@@ -32,8 +33,9 @@ class Interrupt:
             signal.signal(signal.SIGINT, self._previous)
 
     def _handle(self, signum, frame):
-        if self.requested:
+        if self.requested and started_processes() == 1:
             raise KeyboardInterrupt
+        # torchrun passes on what the terminal has sent already, and ends who does not stop
         self.requested = True
         LOG.info('interrupted: finishing this iteration and writing a checkpoint (once more to stop at once)')
 
@@ -64,14 +66,15 @@ def fit(
     start: Position = Position(),
     batches: Callable = prefetch,
     speedometer: Optional[Speedometer] = None,
+    world: World = World(),
 ) -> bool:
     """Train from ``start`` until end_epoch or end_update of ``limits``; True when one of them is reached.
 
     schedule(update) is the learning rate; save(number, position) writes checkpoint ``number`` of a run that goes on at
     ``position``: within an epoch that is the number of the epoch in progress. batches(loader, epoch, first) yields the
-    batches of an epoch in order.
+    batches of an epoch in order. ``world``: the processes that train together, which stop together.
     """
-    (epoch, first), done = start, 0
+    (epoch, first), done, stop = start, 0, False
     total = min(limits.end_update, trainer.updater.count + (limits.end_epoch - epoch) * len(loader) - first)
     with Interrupt() as interrupt, contextlib.closing(bar(total, trainer.updater.count, 'training')) as progress:
         while epoch < limits.end_epoch and trainer.updater.count < limits.end_update:
@@ -87,7 +90,8 @@ def fit(
                     progress.update()
                     if speedometer:
                         speedometer(epoch, index - 1, metrics)
-                    if interrupt.requested or done == limits.max_iterations or update >= limits.end_update:
+                    stop = world.any(interrupt.requested)
+                    if stop or done == limits.max_iterations or update >= limits.end_update:
                         break
                     every = limits.checkpoint_every
                     if every and update % every == 0 and index < len(loader):
@@ -98,7 +102,7 @@ def fit(
                 save(epoch, Position(epoch, 0))
             else:
                 save(epoch + 1, Position(epoch, index))
-            if interrupt.requested or done == limits.max_iterations:
+            if stop or done == limits.max_iterations:
                 break
     return epoch >= limits.end_epoch or trainer.updater.count >= limits.end_update
 

@@ -1,5 +1,6 @@
 """Training a network from its configuration: data, first parameters, the loop, checkpoints."""
 
+import functools
 import logging
 import os
 from typing import Optional, Tuple
@@ -8,16 +9,19 @@ from easydict import EasyDict
 
 from dcn import checkpoint
 from dcn.config import output_folder, symbol_class
-from dcn.engine.runtime.devices import check_operators, contexts
+from dcn.engine.runtime.devices import check_operators, contexts, is_torch, joined
 from dcn.engine.runtime.progress import Speedometer
 from dcn.engine.runtime.run_folder import logging_to
+from dcn.engine.tasks.metrics import SharedMetrics
 from dcn.engine.tasks.task import Task, task_of
 from dcn.engine.training.loop import Limits, Position, fit
 from dcn.engine.training.options import TrainOptions
 from dcn.engine.training.schedule import make_schedule
-from dcn.engine.training.settings import check_settings, run_settings
+from dcn.engine.training.settings import check_settings, run_settings, tell_engines
 from dcn.engine.training.step import Trainer
 from dcn.errors import UserError
+
+import mxnet as mx
 
 LOG = logging.getLogger(__name__)
 
@@ -30,7 +34,10 @@ def train(
     task: by default what the configuration says.
     """
     with logging_to(output_folder(cfg, cfg.dataset.image_set), cfg):
-        return TrainingRun(task or task_of(cfg), gpus, options).fit()
+        run = TrainingRun(task or task_of(cfg), gpus, options)
+        finished = run.fit()
+        run.world.end()
+        return finished
 
 
 def check_pretrained(cfg: EasyDict) -> None:
@@ -62,19 +69,23 @@ class TrainingRun:
         self.task, self.cfg, self.options, self.prefix = task, cfg, options, checkpoint.checkpoint_prefix(cfg)
         self.network = symbol_class(cfg)()
         devices = contexts(cfg, gpus, training=True, mean_gradients=self.network.mean_gradients)
+        self.world, devices = joined(cfg, devices)
         check_operators(cfg, devices[0])
         stored = self._stored_epoch(options.resume)
         if stored is None:
             check_pretrained(cfg)
         self.symbol = task.train_symbol(self.network)
-        records = task.records()
-        self.loader = task.train_loader(records, self.symbol, len(devices))
+        with self.world.writer_first():
+            records = task.records()
+        self.loader = task.train_loader(records, self.symbol, len(devices) * self.world.size)
+        self.loader.only_for_devices(self.world.rank * len(devices), len(devices))
         flipped = ' with flipped copies' if cfg.TRAIN.FLIP else ''
         LOG.info(
             f'{len(records)} training images{flipped}, {len(self.loader)} batches of {self.loader.batch_size} an '
             f'epoch, on {", ".join(map(str, devices))}'
+            + (f' in each of {self.world.size} processes' if self.world.size > 1 else '')
         )
-        self.metrics = task.metrics()
+        self.metrics = task.metrics() if self.world.size == 1 else SharedMetrics(task.metrics(), self.world)
         self.trainer = self._trainer(devices, stored)
         # the next batch, and the epoch at which the schedule began
         self.start, self.origin = Position(cfg.TRAIN.begin_epoch), cfg.TRAIN.begin_epoch
@@ -98,6 +109,7 @@ class TrainingRun:
             limits,
             self.start,
             speedometer=speedometer,
+            world=self.world,
         )
         if not finished:
             LOG.info(
@@ -130,14 +142,18 @@ class TrainingRun:
             arg_params, aux_params = checkpoint.load_param(self.prefix, stored)
         network.check_parameter_shapes(arg_params, aux_params, shapes)
         arg_params = {name: arg_params[name] for name in network.arg_shape_dict if name not in shapes}
-        trainer = Trainer(
+        make = functools.partial(Trainer, rewrite=self.cfg.engine.rewrite)
+        if is_torch(devices[0]):
+            from dcn.torch.trainer import Trainer as TorchTrainer
+
+            make = functools.partial(TorchTrainer, bfloat16=self.cfg.engine.bfloat16, world=self.world)
+        trainer = make(
             self.symbol,
             devices,
             arg_params,
             aux_params,
             self.task.fixed_params,
             offset_lr_mult=train.offset_lr_mult,
-            rewrite=self.cfg.engine.rewrite,
             kind=train.optimizer,
             momentum=train.momentum,
             wd=train.wd,
@@ -158,6 +174,7 @@ class TrainingRun:
             )
             return
         arrays, metrics, settings, counters = checkpoint.load_state(self.prefix, stored)
+        tell_engines(settings.pop('engine', 'mxnet'), self.cfg.engine.name)
         check_settings(settings, run_settings(self.cfg), path)
         if counters['batches'] != len(self.loader):
             raise UserError(
@@ -173,11 +190,21 @@ class TrainingRun:
         )
 
     def _save(self, number: int, position: Position) -> None:
-        arg_params, aux_params = self.trainer.params()
+        # all processes add up what the first one then writes
+        (arg_params, aux_params), metrics = self.trainer.params(), self.metrics.state()
+        if not self.world.writer:
+            return
+        if self.cfg.engine.name != 'mxnet':
+            arg_params, aux_params = map(_ndarrays, (arg_params, aux_params))
         updater, extras = self.trainer.updater, self.task.test_weights(arg_params)
         counters = dict(position._asdict(), update=updater.count, batches=len(self.loader), origin=self.origin)
-        state = checkpoint.training_state(updater.state(), self.metrics.state(), run_settings(self.cfg), **counters)
+        settings = dict(run_settings(self.cfg), engine=self.cfg.engine.name)
+        state = checkpoint.training_state(updater.state(), metrics, settings, **counters)
         path = checkpoint.save_checkpoint(self.prefix, number, self.symbol, arg_params, aux_params, extras, state)
         LOG.info(f'Saved checkpoint to "{path}"')
         # only now: a run that ends before its first checkpoint costs nothing
         checkpoint.remove_later_states(self.prefix, number)
+
+
+def _ndarrays(arrays):
+    return {name: mx.nd.array(array) for name, array in arrays.items()}
