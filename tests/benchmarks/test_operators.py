@@ -15,6 +15,7 @@ from dcn.benchmarks import libraries as bench_libraries
 from dcn.benchmarks import operators as bench
 from dcn.benchmarks import peers as bench_peers
 from dcn.benchmarks import report as bench_report
+from dcn.benchmarks import rounds as bench_rounds
 from dcn.benchmarks.cases import CASES, inputs
 from dcn.errors import UserError
 
@@ -109,7 +110,7 @@ def test_inputs_have_the_shapes_of_the_case(name):
         assert (first >= 0).all() and (first < last).all() and (last <= [width - 1, height - 1]).all()
 
 
-@pytest.mark.parametrize('seconds, rounds', [(0.005, bench.LEAST_ROUNDS), (1.0, 2)])  # of one call; most is 0.01
+@pytest.mark.parametrize('seconds, rounds', [(0.005, bench_rounds.LEAST_ROUNDS), (1.0, 2)])  # of one call; most is 0.01
 def test_a_slow_peer_stops_early(seconds, rounds):
     class Slow:
         name = 'slow'
@@ -121,7 +122,7 @@ def test_a_slow_peer_stops_early(seconds, rounds):
         def settle(self):
             pass
 
-    found = bench._interleaved([Slow()], {}, rounds=9, most_seconds=0.01)
+    found = bench_rounds.interleaved([Slow()], {}, rounds=9, most_seconds=0.01)
     assert found == {
         'missing': {},
         'seconds': {'slow': seconds},

@@ -9,19 +9,17 @@ import argparse
 import contextlib
 import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from pathlib import Path
 
 import numpy as np
 
-from dcn.benchmarks import libraries as bench_libraries
+from dcn.benchmarks import networks as bench_networks
 from dcn.benchmarks import peers as bench_peers
 from dcn.benchmarks import report as bench_report
 from dcn.benchmarks.cases import CASES, directions, inputs
+from dcn.benchmarks.rounds import Peer, interleaved
 from dcn.compiled import build_module
 from dcn.errors import UserError
 from dcn.files import atomic_write
@@ -29,61 +27,7 @@ from dcn.paths import ROOT
 
 PEERS_FOLDER = build_module().BUILD / 'peers'
 INSIDE = ('own', 'bf16', 'stock', 'dense', 'valid')  # peers within MXNet: dcn.benchmarks.worker
-LEAST_ROUNDS = 3
-LONGEST_REST = 0.5  # seconds that threads of a peer may go on spinning after its turn
 OUTSIDE_RULE = {'DeformableConvolution': {'boundary': 'v2'}}  # how other libraries treat borders
-
-
-class Peer:
-    """A process that times cases on demand."""
-
-    def __init__(self, name, folder):
-        self.name = name
-        environment = dict(os.environ, DCN_STOCK_OPERATORS=str(int(name == 'stock')))
-        if name in INSIDE:
-            command = [sys.executable, '-m', 'dcn.benchmarks.worker', name]
-        else:
-            command = [str(bench_peers.python_of(folder, name).absolute()), bench_libraries.__file__, name]
-            environment.update(bench_peers.settings(folder, name))
-        self._process = subprocess.Popen(
-            command,
-            cwd=str(ROOT),
-            env=environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            universal_newlines=True,
-        )
-
-    def ask(self, **question):
-        """The answer to one question, a dict."""
-        try:
-            self._process.stdin.write(json.dumps(question) + '\n')
-            self._process.stdin.flush()
-            answer = self._process.stdout.readline()
-        except BrokenPipeError:
-            answer = ''
-        if not answer:
-            raise UserError(f'the process that times {self.name} ended; its message stands above')
-        return json.loads(answer)
-
-    def settle(self):
-        """Waits until all threads sleep: those of a pool go on spinning for a while, at the next peer's cost."""
-        most = time.perf_counter() + LONGEST_REST
-        while time.perf_counter() < most and 'R' in self._states():
-            time.sleep(0.001)
-
-    def _states(self):
-        states = set()
-        for stat in Path(f'/proc/{self._process.pid}/task').glob('*/stat'):
-            with contextlib.suppress(OSError):  # the thread has ended
-                states.add(stat.read_text().rpartition(') ')[2][0])
-        return states
-
-    def close(self):
-        """Ends the process."""
-        with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.close()
-        self._process.wait()
 
 
 def has(peer, case, direction):
@@ -115,38 +59,13 @@ def measure(names, workers, rounds, most_seconds, check):
                     case=name, direction=direction, operator=case.operator, attributes=case.attributes, file=path
                 )
                 active = [worker for worker in workers if has(worker.name, case, direction)]
-                row = dict(case=name, direction=direction, **_interleaved(active, question, rounds, most_seconds))
+                row = dict(case=name, direction=direction, **interleaved(active, question, rounds, most_seconds))
                 if check:
                     row['apart'] = _compare(
                         [worker for worker in workers if worker.name in row['seconds']], question, scratch
                     )
                 results.append(row)
     return results
-
-
-def _interleaved(active, question, rounds, most_seconds):
-    samples, missing, spent = {worker.name: [] for worker in active}, {}, dict.fromkeys(active, 0.0)
-    for turn in range(rounds):
-        for worker in list(active):
-            start = time.perf_counter()
-            answer = worker.ask(**question)
-            worker.settle()
-            if turn:  # the first turn loads libraries and compiles
-                spent[worker] += time.perf_counter() - start
-            if 'seconds' in answer:
-                samples[worker.name].append(answer['seconds'])
-            else:
-                missing[worker.name] = answer['missing']
-            least = 2 if answer.get('seconds', 0) > most_seconds else LEAST_ROUNDS
-            if 'missing' in answer or (turn + 1 >= least and spent[worker] > most_seconds):
-                active.remove(worker)
-    timed = {peer: times for peer, times in samples.items() if times}
-    return dict(
-        missing=missing,
-        seconds={peer: statistics.median(times) for peer, times in timed.items()},
-        least={peer: min(times) for peer, times in timed.items()},
-        rounds={peer: len(times) for peer, times in timed.items()},
-    )
 
 
 def _compare(workers, question, scratch):
@@ -223,7 +142,13 @@ def parsed(argv):
         'libraries. All cases take minutes. Use an idle machine; OMP_NUM_THREADS sets the number of threads.',
     )
     parser.add_argument(
-        'what', nargs='?', choices=('ops',), default='ops', metavar='ops', help='operators (the only choice)'
+        'what',
+        nargs='?',
+        choices=('ops', 'networks'),
+        default='ops',
+        metavar='WHAT',
+        help='ops: operators; networks: whole networks, rewritten, as published and on stock operators, which takes '
+        '--rounds, --only and --json (default %(default)s)',
     )
     parser.add_argument(
         '--rounds', type=int, default=15, metavar='N', help='timings of each case and peer (default %(default)s)'
@@ -252,6 +177,9 @@ def parsed(argv):
 def main(argv=None):
     """The command."""
     args = parsed(argv)
+    if args.what == 'networks':
+        bench_networks.run(args.only, args.rounds, args.json)
+        return
     names = [name for name in CASES if args.only in name]
     if not names:
         raise UserError('\n  '.join([f'--only {args.only}: no case name contains that; the cases are:', *CASES]))
@@ -266,7 +194,7 @@ def main(argv=None):
         if any(has(peer, CASES[name], direction) for name in names for direction in directions(CASES[name]))
     ]
     with contextlib.ExitStack() as stack:
-        workers = [Peer(name, args.peers) for name in peers]
+        workers = [Peer(name, folder=args.peers) for name in peers]
         for worker in workers:
             stack.callback(worker.close)
         versions = {

@@ -1,0 +1,39 @@
+"""dcn bench networks: the table and the JSON of one small network; no times are judged."""
+
+import json
+
+import pytest
+
+from dcn.benchmarks import networks
+from dcn.errors import UserError
+
+SMALL = (
+    'network.units=[1,1,1,1]',
+    'network.filters=[8,8,16,16]',
+    'network.rpn_filters=16',
+    'network.head_filters=16',
+    'SCALES=[[96,128]]',
+    'TEST.RPN_POST_NMS_TOP_N=20',
+)
+CFG = networks.CASES['Deformable R-FCN 600x1000'].cfg
+CASES = {
+    'small detector': networks.Network(CFG, (96, 128), SMALL),
+    'small step': networks.Network(CFG, (96, 128), SMALL, training=True),
+}
+
+
+def test_a_table_and_json_of_every_peer(tmp_path, capsys, operators):
+    path = tmp_path / 'times.json'
+    networks.run('small', 1, str(path), CASES)
+    lines = capsys.readouterr().out.splitlines()
+    assert '1 rounds' in lines[0] and lines[1].split() == ['own,', 'ms', 'plain', 'stock']
+    assert [line.split('  ')[0] for line in lines[2:]] == list(CASES)
+    found = json.loads(path.read_text())['times']
+    for row in found:
+        assert set(row['seconds']) == set(networks.PEERS) and row['missing'] == {}
+        assert all(seconds > 0 for seconds in row['seconds'].values())
+
+
+def test_an_unknown_name_lists_the_cases():
+    with pytest.raises(UserError, match='no case name contains that(.|\n)*DeepLab 1024x2048'):
+        networks.run('unknown', 1, None)
