@@ -230,4 +230,4 @@ def test_the_command_writes_what_pretrained_wants(tmp_path, capsys):
 
     report = examine(params_file.open_params(target), target)
     assert 'the backbone of these networks alone, ResNet-50' in sentence(report.findings[0])
-    assert not any('missing' in problem or 'shape' in problem for problem in report.problems)
+    assert not {'missing', 'shape'} & {finding.code for finding in report.of('wrong')}

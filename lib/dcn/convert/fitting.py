@@ -9,8 +9,7 @@ from dcn.config import load_config
 from dcn.errors import UserError
 from dcn.inspection.checkpoint import checks
 from dcn.inspection.checkpoint.recognise import bare, recognise
-from dcn.inspection.graph.network import describe
-from dcn.inspection.sources import build
+from dcn.inspection.sources import network_of
 from dcn.symbols.initialise import initial_value
 
 Arrays = Dict[str, np.ndarray]
@@ -86,9 +85,9 @@ def prefixed(arrays: Arrays) -> Arrays:
 
 def fit_to(arrays: Arrays, cfg: str, overrides: Sequence[str] = ()) -> Tuple[Arrays, List[str]]:
     """``arrays`` made to fit the network of the YAML file ``cfg``, and sentences on what was kept, added, dropped."""
-    source = build(cfg, 'test', '', overrides)
-    parameters = describe(source.graph, cfg, source.shapes).parameters()
-    fitted = fit(arrays, {p.name: p.shape for p in parameters}, {p.name for p in parameters if p.auxiliary})
+    parameters = network_of(cfg, overrides).parameters()
+    shapes = {p.name: p.shape for p in parameters if p.shape is not None}
+    fitted = fit(arrays, shapes, {p.name for p in parameters if p.auxiliary})
     kept = len(parameters) - len(fitted.offsets) - len(fitted.fresh)
     if not kept:
         raise UserError(

@@ -5,7 +5,7 @@ bias (of the convolution), gamma, beta, moving_mean, moving_var (of its batch no
 """
 
 import re
-from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional
+from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple
 
 import numpy as np
 
@@ -26,6 +26,10 @@ _STRIDE = (
     "1x1 before: the weights fit, but outputs differ from the source's; expect to train, and better start from "
     "a model with the stride on the 1x1 (Gluon's resnet50_v1, 101 and 152, or Caffe's)"
 )
+
+
+Layers = Dict[str, Dict[str, np.ndarray]]
+_BLOBS: Dict[str, Tuple[str, ...]] = {'bn': ('moving_mean', 'moving_var', 'factor'), 'scale': ('gamma', 'beta')}
 
 
 class Converted(NamedTuple):
@@ -106,7 +110,8 @@ def _read(arrays, kind):
             f'a ResNet with {units} blocks: expected 50, 101 or 152 layers, [3, 4, 6, 3], [3, 4, 23, 3] or '
             '[3, 8, 36, 3] blocks; no other has the bottlenecks of these networks'
         )
-    blocks, layers = plan(depth).units, {}
+    blocks = plan(depth).units
+    layers: Layers = {}
     for (stage, block, part, what), array in places.items():
         layer = 'conv1' if stage == 0 else f'{blocks[stage - 1][block]}_branch{part}'
         layers.setdefault(layer, {})[what] = array
@@ -171,24 +176,22 @@ def _torchvision(name):
 def _caffe(arrays):
     """Caffe's blobs, layer/0, layer/1, ...: a batch norm has mean, variance and the factor of both, a scale layer
     gamma and beta."""
-    layers = {}
+    layers: Layers = {}
     for name, array in arrays.items():
         match = re.fullmatch(r'(?:arg:|aux:)?(bn_|scale_|bn|scale|res|conv)(\w+?)[/._](\d)', name)
         if not match:
             continue
         prefix, rest, blob = match.groups()
         layer = 'conv1' if rest in ('conv1', '1') else f'res{rest}'
-        what = {'bn': ('moving_mean', 'moving_var', 'factor'), 'scale': ('gamma', 'beta')}.get(
-            prefix.rstrip('_'), ('weight', 'bias')
-        )
-        if int(blob) < len(what):
-            layers.setdefault(layer, {})[what[int(blob)]] = array
-    for layer in layers.values():
-        factor = layer.pop('factor', None)
+        kinds = _BLOBS.get(prefix.rstrip('_'), ('weight', 'bias'))
+        if int(blob) < len(kinds):
+            layers.setdefault(layer, {})[kinds[int(blob)]] = array
+    for blobs in layers.values():
+        factor = blobs.pop('factor', None)
         if factor is not None:
             scale = 1 / float(np.ravel(factor)[0]) if np.ravel(factor)[0] else 0.0
-            for what in {'moving_mean', 'moving_var'} & set(layer):
-                layer[what] = layer[what] * np.float32(scale)
+            for what in {'moving_mean', 'moving_var'} & set(blobs):
+                blobs[what] = blobs[what] * np.float32(scale)
     return {
         name: {what: np.squeeze(array) if what != 'weight' else array for what, array in layer.items()}
         for name, layer in layers.items()
@@ -197,7 +200,7 @@ def _caffe(arrays):
 
 def _depth(layers):
     units = [
-        len({re.match(r'res\d([a-z]\d*)', name).group(1) for name in layers if name.startswith(f'res{stage}')})
+        len({match.group(1) for match in (re.match(rf'res{stage}([a-z]\d*)', name) for name in layers) if match})
         for stage in (2, 3, 4, 5)
     ]
     for depth, count in UNITS.items():
@@ -235,8 +238,8 @@ def _checked(layers, depth):
 
 def _place(name):
     """'bn3a_branch1_moving_mean' -> ('res3a_branch1', 'moving_mean')."""
-    match = re.fullmatch(r'(.*?)_(weight|gamma|beta|moving_mean|moving_var)', name)
-    layer, what = match.groups()
+    what = next(kind for kind in ('weight', 'gamma', 'beta', 'moving_mean', 'moving_var') if name.endswith(f'_{kind}'))
+    layer = name[: -len(what) - 1]
     layer = layer[len('bn_') :] if layer.startswith('bn_') else re.sub('^bn', 'res', layer)
     return layer, what
 

@@ -81,7 +81,7 @@ def parameter_slots(graph: Graph) -> Dict[int, Tuple[int, str]]:
 
     The operator's slot decides, not the name: bbox_weight is an input. Only where the operator is unknown, names do.
     """
-    found = {}
+    found: Dict[int, Tuple[int, str]] = {}
     for i, node in enumerate(graph.nodes):
         names = input_names(node.op, node.attrs)
         for k, (source, _) in enumerate(node.inputs):

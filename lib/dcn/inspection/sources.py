@@ -20,6 +20,7 @@ from dcn.formats.graph import Graph
 from dcn.formats.params import ParamsFile, open_params
 from dcn.formats.pytorch import is_archive
 from dcn.formats.symbol_json import read_symbol
+from dcn.inspection.graph.network import Network, describe
 from dcn.paths import ROOT, find
 
 LIBRARY = os.path.dirname(os.path.dirname(dcn.__file__))
@@ -98,6 +99,13 @@ def build(
             shapes = {name: tuple(shape) for name, shape in json.load(stream).items()}
         graph = read_symbol(os.path.join(folder, 'symbol.json'))
     return Source(label or path, graph=graph, shapes=shapes)
+
+
+def network_of(path: str, overrides: Sequence[str] = ()) -> Network:
+    """The test network of a YAML file, described."""
+    source = build(path, overrides=overrides)
+    assert source.graph is not None, 'a YAML file gives a graph'
+    return describe(source.graph, path, source.shapes)
 
 
 def symbol_beside(path: str) -> Optional[str]:

@@ -1,7 +1,7 @@
 """What to do with a checkpoint: YAML file, command, file name."""
 
 import os
-from typing import List, Sequence, Tuple
+from typing import Any, Dict, List, Sequence, Tuple
 
 from dcn.config import load_config, output_folder
 from dcn.config.detection import NETWORK
@@ -30,10 +30,10 @@ def yaml_for(finding: Recognised) -> Tuple[str, List[str]]:
     return path, changes
 
 
-def _profile(finding: Recognised):
+def _profile(finding: Recognised) -> Dict[str, Any]:
     """{key: value} of what a YAML file must say for this checkpoint; a key is absent where nothing is known."""
     sizes, backbone, family = finding.sizes, finding.backbone, finding.table.family
-    profile = {
+    profile: Dict[str, Any] = {
         'dataset.NUM_CLASSES': sizes['C'],
         'network.units': tuple(len(names) for names in backbone.blocks),
         'network.filters': backbone.filters,
@@ -57,7 +57,7 @@ def _profile(finding: Recognised):
     return {key: value for key, value in profile.items() if value is not None}
 
 
-def _usual(table: Table, classes: int):
+def _usual(table: Table, classes: int) -> Dict[str, Any]:
     """The same of the original's YAML file for so many classes."""
     anchors = 3 if table.family == 'fpn' else 12 if classes == 81 else 9
     return {

@@ -15,7 +15,7 @@ _LARGEST = 1e6  # no weight of a trained network comes near
 
 
 def names_and_shapes(
-    wanted: Mapping[str, Tuple[Optional[int], ...]], shapes: Mapping[str, Optional[Tuple[int, ...]]]
+    wanted: Mapping[str, Optional[Tuple[Optional[int], ...]]], shapes: Mapping[str, Optional[Tuple[int, ...]]]
 ) -> List[Finding]:
     """Names that are missing, have another shape or are not known; both are {name: shape}."""
     found = []
@@ -23,7 +23,7 @@ def names_and_shapes(
     if missing:
         found.append(wrong('missing', names=missing, wanted=len(wanted)))
     for name, shape in wanted.items():
-        if name in shapes and None not in shape and shapes[name] != shape:
+        if name in shapes and shape is not None and None not in shape and shapes[name] != shape:
             found.append(wrong('shape', name=name, expected=shape, found=shapes[name]))
     if not found:
         found.append(ok('complete', wanted=len(wanted)))

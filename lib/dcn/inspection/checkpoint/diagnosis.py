@@ -13,8 +13,7 @@ from dcn.inspection.checkpoint import advice, checks, known
 from dcn.inspection.checkpoint.findings import Finding, Report, fact, step, wrong
 from dcn.inspection.checkpoint.recognise import Recognised, Stranger, bare, recognise, stranger
 from dcn.inspection.checkpoint.tensors import Statistics, statistics
-from dcn.inspection.graph.network import describe
-from dcn.inspection.sources import build
+from dcn.inspection.sources import network_of
 
 
 def examine(opened: ParamsFile, label: str, cfg: Optional[str] = None, overrides: Sequence[str] = ()) -> Report:
@@ -138,9 +137,7 @@ def _against(
 ) -> List[Finding]:
     """Findings on a checkpoint that should be of the network of a YAML file."""
     config = load_config(cfg, overrides)
-    source = build(cfg, 'test', '', overrides)
-    network = describe(source.graph, cfg, source.shapes)
-    wanted = {p.name: p.shape for p in network.parameters()}
+    wanted = {p.name: p.shape for p in network_of(cfg, overrides).parameters()}
     classes = 2 if config.CLASS_AGNOSTIC else config.dataset.NUM_CLASSES
     judged = [
         *checks.names_and_shapes(wanted, shapes),

@@ -42,6 +42,7 @@ def layers(family: str, pooling: str, sizes: Mapping[str, Optional[int]]) -> Dic
     """
     if pooling == 'integer':
         return {}
+    named: Dict[str, tuple]
     if family == 'rfcn':
         count = 3 if pooling == 'modulated' else 2
         named = {name: (shape[0].format(count), *shape[1:]) for name, shape in _BY_POSITION.items()}

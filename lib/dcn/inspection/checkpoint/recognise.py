@@ -82,8 +82,9 @@ def _groups(shapes, backbone):
     layer's channels, and where both do, they are a power of two.
     """
     for name, shape in shapes.items():
-        if OFFSET.match(name) and shape:
-            width = _widths(backbone).get(OFFSET.match(name).group(1)) or 1
+        match = OFFSET.match(name)
+        if match and shape:
+            width = _widths(backbone).get(match.group(1)) or 1
             choices = [(shape[0] // numbers, numbers == 27) for numbers in (18, 27) if shape[0] % numbers == 0]
             return min(
                 choices,
@@ -101,8 +102,8 @@ def _widths(backbone):
 def _finding(table, backbone, shapes, groups, modulated):
     sizes = _sizes(table, backbone, shapes)
     args, auxs = backbone.shapes()
-    found = [OFFSET.match(name).group(1) for name in shapes if OFFSET.match(name)]
-    deformable = sorted(set(found)) or list(table.deformable)
+    found = {match.group(1) for match in map(OFFSET.match, shapes) if match}
+    deformable = sorted(found) or list(table.deformable)
     groups = groups or table.groups
     kind = pooling.kind(shapes)
     wanted = {**args, **auxs, **table.evaluate(sizes), **pooling.layers(table.family, kind, sizes)}
@@ -127,7 +128,7 @@ def _sizes(table, backbone, shapes):
 
 def _votes(table, shapes):
     """{letter: size that most of the tensors tell}; only terms of one letter tell one."""
-    votes = {}
+    votes: Dict[str, List[int]] = {}
     for name, terms in table.shapes.items():
         shape = shapes.get(name) or ()
         for term, size in zip(terms, shape if len(shape) == len(terms) else ()):

@@ -1,6 +1,6 @@
 """Statistics of a checkpoint's arrays, read block by block out of the memory map."""
 
-from typing import NamedTuple, Optional, Tuple
+from typing import Any, Dict, NamedTuple, Optional, Tuple
 
 import numpy as np
 
@@ -29,21 +29,22 @@ class Statistics(NamedTuple):
 
 def statistics(entry: Entry) -> Statistics:
     """The Statistics of an Entry of a ParamsFile."""
-    if entry.storage == 'empty':
+    if entry.shape is None:
         return Statistics(entry.name, None, None, 0, storage='empty')
     array = entry.array()
     size = int(np.prod(entry.shape, dtype=np.int64))
     values = array.data if isinstance(array, SparseArray) else array
-    return Statistics(entry.name, entry.shape, entry.dtype, size, *_numbers(values), entry.storage)
+    found = Statistics(entry.name, entry.shape, entry.dtype, size, **_numbers(values))
+    return found._replace(storage=entry.storage)
 
 
 def array_statistics(name: str, array: np.ndarray) -> Statistics:
     """The Statistics of an ndarray."""
-    return Statistics(name, array.shape, str(array.dtype), array.size, *_numbers(array))
+    return Statistics(name, array.shape, str(array.dtype), array.size, **_numbers(array))
 
 
-def _numbers(values):
-    """(low, high, mean, std, NaNs, infinities)"""
+def _numbers(values: np.ndarray) -> Dict[str, Any]:
+    """What is counted and measured, by the names of Statistics."""
     flat, count, nans, infinities = values.reshape(-1), 0, 0, 0
     low, high, total, squares = np.inf, -np.inf, 0.0, 0.0
     for start in range(0, flat.size, _BLOCK):
@@ -64,6 +65,7 @@ def _numbers(values):
         squares += float(np.dot(block, block))
         count += block.size
     if not count:
-        return None, None, None, None, nans, infinities
+        return dict(nan=nans, infinite=infinities)
     mean = total / count
-    return low, high, mean, max(squares / count - mean * mean, 0.0) ** 0.5, nans, infinities
+    std = max(squares / count - mean * mean, 0.0) ** 0.5
+    return dict(low=low, high=high, mean=mean, std=std, nan=nans, infinite=infinities)

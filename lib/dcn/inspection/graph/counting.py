@@ -3,7 +3,7 @@
 import math
 import re
 from fractions import Fraction
-from typing import NamedTuple, Optional, Sequence, Tuple
+from typing import Any, NamedTuple, Optional, Sequence, Tuple
 
 from dcn.formats.graph import Node
 from dcn.inspection.attributes import Attributes
@@ -42,15 +42,16 @@ def multiply_adds(node: Node, inputs: Sequence[Shape], outputs: Sequence[Shape])
     if node.attrs.get('op_type') == 'fpn_roi_pooling':
         # each RoI passes through the layers of its own level, which are as large for all four
         layers, rois = inputs[4:-1], inputs[-1]
-        if None in layers or (layers and rois is None):
+        known = [shape for shape in layers if shape is not None]
+        if len(known) < len(layers) or (layers and rois is None):
             return 'offset', None
-        return 'offset', rois[0] * sum(math.prod(shape) for shape in layers if len(shape) == 2) // 4 if layers else 0
+        return 'offset', rois[0] * sum(math.prod(shape) for shape in known if len(shape) == 2) // 4 if rois else 0
     if not counted:
         return where, 0
     weight = inputs[{'_contrib_DeformableConvolution': 2, '_contrib_ModulatedDeformableConvolution': 3}.get(node.op, 1)]
-    if outputs[0] is None or weight is None:
-        return where, None
     grown = inputs[0] if node.op == 'Deconvolution' else outputs[0]
+    if grown is None or weight is None:
+        return where, None
     return where, math.prod(grown) * math.prod(weight[1:])
 
 
@@ -58,8 +59,8 @@ class Field(NamedTuple):
     """What one cell sees of the data: ``size`` (h, w) in pixels, before any offset moves a tap; cells lie ``stride``
     (h, w) pixels apart. Size None: the whole image, or a region of interest, as ``size_word`` says."""
 
-    size: Optional[tuple]
-    stride: Optional[tuple]
+    size: Any
+    stride: Any
     size_word: str = ''
 
 

@@ -40,7 +40,7 @@ class Parameter(NamedTuple):
 class Layer(NamedTuple):
     """One operator. ``macs`` None: unknown. ``path``: groups around it, outermost first."""
 
-    index: int
+    index: int  # type: ignore[assignment]  # it hides tuple.index
     name: str
     op: str
     attrs: Dict[str, str]
@@ -92,7 +92,8 @@ def describe(graph: Graph, label: str, shapes: Optional[Mapping[str, Tuple[int, 
     notes: List[str] = []
     found = _inferred(graph, shapes or {}, notes)
     slots, groups = parameter_slots(graph), paths(graph)
-    fields, layers = [None] * len(graph.nodes), []
+    fields: List[Optional[counting.Field]] = [None] * len(graph.nodes)
+    layers: List[Layer] = []
     for i, node in enumerate(graph.nodes):
         if node.is_variable:
             fields[i] = counting.Field((1, 1), (1, 1)) if node.name == 'data' else None

@@ -1,5 +1,6 @@
 """Two graphs side by side: nodes paired by name and by topology."""
 
+import collections
 import re
 from typing import Dict
 
@@ -37,7 +38,8 @@ def pair(one: Graph, two: Graph) -> Dict[int, int]:
 
 def _labels(graph):
     """{position: name}, with #2 behind a name that comes again."""
-    seen, labels = {}, {}
+    seen: Dict[str, int] = {}
+    labels: Dict[int, str] = {}
     for i, node in enumerate(graph.nodes):
         seen[node.name] = seen.get(node.name, 0) + 1
         labels[i] = node.name if seen[node.name] == 1 else f'{node.name}#{seen[node.name]}'
@@ -53,11 +55,11 @@ def _pair_by_inputs(one, two, pairs, wanted, strict=False):
     """Add the pairs of ``wanted`` nodes with equal operators whose inputs correspond, in order from the data on;
     ``strict``: with equal attributes, then whatever the names of their parameters."""
     slots_one, slots_two = (parameter_slots(graph) if strict else {} for graph in (one, two))
-    taken, keys = set(pairs.values()), {}
+    taken, keys = set(pairs.values()), collections.defaultdict(list)
     for i, node in enumerate(one.nodes):
         if i not in pairs and wanted(node):
             inputs = tuple(link for link in node.inputs if link[0] not in slots_one)
-            keys.setdefault(_key(node, inputs, strict), []).append(i)
+            keys[_key(node, inputs, strict)].append(i)
     back = {k: i for i, k in pairs.items()}
     for k, node in enumerate(two.nodes):
         if k not in taken and wanted(node):

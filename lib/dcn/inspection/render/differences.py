@@ -18,11 +18,11 @@ def checkpoint_summary(found: Sequence[Difference], tensors: int) -> str:
     """One line on all Differences of checkpoints, the first of which has ``tensors`` tensors."""
     one, two = (sum(getattr(difference, side) is None for difference in found) for side in ('two', 'one'))
     remade = sum(difference.remade for difference in found)
-    changed = [difference for difference in found if difference.values is not None]
+    changed = [(difference.values.relative, difference.name) for difference in found if difference.values is not None]
     parts = [f'{len(changed)} of {tensors} tensors have other values']
     if changed:
-        most = max(changed, key=lambda difference: difference.values.relative)
-        parts.append(f'{most.name} the most (relative {most.values.relative:.3g})')
+        relative, name = max(changed)
+        parts.append(f'{name} the most (relative {relative:.3g})')
     counts = ((remade, 'have another shape or type'), (one, 'are only in the first'), (two, 'are only in the second'))
     parts += [f'{count} {words}' for count, words in counts if count]
     return '; '.join(parts)
@@ -36,8 +36,7 @@ def checkpoint_lines(found: Sequence[Difference]) -> List[str]:
 def _lines(difference: Difference) -> Iterator[str]:
     name, one, two, values = difference
     if one is None or two is None:
-        side, entry = ('<', one) if two is None else ('>', two)
-        yield f'{side} {name}: {_text(entry)}'
+        yield from (f'{side} {name}: {_text(entry)}' for side, entry in (('<', one), ('>', two)) if entry)
         return
     if difference.remade:
         yield f'{name}: {_text(one)} -> {_text(two)}'

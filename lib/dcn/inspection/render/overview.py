@@ -1,7 +1,7 @@
 """A Network as rows for a reader: what a layer does in a few words, small operators folded into the layer before them,
 equal residual blocks into one row."""
 
-from typing import List, NamedTuple, Optional, Tuple
+from typing import Dict, List, NamedTuple, Optional, Tuple
 
 from dcn.inspection.attributes import Attributes
 from dcn.inspection.graph.network import Layer, Network
@@ -33,7 +33,7 @@ class Row(NamedTuple):
     text: str
     layers: Tuple[Layer, ...]
     title: Tuple[str, ...] = ()
-    count: int = 1
+    count: int = 1  # type: ignore[assignment]  # it hides tuple.count
 
     @property
     def last(self) -> Layer:
@@ -46,7 +46,8 @@ class Row(NamedTuple):
     @property
     def macs(self) -> Optional[int]:
         counts = [layer.macs for layer in self.layers]
-        return None if None in counts else sum(counts)
+        known = [count for count in counts if count is not None]
+        return sum(known) if len(known) == len(counts) else None
 
     @property
     def deformable(self) -> bool:
@@ -123,7 +124,7 @@ _WORDS = (
 
 def _grouped(layers):
     """Layers in order, together while their path is the same."""
-    groups = []
+    groups: List[List[Layer]] = []
     for layer in layers:
         if groups and groups[-1][0].path == layer.path:
             groups[-1].append(layer)
@@ -134,7 +135,8 @@ def _grouped(layers):
 
 def _fold_small(layers):
     """Lists of layers: a small operator joins the list of the layer that it follows."""
-    found, owner = [], {}
+    found: List[List[Layer]] = []
+    owner: Dict[str, List[Layer]] = {}
     for layer in layers:
         source = layer.inputs[0].split('[')[0] if layer.inputs else ''
         if layer.op in _SMALL and source in owner:
@@ -178,11 +180,10 @@ def _block_text(layers):
 
 def _merge_equal(found):
     """Neighbouring blocks that differ in nothing but their names become one Row."""
-    merged = []
+    merged: List[Row] = []
     for row in found:
         before = merged[-1] if merged else None
-        equal = before and row.text.startswith('block') and before.title == row.title and before.text == row.text
-        if equal and before.last.shapes == row.last.shapes and before.params == before.count * row.params:
+        if before and row.text.startswith('block') and _equal_blocks(before, row):
             first, count = before.name.split(' ... ')[0], before.count + 1
             merged[-1] = Row(
                 f'{first} ... {row.name} ({count})', row.text, before.layers + row.layers, row.title, count
@@ -190,3 +191,8 @@ def _merge_equal(found):
         else:
             merged.append(row)
     return merged
+
+
+def _equal_blocks(before: Row, row: Row) -> bool:
+    alike = (before.title, before.text, before.last.shapes) == (row.title, row.text, row.last.shapes)
+    return alike and before.params == before.count * row.params
