@@ -83,7 +83,7 @@ def split_params(arrays: dict, process: bool = False) -> Tuple[dict, dict]:
         kind, _, name = key.partition(':')
         if kind not in groups:
             raise UserError(
-                f"parameter '{key}': expected a name that begins with arg: or aux:; this is no checkpoint of a network."
+                f"parameter '{key}': expected a name that begins with arg: or aux:; it is not a network checkpoint."
             )
         groups[kind][name] = array
     args = groups['arg']
@@ -179,7 +179,7 @@ def load_state(prefix: str, epoch: int) -> Tuple[dict, dict, dict, dict]:
     if path is None:
         raise UserError(
             f'{state_path(prefix, epoch)}: it does not belong to {params_path(prefix, epoch)} (the check '
-            'sums differ); --resume goes on from an earlier epoch, or remove it to begin with momentum '
+            'sums differ); --resume continues from an earlier epoch, or remove it to begin with momentum '
             'zero.'
         )
     arrays = params_file.read(path)

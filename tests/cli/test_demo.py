@@ -121,7 +121,7 @@ def test_train_first_and_go_on_after_an_interruption(shipped, capsys, monkeypatc
     monkeypatch.setattr(demo, 'trained', interrupted)
     assert cli.main(arguments) == 0
     printed = capsys.readouterr().out
-    assert printed.count('going on with shapes_rfcn') == 2 and printed.count('Saved checkpoint to') == 4
+    assert printed.count('resuming shapes_rfcn') == 2 and printed.count('Saved checkpoint to') == 4
     assert 'trained/shapes_rfcn_dcn_end2end_ohem/2007_train/shapes_rfcn_dcn-0001.params' in printed
     assert 'part_offsets.png' in printed
 

@@ -127,7 +127,7 @@ def broken_label(path, kind):
 BROKEN = {
     'torn': 'the label map cannot be decoded',
     'gone': 'the label map is missing',
-    'picture': 'picture of mode RGB, whose colours are no classes',
+    'picture': 'picture of mode RGB, whose colours are not classes',
     'size': 'the label map has 60 x 39 pixels, but .*t.jpg has 60 x 40; make both the same size',
     'values': 'holds the values 3, 9; legal are 0 to 2, 255',
 }

@@ -254,7 +254,7 @@ def test_second_reading_comes_from_the_cache(coco, monkeypatch):
         ('annotations', 1, {'bbox': [1, 2, 3, 'x']}, r'annotation 2: "bbox" is \[1, 2, 3, "x"\]; write four numbers'),
         ('annotations', 1, {'bbox': [1, 2, 3, float('nan')]}, r'annotation 2: "bbox" is \[1, 2, 3, NaN\]'),
         ('annotations', 1, {'bbox': None}, r'annotation 2: "bbox" is null'),
-        ('annotations', 1, {'category_id': 2}, r'annotation 2 \(image 9\): "category_id" is 2, which is none'),
+        ('annotations', 1, {'category_id': 2}, r'annotation 2 \(image 9\): "category_id" is 2, which is not in'),
         ('annotations', 1, {'image_id': 'nine'}, r'annotation 2: "image_id" is "nine"; write a whole number'),
         ('annotations', 0, {'area': 'big'}, r'annotation 1: "area" is "big"'),
         ('images', 0, {'width': 0}, r'image 9: "width" is 0; write a positive number of pixels'),
@@ -292,7 +292,7 @@ def test_missing_key_and_number_of_further_faults(coco):
             '{"images": [{}], "categories": [{"id": 1, "name": "a"}, {"id": 2, "name": " A"}]}',
             'the category name a is given more than once',
         ),
-        ('{"images": [{}], "categories": [{"id": 1, "name": "a"}], "annotations": 3}', '"annotations" is no list'),
+        ('{"images": [{}], "categories": [{"id": 1, "name": "a"}], "annotations": 3}', '"annotations" is not a list'),
         ('\udcff', 'no JSON'),
     ],
 )

@@ -63,7 +63,7 @@ def test_faulty_rows_and_boxes_of_the_others(coco):
     coco.add('train2014', 5, (1, 3, 3, 0, 5))
     assert found(coco) == [
         ('instances_train2014.json', 'annotation 2: "bbox" is [1, 2]'),
-        ('instances_train2014.json', 'annotation 1 (image 9): "category_id" is 2, which is none of "categories"'),
+        ('instances_train2014.json', 'annotation 1 (image 9): "category_id" is 2, which is not in "categories"'),
         (
             'instances_train2014.json',
             'annotation 3 (image 5): the box 3 3 0 5 (x y width height) has no width or no height',
@@ -82,7 +82,7 @@ def test_repeated_ids(coco):
 
 def test_annotation_of_no_image(coco):
     rows(coco)[0]['image_id'] = 10
-    assert one(coco)[1] == 'annotation 1: "image_id" is 10, which is none of "images"'
+    assert one(coco)[1] == 'annotation 1: "image_id" is 10, which is not in "images"'
 
 
 def test_missing_image_and_its_boxes(coco):

@@ -111,8 +111,8 @@ def test_impossible_box_is_named_with_file_and_line(tree, box, fault):
         ('<name>dog</name>', '', r'b.xml:3: <object> has no <name>'),
         ('<name>dog</name>', '<name/>', r'b.xml:4: <name> is empty'),
         ('<width>60', '<width>0', r'b.xml:2: <size> is 0 x 40'),
-        ('<size>', '<siz>', r'b.xml:2: the annotation is no well-formed XML'),
-        ('</annotation>', '', r'b.xml:8: the annotation is no well-formed XML'),
+        ('<size>', '<siz>', r'b.xml:2: the annotation is not well-formed XML'),
+        ('</annotation>', '', r'b.xml:8: the annotation is not well-formed XML'),
         (
             '<annotation>',
             '<?xml version="1.0" encoding="gbk"?><annotation>',

@@ -149,7 +149,7 @@ def test_faulty_rpn_files(tree):
     for content in (b'', b'no archive', b'PK\x03\x04torn'):
         with open(path, 'wb') as stream:
             stream.write(content)
-        with pytest.raises(DataError, match='no file of RPN proposals'):
+        with pytest.raises(DataError, match='not a file of RPN proposals'):
             read_rpn(path, imdb)
 
 
@@ -170,7 +170,7 @@ def test_faulty_selective_search_files(tree):
         read_selective_search(path, imdb)
     with open(path, 'wb') as stream:
         stream.write(b'no MATLAB file at all')
-    with pytest.raises(DataError, match='no MATLAB file'):
+    with pytest.raises(DataError, match='not a MATLAB file'):
         read_selective_search(path, imdb)
 
 

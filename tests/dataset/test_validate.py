@@ -77,7 +77,7 @@ def test_missing_and_malformed_annotation(tree):
     tree.xml_path('b').write_text('<annotation>\n<size>\n</annotation>')
     (first, _, missing), (second, line, malformed) = found(tree)
     assert first == 'a.xml' and missing.endswith('trainval.txt:1')
-    assert (second, line) == ('b.xml', 3) and 'no well-formed XML (mismatched tag)' in malformed
+    assert (second, line) == ('b.xml', 3) and 'not well-formed XML (mismatched tag)' in malformed
 
 
 def test_id_listed_twice(tree):

@@ -179,7 +179,7 @@ def test_resume_takes_up_the_newest_run(data, tmp_path, capsys):
     train_end2end.main(command(PLAIN, data, str(tmp_path), *short) + ['--max-iterations', '1'])
     assert 'removed the training states of an earlier run' in capsys.readouterr().out
     train_end2end.main(command(PLAIN, data, str(tmp_path), *short) + ['--max-iterations', '1', '--resume'])
-    assert 'going on at epoch 0, batch 1, after 1 updates' in capsys.readouterr().out
+    assert 'resuming at epoch 0, batch 1, after 1 updates' in capsys.readouterr().out
 
 
 def test_changed_settings_are_refused_or_told(data, tmp_path, capsys):
@@ -194,7 +194,7 @@ def test_changed_settings_are_refused_or_told(data, tmp_path, capsys):
             train_end2end.main(command(PLAIN, data, str(tmp_path), change) + again)
     capsys.readouterr()
     train_end2end.main(command(PLAIN, data, str(tmp_path), 'TRAIN.lr=0.1', 'network.pretrained=elsewhere') + again)
-    assert 'going on with changed settings: TRAIN.lr: 0.0015 -> 0.1\n' in capsys.readouterr().out
+    assert 'resuming with changed settings: TRAIN.lr: 0.0015 -> 0.1\n' in capsys.readouterr().out
 
 
 def test_original_checkpoint_without_state_goes_on_with_momentum_zero(data, tmp_path, capsys):
@@ -205,7 +205,7 @@ def test_original_checkpoint_without_state_goes_on_with_momentum_zero(data, tmp_
     train_end2end.main(
         command(PLAIN, data, out, 'TRAIN.RESUME=true', 'TRAIN.begin_epoch=1') + ['--max-iterations', '1']
     )
-    assert 'going on at epoch 1 with momentum zero' in capsys.readouterr().out
+    assert 'resuming at epoch 1 with momentum zero' in capsys.readouterr().out
     assert int(files(out, PLAIN, 2)[1]['counter:update'][0]) == 7
 
 
@@ -218,7 +218,7 @@ def test_the_original_driver_script_trains_and_tests(data, tmp_path, capsys):
     assert 'not tested' in capsys.readouterr().out
     main(arguments + ['--resume', '--thresh', '0.1'])
     log = capsys.readouterr().out
-    assert 'going on at epoch 0, batch 2, after 2 updates' in log and 'Mean AP@0.7' in log
+    assert 'resuming at epoch 0, batch 2, after 2 updates' in log and 'Mean AP@0.7' in log
 
 
 def test_two_predictors_detect_what_one_does(data, tmp_path):

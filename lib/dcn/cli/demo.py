@@ -108,9 +108,9 @@ def trained(cfg: EasyDict, gpus: Optional[str]) -> str:
 
     prefix = checkpoint_prefix(cfg)
     started = latest_state(prefix) is not None
-    print(f'{"going on with" if started else "training"} {cfg.name}; checkpoints: {prefix}-*.params')
+    print(f'{"resuming" if started else "training"} {cfg.name}; checkpoints: {prefix}-*.params')
     if not train(cfg, gpus, TrainOptions(resume=started)):
-        raise UserError('training was interrupted; the same command goes on from its last checkpoint')
+        raise UserError('training was interrupted; the same command continues from its last checkpoint')
     return params_path(prefix, latest_state(prefix))
 
 

@@ -55,7 +55,7 @@ def parse_annotation(content: bytes, path: str) -> Annotation:
         raise DataError(
             path,
             error.lineno,
-            f'the annotation is no well-formed XML ({expat.ErrorString(error.code)})',
+            f'the annotation is not well-formed XML ({expat.ErrorString(error.code)})',
             'repair or replace the file',
         ) from None
     except (ValueError, LookupError) as error:

@@ -98,4 +98,4 @@ def store(path: str, key: str, arrays: dict[str, np.ndarray]) -> None:
         with atomic_write(path) as stream:
             np.savez(stream, key=np.array(key), **arrays)
     except OSError as error:
-        LOG.warning('cache %s could not be written (%s); the run goes on without it', path, error.strerror)
+        LOG.warning('cache %s could not be written (%s); the run continues without it', path, error.strerror)

@@ -33,7 +33,7 @@ class CocoChecks(Checks):
                     path,
                     None,
                     f'annotation {table.annotation_ids[row]}: "image_id" is '
-                    f'{table.owners[row]}, which is none of "images"',
+                    f'{table.owners[row]}, which is not in "images"',
                     'add the image or remove the annotation (reading passes over it)',
                 )
             )

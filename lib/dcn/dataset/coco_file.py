@@ -181,10 +181,12 @@ def _load(path):
                 path,
                 None,
                 f'there is no list "{name}" with anything in it',
-                "write the file in the form of COCO's instances files",
+                "write the file in the format of COCO's instances files",
             )
     if not isinstance(content.setdefault('annotations', []), list):
-        raise DataError(path, None, '"annotations" is no list', "write the file in the form of COCO's instances files")
+        raise DataError(
+            path, None, '"annotations" is not a list', "write the file in the format of COCO's instances files"
+        )
     return content
 
 
@@ -315,7 +317,7 @@ def _contradictions(table, path):
             path,
             None,
             f'annotation {table.annotation_ids[index]} (image {table.owners[index]}): '
-            f'"category_id" is {table.labels[index]}, which is none of "categories"',
+            f'"category_id" is {table.labels[index]}, which is not in "categories"',
             'add the category or correct the annotation',
         )
 

@@ -53,8 +53,8 @@ def read_values(path: str) -> np.ndarray:
         raise DataError(
             path,
             None,
-            f'the label map is a picture of mode {mode}, whose colours are no classes',
-            'write a grey or palette PNG of 8 bits with one class number a pixel',
+            f'the label map is a picture of mode {mode}, whose colours are not classes',
+            'write a grey or palette PNG of 8 bits with one class number per pixel',
         )
     if depth < 8 and mode == 'L':
         values = values // (255 // ((1 << depth) - 1))  # PIL spreads grey of 2 and 4 bits over 0 to 255

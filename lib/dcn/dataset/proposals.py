@@ -74,7 +74,7 @@ def with_proposals(record: Record, boxes: Any, path: str) -> Record:
     boxes = np.asarray(boxes, dtype=np.float32)
     fault = _fault(boxes, height, width)
     if fault:
-        raise DataError(path, None, f'image {record["id"]}: {fault}', 'make the file from these very images')
+        raise DataError(path, None, f'image {record["id"]}: {fault}', 'make the file from the same images')
     best, overlaps = best_ground_truth(boxes, record['boxes'])
     classes = record['gt_classes'][best] * (overlaps > 0) if len(record['boxes']) else best
     return dict(
@@ -110,7 +110,7 @@ def read_rpn(path: str, imdb: IMDB) -> list[np.ndarray]:
         name, ids, counts, boxes = (stored[key] for key in ('imdb', 'ids', 'counts', 'boxes'))
         found = dict(zip(ids.tolist(), np.split(boxes.reshape(-1, 4), np.cumsum(counts)[:-1])))
     except (ArchiveError, ValueError, KeyError, TypeError, IndexError):
-        raise DataError(path, None, 'this is no file of RPN proposals', 'write it anew') from None
+        raise DataError(path, None, 'this is not a file of RPN proposals', 'write it anew') from None
     if str(name) != imdb.name or counts.sum() != len(boxes):
         raise DataError(
             path, None, f'{len(boxes)} proposals of {name}, expected {counts.sum()} of {imdb.name}', 'write it anew'
@@ -121,7 +121,7 @@ def read_rpn(path: str, imdb: IMDB) -> list[np.ndarray]:
             path,
             None,
             f'there are no proposals of image {missing[0]}, and of {len(missing) - 1} others',
-            'write it anew for all images',
+            'write it again for all images',
         )
     return [found[image_id] for image_id in imdb.image_ids]
 
@@ -158,7 +158,7 @@ def read_selective_search(path: str, imdb: IMDB) -> list[np.ndarray]:
         raise DataError(
             path,
             None,
-            "this is no MATLAB file (up to version 7.2) with a cell array 'boxes'",
+            "this is not a MATLAB file (up to version 7.2) with a cell array 'boxes'",
             'download it again, or save it with -v7',
         ) from None
     counts, found = cells['counts'], cells['found'].tolist()
@@ -167,7 +167,7 @@ def read_selective_search(path: str, imdb: IMDB) -> list[np.ndarray]:
             path,
             None,
             f'boxes of {len(counts)} images, but {imdb.name} has {len(imdb.image_ids)}',
-            'take the file of this very image list',
+            'use the file made from this image list',
         )
     for image_id, fault in zip(imdb.image_ids, found):
         if fault:

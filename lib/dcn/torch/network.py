@@ -127,7 +127,7 @@ def split(arrays, process=False):
         kind, _, name = key.partition(':')
         if kind not in groups:
             raise UserError(
-                f"parameter '{key}': expected a name that begins with arg: or aux:; this is no checkpoint of a network."
+                f"parameter '{key}': expected a name that begins with arg: or aux:; it is not a network checkpoint."
             )
         groups[kind][name] = array
     if process:

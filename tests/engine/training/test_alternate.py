@@ -125,7 +125,7 @@ def test_a_new_start_forgets_the_old_run(data, tmp_path, capsys):
         assert json.load(stream)['finished'] == []
     capsys.readouterr()
     train(command('rfcn', data, out) + ['--max-iterations', '1', '--resume'])
-    assert 'going on at epoch 0, batch 1, after 1 updates' in capsys.readouterr().out
+    assert 'resuming at epoch 0, batch 1, after 1 updates' in capsys.readouterr().out
     with pytest.raises(UserError, match=r'alternate.json: written with TRAIN.seed = 0, now it is 1'):
         train(command('rfcn', data, out, 'TRAIN.seed=1') + ['--resume'])
 
@@ -147,7 +147,7 @@ def test_the_original_script_trains_and_tests(data, tmp_path, capsys):
     )
     main(arguments + ['--max-iterations', '1'])
     log = capsys.readouterr().out
-    assert 'stopped after stage rpn1; the same command with --resume goes on' in log and 'not tested' in log
+    assert 'stopped after stage rpn1; the same command with --resume continues' in log and 'not tested' in log
     main(arguments + ['--resume', '--max-iterations', '3'])  # as many as are left
     assert 'Mean AP@0.7' in capsys.readouterr().out
 

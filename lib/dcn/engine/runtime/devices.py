@@ -72,7 +72,7 @@ def _makers(engine):
 def with_operators(context: Any) -> Any:
     """``context``, after the stock operators came into use if it is a GPU for which the own ones are not built."""
     if not is_torch(context) and context.device_type == 'gpu' and native.status('gpu') != native.status():
-        LOG.info("on GPUs MXNet's operators run; to have those of this project run: python operator_cxx/build_cuda.py")
+        LOG.info("GPUs use MXNet's operators; for this project's run: python operator_cxx/build_cuda.py")
         native.use('stock')
     return context
 

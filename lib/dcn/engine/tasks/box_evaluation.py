@@ -46,7 +46,7 @@ def pred_eval(
         save_detections(path, all_boxes, key)
     else:
         LOG.info(
-            f'detections of these very parameters, settings and images taken from {path} (--ignore_cache detects anew)'
+            f'using detections stored for these parameters, settings and images: {path} (--ignore_cache detects again)'
         )
     if options.vis:
         draw_all(all_boxes, roidb, imdb.classes, os.path.join(result_path, 'vis'))

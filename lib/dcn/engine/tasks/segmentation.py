@@ -71,7 +71,7 @@ class Segmentation(Task):
         scores = None if options.ignore_cache or options.vis else _load(path, key)
         if scores is not None:
             LOG.info(
-                f'scores of these very parameters, settings and images taken from {path} (--ignore_cache computes '
+                f'using stored scores of the same parameters, settings and images: {path} (--ignore_cache computes '
                 'them anew)'
             )
             for line in summary(scores) if scores else ():

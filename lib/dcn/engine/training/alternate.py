@@ -74,7 +74,7 @@ def train_alternate(cfg: EasyDict, gpus: Optional[str] = None, options: TrainOpt
             if left is not None:
                 left -= _updates(prefix) - before
                 if left <= 0 and stage != STAGES[-1]:
-                    print(f'stopped after stage {stage.name}; the same command with --resume goes on from here')
+                    print(f'stopped after stage {stage.name}; the same command with --resume continues here')
                     return False
         if stage.task is RpnOnly and f'{stage.name} proposals' not in progress.finished:
             for image_set in split_image_sets(cfg.dataset.image_set) + [cfg.dataset.test_image_set]:

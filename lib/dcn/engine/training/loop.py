@@ -37,7 +37,7 @@ class Interrupt:
             raise KeyboardInterrupt
         # torchrun passes on what the terminal has sent already, and ends who does not stop
         self.requested = True
-        LOG.info('interrupted: finishing this iteration and writing a checkpoint (once more to stop at once)')
+        LOG.info('interrupted: finishing this iteration and writing a checkpoint (interrupt again to stop at once)')
 
 
 class Position(NamedTuple):

@@ -114,7 +114,7 @@ class TrainingRun:
         if not finished:
             LOG.info(
                 f'stopped after update {self.trainer.updater.count} of {self.end_update}; the same command with '
-                '--resume goes on from here'
+                '--resume continues from here'
             )
         return finished
 
@@ -169,7 +169,7 @@ class TrainingRun:
         if not os.path.isfile(path):
             self.start, self.origin, updater.count = Position(stored), 0, stored * len(self.loader)
             LOG.warning(
-                f'{path} does not exist (pickled .states files of MXNet are not read): going on at epoch '
+                f'{path} does not exist (pickled .states files of MXNet are not read): resuming at epoch '
                 f'{stored} with momentum zero'
             )
             return
@@ -185,7 +185,7 @@ class TrainingRun:
         self.metrics.load_state(metrics)
         self.start, self.origin = Position(counters['epoch'], counters['batch']), counters['origin']
         LOG.info(
-            f'going on at epoch {self.start.epoch}, batch {self.start.batch}, after {updater.count} updates'
+            f'resuming at epoch {self.start.epoch}, batch {self.start.batch}, after {updater.count} updates'
             + (': nothing is left to train' if self.start.epoch >= self.cfg.TRAIN.end_epoch else '')
         )
 

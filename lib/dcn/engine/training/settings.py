@@ -60,7 +60,7 @@ def check_settings(stored: dict, now: dict, path: str) -> None:
                 'images in other places; resume with the same value, or start without --resume.'
             )
     if changed:
-        LOG.warning(f'going on with changed settings: {"; ".join(changed.values())}')
+        LOG.warning(f'resuming with changed settings: {"; ".join(changed.values())}')
 
 
 def tell_engines(before: str, now: str) -> None:
