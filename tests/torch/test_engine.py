@@ -154,7 +154,7 @@ def test_a_worker_that_dies_ends_the_job_and_resume_goes_on(data, tmp_path, repo
         text=True,
         timeout=400,
     )
-    assert done.returncode == 0 and 'going on at epoch' in done.stdout, done.stderr
+    assert done.returncode == 0 and 'resuming at epoch' in done.stdout, done.stderr
 
 
 def _wait_for(path, text, seconds):
