@@ -118,6 +118,8 @@ def test_pins_lie_within_the_declared_ranges(wheel, repository):
     pins = dict(line.split('==') for line in lines.splitlines() if '==' in line)
     assert 'mxnet==1.9.1' in declared
     for requirement in map(requirements.Requirement, declared):
+        if requirement.marker is not None and not requirement.marker.evaluate({'extra': 'test'}):
+            continue  # other extras are optional, and setup.sh installs none of them
         assert requirement.specifier.contains(pins[requirement.name]), requirement
 
 
