@@ -39,8 +39,9 @@ def markdown() -> str:
     lines = [
         '# Every key of an experiment file',
         '',
-        'Written by `dcn keys --markdown` from the table by which files are checked. Absent keys have their default,',
-        "which is the original's wherever the original has the key. `dcn keys NAME` shows single keys.",
+        'Written by `dcn keys --markdown` from the table that experiment files are checked against. A',
+        "missing key has its default, which is the original's wherever the original has the key.",
+        '`dcn keys NAME` shows single keys.',
     ]
     section = None
     for row in sorted(rows(), key=lambda row: _section(row.name)):
