@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Everything from a bare machine: a virtual environment in .venv, pinned packages, own operators, a self-test.
+# Everything from a bare machine: a virtual environment in .venv, pinned packages, the project's operators, a self-test.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 

@@ -15,7 +15,7 @@ def each_backend(request, monkeypatch):
         pytest.skip('nothing compiled here')
 
 
-def oracle(boxes, query):
+def reference(boxes, query):
     """IoU with inclusive corners, one pair at a time."""
     table = np.zeros((len(boxes), len(query)))
     for i, a in enumerate(boxes):
@@ -39,7 +39,7 @@ def test_equals_double_loop(n, k):
     boxes, query = random_boxes(rng, n), random_boxes(rng, k)
     table = bbox_overlaps(boxes, query)
     assert table.dtype == np.float64
-    assert np.allclose(table, oracle(boxes, query), rtol=1e-14, atol=0)
+    assert np.allclose(table, reference(boxes, query), rtol=1e-14, atol=0)
 
 
 def test_values_by_hand():

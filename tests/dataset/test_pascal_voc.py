@@ -29,7 +29,7 @@ def test_names_and_default_classes(tree):
 
 
 def test_zero_coordinate_is_clipped_instead_of_wrapping(tree):
-    """The original stores xmin 0 as 65535; its mirror image then ends one pixel outside (x2 = 60 of 0..59)."""
+    """The original stores xmin 0 as 65535; its flipped copy then ends one pixel outside (x2 = 60 of 0..59)."""
     tree.annotation('a', ('cat', 0, 0, 40, 30))
     boxes = [record['boxes'].tolist() for record in training_roidb(tree.cfg())]
     assert boxes[0] == [[0, 0, 39, 29]] and boxes[2] == [[20, 0, 59, 29]]
@@ -37,8 +37,8 @@ def test_zero_coordinate_is_clipped_instead_of_wrapping(tree):
 
 def test_one_pixel_past_the_far_border_is_clipped(tree):
     tree.annotation('a', ('cat', 5, 6, 61, 41))
-    first, _, mirrored, _ = (record['boxes'].tolist() for record in training_roidb(tree.cfg()))
-    assert first == [[4, 5, 59, 39]] and mirrored == [[0, 5, 55, 39]]
+    first, _, flipped, _ = (record['boxes'].tolist() for record in training_roidb(tree.cfg()))
+    assert first == [[4, 5, 59, 39]] and flipped == [[0, 5, 55, 39]]
 
 
 def test_class_names_are_stripped_and_lowered_and_fractions_cut(tree):

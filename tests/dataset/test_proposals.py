@@ -1,4 +1,4 @@
-"""Proposals from files in their real layouts: reading, overlaps, mirrored copies, and what is wrong with a file."""
+"""Proposals from files in their real layouts: reading, overlaps, flipped copies, and what is wrong with a file."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Each rule of the export against the project's float64 oracles and NumPy operators, run by onnx's own evaluator."""
+"""Each rule of the export against the float64 references and NumPy operators, run by onnx's own evaluator."""
 
 import numpy as np
 import pytest
@@ -149,7 +149,7 @@ def _proposal_case(smallest, size, ties):
 
 def _check_proposals(found, expected):
     (rois, scores), (boxes, best) = found, expected
-    # rows after the last of suppression are drawn at random there, and repeat the best one here
+    # rows after the last of NMS are drawn at random there, and repeat the best one here
     same = len(np.unique(boxes, axis=0))
     assert same > 10 and np.abs(rois[:same, 1:] - boxes[:same]).max() < 1e-4
     assert np.array_equal(scores[:same, 0], best[:same])

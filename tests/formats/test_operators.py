@@ -128,10 +128,10 @@ def _composed(op, attrs):
 def test_every_name_is_the_one_that_mxnet_saves():
     names = [
         name for name in _operator_names() if not name.startswith('_contrib_Own')
-    ]  # own operators register beside the stock ones
+    ]  # the project's operators register beside the stock ones
     assert len(names) > 1000
     wrong = {name: operators.present_name(name) for name in names if operators.present_name(name) != _real_name(name)}
-    # an own operator may stand in for a stock one: its real name is private then
+    # one of the project's may stand in for a stock one: its real name is private then
     assert {name: found for name, found in wrong.items() if not _real_name(name).startswith('_contrib_Own')} == {}
 
 

@@ -122,14 +122,14 @@ def test_all_rois_and_rows_that_do_not_count(roidb):
 
 
 def test_flipped_copies(roidb):
-    """All RoIs of the copy are the mirrored ones, up to the rounding to whole pixels."""
-    plain, mirrored = (loader([record], BATCH_ROIS=-1).batch(0, 0).inputs[0] for record in (roidb[0], roidb[2]))
-    np.testing.assert_array_equal(mirrored['data'], plain['data'][..., ::-1])
+    """All RoIs of the copy are the flipped ones, up to the rounding to whole pixels."""
+    plain, flipped = (loader([record], BATCH_ROIS=-1).batch(0, 0).inputs[0] for record in (roidb[0], roidb[2]))
+    np.testing.assert_array_equal(flipped['data'], plain['data'][..., ::-1])
     boxes = plain['rois'][0, :46, 1:]
     expected = np.stack([95 - boxes[:, 2], boxes[:, 1], 95 - boxes[:, 0], boxes[:, 3]], axis=1)
-    np.testing.assert_allclose(mirrored['rois'][0, :46, 1:], expected, atol=1.01)
-    np.testing.assert_array_equal(mirrored['label'], plain['label'])
-    check_rows(roidb[2], *(mirrored[name][0] for name in ('rois', 'label', 'bbox_target', 'bbox_weight')), 1.5, True)
+    np.testing.assert_allclose(flipped['rois'][0, :46, 1:], expected, atol=1.01)
+    np.testing.assert_array_equal(flipped['label'], plain['label'])
+    check_rows(roidb[2], *(flipped[name][0] for name in ('rois', 'label', 'bbox_target', 'bbox_weight')), 1.5, True)
 
 
 def test_batches_are_pure_and_epochs_differ(roidb):

@@ -31,7 +31,7 @@ def rank(dets):
     return sorted(range(len(dets)), key=lambda i: (math.isnan(dets[i, 4]), -np.nan_to_num(dets[i, 4]), i))
 
 
-def nms_oracle(dets, thresh):
+def nms_reference(dets, thresh):
     keep = []
     for i in rank(dets):
         if not any(iou(dets[i], dets[k]) > np.float32(thresh) for k in keep):
@@ -39,7 +39,7 @@ def nms_oracle(dets, thresh):
     return keep
 
 
-def soft_nms_oracle(dets, parameter, method):
+def soft_nms_reference(dets, parameter, method):
     dets = dets.astype(np.float32)
     scores, left, picked = dets[:, 4].astype(float), list(range(len(dets))), []
     while left:
@@ -70,7 +70,7 @@ def test_nms_equals_double_loop(each_backend, count, thresh):
         dets = random_dets(np.random.default_rng([seed, count]), count, whole_pixels=seed == 0)
         keep = nms(dets, thresh)
         assert keep.dtype == np.int64
-        assert keep.tolist() == nms_oracle(dets, thresh)
+        assert keep.tolist() == nms_reference(dets, thresh)
 
 
 @pytest.mark.parametrize('rows, exact', [(3, 0.3), (5, 0.5), (7, 0.7)])
@@ -120,7 +120,7 @@ def test_max_keep_is_a_prefix_of_the_whole_result(each_backend):
 @pytest.mark.parametrize('count', [1, 2, 60])
 def test_soft_nms_equals_double_loop(each_backend, count, method, parameter):
     dets = random_dets(np.random.default_rng([5, count]), count, whole_pixels=True)
-    expected = soft_nms_oracle(dets, parameter, method)
+    expected = soft_nms_reference(dets, parameter, method)
     got = soft_nms(dets, parameter, method)
     assert got.dtype == np.float32
     assert np.array_equal(got[:, :4], dets[[i for i, _ in expected], :4])

@@ -1,4 +1,4 @@
-"""The operators for PyTorch against the float64 oracles: the kernels of the CPU, those of GPUs (emulated), and
+"""The operators for PyTorch against the float64 references: the kernels of the CPU, those of GPUs (emulated), and
 PyTorch's own operations where there are no kernels."""
 
 import contextlib

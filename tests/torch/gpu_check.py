@@ -60,7 +60,7 @@ def main(argv=None):
     return int(failed > 0)
 
 
-# ---- operators against the float64 oracles ----
+# ---- operators against the float64 references ----
 
 
 def kernels(device, args):
@@ -156,7 +156,7 @@ def networks(device, args):
         if title.endswith('small test'):
             symbol, *params, inputs = network_parts(entry)
             found, expected = (Predictor(symbol, d, *params).predict(inputs) for d in (device, torch.device('cpu')))
-            # rows that suppression leaves short are filled up otherwise on a GPU
+            # rows that NMS leaves short are filled up otherwise on a GPU
             rows = _distinct(expected.get('rois_output'))
             errors = {
                 name: float(np.abs(found[name][..., :rows, :] - array[..., :rows, :]).max())
@@ -230,7 +230,7 @@ def timing(device, args):
 
             seconds = _median(call, device, args.rounds)
             row = {'network': f'{family} {kind}', 'type': 'bfloat16' if bfloat16 else 'float32', 'img/s': 1 / seconds}
-            row['own operators'] = _share(call, device)
+            row["the project's operators"] = _share(call, device)
             row['GB'] = _gigabytes(device)
             yield row
     yield from _torchvision(device, args.rounds)

@@ -26,7 +26,7 @@ TOLERANCES = {'rois_output': 0.01, 'bbox_pred_reshape_output': 5e-4}
 @pytest.fixture(autouse=True)
 def own(operators):
     if set(operators.status().values()) != {'own'}:
-        pytest.skip('stock MXNet has no border rule v2 and no modulated layers that learn')
+        pytest.skip('stock MXNet has no sampling rule v2 and no modulated layers that learn')
 
 
 def compare(found, expected, tolerances=TOLERANCES):

@@ -1,6 +1,6 @@
 """Training, testing and detecting: what turns graphs, data and parameters into results."""
 
-import dcn.operators  # noqa: F401  (own operators under the stock names, before any graph is built)
+import dcn.operators  # noqa: F401  (the project's operators, before any graph is built)
 from dcn.engine.inference.detector import Detections, Detector
 from dcn.engine.inference.predictor import Predictor
 from dcn.engine.inference.segmenter import Segmenter

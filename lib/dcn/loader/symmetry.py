@@ -1,4 +1,4 @@
-"""The eight symmetries of the square, for images and boxes (TRAIN.AUGMENT; the original only mirrors left to right)."""
+"""The eight symmetries of the square, for images and boxes (TRAIN.AUGMENT; the original only flips left to right)."""
 
 from typing import Tuple
 
@@ -10,7 +10,7 @@ COUNT = 8
 def apply_symmetry(image: np.ndarray, boxes: np.ndarray, symmetry: int) -> Tuple[np.ndarray, np.ndarray]:
     """``image`` (H, W, 3) and ``boxes`` (n, 4), inclusive corners, under symmetry 0 to 7; boxes come back as float64.
 
-    Bits of ``symmetry``: 4 transposes, then 2 mirrors top to bottom, then 1 left to right; 0 changes nothing.
+    Bits of ``symmetry``: 4 transposes, then 2 flips top to bottom, then 1 left to right; 0 changes nothing.
     """
     boxes = np.asarray(boxes, dtype=np.float64)
     if symmetry & 4:
@@ -25,7 +25,7 @@ def apply_symmetry(image: np.ndarray, boxes: np.ndarray, symmetry: int) -> Tuple
 
 def _mirror(boxes, axis, size):
     """Corners along ``axis`` (0: x, 1: y) seen from the other end."""
-    mirrored = boxes.copy()
-    mirrored[:, axis] = size - 1 - boxes[:, axis + 2]
-    mirrored[:, axis + 2] = size - 1 - boxes[:, axis]
-    return mirrored
+    flipped = boxes.copy()
+    flipped[:, axis] = size - 1 - boxes[:, axis + 2]
+    flipped[:, axis + 2] = size - 1 - boxes[:, axis]
+    return flipped

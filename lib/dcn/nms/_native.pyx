@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
-"""Thin door from NumPy arrays to the compiled suppression and overlaps (operator_cxx/cpu/nms.cc).
+"""Thin wrapper from NumPy arrays to the compiled NMS and overlaps (operator_cxx/cpu/nms.cc).
 
 Callers (`dcn.nms`, `dcn.bbox.overlaps`) have checked shapes, types and contiguity.
 """
@@ -23,7 +23,7 @@ def _check(int64_t count, int64_t n):
     if count == -DCN_BAD_SHAPE:
         raise ValueError(f"dets: expected at most {DCN_MOST_BOXES} boxes, found {n}; keep the best of them first")
     if count < 0:
-        raise MemoryError(f"no memory for the suppression of {n} boxes; keep the best of them first")
+        raise MemoryError(f"no memory for the NMS of {n} boxes; keep the best of them first")
 
 
 def nms(const float[:, ::1] dets, float thresh, int64_t max_keep):

@@ -195,7 +195,7 @@ def test_the_tests_of_both_halves_equal_the_whole(data, tmp_path):
             found.append(np.hstack([stored['index'], stored['rows']]))
     whole, halves = found
     close = np.abs(whole[:, None] - halves) <= [0, 0, 1, 1, 1, 1, 1e-6]
-    # a pixel more or less decides suppression here and there
+    # a pixel more or less decides NMS here and there
     assert len(whole) > 40 and close.all(axis=2).any(axis=1).mean() > 0.9
 
 

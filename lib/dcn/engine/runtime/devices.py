@@ -23,7 +23,7 @@ def contexts(
     '0,1' are GPUs, 'cpu' or 'cpu0,cpu1' CPU contexts, '' is one CPU context. GPUs that this machine does not have give
     one CPU context, after one warning, which for ``training`` tells what that changes, for the sum or for
     ``mean_gradients`` over the images of an update. Call this before graphs are built: GPUs need the stock operators
-    where the own ones are built for the CPU only, and a graph keeps those it was built with.
+    where the project's are built for the CPU only, and a graph keeps those it was built with.
     """
     text = str(cfg.gpus if gpus is None else gpus)
     names = [name.strip() for name in text.split(',') if name.strip()] or ['cpu']
@@ -70,7 +70,7 @@ def _makers(engine):
 
 
 def with_operators(context: Any) -> Any:
-    """``context``, after the stock operators came into use if it is a GPU for which the own ones are not built."""
+    """``context``, after the stock operators came into use if it is a GPU for which the project's are not built."""
     if not is_torch(context) and context.device_type == 'gpu' and native.status('gpu') != native.status():
         LOG.info("GPUs use MXNet's operators; for this project's run: python operator_cxx/build_cuda.py")
         native.use('stock')
