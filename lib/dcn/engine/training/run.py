@@ -125,7 +125,7 @@ class TrainingRun:
         newest = checkpoint.latest_state(self.prefix)
         if newest is None:
             raise UserError(
-                f'--resume: there is no {self.prefix}-*.state to go on from, or none that fits its '
+                f'--resume: there is no {self.prefix}-*.state to resume from, or none that fits its '
                 '.params; start without --resume.'
             )
         return newest
