@@ -160,7 +160,7 @@ def test_missing_pretrained_model_is_one_sentence():
 
 
 def test_resume_without_a_checkpoint(data, tmp_path):
-    with pytest.raises(UserError, match='--resume: there is no .*net-.*state to go on from'):
+    with pytest.raises(UserError, match='--resume: there is no .*net-.*state to resume from'):
         train_end2end.main(command(PLAIN, data, str(tmp_path)) + ['--resume'])
 
 
