@@ -24,7 +24,7 @@ rows=()
 for version in 3.8 3.9 3.10 3.11; do
     if ! python=$(find_version "$version"); then
         printf '%s\n' "matrix: no Python $version here, and uv brings none: left out" >&2
-        rows+=("| $version | not found | |")
+        rows+=("| $version | | not found | |")
         continue
     fi
     copy=$out/$version
@@ -35,6 +35,7 @@ for version in 3.8 3.9 3.10 3.11; do
         | tar --extract --directory="$copy"
     full=$("$python" -c 'import platform; print(platform.python_version())')
     printf '%s\n' "matrix: Python $full"
+    commit=$(git rev-parse --short HEAD)$(git diff --quiet HEAD || printf ' and changes')
     start=$SECONDS
     if (cd "$copy" && PYTHON=$python ./setup.sh --cpu test "$@") >"$out/$version.log" 2>&1; then
         result=$(grep -E '[0-9]+ passed' "$out/$version.log" | tail -n 1 | sed 's/=//g; s/^ *//; s/ in .*//')
@@ -43,9 +44,9 @@ for version in 3.8 3.9 3.10 3.11; do
         failed=1
     fi
     printf '%s\n' "matrix:   $result (output/matrix/$version.log)"
-    rows+=("| $full | $result | $(((SECONDS - start + 30) / 60)) |")
+    rows+=("| $full | $commit | $result | $(((SECONDS - start + 30) / 60)) |")
 done
 
-printf '\n%s\n\n' "\`tools/matrix.sh $*\` on $(date -u +%Y-%m-%d), commit $(git rev-parse --short HEAD):"
-printf '%s\n' '| Python | tests | minutes with set-up |' '|---|---|---|' "${rows[@]}"
+printf '\n%s\n\n' "\`tools/matrix.sh $*\` on $(date -u +%Y-%m-%d):"
+printf '%s\n' '| Python | commit | tests | minutes with set-up |' '|---|---|---|---|' "${rows[@]}"
 exit "$failed"
