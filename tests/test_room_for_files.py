@@ -17,16 +17,14 @@ def test_a_folder_that_can_be_written_is_left_as_it_is(tmp_path):
 
 def test_a_file_in_the_place_of_a_folder(tmp_path):
     (tmp_path / 'out').write_text('mine')
-    with pytest.raises(
-        UserError, match=r'--out .*/out/pictures: expected a folder .* found at .*/out: Not a directory'
-    ):
+    with pytest.raises(UserError, match=r'/out/pictures: --out must be a folder .* found at .*/out: Not a directory'):
         require_room(str(tmp_path / 'out' / 'pictures'), '--out')
     assert (tmp_path / 'out').read_text() == 'mine'
 
 
 def test_a_folder_without_rights():
     """/proc takes no files, not even root's."""
-    with pytest.raises(UserError, match='output_path /proc/run: expected a folder with room for files'):
+    with pytest.raises(UserError, match='/proc/run: output_path must be a folder with room for files'):
         require_room('/proc/run', 'output_path')
 
 
@@ -57,5 +55,6 @@ def test_commands_tell_it_first(command, capsys, monkeypatch, tmp_path):
     monkeypatch.setattr('sys.argv', ['dcn'])
     assert main(command) == 2
     streams = capsys.readouterr()
-    assert streams.out == '' and streams.err.count('\n') == 1 and '/proc/run: expected a folder' in streams.err
+    assert streams.out == '' and streams.err.count('\n') == 1
+    assert streams.err.startswith('error: /proc/run: ') and ' must be a folder with room for files' in streams.err
     assert list(tmp_path.iterdir()) == []

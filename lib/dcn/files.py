@@ -40,8 +40,8 @@ def require_room(folder: str, name: str) -> None:
             stream.flush()
     except OSError as error:
         raise UserError(
-            f'{name} {folder}: expected a folder with room for files, found at {place}: {error.strerror}; give '
-            'another folder or make room there'
+            f'{folder}: {name} must be a folder with room for files, found at {place}: {error.strerror}; give another '
+            'folder or make room there'
         ) from None
 
 
