@@ -3,3 +3,7 @@
 
 class UserError(ValueError):
     """Bad input from outside; the command line prints its message alone and exits with status 2."""
+
+
+class NonFinite(UserError):
+    """A loss or a gradient is not finite, and the parameters were left alone."""

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import tempfile
 from typing import Iterable, Iterator
 
@@ -9,18 +10,68 @@ from dcn.errors import UserError
 
 
 @contextlib.contextmanager
-def atomic_write(path: str, mode: str = 'wb') -> Iterator:
-    """Open a temporary file beside ``path``; it takes that place when the block ends well, and is gone otherwise."""
+def atomic_write(path: str, mode: str = 'wb', durable: bool = False) -> Iterator:
+    """Open a temporary file beside ``path``; it takes that place when the block ends well, and is gone otherwise.
+
+    durable: wait until it is on the disk, so that a power cut leaves it or what was there before.
+    """
     folder = os.path.dirname(os.path.abspath(path))
     os.makedirs(folder, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=folder, prefix='.' + os.path.basename(path) + '.')
+    with _named(path):
+        handle, temporary = tempfile.mkstemp(dir=folder, prefix='.' + os.path.basename(path) + '.')
+        try:
+            with os.fdopen(handle, mode) as stream:
+                yield stream
+                if durable:
+                    stream.flush()
+                    os.fsync(stream.fileno())
+            os.chmod(temporary, 0o666 & ~_umask())
+            os.replace(temporary, path)
+            if durable:
+                flush(folder)
+        except BaseException:
+            with contextlib.suppress(FileNotFoundError):  # its folder may be gone, too
+                os.unlink(temporary)
+            raise
+
+
+def flush(path: str) -> None:
+    """Have the system write a file, or the names in a folder, to the disk before this returns."""
+    handle = os.open(path, os.O_RDONLY)
     try:
-        with os.fdopen(handle, mode) as stream:
-            yield stream
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
+        with _named(path):
+            os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def replace_by_link(source: str, target: str) -> None:
+    """Make ``target`` another name of the file ``source``, in one step; a copy where the file system has no links."""
+    temporary = f'{target}.link'
+    try:
+        with contextlib.suppress(FileNotFoundError):  # of a program that was killed here
+            os.unlink(temporary)
+        try:
+            os.link(source, temporary)
+        except OSError:
+            with _named(target):
+                shutil.copyfile(source, temporary)
+                flush(temporary)
+        os.replace(temporary, target)
+    finally:
+        with contextlib.suppress(FileNotFoundError):  # a link to what target is already stays after the replacement
+            os.unlink(temporary)
+    flush(os.path.dirname(os.path.abspath(target)))
+
+
+@contextlib.contextmanager
+def _named(path):
+    """A full disk is told with the name of the file that had no room."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = path
         raise
 
 

@@ -176,8 +176,11 @@ def test_resume_takes_up_the_newest_run(data, tmp_path, capsys):
     """Two epochs, then one iteration from the start: that one is gone on with, not the finished run."""
     short = ['TRAIN.end_epoch=1', 'TRAIN.BATCH_IMAGES=3']
     train_end2end.main(command(PLAIN, data, str(tmp_path), 'TRAIN.end_epoch=2', 'TRAIN.BATCH_IMAGES=3'))
-    train_end2end.main(command(PLAIN, data, str(tmp_path), *short) + ['--max-iterations', '1'])
-    assert 'removed the training states of an earlier run' in capsys.readouterr().out
+    again = command(PLAIN, data, str(tmp_path), *short) + ['--max-iterations', '1']
+    with pytest.raises(UserError, match='holds a run already; .* --resume .* --run-name NAME .* --overwrite'):
+        train_end2end.main(again)
+    train_end2end.main([*again, '--overwrite'])
+    assert 'removed the training states of an earlier run, which this one replaces' in capsys.readouterr().out
     train_end2end.main(command(PLAIN, data, str(tmp_path), *short) + ['--max-iterations', '1', '--resume'])
     assert 'resuming at epoch 0, batch 1, after 1 updates' in capsys.readouterr().out
 

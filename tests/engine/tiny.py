@@ -83,7 +83,7 @@ def parameters(net, images=1, scale=0.3):
 
 class Batch:
     def __init__(self, values):
-        self.inputs = values
+        self.inputs, self.records = values, [[{'image': f'images/{k}.jpg'}] for k in range(len(values))]
 
 
 class Loader:

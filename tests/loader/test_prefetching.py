@@ -1,10 +1,12 @@
 """Threads deliver every batch once, in order, and end."""
 
+import os
 import threading
 
 import pytest
 
-from dcn.loader import prefetch
+from dcn.errors import UserError
+from dcn.loader import prefetch, prefetching
 
 
 class Numbers:
@@ -49,3 +51,26 @@ def test_an_error_arrives_at_its_place():
     with pytest.raises(OSError, match='disk gone'):
         next(batches)
     assert not loader_threads()
+
+
+def test_a_file_that_is_never_read_to_its_end_is_named(tmp_path, monkeypatch):
+    """A FIFO that nobody writes to; the thread is left behind."""
+    monkeypatch.setattr(prefetching, 'PATIENCE', 0.3)
+    path = str(tmp_path / 'fifo.jpg')
+    os.mkfifo(path)
+
+    class Hanging(Numbers):
+        def batch(self, epoch, index):
+            if index == 3:
+                with prefetching.reading(path), open(path, 'rb') as stream:
+                    stream.read()
+            return super().batch(epoch, index)
+
+    batches = prefetch(Hanging(), 0)
+    assert [next(batches)[1] for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(UserError, match='fifo.jpg: reading it has taken more than 0.3 seconds'):
+        next(batches)
+    with open(path, 'wb'):
+        pass  # lets the thread go
+    for thread in loader_threads():
+        thread.join(10)

@@ -165,6 +165,29 @@ def _wait_for(path, text, seconds):
     raise AssertionError(path.read_text()[-2000:])
 
 
+def test_only_the_writer_of_a_job_claims_the_folder(tmp_path, monkeypatch):
+    from dcn.engine.runtime.run_folder import claimed
+
+    with claimed(str(tmp_path)):
+        monkeypatch.setenv('WORLD_SIZE', '2')
+        monkeypatch.setenv('RANK', '1')
+        with claimed(str(tmp_path)):
+            pass
+        assert (tmp_path / 'training.lock').exists()
+        monkeypatch.setenv('RANK', '0')
+        with pytest.raises(UserError, match='another training is at work in this folder'), claimed(str(tmp_path)):
+            pass
+
+
+def test_batches_are_not_skipped_by_the_pytorch_engine(data, tmp_path):
+    from dcn.config import load_config
+    from dcn.engine import train
+
+    path, overrides = arguments('rfcn', data, tmp_path, TORCH)
+    with pytest.raises(UserError, match='TRAIN.nonfinite: the PyTorch engine does not skip batches'):
+        train(load_config(path, [*overrides, 'TRAIN.nonfinite=skip']), 'cpu')
+
+
 def test_torchrun_needs_the_pytorch_engine(data, tmp_path, monkeypatch):
     from dcn.config import load_config
     from dcn.engine import train

@@ -16,7 +16,7 @@ FILE" says what is missing) and, to train, the ImageNet model that network.pretr
 checkpoints and results go to the output_path of the file."""
 
 # arguments of train_arguments() that are options of dcn.engine.train
-TRAINING = ('frequent', 'max_iterations', 'checkpoint_every', 'resume')
+TRAINING = ('frequent', 'max_iterations', 'checkpoint_every', 'checkpoint_minutes', 'resume', 'overwrite')
 
 
 def common_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,6 +27,7 @@ def common_arguments(parser: argparse.ArgumentParser) -> None:
     graph_argument(parser)
     engine_arguments(parser)
     add('--gpus', metavar='LIST', help="GPU numbers such as 0,1, or 'cpu' (default: gpus in the experiment file)")
+    add('--run-name', type=name, metavar='NAME', help='a run of its own, in a folder called <file>_NAME')
 
 
 def train_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,9 +47,21 @@ def train_arguments(parser: argparse.ArgumentParser) -> None:
         help='save a checkpoint every N iterations as well as every epoch',
     )
     add(
+        '--checkpoint-minutes',
+        type=minutes,
+        default=30,
+        metavar='M',
+        help='save one when M minutes have passed since the last; 0: never (default %(default)s)',
+    )
+    # a folder that holds a run is not trained into without one of these
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument(
         '--resume',
         action='store_true',
-        help='continue from the newest checkpoint of this experiment, even within an epoch',
+        help='continue from the newest complete checkpoint of this experiment, even within an epoch',
+    )
+    which.add_argument(
+        '--overwrite', action='store_true', help='start over in the folder of an earlier run; its checkpoints go'
     )
 
 
@@ -121,6 +134,8 @@ def parse(argv: Optional[list], description: str, *groups: Callable) -> Tuple[ar
         group(parser)
     args = parser.parse_args(argv)
     cfg = load_config(args.cfg, args.overrides)
+    if args.run_name:
+        cfg.name += f'_{args.run_name}'
     require_room(cfg.output_path, 'output_path')
     return args, cfg
 
@@ -131,6 +146,21 @@ def positive(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f'expected a number above 0, found {text}')
     return value
+
+
+def minutes(text: str) -> float:
+    """A time of 0 or more."""
+    value = float(text)
+    if not 0 <= value < float('inf'):
+        raise argparse.ArgumentTypeError(f'expected minutes, 0 or more, found {text}')
+    return value
+
+
+def name(text: str) -> str:
+    """Part of the name of a folder."""
+    if not text or text.strip('.') == '' or set(text) & set('/\\\0'):
+        raise argparse.ArgumentTypeError(f'expected part of a folder name, found {text!r}')
+    return text
 
 
 def score(text: str) -> float:

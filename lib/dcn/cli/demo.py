@@ -102,16 +102,16 @@ def configuration(network: Network, args: argparse.Namespace) -> EasyDict:
 
 def trained(cfg: EasyDict, gpus: Optional[str]) -> str:
     """Train, or go on with an interrupted training; the path of the last checkpoint."""
-    from dcn.checkpoint import checkpoint_prefix, latest_state, params_path
+    from dcn.checkpoint import checkpoint_prefix, newest, params_path
     from dcn.engine import train
     from dcn.engine.training.options import TrainOptions
 
     prefix = checkpoint_prefix(cfg)
-    started = latest_state(prefix) is not None
+    started = newest(prefix) is not None
     print(f'{"resuming" if started else "training"} {cfg.name}; checkpoints: {prefix}-*.params')
-    if not train(cfg, gpus, TrainOptions(resume=started)):
+    if not train(cfg, gpus, TrainOptions(resume=started, overwrite=True)):
         raise UserError('training was interrupted; the same command continues from its last checkpoint')
-    return params_path(prefix, latest_state(prefix))
+    return params_path(prefix, newest(prefix).number)
 
 
 def without_training_images(cfgs: List[EasyDict], out: str) -> None:

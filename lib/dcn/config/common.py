@@ -125,6 +125,12 @@ TRAIN: Schema = {
     'AUGMENT': Key(False, BOOLEAN, 'one of the eight symmetries of a square for each image in each epoch', TRAINING),
     'seed': Key(0, INTEGER, 'of every random draw', BOTH),
     'iterations': Key(None, optional(POSITIVE), 'stop after this many updates; null: epochs alone decide', TRAINING),
+    'nonfinite': Key(
+        'stop', choice('stop', 'skip'), 'what to do at a batch whose losses or gradients are not finite', TRAINING
+    ),
+    'broken_images': Key(
+        'stop', choice('stop', 'skip'), 'what to do at an image that is missing or cannot be read', TRAINING
+    ),
 }
 
 TEST: Schema = {

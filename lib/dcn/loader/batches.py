@@ -1,15 +1,19 @@
 """What training batches of every kind share: their order, their size, access by index."""
 
 import functools
-from typing import List, NamedTuple, Sequence
+import logging
+from typing import Dict, List, NamedTuple, Sequence
 
 import numpy as np
 from easydict import EasyDict
 
 from dcn.dataset.roidb import too_few
 from dcn.errors import UserError
+from dcn.loader.image import BrokenImage
 from dcn.loader.order import epoch_order
 from dcn.rng import generator
+
+LOG = logging.getLogger(__name__)
 
 
 class Batch(NamedTuple):
@@ -33,6 +37,7 @@ class BatchLoader:
         if fault:
             raise UserError(fault)
         self._own = slice(None)
+        self._broken = {}
         self._order = functools.lru_cache(maxsize=2)(self._epoch_order)
 
     def __len__(self):
@@ -53,8 +58,42 @@ class BatchLoader:
         if not 0 <= index < len(self):
             raise IndexError(f'batch {index}: expected 0 to {len(self) - 1}')
         records = [self._records[i] for i in self._order(epoch)[index]]
-        records = [records[i : i + self._images] for i in range(0, len(records), self._images)][self._own]
-        return Batch([self._device_inputs(part, epoch) for part in records], records)
+        parts = [records[i : i + self._images] for i in range(0, len(records), self._images)][self._own]
+        inputs, records = zip(*(self._usable_inputs(part, epoch) for part in parts))
+        return Batch(list(inputs), list(records))
+
+    def broken_images(self) -> Dict[str, str]:
+        """{path: sentence} of the images that TRAIN.broken_images has skipped so far."""
+        return dict(self._broken)
+
+    def _usable_inputs(self, records, epoch):
+        """The inputs of one device and the records behind them. With TRAIN.broken_images "skip" others take the places
+        of those whose image cannot be had; which, depends on the batch alone, not on what was found broken before."""
+        wanted, tries, records = records, [0] * len(records), list(records)
+        while True:
+            try:
+                return self._device_inputs(records, epoch), records
+            except BrokenImage as error:
+                if self._cfg.TRAIN.broken_images == 'stop':
+                    raise
+                self._tell(error)
+                for place, record in enumerate(records):
+                    if record is error.record:
+                        records[place] = self._replacement(wanted[place], epoch, tries[place])
+                        tries[place] += 1
+
+    def _replacement(self, record, epoch, number):
+        """The ``number``-th record to take the place of a broken one."""
+        if number == len(self._records):
+            raise UserError(f'all {number} images of the training set are missing or broken; is its folder there?')
+        rng = generator(self._seed, epoch, record['id'], int(record['flipped']), 'replacement')
+        return self._records[rng.permutation(len(self._records))[number]]
+
+    def _tell(self, error):
+        path = error.record['image']
+        if path not in self._broken:
+            self._broken[path] = str(error)
+            LOG.warning(f'{error} (skipped: another image takes its place)')
 
     def _epoch_order(self, epoch):
         # the original's segmentation knows no grouping

@@ -9,11 +9,20 @@ import numpy as np
 
 from dcn.dataset.images import AS_STORED
 from dcn.dataset.problems import DataError
+from dcn.loader.prefetching import reading
 
 SMALLEST = 5  # pixels of a side: after the first convolution its pooling wants 3
 
 # loaders run in threads of their own, and the machine's cores belong to the network
 cv2.setNumThreads(0)
+
+
+class BrokenImage(DataError):
+    """The image of ``record`` cannot be had, or is another one than was annotated."""
+
+    def __init__(self, record: dict[str, Any], what: str, todo: str) -> None:
+        super().__init__(record['image'], None, f'image {record.get("id", "?")}: {what}', todo)
+        self.record = record
 
 
 def load_image(record: dict[str, Any]) -> np.ndarray:
@@ -24,10 +33,11 @@ def load_image(record: dict[str, Any]) -> np.ndarray:
     """
     path, size = record['image'], (record['width'], record['height']) if 'width' in record else None
     try:
-        image = record.get('reader', AS_STORED).pixels(path, size)
+        with reading(path):
+            image = record.get('reader', AS_STORED).pixels(path, size)
     except DataError as error:
         _, _, what, todo = error.problem
-        raise DataError(path, None, f'image {record.get("id", "?")}: {what}', todo) from None
+        raise BrokenImage(record, what, todo) from None
     return image[:, ::-1] if record.get('flipped') else image
 
 

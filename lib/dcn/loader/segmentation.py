@@ -10,6 +10,7 @@ from dcn.dataset.segmentation import load_label
 from dcn.loader.batches import BatchLoader, padded
 from dcn.loader.image import load_image, resize, to_tensor
 from dcn.loader.loaders import TestLoader
+from dcn.loader.prefetching import reading
 from dcn.loader.symmetry import COUNT, apply_symmetry
 
 SMALLEST = 8  # pixels of a side; the first layers take no less than 5
@@ -37,7 +38,9 @@ class SegmentationLoader(BatchLoader):
         """(1, 3, H, W) and (1, 1, H, W) of a record; draws in this order: scale, symmetry, place of the crop."""
         cfg, train, rng = self._cfg, self._cfg.TRAIN, self._rng(record, epoch)
         short, max_size = cfg.SCALES[rng.integers(len(cfg.SCALES))]
-        image, label = load_image(record), load_label(record)
+        image = load_image(record)
+        with reading(record['label']):
+            label = load_label(record)
         if train.AUGMENT:
             image, label = _turned(image, label, int(rng.integers(COUNT)))
         stride = cfg.network.IMAGE_STRIDE

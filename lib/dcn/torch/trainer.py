@@ -6,7 +6,7 @@ from typing import Dict, Iterable, List, Sequence, Tuple
 import numpy as np
 import torch
 
-from dcn.errors import UserError
+from dcn.errors import NonFinite
 from dcn.formats import symbol_json
 from dcn.torch.network import Network
 from dcn.torch.updater import Pack, Updater, multipliers
@@ -94,7 +94,7 @@ class Trainer:
     def _check_finite(self, names, outputs):
         for name, values in zip(names, outputs):
             if not np.isfinite(values.sum(dtype=np.float64)):
-                raise UserError(
+                raise NonFinite(
                     f'update {self.updater.count + 1}: the output {name} is not finite; the parameters were not '
                     'updated and no checkpoint was written. Lower TRAIN.lr, set TRAIN.clip_gradient, or check the '
                     'data with "dcn validate".'
@@ -116,6 +116,13 @@ class Trainer:
             {name: tensor.detach().cpu().numpy().copy() for name, tensor in group}
             for group in (first.named_parameters(), first.named_buffers())
         )
+
+    def device_states(self) -> List[dict]:
+        """Nothing: every device has taken the means that params() gave."""
+        return []
+
+    def load_device_states(self, states: List[dict]) -> None:
+        """Nothing to take: every device starts from the parameters' means."""
 
     def _arrays(self):
         return [self.trained[0].flat, *self.networks[0].buffers()]

@@ -97,7 +97,7 @@ def test_a_detector_chooses_operators_before_it_builds_its_graph(four_gpus, seen
 
 def test_testing_chooses_operators_before_it_builds_its_graph(four_gpus, seen, monkeypatch, tmp_path):
     cfg = load_config(CONFIG, [f'output_path={tmp_path}', 'gpus=0'])
-    monkeypatch.setattr('dcn.checkpoint.read_params', lambda *_, **__: ({}, {}))
+    monkeypatch.setattr('dcn.engine.inference.graphs.TestGraph.read_parameters', lambda *_: ({}, {}))
     with pytest.raises(UserError, match='far enough'):
         evaluate(cfg, params='any')
     assert seen == [{'stock'}]

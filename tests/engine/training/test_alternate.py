@@ -120,7 +120,9 @@ def test_a_new_start_forgets_the_old_run(data, tmp_path, capsys):
     path = os.path.join(folder_of('rfcn', out), 'alternate.json')
     with open(path) as stream:
         assert json.load(stream)['finished'] == ['rpn1', 'rpn1 proposals']
-    train(command('rfcn', data, out) + ['--max-iterations', '1'])
+    with pytest.raises(UserError, match='holds a run already'):
+        train(command('rfcn', data, out) + ['--max-iterations', '1'])
+    train(command('rfcn', data, out) + ['--max-iterations', '1', '--overwrite'])
     with open(path) as stream:
         assert json.load(stream)['finished'] == []
     capsys.readouterr()

@@ -10,6 +10,7 @@ from dcn.engine.tasks.metrics import DetectionMetrics
 from dcn.engine.training.loop import Limits, Position, fit
 from dcn.engine.training.schedule import StepSchedule
 from dcn.engine.training.step import Trainer
+from dcn.errors import UserError
 from tests.engine import tiny
 
 import mxnet as mx
@@ -22,7 +23,8 @@ class Run:
     """A trainer with its metrics; ``saved`` collects what save() was called with and the state at that moment."""
 
     def __init__(self, optimizer='sgd', devices=1):
-        self.trainer = Trainer(NET, [mx.cpu(i) for i in range(devices)], *tiny.parameters(NET), kind=optimizer)
+        contexts = [mx.cpu(i) for i in range(devices)]
+        self.trainer = Trainer(NET, contexts, *tiny.parameters(NET), kind=optimizer, undoable=True)
         self.loader = tiny.Loader(BATCHES, devices)
         self.metrics, self.saved = DetectionMetrics(), []
 
@@ -111,3 +113,55 @@ def test_metrics_start_anew_each_epoch():
     run.fit()
     counted = run.metrics.state()['RPNAcc'][1]
     assert counted == BATCHES * 36
+
+
+def poisoned(bad):
+    """Batches of which number ``bad`` has a NaN."""
+
+    def batches(loader, epoch, start):
+        for index, batch in enumerate(tiny.batches(loader, epoch, start), start):
+            if (epoch, index) == bad:
+                batch.inputs[0]['data'][0, 0, 0, 0] = np.nan
+            yield batch
+
+    return batches
+
+
+def test_a_batch_that_is_not_finite_names_itself_and_the_layer():
+    run = Run()
+    with pytest.raises(UserError, match=r'epoch 0, batch 1, images 0\.jpg: update 2: .* first in the input data'):
+        run.fit(batches=poisoned((0, 1)))
+    assert run.trainer.updater.count == 1
+
+
+@pytest.mark.parametrize('stop', [1, 2, 4])
+def test_batches_that_are_not_finite_are_left_out(stop, caplog):
+    """Moving statistics forget them, too; and stopping anywhere changes nothing."""
+    straight = Run()
+    assert straight.fit(batches=poisoned((0, 1)), skip_nonfinite=True)
+    assert straight.trainer.updater.count == BATCHES * EPOCHS - 1 and caplog.text.count('(skipped)') == 1
+    assert all(np.isfinite(array).all() for array in straight.state()[0].values())
+    first = Run()
+    first.fit(batches=poisoned((0, 1)), skip_nonfinite=True, max_iterations=stop)
+    (_, *position), state = first.saved[-1]
+    second = Run().restore(state)
+    second.fit(Position(*position), batches=poisoned((0, 1)), skip_nonfinite=True)
+    assert_same(second.state(), straight.state())
+
+
+def test_a_loader_that_fails_leaves_a_checkpoint():
+    run = Run()
+
+    def failing(loader, epoch, start):
+        yield from list(tiny.batches(loader, epoch, start))[:2]
+        raise OSError(5, 'Input/output error', 'images/7.jpg')
+
+    with pytest.raises(OSError, match='images/7.jpg'):
+        run.fit(batches=failing)
+    assert [position for position, _ in run.saved] == [(1, 0, 2)]
+
+
+def test_minutes_between_checkpoints():
+    run = Run()
+    run.fit(checkpoint_minutes=1e-9)
+    assert [position for position, _ in run.saved] == [(1, 0, 1), (1, 0, 2), (1, 1, 0), (2, 1, 1), (2, 1, 2), (2, 2, 0)]

@@ -124,7 +124,9 @@ def test_auxiliary_states_are_averaged():
     assert (apart[0] != apart[1]).all()
     mean = run.params()[1]['bn_moving_mean'].asnumpy()
     np.testing.assert_allclose(mean, (apart[0] + apart[1]) / 2, rtol=1e-6)
-    np.testing.assert_array_equal(run.devices[1].aux['bn_moving_mean'].asnumpy(), mean)
+    # asking for them changes nothing: how often a run saves must not change what it learns
+    for device, before in zip(run.devices, apart):
+        np.testing.assert_array_equal(device.aux['bn_moving_mean'].asnumpy(), before)
 
 
 def test_executors_of_several_shapes_share_parameters():

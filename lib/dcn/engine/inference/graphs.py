@@ -1,10 +1,13 @@
 """What is bound to test a network: a test graph, the largest inputs it gets, and the parameters that fit it."""
 
 import functools
-from typing import Iterable
+import logging
+from typing import Iterable, Tuple
 
+import numpy as np
 from easydict import EasyDict
 
+from dcn.checkpoint.params import names, read_params
 from dcn.config import symbol_class
 from dcn.config.families import kind_of
 from dcn.errors import UserError
@@ -12,6 +15,8 @@ from dcn.loader.image import largest_size
 from dcn.loader.loaders import testing_scales
 
 import mxnet as mx
+
+LOG = logging.getLogger(__name__)
 
 
 class TestGraph:
@@ -28,6 +33,13 @@ class TestGraph:
     def __init__(self, cfg: EasyDict, method: str, inputs: dict, whole: bool = True):
         self.cfg, self.inputs = cfg, inputs
         self._method, self._whole = method, whole
+        train = cfg.TRAIN
+        # what its boxes were divided by in training is folded into the *_test weights
+        self._normalised = (
+            kind_of(cfg) == 'detection'
+            and method != 'get_symbol_rpn'
+            and (set(train.BBOX_STDS) != {1} or set(train.BBOX_MEANS) != {0})
+        )
         self._network = symbol_class(cfg)()
 
     @functools.cached_property
@@ -40,9 +52,25 @@ class TestGraph:
         layers, internals = list(layers), self.symbol.get_internals()
         return mx.sym.Group([self.symbol, *(internals[name] for name in layers)]) if layers else self.symbol
 
+    def read_parameters(self, path: str) -> Tuple[dict, dict]:
+        """(arg_params, aux_params) of the ``.params`` file ``path`` with the *_test weights in place."""
+        if self._normalised and not any(name.endswith('_test') for name in names(path)):
+            LOG.warning(
+                f'{path} has no *_test weights, so boxes will be wrong: they are what the network was trained to give, '
+                'divided by TRAIN.BBOX_STDS. Make a file that has them: dcn convert IN OUT --cfg FILE --test-weights'
+            )
+        return read_params(path, process=True)
+
     def check_parameters(self, arg_params: dict, aux_params: dict) -> None:
-        """Raise UserError unless the parameters {name: NDArray} fit the graph."""
+        """Raise UserError unless the parameters {name: NDArray} fit the graph, and are numbers."""
         known = set(self.symbol.list_arguments())
+        params = {**arg_params, **aux_params}
+        bad = [name for name, array in params.items() if not np.isfinite(array.asnumpy()).all()]
+        if bad:
+            raise UserError(
+                f'{len(bad)} of {len(params)} parameters hold numbers that are not finite, the first is {bad[0]}: '
+                'the training that wrote them diverged; use an earlier checkpoint.'
+            )
         self._network.infer_shape(self.inputs)
         self._network.check_parameter_shapes(arg_params, aux_params, self.inputs, is_train=False)
         # further parameters do no harm, but these mean that the checkpoint is of a network that computes something else

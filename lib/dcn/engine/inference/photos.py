@@ -7,7 +7,6 @@ from typing import Iterable, Optional, Tuple, Union
 import numpy as np
 from easydict import EasyDict
 
-from dcn.checkpoint import read_params
 from dcn.engine.inference.graphs import TestGraph
 from dcn.engine.inference.predictor import bound
 from dcn.engine.runtime.devices import contexts, with_operators
@@ -32,7 +31,7 @@ class PhotoNetwork:
     def __init__(self, graph: TestGraph, params: Params, ctx: Optional[mx.Context] = None, layers: Iterable[str] = ()):
         self.cfg = graph.cfg
         if isinstance(params, (str, os.PathLike)):
-            params = read_params(os.fspath(params), process=True)
+            params = graph.read_parameters(os.fspath(params))
         # before the graph is built
         context = contexts(self.cfg, 'cpu')[0] if ctx is None else with_operators(ctx)
         (self.predictor,) = bound(graph, params, [context], layers)

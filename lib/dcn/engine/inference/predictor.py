@@ -1,7 +1,7 @@
 """Test graphs on devices, and running them over many images."""
 
-import concurrent.futures
 import contextlib
+import functools
 import logging
 import threading
 import time
@@ -14,6 +14,7 @@ from dcn.engine.runtime.devices import is_torch
 from dcn.engine.runtime.executors import DeviceExecutors
 from dcn.engine.runtime.progress import bar
 from dcn.loader.loaders import TestLoader
+from dcn.loader.prefetching import ahead
 
 import mxnet as mx
 
@@ -94,8 +95,9 @@ def each_image(
     order = list(range(total)) if order is None else [int(index) for index in order]
     groups = [order[first : first + len(predictors)] for first in range(0, total, len(predictors))]
     clock = _Clock(total)
-    with contextlib.closing(bar(total, 0, 'testing')) as progress:
-        for group, items in _loaded(loader, groups):
+    loaded = ahead([functools.partial(_load, loader, group) for group in groups])
+    with contextlib.closing(bar(total, 0, 'testing')) as progress, contextlib.closing(loaded):
+        for group, items in zip(groups, loaded):
             clock.lap()
             outputs = _run(predictors, [inputs for inputs, _, _ in items])
             clock.lap()
@@ -104,15 +106,6 @@ def each_image(
             clock.lap()
             clock.log(len(group))
             progress.update(len(group))
-
-
-def _loaded(loader, groups):
-    """Yield (group, its items), one group loaded ahead."""
-    with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        waiting = [pool.submit(_load, loader, group) for group in groups[:1]]
-        for number, group in enumerate(groups):
-            waiting += [pool.submit(_load, loader, following) for following in groups[number + 1 : number + 2]]
-            yield group, waiting.pop(0).result()
 
 
 def _load(loader, group):

@@ -35,7 +35,8 @@ def evaluate(
     params: Optional[str] = None,
     task: Optional[Task] = None,
 ) -> dict:
-    """The scores of a checkpoint on the test set, which are also written to scores.json in the results folder.
+    """The scores of a checkpoint on the test set; they are also written to <checkpoint>_scores.json and, as those of
+    the last one that was tested, to scores.json in the results folder.
 
     params: path of the ``.params`` file, by default this experiment's of TEST.test_epoch; task: by default what the
     configuration says.
@@ -45,7 +46,9 @@ def evaluate(
     task = task or task_of(cfg, is_train=False)
     with logging_to(task.test_folder, cfg):
         tested = run_test(task, gpus, options, params)
-        _write(os.path.join(task.test_folder, 'scores.json'), cfg, tested)
+        stem = os.path.splitext(os.path.basename(tested.params))[0]
+        for name in (f'{stem}_scores.json', 'scores.json'):  # of this checkpoint, and of the last one that was tested
+            _write(os.path.join(task.test_folder, name), cfg, tested)
     return tested.scores
 
 
@@ -58,7 +61,7 @@ def run_test(
     graph = task.test_graph()
     params = params or checkpoint.existing_params(checkpoint.checkpoint_prefix(cfg), cfg.TEST.test_epoch)
     _tell_unfinished(params)
-    arrays = checkpoint.read_params(params, process=True)
+    arrays = graph.read_parameters(params)
     predictors = bound(graph, arrays, devices)
     imdb = task.test_set()
     for predictor in predictors:

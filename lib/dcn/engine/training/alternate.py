@@ -18,13 +18,15 @@ from typing import List, NamedTuple, Optional
 from easydict import EasyDict
 
 from dcn import checkpoint
+from dcn.checkpoint import store
 from dcn.config import output_folder, symbol_class
 from dcn.config.checks import DETECTION, check
 from dcn.config.families import kind_of
 from dcn.dataset.registry import split_image_sets
+from dcn.engine.runtime.run_folder import claimed
 from dcn.engine.tasks.proposals import RoisOnly, RpnOnly, write_proposals
 from dcn.engine.training.options import TrainOptions
-from dcn.engine.training.run import train
+from dcn.engine.training.run import refuse_a_second_run, train_claimed
 from dcn.engine.training.settings import check_settings, run_settings
 from dcn.errors import UserError
 from dcn.files import atomic_write
@@ -53,26 +55,37 @@ FINAL = 'final'
 
 
 def train_alternate(cfg: EasyDict, gpus: Optional[str] = None, options: TrainOptions = TrainOptions()) -> bool:
-    """All stages. True when final-0000.params is written, False when it stopped with a checkpoint to go on from."""
+    """All stages. True when final-0000.params is written, False when it stopped with a checkpoint to go on from.
+
+    Signals and folders in use are as in dcn.engine.train.
+    """
     check_alternate(cfg)
+    with claimed(output_folder(cfg, cfg.dataset.image_set)):
+        return _train_stages(cfg, gpus, options)
+
+
+def _train_stages(cfg, gpus, options):
     folder, left = output_folder(cfg, cfg.dataset.image_set), options.max_iterations
     progress = Progress(os.path.join(folder, 'alternate.json'), run_settings(cfg))
     if options.resume:
         progress.load()
     else:
+        if not options.overwrite:
+            refuse_a_second_run(cfg, os.path.exists(progress.path))
         progress.start([os.path.join(folder, stage.name) for stage in STAGES])
     for stage in STAGES:
         stage_cfg = stage_config(cfg, stage)
         prefix = checkpoint.checkpoint_prefix(stage_cfg)
         if stage.name not in progress.finished:
-            before, stored = _updates(prefix), checkpoint.latest_state(prefix) is not None
-            print(f'alternate training, stage {stage.name}')
-            of_stage = options._replace(max_iterations=left, resume=stored)
-            if not train(stage_cfg, gpus, of_stage, stage.task(stage_cfg)):
+            before = _newest(prefix)
+            print(f'alternate training, stage {stage.name}', flush=True)
+            # what earlier runs left was forgotten at the start
+            of_stage = options._replace(max_iterations=left, resume=before is not None, overwrite=True)
+            if not train_claimed(stage_cfg, gpus, of_stage, stage.task(stage_cfg)):
                 return False
             progress.finish(stage.name)
             if left is not None:
-                left -= _updates(prefix) - before
+                left -= _newest(prefix).counters['update'] - (before.counters['update'] if before else 0)
                 if left <= 0 and stage != STAGES[-1]:
                     print(f'stopped after stage {stage.name}; the same command with --resume continues here')
                     return False
@@ -116,12 +129,12 @@ def stage_config(cfg: EasyDict, stage: Stage, test_image_set: Optional[str] = No
     train.model_prefix, train.begin_epoch, train.RESUME, train.END2END = stage.name, 0, False, False
     if test_image_set:
         cfg.dataset.test_image_set = test_image_set
-        cfg.TEST.test_epoch = checkpoint.latest_state(checkpoint.checkpoint_prefix(cfg))
+        cfg.TEST.test_epoch = _newest(checkpoint.checkpoint_prefix(cfg)).number
     cfg.dataset.proposal = 'rpn'
     cfg.dataset.proposal_path = os.path.join(folder, f'{stage.proposals or stage.name}_data')
     if stage.start:
         start = os.path.join(folder, stage.start)
-        cfg.network.pretrained, cfg.network.pretrained_epoch = start, checkpoint.latest_state(start) or 0
+        cfg.network.pretrained, cfg.network.pretrained_epoch = start, _number(start)
         cfg.network.FIXED_PARAMS = cfg.network.FIXED_PARAMS_SHARED
         # running statistics of shared layers would drift apart, which FIXED_PARAMS cannot prevent
         cfg.network.train_bn = False
@@ -137,17 +150,23 @@ def final_config(cfg: EasyDict) -> EasyDict:
 
 
 def _write_final(folder):
-    parts = [os.path.join(folder, name) for name in ('rpn2', 'rcnn2')]
-    paths = [checkpoint.params_path(prefix, checkpoint.latest_state(prefix)) for prefix in parts]
+    paths = [_newest(os.path.join(folder, name)).params for name in ('rpn2', 'rcnn2')]
     final = checkpoint.params_path(os.path.join(folder, FINAL), 0)
     checkpoint.combine_model(*paths, final)
     print(f'alternate training is finished: {final}')
 
 
-def _updates(prefix):
-    """Updates done by the stage with these checkpoints."""
-    newest = checkpoint.latest_state(prefix)
-    return 0 if newest is None else checkpoint.position(checkpoint.params_path(prefix, newest))['update']
+def _newest(prefix):
+    """The newest Checkpoint of a stage, under the number that it has as <prefix>-NNNN too, or None."""
+    found = checkpoint.newest(prefix)
+    if found is not None:
+        store.publish(prefix, found)  # a kill may have come between the two
+    return found
+
+
+def _number(prefix):
+    found = _newest(prefix)
+    return 0 if found is None else found.number
 
 
 class Progress:
@@ -159,7 +178,7 @@ class Progress:
     def start(self, prefixes: List[str]) -> None:
         """Begin anew: training states of an earlier run must not be taken up."""
         for prefix in prefixes:
-            checkpoint.remove_later_states(prefix, -1)
+            store.forget(store.mark(prefix))
         self._write()
 
     def load(self) -> None:
@@ -178,5 +197,5 @@ class Progress:
         self._write()
 
     def _write(self):
-        with atomic_write(self.path, 'w') as stream:
+        with atomic_write(self.path, 'w', durable=True) as stream:
             json.dump({'settings': self.settings, 'finished': self.finished}, stream, indent=1)

@@ -2,42 +2,20 @@
 
 import contextlib
 import logging
-import signal
-import threading
+import os
 import time
 from typing import Callable, NamedTuple, Optional
 
 from dcn.engine.runtime.progress import Speedometer, bar
 from dcn.engine.tasks.metrics import Metrics
+from dcn.engine.training.interrupt import Interrupt, Stopped
 from dcn.engine.training.step import Trainer
+from dcn.errors import NonFinite, UserError
 from dcn.loader import prefetch
 from dcn.loader.batches import BatchLoader
-from dcn.world import World, started_processes
+from dcn.world import World
 
 LOG = logging.getLogger(__name__)
-
-
-class Interrupt:
-    """Ctrl-C once: finish the iteration, write a checkpoint, stop. Twice: stop at once."""
-
-    def __enter__(self):
-        self.requested = False
-        self._previous = None
-        # signals reach the main thread only; elsewhere the caller keeps its own ways
-        if threading.current_thread() is threading.main_thread():
-            self._previous = signal.signal(signal.SIGINT, self._handle)
-        return self
-
-    def __exit__(self, *_):
-        if self._previous is not None:
-            signal.signal(signal.SIGINT, self._previous)
-
-    def _handle(self, signum, frame):
-        if self.requested and started_processes() == 1:
-            raise KeyboardInterrupt
-        # torchrun passes on what the terminal has sent already, and ends who does not stop
-        self.requested = True
-        LOG.info('interrupted: finishing this iteration and writing a checkpoint (interrupt again to stop at once)')
 
 
 class Position(NamedTuple):
@@ -52,8 +30,10 @@ class Limits(NamedTuple):
 
     end_epoch: int
     end_update: int
-    max_iterations: Optional[int] = None  # stop after so many updates of this call
+    max_iterations: Optional[int] = None  # stop after so many batches of this call
     checkpoint_every: Optional[int] = None  # checkpoints within an epoch too, every so many updates
+    checkpoint_minutes: Optional[float] = None  # and when so many minutes have passed since the last one
+    skip_nonfinite: bool = False  # leave out batches whose losses or gradients are not finite, instead of stopping
 
 
 def fit(
@@ -67,16 +47,20 @@ def fit(
     batches: Callable = prefetch,
     speedometer: Optional[Speedometer] = None,
     world: World = World(),
+    interrupt: Optional[Interrupt] = None,
 ) -> bool:
     """Train from ``start`` until end_epoch or end_update of ``limits``; True when one of them is reached.
 
     schedule(update) is the learning rate; save(number, position) writes checkpoint ``number`` of a run that goes on at
     ``position``: within an epoch that is the number of the epoch in progress. batches(loader, epoch, first) yields the
-    batches of an epoch in order. ``world``: the processes that train together, which stop together.
+    batches of an epoch in order; where that fails, a checkpoint is written before the error is raised again, unless
+    other processes train too, which the error ends. ``world``: the processes that train together, which save and stop
+    together. interrupt: is asked whether to stop.
     """
-    (epoch, first), done, stop = start, 0, False
+    (epoch, first), done, stop, saved = start, 0, False, time.monotonic()
     total = min(limits.end_update, trainer.updater.count + (limits.end_epoch - epoch) * len(loader) - first)
-    with Interrupt() as interrupt, contextlib.closing(bar(total, trainer.updater.count, 'training')) as progress:
+    progress = bar(total, trainer.updater.count, 'training')
+    with interrupt or Interrupt() as interrupt, contextlib.closing(progress):
         while epoch < limits.end_epoch and trainer.updater.count < limits.end_update:
             started, index = time.time(), first
             if index == 0:
@@ -84,8 +68,18 @@ def fit(
             if speedometer:
                 speedometer.restart()
             with contextlib.closing(batches(loader, epoch, first)) as stream:
-                for batch in stream:
-                    _step(trainer, batch, schedule, metrics)
+                while index < len(loader):
+                    try:
+                        with interrupt.waiting():
+                            batch = next(stream)
+                    except Stopped:
+                        stop = True
+                        break
+                    except (UserError, OSError):
+                        if done and world.size == 1:  # saving takes all processes
+                            save(epoch + 1, Position(epoch, index))
+                        raise
+                    _step(trainer, batch, schedule, metrics, Position(epoch, index), limits.skip_nonfinite)
                     index, done, update = index + 1, done + 1, trainer.updater.count
                     progress.update()
                     if speedometer:
@@ -93,23 +87,39 @@ def fit(
                     stop = world.any(interrupt.requested)
                     if stop or done == limits.max_iterations or update >= limits.end_update:
                         break
-                    every = limits.checkpoint_every
-                    if every and update % every == 0 and index < len(loader):
+                    if index < len(loader) and world.any(_due(limits, update, saved)):
                         save(epoch + 1, Position(epoch, index))
+                        saved = time.monotonic()
             if index == len(loader):
                 _log_epoch(epoch, metrics, started)
                 epoch, first = epoch + 1, 0
                 save(epoch, Position(epoch, 0))
-            else:
+                saved = time.monotonic()
+            elif done:
                 save(epoch + 1, Position(epoch, index))
             if stop or done == limits.max_iterations:
                 break
     return epoch >= limits.end_epoch or trainer.updater.count >= limits.end_update
 
 
-def _step(trainer, batch, schedule, metrics):
-    outputs = trainer.forward_backward(batch.inputs)
-    trainer.update(schedule(trainer.updater.count + 1))
+def _due(limits, update, saved):
+    """Whether it is time for a checkpoint within an epoch."""
+    every, minutes = limits.checkpoint_every, limits.checkpoint_minutes
+    return bool(every and update % every == 0 or minutes and time.monotonic() - saved >= 60 * minutes)
+
+
+def _step(trainer, batch, schedule, metrics, position, skip_nonfinite):
+    try:
+        outputs = trainer.forward_backward(batch.inputs)
+        trainer.update(schedule(trainer.updater.count + 1))
+    except NonFinite as error:
+        images = [os.path.basename(record['image']) for part in batch.records for record in part]
+        where = f'epoch {position.epoch}, batch {position.batch}, images {", ".join(images)}'
+        if not skip_nonfinite:
+            raise UserError(f'{where}: {error}') from None
+        LOG.warning(f'{where}: {error} (skipped)')
+        trainer.undo_forward()
+        return
     # the update runs in MXNet's threads meanwhile
     for device, inputs in zip(outputs, batch.inputs):
         metrics.update(device, inputs)

@@ -5,21 +5,26 @@ import logging
 import os
 from typing import Optional, Tuple
 
+import numpy as np
 from easydict import EasyDict
 
 from dcn import checkpoint
+from dcn.checkpoint import store
 from dcn.config import output_folder, symbol_class
 from dcn.engine.runtime.devices import check_operators, contexts, is_torch, joined
 from dcn.engine.runtime.progress import Speedometer
-from dcn.engine.runtime.run_folder import logging_to
+from dcn.engine.runtime.run_folder import claimed, logging_to
 from dcn.engine.tasks.metrics import SharedMetrics
 from dcn.engine.tasks.task import Task, task_of
+from dcn.engine.training.interrupt import Interrupt
 from dcn.engine.training.loop import Limits, Position, fit
 from dcn.engine.training.options import TrainOptions
 from dcn.engine.training.schedule import make_schedule
 from dcn.engine.training.settings import check_settings, run_settings, tell_engines
 from dcn.engine.training.step import Trainer
 from dcn.errors import UserError
+from dcn.loader.prefetching import ahead
+from dcn.world import is_writer
 
 import mxnet as mx
 
@@ -31,13 +36,29 @@ def train(
 ) -> bool:
     """Train. True when the whole schedule is done, False when it stopped with a checkpoint to go on from.
 
-    task: by default what the configuration says.
+    task: by default what the configuration says. After Ctrl-C or SIGTERM the program ends with the signal's status
+    (KeyboardInterrupt, SystemExit), when the checkpoint is written. UserError where another training is at work in the
+    output folder, or a run lies there and the options do not say what is meant to become of it.
     """
+    with claimed(output_folder(cfg, cfg.dataset.image_set)):
+        return train_claimed(cfg, gpus, options, task)
+
+
+def train_claimed(cfg: EasyDict, gpus: Optional[str], options: TrainOptions, task: Optional[Task] = None) -> bool:
+    """As train(), by who has claimed the output folder."""
+    if is_writer() and not (options.resume or options.overwrite or cfg.TRAIN.RESUME):
+        refuse_a_second_run(cfg, store.started(checkpoint.checkpoint_prefix(cfg)))
     with logging_to(output_folder(cfg, cfg.dataset.image_set), cfg):
-        run = TrainingRun(task or task_of(cfg), gpus, options)
-        finished = run.fit()
-        run.world.end()
-        return finished
+        return TrainingRun(task or task_of(cfg), gpus, options).fit()
+
+
+def refuse_a_second_run(cfg: EasyDict, found: bool) -> None:
+    """UserError where a run was ``found`` in the folder in which another one is to begin."""
+    if found:
+        raise UserError(
+            f'{output_folder(cfg, cfg.dataset.image_set)} holds a run already; say what is meant: --resume '
+            'continues it, --run-name NAME puts a new one beside it, --overwrite begins anew in its place.'
+        )
 
 
 def check_pretrained(cfg: EasyDict) -> None:
@@ -71,9 +92,11 @@ class TrainingRun:
         devices = contexts(cfg, gpus, training=True, mean_gradients=self.network.mean_gradients)
         self.world, devices = joined(cfg, devices)
         check_operators(cfg, devices[0])
-        stored = self._stored_epoch(options.resume)
+        _check_nonfinite(cfg)
+        stored, self._earlier = self._stored(), {}
         if stored is None:
             check_pretrained(cfg)
+            self._earlier = store.mark(self.prefix) if options.overwrite else {}
         self.symbol = task.train_symbol(self.network)
         with self.world.writer_first():
             records = task.records()
@@ -96,53 +119,90 @@ class TrainingRun:
         self.schedule = make_schedule(cfg.TRAIN, len(records), self.loader.batch_size, self.end_update, self.origin)
 
     def fit(self) -> bool:
-        """Train to the end, or until the options say stop; True at the end."""
-        options = self.options
-        limits = Limits(self.cfg.TRAIN.end_epoch, self.end_update, options.max_iterations, options.checkpoint_every)
-        speedometer = Speedometer(self.loader.batch_size, options.frequent or self.cfg.default.frequent)
-        finished = fit(
-            self.trainer,
-            self.loader,
-            self.schedule,
-            self.metrics,
-            self._save,
-            limits,
-            self.start,
-            speedometer=speedometer,
-            world=self.world,
+        """Train to the end, or until the options or a signal say stop; True at the end."""
+        options, train = self.options, self.cfg.TRAIN
+        limits = Limits(
+            train.end_epoch,
+            self.end_update,
+            options.max_iterations,
+            options.checkpoint_every,
+            options.checkpoint_minutes,
+            train.nonfinite == 'skip',
         )
+        speedometer = Speedometer(self.loader.batch_size, options.frequent or self.cfg.default.frequent)
+        interrupt = Interrupt()
+        try:
+            finished = fit(
+                self.trainer,
+                self.loader,
+                self.schedule,
+                self.metrics,
+                self._save,
+                limits,
+                self.start,
+                speedometer=speedometer,
+                world=self.world,
+                interrupt=interrupt,
+            )
+        finally:
+            self._tell_broken_images()
         if not finished:
             LOG.info(
                 f'stopped after update {self.trainer.updater.count} of {self.end_update}; the same command with '
                 '--resume continues from here'
             )
+        self.world.end()
+        if interrupt.requested:
+            raise interrupt.ending()
         return finished
 
-    def _stored_epoch(self, resume):
-        """The checkpoint to go on from: the newest with --resume, begin_epoch's with TRAIN.RESUME, else none."""
-        if not resume:
-            return self.cfg.TRAIN.begin_epoch if self.cfg.TRAIN.RESUME else None
-        newest = checkpoint.latest_state(self.prefix)
-        if newest is None:
+    def _tell_broken_images(self):
+        broken = self.loader.broken_images()
+        if broken:
+            LOG.warning(f'{len(broken)} images were skipped, others took their places:')
+            for path in sorted(broken):
+                LOG.warning(f'  {path}')
+
+    def _stored(self):
+        """What to go on from: the newest Checkpoint with --resume, with TRAIN.RESUME that of begin_epoch or the
+        parameters alone, else None."""
+        if self.options.resume:
+            found = checkpoint.newest(self.prefix)
+            if found is None:
+                raise UserError(
+                    f'--resume: there is no {self.prefix}-*.state to resume from, or none that fits its '
+                    '.params; start without --resume.'
+                )
+            if self.world.writer:
+                store.publish(self.prefix, found)
+            return found
+        epoch = self.cfg.TRAIN.begin_epoch
+        if not self.cfg.TRAIN.RESUME:
+            return None
+        found = checkpoint.numbered(self.prefix, epoch)
+        if found is None and os.path.isfile(checkpoint.state_path(self.prefix, epoch)):
             raise UserError(
-                f'--resume: there is no {self.prefix}-*.state to resume from, or none that fits its '
-                '.params; start without --resume.'
+                f'{checkpoint.state_path(self.prefix, epoch)}: it does not belong to '
+                f'{checkpoint.params_path(self.prefix, epoch)}, or was altered (the checksums differ); --resume '
+                'continues from an earlier epoch, or remove it to begin with momentum zero.'
             )
-        return newest
+        return found or checkpoint.Checkpoint(checkpoint.existing_params(self.prefix, epoch), '', epoch, {})
 
     def _trainer(self, devices, stored):
         train, network = self.cfg.TRAIN, self.network
-        arguments, inputs = self.symbol.list_arguments(), self.loader.batch(0, 0).inputs[0]
+        # by a thread that may hang on a dead disk
+        (batch,) = ahead([functools.partial(self.loader.batch, 0, 0)])
+        arguments, inputs = self.symbol.list_arguments(), batch.inputs[0]
         shapes = {name: array.shape for name, array in inputs.items() if name in arguments}
         network.infer_shape(shapes)
         if stored is None:
             arg_params, aux_params = pretrained(self.cfg)
             network.init_weight(self.cfg, arg_params, aux_params)
         else:
-            arg_params, aux_params = checkpoint.load_param(self.prefix, stored)
+            arg_params, aux_params = checkpoint.read_params(stored.params)
         network.check_parameter_shapes(arg_params, aux_params, shapes)
         arg_params = {name: arg_params[name] for name in network.arg_shape_dict if name not in shapes}
-        make = functools.partial(Trainer, rewrite=self.cfg.engine.rewrite)
+        make = functools.partial(Trainer, rewrite=self.cfg.engine.rewrite, undoable=train.nonfinite == 'skip')
         if is_torch(devices[0]):
             from dcn.torch.trainer import Trainer as TorchTrainer
 
@@ -165,24 +225,26 @@ class TrainingRun:
 
     def _restore(self, stored):
         """Take up optimizer state, update count and position; for parameters alone the count follows from the epoch."""
-        updater, path = self.trainer.updater, checkpoint.state_path(self.prefix, stored)
-        if not os.path.isfile(path):
-            self.start, self.origin, updater.count = Position(stored), 0, stored * len(self.loader)
+        updater = self.trainer.updater
+        if not stored.state:
+            self.start, self.origin, updater.count = Position(stored.number), 0, stored.number * len(self.loader)
             LOG.warning(
-                f'{path} does not exist (pickled .states files of MXNet are not read): resuming at epoch '
-                f'{stored} with momentum zero'
+                f'{checkpoint.state_path(self.prefix, stored.number)} does not exist (pickled .states files of MXNet '
+                f'are not read): resuming at epoch {stored.number} with momentum zero'
             )
             return
-        arrays, metrics, settings, counters = checkpoint.load_state(self.prefix, stored)
+        state = checkpoint.read_state(stored.state)
+        counters, settings = state.counters, dict(state.settings)
         tell_engines(settings.pop('engine', 'mxnet'), self.cfg.engine.name)
-        check_settings(settings, run_settings(self.cfg), path)
+        check_settings(settings, run_settings(self.cfg), stored.state)
         if counters['batches'] != len(self.loader):
             raise UserError(
-                f'{path}: written at {counters["batches"]} batches an epoch, now there are '
+                f'{stored.state}: written at {counters["batches"]} batches an epoch, now there are '
                 f'{len(self.loader)}; resume with the same data, TRAIN.BATCH_IMAGES and number of devices.'
             )
-        updater.load_state(arrays, counters['update'])
-        self.metrics.load_state(metrics)
+        updater.load_state(state.optimizer, counters['update'])
+        self.trainer.load_device_states(state.devices)
+        self.metrics.load_state(state.metrics)
         self.start, self.origin = Position(counters['epoch'], counters['batch']), counters['origin']
         LOG.info(
             f'resuming at epoch {self.start.epoch}, batch {self.start.batch}, after {updater.count} updates'
@@ -197,14 +259,38 @@ class TrainingRun:
         if self.cfg.engine.name != 'mxnet':
             arg_params, aux_params = map(_ndarrays, (arg_params, aux_params))
         updater, extras = self.trainer.updater, self.task.test_weights(arg_params)
+        arrays = {f'arg:{name}': array.asnumpy() for name, array in dict(arg_params, **extras).items()}
+        arrays.update({f'aux:{name}': array.asnumpy() for name, array in aux_params.items()})
+        _require_finite(arrays, updater.count)
         counters = dict(position._asdict(), update=updater.count, batches=len(self.loader), origin=self.origin)
         settings = dict(run_settings(self.cfg), engine=self.cfg.engine.name)
-        state = checkpoint.training_state(updater.state(), metrics, settings, **counters)
-        path = checkpoint.save_checkpoint(self.prefix, number, self.symbol, arg_params, aux_params, extras, state)
+        state = checkpoint.TrainingState(updater.state(), metrics, settings, counters, self.trainer.device_states())
+        path = store.save(self.prefix, number, self.symbol, arrays, state)
         LOG.info(f'Saved checkpoint to "{path}"')
         # only now: a run that ends before its first checkpoint costs nothing
-        checkpoint.remove_later_states(self.prefix, number)
+        if self._earlier:
+            store.forget(self._earlier)
+            self._earlier = {}
+
+
+def _check_nonfinite(cfg):
+    if cfg.engine.name == 'torch' and cfg.TRAIN.nonfinite == 'skip':
+        raise UserError(
+            'TRAIN.nonfinite: the PyTorch engine does not skip batches; train with --set TRAIN.nonfinite=stop, or with '
+            '--engine mxnet.'
+        )
 
 
 def _ndarrays(arrays):
     return {name: mx.nd.array(array) for name, array in arrays.items()}
+
+
+def _require_finite(arrays, update):
+    """A checkpoint of such numbers would be of no use, and take the place of one that is."""
+    bad = [name.partition(':')[2] for name, array in arrays.items() if not np.isfinite(array).all()]
+    if bad:
+        raise UserError(
+            f'after update {update} {len(bad)} of {len(arrays)} arrays are not finite, the first is {bad[0]}: no '
+            'checkpoint was written, --resume continues from the last one. Lower TRAIN.lr, set TRAIN.clip_gradient, or '
+            'check the data with "dcn validate".'
+        )

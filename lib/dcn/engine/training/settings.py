@@ -36,6 +36,8 @@ _FREE = (
     'network.pretrained',
     'network.pretrained_epoch',
     'TRAIN.begin_epoch',
+    'TRAIN.broken_images',
+    'TRAIN.nonfinite',
     'TRAIN.RESUME',
 )
 

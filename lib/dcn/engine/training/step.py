@@ -1,12 +1,13 @@
 """One training step over one or several devices."""
 
+import math
 from typing import Iterable, List, Tuple
 
 import numpy as np
 
 from dcn.engine.runtime.executors import DeviceExecutors
-from dcn.engine.training.updater import Updater, layout_of, multipliers
-from dcn.errors import UserError
+from dcn.engine.training.updater import Updater, layout_of, multipliers, square_norm
+from dcn.errors import NonFinite
 
 import mxnet as mx
 
@@ -23,6 +24,7 @@ class Trainer:
     trained; options: of the Updater. Loss normalisation is per device and gradients are summed (the original's rule),
     so that the step grows with the number of devices, unless the option ``rescale`` averages them (FPN's rule).
     rewrite: whether the graph is rewritten when it is bound (cfg.engine.rewrite).
+    undoable: undo_forward() may be called.
     """
 
     def __init__(
@@ -34,9 +36,10 @@ class Trainer:
         fixed: Iterable[str] = (),
         offset_lr_mult: float = 1.0,
         rewrite: bool = True,
+        undoable: bool = False,
         **options,
     ):
-        self.symbol, self.fixed = symbol, fixed_names(symbol, fixed)
+        self.symbol, self.fixed, self.undoable = symbol, fixed_names(symbol, fixed), undoable
         trainable = [name for name in symbol.list_arguments() if name in arg_params and name not in set(self.fixed)]
         groups = multipliers(symbol, trainable, offset_lr_mult)
         layout = layout_of(groups, arg_params)
@@ -53,43 +56,103 @@ class Trainer:
             device.executor({name: shapes[name] for name in device.inputs})
 
     def forward_backward(self, inputs: List[dict]) -> List[List[np.ndarray]]:
-        """The outputs of each device as numpy arrays; gradients may still be on their way.
+        """The outputs of each device as numpy arrays; gradients may still be on their way. NonFinite for outputs that
+        are not finite.
 
         inputs: one {name: array} for each device.
         """
+        self._inputs = inputs
+        if self.undoable:
+            self._aux = [{name: array.copy() for name, array in device.aux.items()} for device in self.devices]
         executors = []
         for device, values in zip(self.devices, inputs):
             executors.append(device.run(values, is_train=True))
             if self._one_at_a_time:
                 mx.nd.waitall()
         outputs = [[output.asnumpy() for output in executor.outputs] for executor in executors]
-        self._check_finite(outputs)
-        return outputs
-
-    def update(self, lr: float) -> None:
-        """Sum the gradients on the first device, update there, copy the parameters to the others."""
-        first, others = self.devices[0], self.devices[1:]
-        for device in others:
-            first.grads.flat[:] += device.grads.flat.as_in_context(first.context)
-        self.updater.update(first.trained, first.grads, lr)
-        for device in others:
-            first.trained.flat.copyto(device.trained.flat)
-
-    def _check_finite(self, outputs):
         for device in outputs:
             for name, values in zip(self.symbol.list_outputs(), device):
                 if not np.isfinite(values.sum(dtype=np.float64)):
-                    raise UserError(
-                        f'update {self.updater.count + 1}: the output {name} is not finite; the parameters were not '
-                        'updated and no checkpoint was written. Lower TRAIN.lr, set TRAIN.clip_gradient, or check the '
-                        'data with "dcn validate".'
-                    )
+                    raise self._nonfinite(f'the output {name}')
+        return outputs
+
+    def update(self, lr: float) -> None:
+        """Sum the gradients on the first device, update there, copy the parameters to the others. NonFinite, and no
+        update, where the gradients are not finite."""
+        first, others = self.devices[0], self.devices[1:]
+        for device in others:
+            first.grads.flat[:] += device.grads.flat.as_in_context(first.context)
+        square = square_norm(first.grads)
+        if not math.isfinite(square):
+            raise self._nonfinite('the gradient')
+        self.updater.update(first.trained, first.grads, lr, square)
+        for device in others:
+            first.trained.flat.copyto(device.trained.flat)
+
+    def undo_forward(self) -> None:
+        """Give auxiliary states the values that they had before the last forward pass."""
+        for device, aux in zip(self.devices, self._aux):
+            for name, array in aux.items():
+                array.copyto(device.aux[name])
+
+    def _nonfinite(self, what):
+        culprit = self._first_nonfinite()
+        return NonFinite(
+            f'update {self.updater.count + 1}: {what} is not finite{f"; first {culprit}" if culprit else ""}; the '
+            'parameters were not updated and no checkpoint was written. Lower TRAIN.lr, set TRAIN.clip_gradient, check '
+            'the data with "dcn validate", or leave such batches out with --set TRAIN.nonfinite=skip.'
+        )
+
+    def _first_nonfinite(self):
+        """Where the last batch's numbers first went wrong: a parameter, a layer in the order of computation, or the
+        gradient of the layer nearest to the losses; None where nothing is found."""
+        mx.nd.waitall()
+        names = self.symbol.list_arguments()
+        for device, values in zip(self.devices, self._inputs):
+            for name, array in device.params.items():
+                if not _finite(array):
+                    return f'in the parameter {name}'
+            internals = self.symbol.get_internals()
+            arrays = {name: mx.nd.array(values[name], device.context) for name in device.inputs}
+            aux = {name: array.copy() for name, array in device.aux.items()}
+            try:
+                executor = internals.bind(device.context, dict(device.params, **arrays), aux_states=aux)
+                for name, output in zip(internals.list_outputs(), executor.forward(is_train=True)):
+                    if not _finite(output):
+                        if name in device.inputs:
+                            return f'in the input {name}'
+                        return f'in the layer {name[: -len("_output")] if name.endswith("_output") else name}'
+            except mx.base.MXNetError:
+                return None  # no memory for all layers at once
+            for name in reversed(names):
+                if name in device.grads.views and not _finite(device.grads.views[name]):
+                    return f'in the gradient of {name}'
+        return None
 
     def params(self) -> Tuple[dict, dict]:
-        """(arg_params, aux_params); every device takes the mean of the devices' auxiliary states."""
+        """(arg_params, aux_params); auxiliary states are the mean of the devices', which keep their own."""
         first = self.devices[0]
-        for name in first.aux if len(self.devices) > 1 else ():
-            mean = sum(device.aux[name].as_in_context(first.context) for device in self.devices) / len(self.devices)
-            for device in self.devices:
-                mean.copyto(device.aux[name])
-        return dict(first.params), dict(first.aux)
+        if len(self.devices) == 1:
+            return dict(first.params), dict(first.aux)
+        means = {
+            name: sum(device.aux[name].as_in_context(first.context) for device in self.devices) / len(self.devices)
+            for name in first.aux
+        }
+        return dict(first.params), means
+
+    def device_states(self) -> List[dict]:
+        """Auxiliary states {name: numpy array} of each of several devices; of one device params() gives them."""
+        if len(self.devices) == 1:
+            return []
+        return [{name: array.asnumpy() for name, array in device.aux.items()} for device in self.devices]
+
+    def load_device_states(self, states: List[dict]) -> None:
+        """Take what device_states() gave; of another number of devices nothing."""
+        if len(states) == len(self.devices):
+            for device, state in zip(self.devices, states):
+                for name, values in state.items():
+                    device.aux[name][:] = values
+
+
+def _finite(array):
+    return bool(np.isfinite(array.asnumpy()).all())

@@ -1,19 +1,16 @@
-"""Checkpoints: *_test weights, names that replace their twins, training state, and files that are refused."""
-
-import pickle
+"""Parameters: *_test weights, names that replace their twins, and files that are refused."""
 
 import numpy as np
 import pytest
 
 from dcn import checkpoint
+from dcn.checkpoint import store
 from dcn.errors import UserError
 from dcn.formats import params as params_file
 
 import mxnet as mx
 
 STDS, MEANS = (0.1, 0.1, 0.2, 0.2), (0.0, 0.5, 0.0, 0.25)
-COUNTERS = dict(update=7, epoch=1, batch=2, batches=5, origin=0)
-STATE = checkpoint.training_state({}, {}, {}, **COUNTERS)
 
 
 def layer(name, rows):
@@ -63,11 +60,16 @@ def test_rows_that_do_not_fit_the_classes():
         checkpoint.box_test_weights(layer('bbox_pred', 8), 'bbox_pred', MEANS, STDS, 3)
 
 
-def save(prefix, epoch=1, state=None):
+COUNTERS = dict(update=7, epoch=1, batch=2, batches=5, origin=0)
+
+
+def save(prefix, epoch=1):
     args = layer('rfcn_bbox', 8)
     symbol = mx.sym.Convolution(mx.sym.Variable('data'), name='rfcn_bbox', kernel=(1, 1), num_filter=8)
-    extras = checkpoint.box_test_weights(args, 'rfcn_bbox', MEANS, STDS, 2)
-    return checkpoint.save_checkpoint(prefix, epoch, symbol, args, {'bn_moving_mean': mx.nd.zeros(2)}, extras, state)
+    args.update(checkpoint.box_test_weights(args, 'rfcn_bbox', MEANS, STDS, 2))
+    arrays = {f'arg:{name}': array.asnumpy() for name, array in args.items()}
+    arrays['aux:bn_moving_mean'] = np.zeros(2, np.float32)
+    return store.save(prefix, epoch, symbol, arrays, checkpoint.TrainingState({}, {}, {}, COUNTERS))
 
 
 def test_round_trip_and_process(tmp_path):
@@ -109,84 +111,3 @@ def test_names_without_kind_are_no_checkpoint(tmp_path):
     params_file.write(str(tmp_path / 'net-0000.params'), {'weight': np.zeros(1, np.float32)})
     with pytest.raises(UserError, match="parameter 'weight': expected a name that begins with arg: or aux:"):
         checkpoint.load_param(str(tmp_path / 'net'), 0)
-
-
-def test_training_state_round_trip(tmp_path):
-    prefix = str(tmp_path / 'net')
-    momentum = np.arange(3, dtype=np.float32)
-    save(
-        prefix,
-        state=checkpoint.training_state(
-            {'momentum:rfcn_bbox_bias': momentum},
-            {'RPNAcc': np.array([1.5, 3])},
-            {'TRAIN.lr': 0.1, 'SCALES': [[600, 1000]]},
-            **COUNTERS,
-        ),
-    )
-    arrays, metrics, settings, counters = checkpoint.load_state(prefix, 1)
-    np.testing.assert_array_equal(arrays['momentum:rfcn_bbox_bias'], momentum)
-    assert settings == {'TRAIN.lr': 0.1, 'SCALES': [[600, 1000]]} and list(arrays) == ['momentum:rfcn_bbox_bias']
-    assert counters == COUNTERS and list(metrics['RPNAcc']) == [1.5, 3]
-    assert checkpoint.latest_state(prefix) == 1
-    assert checkpoint.latest_state(str(tmp_path / 'other')) is None
-
-
-def test_state_of_other_parameters_is_refused(tmp_path):
-    prefix = str(tmp_path / 'net')
-    save(prefix, state=STATE)
-    params_file.write(prefix + '-0001.params', {'arg:rfcn_bbox_bias': np.zeros(8, np.float32)})
-    with pytest.raises(UserError, match='check sums differ'):
-        checkpoint.load_state(prefix, 1)
-
-
-@pytest.mark.parametrize('moved', [0, 1, 2])
-def test_a_kill_at_any_moment_leaves_a_checkpoint_to_go_on_from(moved, tmp_path, monkeypatch):
-    """Killed before the new parameters, between them and their state, and after both are moved into place."""
-    prefix = str(tmp_path / 'net')
-    save(prefix, state=STATE)
-    moves, replace = [], checkpoint.os.replace
-
-    def killed(source, target):
-        if source.endswith('.next'):
-            moves.append(source)
-            if len(moves) > moved:
-                raise KeyboardInterrupt
-        replace(source, target)
-
-    later = checkpoint.training_state({}, {}, {}, **dict(COUNTERS, update=8))
-    monkeypatch.setattr(checkpoint.os, 'replace', killed)
-    monkeypatch.setattr('tests.test_checkpoint.STDS', (1, 2, 3, 4))  # other parameters than the first
-    try:
-        save(prefix, state=later)
-    except KeyboardInterrupt:
-        pass
-    assert checkpoint.latest_state(prefix) == 1
-    assert checkpoint.load_state(prefix, 1)[-1]['update'] == (7 if moved == 0 else 8)
-
-
-def test_a_state_that_fits_nothing_is_passed_over(tmp_path, caplog):
-    prefix = str(tmp_path / 'net')
-    for epoch in (1, 2, 3):
-        save(prefix, epoch, STATE)
-    save(str(tmp_path / 'net-b'), 4, STATE)
-    (tmp_path / 'net-0003.params').unlink()
-    params_file.write(prefix + '-0002.params', {'arg:rfcn_bbox_bias': np.zeros(8, np.float32)})
-    assert checkpoint.latest_state(prefix) == 1
-    assert [record.message.split()[0][-14:] for record in caplog.records] == ['net-0003.state', 'net-0002.state']
-
-
-def test_later_states_of_another_run_are_removed(tmp_path):
-    prefix = str(tmp_path / 'net')
-    for epoch in (1, 2, 3):
-        save(prefix, epoch, STATE)
-    save(str(tmp_path / 'net-b'), 3, STATE)
-    checkpoint.remove_later_states(prefix, 1)
-    assert sorted(path.name for path in tmp_path.glob('*.state')) == ['net-0001.state', 'net-b-0003.state']
-    assert len(list(tmp_path.glob('*.params'))) == 4
-
-
-def test_pickled_states_are_refused_by_name(tmp_path):
-    path = tmp_path / 'net-0001.state'
-    path.write_bytes(pickle.dumps({'momentum': 1}))
-    with pytest.raises(UserError, match=r'net-0001\.state: this is a pickled optimizer state of MXNet'):
-        checkpoint.load_state(str(tmp_path / 'net'), 1)

@@ -1,0 +1,49 @@
+"""Trainings of a small network as processes of their own, to be stopped in every way."""
+
+import os
+import subprocess
+import sys
+
+from dcn.formats import params as params_file
+from tests.engine.test_end_to_end import PLAIN, SMALL
+from tests.engine.voc import write_voc
+
+NAME = os.path.basename(PLAIN).split('.')[0]
+CHANGES = ['TRAIN.end_epoch=3', 'TRAIN.optimizer=sgd', 'TRAIN.lr_schedule=step', 'TRAIN.lr_step=1.5', 'TRAIN.lr=0.01']
+
+
+def data(folder):
+    """--set values of six training images, twelve with the flipped copies: 6 batches an epoch, 18 in all."""
+    return write_voc(str(folder), train=6, test=2)
+
+
+def start(dataset, out, *flags, changes=()):
+    """The process of ``dcn train``, its output piped."""
+    program = 'import sys; from dcn.cli import main; sys.exit(main(sys.argv[1:]))'
+    values = [*dataset, *SMALL, *CHANGES, f'output_path={out}', *changes]
+    return subprocess.Popen(
+        [sys.executable, '-c', program, 'train', '--cfg', PLAIN, '--gpus', 'cpu', *flags, '--set', *values],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=dict(os.environ, OMP_NUM_THREADS='1'),
+    )
+
+
+def until(process, words):
+    """Read the output up to a line with ``words``; what was read."""
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if words in line:
+            break
+    return ''.join(lines)
+
+
+def folder_of(out):
+    return os.path.join(str(out), NAME, '2007_train')
+
+
+def final(out):
+    """Arrays of the last epoch's parameters and training state."""
+    return [params_file.read(os.path.join(folder_of(out), f'net-0003.{kind}')) for kind in ('params', 'state')]
