@@ -50,6 +50,7 @@ def encoded(extension='.jpg'):
         (encoded()[:-3000], 'cut off'),
         (encoded('.png')[:100], 'cut off'),
     ],
+    ids=['empty', 'web page', 'pointer', 'HEIC', 'half a JPEG', 'half a PNG'],
 )
 def test_what_a_file_is_instead(tmp_path, content, cause):
     path = tmp_path / 'photo.jpg'
