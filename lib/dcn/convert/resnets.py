@@ -137,8 +137,11 @@ def _gluon(name):
     if block is None:
         role = {'0': 'conv', '1': 'norm'}.get(child)
         return role and (0, 0, '', what if role == 'conv' else _NORM.get(what))
-    part, role = ('1', 'conv' if place == '0' else 'norm') if branch == 'downsample' else _BODY.get(place, (None, None))
-    return part and (int(child) - 3, int(block), part, what if role == 'conv' else _NORM.get(what))
+    found = ('1', 'conv' if place == '0' else 'norm') if branch == 'downsample' else _BODY.get(place)
+    if found is None:
+        return None
+    part, role = found
+    return (int(child) - 3, int(block), part, what if role == 'conv' else _NORM.get(what))
 
 
 def _gluon_numbered(arrays):
