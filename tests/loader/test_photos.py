@@ -40,6 +40,7 @@ def encoded(extension='.jpg'):
     return cv2.imencode(extension, pixels)[1].tobytes()
 
 
+@pytest.mark.parametrize('truncated_allowed', [False, True])  # a global of PIL, which gluoncv sets
 @pytest.mark.parametrize(
     'content, cause',
     [
@@ -52,7 +53,8 @@ def encoded(extension='.jpg'):
     ],
     ids=['empty', 'web page', 'pointer', 'HEIC', 'half a JPEG', 'half a PNG'],
 )
-def test_what_a_file_is_instead(tmp_path, content, cause):
+def test_what_a_file_is_instead(tmp_path, monkeypatch, content, cause, truncated_allowed):
+    monkeypatch.setattr('PIL.ImageFile.LOAD_TRUNCATED_IMAGES', truncated_allowed)
     path = tmp_path / 'photo.jpg'
     path.write_bytes(content)
     with pytest.raises(UserError, match=f'photo.jpg: .*{cause}'):

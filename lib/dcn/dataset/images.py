@@ -239,6 +239,13 @@ def limit_fault(width: int, height: int) -> tuple[str, str] | None:
     return None
 
 
+def _lacks_its_end(content: bytes) -> bool:
+    """Whether a JPEG has no end marker, or a PNG no last chunk."""
+    if content.startswith(b'\xff\xd8'):
+        return b'\xff\xd9' not in content
+    return content.startswith(b'\x89PNG') and b'IEND' not in content
+
+
 def _cause(content: bytes, verb: str = 'decoded') -> tuple[str, str]:
     """(what, todo) for the content of a file that cannot be decoded."""
     known = any(content.startswith(signature) for signature, _ in _OPENERS)
@@ -246,7 +253,9 @@ def _cause(content: bytes, verb: str = 'decoded') -> tuple[str, str]:
         word = kind(content[:512])
         todo = 'fetch it with "git lfs pull"' if 'Git LFS' in word else f'replace or convert it; expected {FORMATS}'
         return f'the image cannot be {verb}: it is {word}, not an image that OpenCV reads', todo
-    why = 'the file is damaged'
+    cut_off = _lacks_its_end(
+        content
+    )  # PIL does not tell where a library has set LOAD_TRUNCATED_IMAGES, as gluoncv does
     try:
         with open_image(io.BytesIO(content)) as image:
             fault = limit_fault(*image.size)
@@ -254,8 +263,8 @@ def _cause(content: bytes, verb: str = 'decoded') -> tuple[str, str]:
                 return fault
             image.load()
     except PIL_ERRORS as error:
-        if 'truncat' in str(error).lower():
-            why = 'it is cut off, the end of the file is missing'
+        cut_off = cut_off or 'truncat' in str(error).lower()
+    why = 'it is cut off, the end of the file is missing' if cut_off else 'the file is damaged'
     return f'the image cannot be {verb}: {why}', 'copy or download it again'
 
 
