@@ -8,6 +8,7 @@ import torch
 
 from dcn.errors import NonFinite
 from dcn.formats import symbol_json
+from dcn.optimizer import Layout
 from dcn.torch.network import Network
 from dcn.torch.updater import Pack, Updater, multipliers
 from dcn.world import World
@@ -40,11 +41,11 @@ class Trainer:
         first = self.networks[0]
         shapes = {name: tuple(p.shape) for name, p in first.named_parameters() if p.requires_grad}
         factors = multipliers(graph, list(shapes), offset_lr_mult)
-        groups = [{name: shapes[name] for name in names} for names in factors.values()]
-        self.trained, self.grads = ([Pack(groups, device) for device in self.devices] for _ in range(2))
+        layout = Layout([{name: shapes[name] for name in names} for names in factors.values()])
+        self.trained, self.grads = ([Pack(layout, device) for device in self.devices] for _ in range(2))
         for network, trained, grads in zip(self.networks, self.trained, self.grads):
             _move_in(network, trained, grads)
-        self.updater = Updater(groups, list(factors), self.devices[0], **options)
+        self.updater = Updater(layout, list(factors), self.devices[0], **options)
         # different GPUs work side by side; on one device one batch after the other needs the memory of one
         self._pool = None
         if len(set(self.devices)) == len(self.devices) > 1:

@@ -6,8 +6,9 @@ import ctypes
 import numpy as np
 
 from dcn.engine.runtime.bound_graph import bound_graph
-from dcn.engine.runtime.pack import Layout, Pack
+from dcn.engine.runtime.pack import Pack
 from dcn.operators.quiet import without_noise
+from dcn.optimizer import Layout
 
 import mxnet as mx
 

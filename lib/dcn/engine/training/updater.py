@@ -3,15 +3,12 @@
 import math
 from typing import List, Optional, Sequence, Tuple
 
-from dcn.engine.runtime.pack import Layout, Pack
-from dcn.errors import UserError
+import numpy as np
+
+from dcn.engine.runtime.pack import Pack
+from dcn.optimizer import BETA1, BETA2, EPSILON, STATES, Layout, Optimizer
 
 import mxnet as mx
-
-# state arrays of each optimizer
-STATES = {'sgd': ('momentum',), 'adam': ('mean', 'variance')}
-# Adam's constants (Kingma and Ba, ICLR 2015, algorithm 1), MXNet's defaults
-BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 
 
 def multipliers(symbol: mx.sym.Symbol, names: Sequence[str], offset_lr_mult: float = 1.0) -> dict:
@@ -40,34 +37,22 @@ def square_norm(pack: Pack) -> float:
     return float(mx.nd.dot(pack.flat, pack.flat).asscalar())
 
 
-class Updater:
-    """Update rules as in MXNet 1.9.1, on the device of the parameters; ``count`` is the number of updates done.
+class Updater(Optimizer):
+    """Update rules as in MXNet 1.9.1, on the device of the parameters.
 
-    sgd: m = momentum * m - lr * (g + wd * w); w += m. adam: algorithm 1 on g + wd * w (plain L2). Gradients arrive
-    summed over devices and are multiplied by ``rescale``; ``clip_norm``, if given, then limits their global norm.
+    sgd: m = momentum * m - lr * (g + wd * w); w += m. adam: algorithm 1 on g + wd * w (plain L2).
     """
 
     def __init__(
-        self,
-        layout: Layout,
-        factors: List[Tuple[float, float]],
-        context: mx.Context,
-        kind: str = 'sgd',
-        momentum: float = 0.9,
-        wd: float = 0.0005,
-        clip_norm: Optional[float] = None,
-        rescale: float = 1.0,
+        self, layout: Layout, factors: List[Tuple[float, float]], context: mx.Context, kind: str = 'sgd', **options
     ):
         """layout: of the parameters, one group for each (lr multiplier, wd multiplier) in ``factors``."""
-        self.kind, self.momentum, self.wd, self.clip_norm, self.rescale = kind, momentum, wd, clip_norm, rescale
-        self.factors = factors
-        self.states = {name: Pack(layout, context) for name in STATES[kind]}
-        self.count = 0
+        super().__init__({name: Pack(layout, context) for name in STATES[kind]}, factors, kind, **options)
 
     def update(self, params: Pack, grads: Pack, lr: float, square: Optional[float] = None) -> None:
         """One update of the Pack ``params`` in place with the Pack ``grads``, whose square_norm() is ``square``."""
         self.count += 1
-        scale = self.rescale * self._clip_factor(square_norm(grads) if square is None else square)
+        scale = self.rescale * self.clip_factor(math.sqrt(square_norm(grads) if square is None else square))
         for group, (lr_mult, wd_mult) in enumerate(self.factors):
             arrays = [pack.groups[group] for pack in (params, grads, *self.states.values())]
             self._rule(arrays, lr * lr_mult, wd=self.wd * wd_mult, rescale_grad=scale)
@@ -76,33 +61,11 @@ class Updater:
         if self.kind == 'sgd':
             mx.nd.sgd_mom_update(*arrays, out=arrays[0], lr=lr, momentum=self.momentum, **options)
         else:
-            lr *= math.sqrt(1 - BETA2**self.count) / (1 - BETA1**self.count)
+            lr = self.adam_lr(lr)
             mx.nd.adam_update(*arrays, out=arrays[0], lr=lr, beta1=BETA1, beta2=BETA2, epsilon=EPSILON, **options)
 
-    def _clip_factor(self, square):
-        if not self.clip_norm:
-            return 1.0
-        norm = self.rescale * math.sqrt(square)
-        return min(1.0, self.clip_norm / norm) if norm > 0 else 1.0
+    def to_numpy(self, array: mx.nd.NDArray) -> np.ndarray:
+        return array.asnumpy()
 
-    def state(self) -> dict:
-        """{'momentum:<parameter>': numpy array, ...}"""
-        return {f'{kind}:{name}': array.asnumpy() for kind, name, array in self._named()}
-
-    def load_state(self, state: dict, count: int) -> None:
-        """Take the arrays that state() gave and go on counting at ``count``."""
-        for kind, name, array in self._named():
-            stored = state.get(f'{kind}:{name}')
-            if stored is None or stored.shape != array.shape:
-                found = 'nothing' if stored is None else f'shape {stored.shape}'
-                raise UserError(
-                    f'training state: expected {kind}:{name} of shape {array.shape}, found {found}; it '
-                    'belongs to another network or optimizer.'
-                )
-            array[:] = stored
-        self.count = count
-
-    def _named(self):
-        for kind, pack in self.states.items():
-            for name, array in pack.views.items():
-                yield kind, name, array
+    def fill(self, array: mx.nd.NDArray, values: np.ndarray) -> None:
+        array[:] = values
