@@ -52,6 +52,28 @@ def assert_together(one, other, before, tolerance=1e-3):
     assert moved > 0 and apart <= tolerance**2 * moved
 
 
+@pytest.mark.parametrize('clip_norm', [None, 1.0])
+def test_a_gradient_that_is_not_finite_updates_nothing(network, clip_norm):
+    """A norm that is no number would switch clipping off and spread through all parameters."""
+    from dcn.errors import NonFinite
+
+    import mxnet as mx
+
+    cfg, made = network(DEEPLAB_DCN, [*small(DEEPLAB_DCN), *TRAINED[-1:]])
+    inputs = training_inputs(made, DEEPLAB_DCN)
+    in_mxnet, in_torch = trainers(made, parameters(cfg, made, inputs), clip_norm=clip_norm)
+    for trainer, grads in ((in_mxnet, in_mxnet.devices[0].grads), (in_torch, in_torch.grads[0])):
+        before = arrays(trainer)
+        trainer.forward_backward([inputs])
+        mx.nd.waitall()
+        grads.flat[3:4] = float('nan')
+        with pytest.raises(NonFinite, match='the gradient is not finite'):
+            trainer.update(0.1)
+        after = arrays(trainer)
+        assert all(np.array_equal(before[name], after[name]) for name in before if 'moving' not in name)
+        assert trainer.updater.count == 0
+
+
 @pytest.mark.parametrize(
     'stem', [VOC_DCN, DEEPLAB_DCN, *(pytest.param(stem, marks=pytest.mark.full) for stem in (FASTER_DCN, FPN_DCN))]
 )

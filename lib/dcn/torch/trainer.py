@@ -1,6 +1,7 @@
 """One training step over the devices of this process, and over those of all processes of the job."""
 
 import concurrent.futures
+import math
 from typing import Dict, Iterable, List, Sequence, Tuple
 
 import numpy as np
@@ -83,23 +84,29 @@ class Trainer:
         return {name: output.detach() for name, output in outputs.items()}
 
     def update(self, lr: float) -> None:
-        """Sum the gradients of all devices of all processes, update on the first device, copy to the others."""
+        """Sum the gradients of all devices of all processes, update on the first device, copy to the others. NonFinite,
+        and no update, where the sum is not finite."""
         first = self.grads[0].flat
         for grads in self.grads[1:]:
             first += grads.flat.to(first.device)
         self.world.sum(first)
-        self.updater.update(self.trained[0], self.grads[0], lr)
+        norm = float(torch.linalg.vector_norm(first))
+        if not math.isfinite(norm):
+            raise self._nonfinite('the gradient')
+        self.updater.update(self.trained[0], self.grads[0], lr, norm)
         for trained in self.trained[1:]:
             trained.flat.copy_(self.trained[0].flat)
 
     def _check_finite(self, names, outputs):
         for name, values in zip(names, outputs):
             if not np.isfinite(values.sum(dtype=np.float64)):
-                raise NonFinite(
-                    f'update {self.updater.count + 1}: the output {name} is not finite; the parameters were not '
-                    'updated and no checkpoint was written. Lower TRAIN.lr, set TRAIN.clip_gradient, or check the '
-                    'data with "dcn validate".'
-                )
+                raise self._nonfinite(f'the output {name}')
+
+    def _nonfinite(self, what):
+        return NonFinite(
+            f'update {self.updater.count + 1}: {what} is not finite; the parameters were not updated and no checkpoint '
+            'was written. Lower TRAIN.lr, set TRAIN.clip_gradient, or check the data with "dcn validate".'
+        )
 
     @torch.no_grad()
     def params(self) -> Tuple[dict, dict]:

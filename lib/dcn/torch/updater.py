@@ -56,10 +56,9 @@ class Updater(Optimizer):
         super().__init__({name: Pack(layout, device) for name in STATES[kind]}, factors, kind, **options)
 
     @torch.no_grad()
-    def update(self, params: Pack, grads: Pack, lr: float) -> None:
-        """One update of ``params`` in place with ``grads``, which change as well."""
+    def update(self, params: Pack, grads: Pack, lr: float, norm: float) -> None:
+        """One update of ``params`` in place with ``grads``, whose norm is ``norm`` and which change as well."""
         self.count += 1
-        norm = float(torch.linalg.vector_norm(grads.flat)) if self.clip_norm else 0.0
         grads.flat.mul_(self.rescale * self.clip_factor(norm))
         for group, (lr_mult, wd_mult) in enumerate(self.factors):
             weights, gradient, *states = (pack.groups[group] for pack in (params, grads, *self.states.values()))
