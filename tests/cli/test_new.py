@@ -8,7 +8,7 @@ from dcn.cli.validate import main as validate
 from dcn.config import load_config
 from dcn.dataset.survey import fitting_anchors, fitting_epochs, fitting_scale
 from dcn.errors import UserError
-from tests.dataset.seg_trees import small_voc_tree
+from tests.dataset.seg_trees import VocSegTree, small_voc_tree
 from tests.dataset.trees import coco, tree  # noqa: F401
 
 
@@ -64,6 +64,23 @@ def test_no_lists_and_no_objects(tree, tmp_path):
         tree.list_path(name).unlink()
     with pytest.raises(UserError, match='no list of images; write train.txt'):
         main([str(tree.root), '--out', str(tmp_path / 'a.yaml')])
+
+
+def test_brackets_in_the_name_of_a_folder(tree, tmp_path):
+    folder = tmp_path / 'data [1]'
+    folder.mkdir()
+    tree.folder.rename(folder / tree.folder.name)
+    cfg, _ = made(folder, tmp_path)
+    assert cfg.dataset.dataset_path == str(folder) and cfg.dataset.CLASSES == ['cat', 'dog']
+
+
+def test_test_images_alone_have_no_label_maps(tmp_path):
+    small = VocSegTree(tmp_path / 'data')
+    small.write_image(small.image_path('t'))
+    small.listing('test', 't')
+    with pytest.raises(UserError, match=r't.png: the label map is missing, listed at .*test.txt:1; restore it'):
+        main([str(small.root), '--family', 'deeplab', '--classes', 'one', '--out', str(tmp_path / 'a.yaml')])
+    assert not (tmp_path / 'a.yaml').exists()
 
 
 def test_scales_and_anchors_fit():

@@ -40,7 +40,7 @@ def survey(path: str, layout: str | None = None, classes: list[str] | None = Non
         year_folder = _voc_folder(folder)
         kind = 'Segmentation' if layout == 'segmentation' else 'Main'
         lists = os.path.join(year_folder, 'ImageSets', kind)
-        files = glob.glob(os.path.join(lists, '*.txt'))
+        files = glob.glob(os.path.join(glob.escape(lists), '*.txt'))
         train, test = _sets([os.path.splitext(os.path.basename(file))[0] for file in files], lists)
         names = classes or _names_in(year_folder, os.path.join(lists, train + '.txt'), layout)
         year = os.path.basename(year_folder)[len('VOC') :]
@@ -90,7 +90,6 @@ def _sets(names, place):
     """(training set, test set) of the sets that are there; one set serves for both."""
     if not names:
         raise UserError(f'{place}: there is no list of images; write train.txt and val.txt with one image id per line.')
-
     names = sorted(names, key=lambda name: (len(name), name))
     train = next((name for name in names if 'train' in name), names[0])
     rest = [name for name in names if 'train' not in name and name != train]
@@ -121,6 +120,8 @@ def _statistics(data, kind):
                 raise UserError(str(problem))
     found = checks.statistics()
     if found is None:
+        if kind == 'segmentation':
+            raise data.missing_label(data.image_ids[0])
         data.gt_roidb()  # raises what is wrong
     return found
 
