@@ -168,6 +168,12 @@ def test_what_cannot_be_exported_is_one_sentence(tmp_path, capsys):
     assert 'error:' in error([*given[:3], wrong[3], out], capsys)
 
 
+def test_the_projects_own_files_are_found_from_any_folder(tmp_path, monkeypatch, capsys):
+    pytest.importorskip('onnx', reason='the package onnx is not installed')
+    monkeypatch.chdir(tmp_path)
+    assert 'opset 18: expected 19 to' in error([*shipped('rfcn'), 'net.onnx', '--opset', '18'], capsys)
+
+
 def test_unknown_operators_and_attributes_are_named(operators):
     pytest.importorskip('onnx', reason='the package onnx is not installed')
     from dcn.export.network import add_network

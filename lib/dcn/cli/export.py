@@ -7,6 +7,7 @@ import time
 from dcn.cli.arguments import positive
 from dcn.config.overriding import override_argument
 from dcn.errors import UserError
+from dcn.paths import find
 
 EXAMPLE = """
 example:
@@ -129,6 +130,7 @@ def _check(args):
     ending = _ENDINGS[args.to]
     if not args.out.endswith(ending):
         raise UserError(f'{args.out}: expected a name that ends in {ending}, for --to {args.to}; change one of them')
+    args.cfg, args.params = find(args.cfg), find(args.params)
     for key, path in (('--cfg', args.cfg), ('--params', args.params)):
         if not os.path.isfile(path):
             raise UserError(f'{key} {path}: no such file; give the path of one')

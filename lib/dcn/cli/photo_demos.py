@@ -15,7 +15,7 @@ from dcn.cli.segment import segment_photos
 from dcn.config import load_config
 from dcn.config.overriding import detection_arguments
 from dcn.errors import UserError
-from dcn.paths import in_project
+from dcn.paths import find, in_project
 
 SAMPLES = ('chelsea.png', 'coffee.png', 'motorcycle_left.png', 'astronaut.png')
 
@@ -84,9 +84,8 @@ def sample_photos() -> List[str]:
 def in_model(name: str) -> str:
     """Path of one of the authors' checkpoints, in ./model or in the project's."""
     path = os.path.join('model', f'{name}-0000.params')
-    for candidate in (path, in_project(path)):
-        if os.path.isfile(candidate):
-            return candidate
+    if os.path.isfile(find(path)):
+        return find(path)
     raise UserError(
         f"{in_project(path)} is missing: it is the authors' released checkpoint; put the file there and run this again"
     )

@@ -5,6 +5,7 @@ import os
 
 from dcn.cli.export import verification_arguments
 from dcn.errors import UserError
+from dcn.paths import find
 
 
 def main(argv=None):
@@ -17,7 +18,7 @@ def main(argv=None):
         source = stored_source(runtime.about['metadata'])
         if source is None:
             raise UserError(f'{args.file}: expected a file that dcn export wrote, found no record of its origin in it')
-        cfg, params = args.cfg or source['cfg'], args.params or source['params']
+        cfg, params = find(args.cfg or source['cfg']), find(args.params or source['params'])
         for key, path in (('--cfg', cfg), ('--params', params)):
             if not os.path.isfile(path):
                 raise UserError(f'{path}: {args.file} was made from it, but it is gone; name its new place with {key}')

@@ -10,7 +10,7 @@ from dcn.inspection.checkpoint.findings import Finding, step
 from dcn.inspection.checkpoint.known import Backbone, Table
 from dcn.inspection.checkpoint.recognise import Recognised
 from dcn.inspection.sources import yaml_files, yaml_symbol
-from dcn.paths import ROOT
+from dcn.paths import ROOT, find
 from dcn.symbols.resnet_plan import FILTERS, UNITS, plan
 
 _RES5 = ['res5a', 'res5b', 'res5c']
@@ -141,7 +141,7 @@ def misfit(judged: Sequence[Finding]) -> bool:
 def steps(recognised: Recognised, label: str, judged: Sequence[Finding]) -> List[Finding]:
     """What to do with the checkpoint ``label`` of a network that was recognised; ``judged``: what was found on it."""
     path, changes = yaml_for(recognised)
-    found = [step('experiment', cfg=path, installed=os.path.isfile(_there(path)))]
+    found = [step('experiment', cfg=path, installed=os.path.isfile(find(path)))]
     if changes:
         found.append(step('changes', set=changes))
     if any(change.startswith('network.NUM_ANCHORS') for change in changes):
@@ -155,11 +155,11 @@ def steps(recognised: Recognised, label: str, judged: Sequence[Finding]) -> List
 
 def steps_with(path: str, label: str, changes: Sequence[str], judged: Sequence[Finding]) -> List[Finding]:
     """What to do with the checkpoint ``label`` and the YAML file ``path``, changed by ``changes`` (KEY=VALUE)."""
-    found = [step('experiment', cfg=path, installed=os.path.isfile(_there(path)))]
+    found = [step('experiment', cfg=path, installed=os.path.isfile(find(path)))]
     codes = {finding.code for finding in judged}
     if codes & set(_HOPELESS):
         return found + [step('earlier-checkpoint')]
-    if not os.path.isfile(_there(path)):
+    if not os.path.isfile(find(path)):
         return found
     if misfit(judged):
         return found + _fitted(path, label, changes)
@@ -171,7 +171,7 @@ def steps_with(path: str, label: str, changes: Sequence[str], judged: Sequence[F
     what = dict(cfg=path, params=label, set=list(changes))
     found.append(step('segment' if segmentation else 'detect', **what))
     try:
-        cfg = load_config(_there(path))
+        cfg = load_config(path)
     except UserError:
         return found
     prefix = os.path.join(output_folder(cfg, cfg.dataset.image_set), cfg.TRAIN.model_prefix)
@@ -184,7 +184,7 @@ def fitting_steps(relative: Recognised, label: str) -> List[Finding]:
     path, changes = yaml_for(relative)
     # what it finds is the YAML file's choice
     changes = [change for change in changes if not change.startswith(('dataset.NUM_CLASSES', 'CLASS_AGNOSTIC'))]
-    return _fitted(path, label, changes) if os.path.isfile(_there(path)) else []
+    return _fitted(path, label, changes) if os.path.isfile(find(path)) else []
 
 
 def _fitted(path: str, label: str, changes: Sequence[str]) -> List[Finding]:
@@ -194,11 +194,6 @@ def _fitted(path: str, label: str, changes: Sequence[str]) -> List[Finding]:
         step('fit', cfg=path, params=label, target=f'{prefix}-0000.params', set=list(changes)),
         step('train-fitted', cfg=path, set=[*changes, f'network.pretrained=./{prefix}', 'network.pretrained_epoch=0']),
     ]
-
-
-def _there(path: str) -> str:
-    """``path`` from here, or in the project."""
-    return path if os.path.isfile(path) else os.path.join(ROOT, path)
 
 
 def pretrained_steps(backbone: Backbone) -> List[Finding]:
