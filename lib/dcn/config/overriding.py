@@ -25,7 +25,7 @@ def graph_argument(parser):
     """Add --plain-graph, the short form of engine.rewrite."""
     parser.add_argument(
         '--plain-graph',
-        action=_PlainGraph,
+        action=_short_form(lambda _: ['engine.rewrite=false']),
         nargs=0,
         dest='overrides',
         help='run the graph exactly as published instead of the faster equivalent '
@@ -37,14 +37,14 @@ def engine_arguments(parser):
     """Add --engine and --bfloat16, the short forms of engine.name and engine.bfloat16."""
     parser.add_argument(
         '--engine',
-        action=_Engine,
+        action=_short_form(lambda name: [f'engine.name={name}']),
         choices=('mxnet', 'torch'),
         dest='overrides',
         help='run the networks by MXNet (default) or by PyTorch, which knows the GPUs of today',
     )
     parser.add_argument(
         '--bfloat16',
-        action=_Bfloat16,
+        action=_short_form(lambda _: ['engine.bfloat16=true']),
         nargs=0,
         dest='overrides',
         help='PyTorch: layers multiply in bfloat16; positions, losses and parameters stay in float32',
@@ -55,7 +55,7 @@ def detection_arguments(parser):
     """Add --test-scales and --soft-nms, the short forms of detection's own keys."""
     parser.add_argument(
         '--test-scales',
-        action=_TestScales,
+        action=_short_form(_test_scales),
         nargs='+',
         dest='overrides',
         metavar='SHORT,LONGEST',
@@ -64,7 +64,7 @@ def detection_arguments(parser):
     )
     parser.add_argument(
         '--soft-nms',
-        action=_SoftNms,
+        action=_short_form(lambda method: ['TEST.USE_SOFTNMS=true', f'TEST.SOFTNMS_METHOD={method}']),
         nargs='?',
         const='gaussian',
         choices=('gaussian', 'linear'),
@@ -74,31 +74,19 @@ def detection_arguments(parser):
     )
 
 
-class _TestScales(argparse.Action):
-    def __call__(self, parser, namespace, values, option_string=None):
-        pairs = ', '.join(f'[{value}]' for value in values)
-        setattr(namespace, self.dest, namespace.overrides + [f'TEST_SCALES=[{pairs}]'])
+def _short_form(settings):
+    """An argparse action: what ``settings`` makes of the option's values joins the overrides."""
+
+    class ShortForm(argparse.Action):
+        def __call__(self, parser, namespace, values, option_string=None):
+            setattr(namespace, self.dest, namespace.overrides + settings(values))
+
+    return ShortForm
 
 
-class _PlainGraph(argparse.Action):
-    def __call__(self, parser, namespace, values, option_string=None):
-        setattr(namespace, self.dest, namespace.overrides + ['engine.rewrite=false'])
-
-
-class _Engine(argparse.Action):
-    def __call__(self, parser, namespace, values, option_string=None):
-        setattr(namespace, self.dest, namespace.overrides + [f'engine.name={values}'])
-
-
-class _Bfloat16(argparse.Action):
-    def __call__(self, parser, namespace, values, option_string=None):
-        setattr(namespace, self.dest, namespace.overrides + ['engine.bfloat16=true'])
-
-
-class _SoftNms(argparse.Action):
-    def __call__(self, parser, namespace, values, option_string=None):
-        chosen = ['TEST.USE_SOFTNMS=true', f'TEST.SOFTNMS_METHOD={values}']
-        setattr(namespace, self.dest, namespace.overrides + chosen)
+def _test_scales(values):
+    pairs = ', '.join(f'[{value}]' for value in values)
+    return [f'TEST_SCALES=[{pairs}]']
 
 
 class _Extend(argparse.Action):
