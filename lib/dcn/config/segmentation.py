@@ -28,7 +28,6 @@ TRAIN: Schema = {**common.TRAIN, 'model_prefix': common.TRAIN['model_prefix']._r
 SCHEMA: Schema = {
     **common.SCHEMA,
     'SCALES': common.SCHEMA['SCALES']._replace(default=[[360, 600]]),
-    'CLASS_AGNOSTIC': common.SCHEMA['CLASS_AGNOSTIC']._replace(default=True),
     'default': {**common.SCHEMA['default'], 'frequent': common.SCHEMA['default']['frequent']._replace(default=1000)},
     'network': NETWORK,
     'dataset': DATASET,
