@@ -63,7 +63,7 @@ class COCO(IMDB):
         classes: Sequence[str] | None = None,
         orientation: str | None = None,
     ) -> None:
-        self.annotation_path, self.has_truth = _annotation_file(dataset_path, image_set)
+        self.annotation_path, self.has_truth = annotation_file(dataset_path, image_set)
         cache_path = os.path.join(root_path, 'cache', f'{self.base}_{image_set}_gt_roidb.npz')
         self.table, self.faults = coco_file.read(self.annotation_path, cache_path)
         names = self._class_names(classes)
@@ -84,11 +84,15 @@ class COCO(IMDB):
         places = [os.path.join(self.image_folder, name) for name in file_names(self._file_names[image_id])]
         return next((place for place in places if os.path.exists(place)), places[0])
 
-    def sizes(self, image_id: str) -> tuple[int, int]:
-        """(width, height) of an image as annotated, or its own where the file gives none."""
+    def annotated_size(self, image_id: str) -> tuple[int, int] | None:
+        """(width, height) of an image as annotated, None where the file gives none."""
         index = self._index[image_id]
         width, height = int(self.table.widths[index]), int(self.table.heights[index])
-        return (width, height) if width and height else self.reader.size(self.existing_image(image_id))
+        return (width, height) if width and height else None
+
+    def sizes(self, image_id: str) -> tuple[int, int]:
+        """(width, height) of an image as annotated, or its own where the file gives none."""
+        return self.annotated_size(image_id) or self.reader.size(self.existing_image(image_id))
 
     def gt_roidb(self) -> list[Record]:
         """Records of all images, without crowds and with cleaned boxes; an image without boxes has an empty record."""
@@ -250,7 +254,7 @@ def clean_boxes(
     return np.where(keep[:, None], np.stack([x1, y1, x2, y2], axis=1), 0).astype(np.uint16), keep
 
 
-def _annotation_file(dataset_path, image_set):
+def annotation_file(dataset_path: str, image_set: str) -> tuple[str, bool]:
     """(path, whether it has ground truth) of the annotation file of ``image_set``."""
     instances, image_info = (
         os.path.join(dataset_path, 'annotations', f'{kind}_{image_set}.json') for kind in ('instances', 'image_info')

@@ -19,7 +19,6 @@ class CocoChecks(Checks):
 
     def __init__(self, data: Any) -> None:
         super().__init__(data)
-        self._index = {image_id: index for index, image_id in enumerate(data.image_ids)}
         # rows of the annotations, image by image
         self._order = np.argsort(data.table.owners, kind='stable')
         self._owners = data.table.owners[self._order]
@@ -40,12 +39,9 @@ class CocoChecks(Checks):
         return problems
 
     def image_problems(self, image_id: str) -> list[Problem]:
-        data, table = self.data, self.data.table
-        index = self._index[image_id]
-        given = (int(table.widths[index]), int(table.heights[index]))
-        problems = self.of_image(
-            image_id, given if all(given) else None, data.annotation_path, None, f'image {image_id}'
-        )
+        data = self.data
+        size = data.annotated_size(image_id)
+        problems = self.of_image(image_id, size, data.annotation_path, None, f'image {image_id}')
         try:
             width, height = data.sizes(image_id)
         except DataError:

@@ -69,13 +69,9 @@ def _voc(root, image_set):
 
 
 def _coco(root, image_set):
-    from dcn.dataset.coco import FOLDERS
+    from dcn.dataset.coco import FOLDERS, annotation_file
 
-    kind = 'image_info' if 'test' in image_set else 'instances'
-    return [
-        os.path.join(root, 'annotations', f'{kind}_{image_set}.json'),
-        os.path.join(root, 'images', FOLDERS.get(image_set, image_set)),
-    ]
+    return [annotation_file(root, image_set)[0], os.path.join(root, 'images', FOLDERS.get(image_set, image_set))]
 
 
 def _cityscapes(root, image_set):
