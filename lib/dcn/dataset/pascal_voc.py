@@ -17,7 +17,7 @@ from dcn.dataset.problems import DataError
 from dcn.dataset.roidb import Record, make_record
 from dcn.dataset.voc_checks import VocChecks, box_fault, class_fault
 from dcn.dataset.voc_folder import VocFolder, year_and_name
-from dcn.evaluation.voc import evaluate, write_detections
+from dcn.evaluation.voc import evaluate, summary, write_detections
 
 LOG = logging.getLogger(__name__)
 
@@ -189,15 +189,6 @@ def zero_based_box(item: Object, annotation: Annotation) -> list[int]:
         raise DataError(annotation.path, item.box_line, *fault)
     limits = (annotation.width, annotation.height) * 2
     return [min(max(int(value - 1), 0), limit - 1) for value, limit in zip(item.box, limits)]
-
-
-def summary(result: dict[str, Any]) -> list[str]:
-    """Lines that say the figures of ``evaluate_detections``, in the order of the original's log."""
-    lines = [f'VOC AP, {result["metric"]} metric']
-    for threshold in (0.5, 0.7):
-        lines += [f'AP@{threshold} for {name} = {ap:.4f}' for name, ap in result[f'AP@{threshold}'].items()]
-        lines.append(f'Mean AP@{threshold} = {result[f"mAP@{threshold}"]:.4f}')
-    return lines
 
 
 def _pack(truth):

@@ -69,6 +69,15 @@ def evaluate(
     return result
 
 
+def summary(result: dict[str, Any]) -> list[str]:
+    """Lines that say the figures of ``evaluate``, in the order of the original's log."""
+    lines = [f'VOC AP, {result["metric"]} metric']
+    for threshold in THRESHOLDS:
+        lines += [f'AP@{threshold} for {name} = {ap:.4f}' for name, ap in result[f'AP@{threshold}'].items()]
+        lines.append(f'Mean AP@{threshold} = {result[f"mAP@{threshold}"]:.4f}')
+    return lines
+
+
 def best_matches(ids: Sequence[str], boxes: np.ndarray, ground: Ground) -> list[tuple[float, int | None]]:
     """The ground-truth box of largest IoU for each detection: list of (IoU, index), (0, None) without boxes.
 
