@@ -77,7 +77,7 @@ def best_ground_truth(rois: np.ndarray, gt_boxes: np.ndarray) -> tuple[np.ndarra
     """Index of the ground truth that overlaps each RoI most, and that IoU; IoU 0 everywhere if there is none."""
     if not len(gt_boxes):
         return np.zeros(len(rois), dtype=np.int64), np.zeros(len(rois))
-    overlaps = bbox_overlaps(np.asarray(rois, dtype=np.float64), np.asarray(gt_boxes[:, :4], dtype=np.float64))
+    overlaps = bbox_overlaps(rois, gt_boxes)
     best = overlaps.argmax(axis=1)
     return best, overlaps[np.arange(len(rois)), best]
 

@@ -8,7 +8,7 @@ from typing import Any, Callable
 
 from dcn.dataset.imdb import IMDB
 from dcn.dataset.registry import class_difference, open_set, split_image_sets
-from dcn.dataset.roidb import Record, filter_roidb
+from dcn.dataset.roidb import Record, append_flipped, filter_roidb
 from dcn.errors import UserError
 
 LOG = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ def training_roidb(cfg: Any, records_of: Callable[[IMDB], list[Record]] | None =
         if fault:
             raise UserError('; '.join(fault))
         records = records_of(imdb) if records_of else imdb.gt_roidb()
-        roidb += imdb.append_flipped(records) if cfg.TRAIN.FLIP else records
+        roidb += append_flipped(records) if cfg.TRAIN.FLIP else records
     roidb = filter_roidb(roidb, cfg.TRAIN)
     if not roidb:
         raise UserError(nothing_to_learn(cfg, imdbs))

@@ -253,9 +253,8 @@ def _cause(content: bytes, verb: str = 'decoded') -> tuple[str, str]:
         word = kind(content[:512])
         todo = 'fetch it with "git lfs pull"' if 'Git LFS' in word else f'replace or convert it; expected {FORMATS}'
         return f'the image cannot be {verb}: it is {word}, not an image that OpenCV reads', todo
-    cut_off = _lacks_its_end(
-        content
-    )  # PIL does not tell where a library has set LOAD_TRUNCATED_IMAGES, as gluoncv does
+    # PIL does not tell where a library has set LOAD_TRUNCATED_IMAGES, as gluoncv does
+    cut_off = _lacks_its_end(content)
     try:
         with open_image(io.BytesIO(content)) as image:
             fault = limit_fault(*image.size)

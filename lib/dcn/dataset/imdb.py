@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Iterable, Sequence
+from typing import Any, Sequence
 
 import numpy as np
 
-from dcn.dataset.roidb import Record, append_flipped
+from dcn.dataset.roidb import Record
 from dcn.errors import UserError
 
 
@@ -66,7 +66,3 @@ class IMDB(ImageSet):
                 f'{" or ".join(map(str, images))} images; expected '
                 f'{self.num_classes} classes (background included) and {self.num_images} images'
             )
-
-    def append_flipped(self, roidb: Iterable[Record]) -> list[Record]:
-        """The records of ``roidb`` followed by their flipped copies."""
-        return append_flipped(roidb)

@@ -91,12 +91,6 @@ def generator_version() -> str:
     return digest.hexdigest()[:16]
 
 
-def geometry_of(annotation_path: str) -> list[dict[str, float]]:
-    """Geometry of every object of an annotation, in its order: list of dict of float (see shapes_scene.SceneObject)."""
-    root = ElementTree.parse(annotation_path).getroot()
-    return [{node.tag: float(node.text) for node in item.find('geometry')} for item in root.findall('object')]
-
-
 def contact_sheet(folder: str, image_set: str, columns: int = 8, rows: int = 4, boxes: bool = True) -> np.ndarray:
     """The first images of a set side by side, with their boxes: (rows * size, columns * size, 3) uint8 BGR."""
     with open(os.path.join(folder, 'ImageSets', 'Main', image_set + '.txt')) as stream:
