@@ -105,7 +105,7 @@ install_packages() {
 install_torch() {
     .venv/bin/python -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
         || die "PyTorch needs Python 3.10 or newer, .venv has $(.venv/bin/python -c 'import platform; print(platform.python_version())'); remove .venv and run PYTHON=/path/to/python3.11 ./setup.sh --torch"
-    if .venv/bin/python -c 'import sys, torch; sys.exit(torch.__version__.split("+")[0] != "2.13.0")' 2>/dev/null; then return; fi
+    if .venv/bin/python -c 'import sys, torch; pin = "torch==" + torch.__version__.split("+")[0]; sys.exit(pin not in open("requirements-torch.txt").read().split())' 2>/dev/null; then return; fi
     say 'installing PyTorch'
     pip_install -r requirements-torch.txt
 }
@@ -147,4 +147,4 @@ main() {
     esac
 }
 
-if [ "${BASH_SOURCE[0]}" = "$0" ]; then main "$@"; fi   # not where a test reads the functions
+if [ "${BASH_SOURCE[0]}" = "$0" ]; then main "$@"; fi   # not where .ci/run or a test reads the functions
