@@ -1,6 +1,7 @@
 """Files appear whole or not at all, and never in the place of one that is being read."""
 
 import contextlib
+import hashlib
 import os
 import shutil
 import tempfile
@@ -43,6 +44,15 @@ def flush(path: str) -> None:
             os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def sha256(path: str) -> str:
+    """SHA-256 of a file's content, in hexadecimal digits."""
+    digest = hashlib.sha256()
+    with open(path, 'rb') as stream:
+        for block in iter(lambda: stream.read(1 << 20), b''):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def replace_by_link(source: str, target: str) -> None:

@@ -25,7 +25,7 @@ from typing import Any, Dict, NamedTuple, Optional
 from dcn.checkpoint.params import numbers, params_path, state_path
 from dcn.checkpoint.state import TrainingState, belongs, is_pickle, read_state, write_state
 from dcn.errors import UserError
-from dcn.files import atomic_write, flush, replace_by_link
+from dcn.files import atomic_write, flush, replace_by_link, sha256
 from dcn.formats import params as params_file
 
 LOG = logging.getLogger(__name__)
@@ -157,7 +157,7 @@ def _names(prefix):
 
 def _described(place):
     return {
-        file: dict(bytes=os.path.getsize(os.path.join(place, file)), sha256=_sha256(os.path.join(place, file)))
+        file: dict(bytes=os.path.getsize(os.path.join(place, file)), sha256=sha256(os.path.join(place, file)))
         for file in _FILES
     }
 
@@ -187,11 +187,3 @@ def _sentence(place, error):
 def _digest(manifest):
     """SHA-256 of what a manifest says of the rest."""
     return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
-
-
-def _sha256(path):
-    found = hashlib.sha256()
-    with open(path, 'rb') as stream:
-        for block in iter(lambda: stream.read(1 << 20), b''):
-            found.update(block)
-    return found.hexdigest()

@@ -18,8 +18,7 @@ from dcn.engine.inference.postprocessing import best_classes, im_detect, select,
 from dcn.engine.inference.predictor import bound
 from dcn.errors import UserError
 from dcn.export.builder import onnx_package
-from dcn.export.trained import file_hash
-from dcn.files import atomic_write
+from dcn.files import atomic_write, sha256
 from dcn.loader.image import network_input, resized_shape, to_tensor
 from dcn.loader.loaders import testing_scales
 from dcn.loader.photos import bgr_image
@@ -218,7 +217,7 @@ def _add_errors(totals, expected, found):
 def _certificate(runtime, trained, stage, rows, totals, boxes):
     found = {
         'file': os.path.basename(runtime.path),
-        'file_sha256': file_hash(runtime.path),
+        'file_sha256': sha256(runtime.path),
         'stage': stage,
         'source': trained.source,
         'versions': {

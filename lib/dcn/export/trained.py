@@ -12,6 +12,7 @@ from dcn.config import load_config
 from dcn.config.families import kind_of
 from dcn.dataset.class_names import class_names
 from dcn.engine import task_of
+from dcn.files import sha256
 from dcn.formats.graph import Graph
 from dcn.formats.symbol_json import loads
 
@@ -40,20 +41,11 @@ def open_trained(cfg_path, params_path, overrides=()):
         'cfg': os.fspath(cfg_path),
         'settings': list(overrides),
         'params': os.fspath(params_path),
-        'params_sha256': file_hash(params_path),
+        'params_sha256': sha256(params_path),
         'graph_sha256': hashlib.sha256(text.encode()).hexdigest(),
     }
     params = {name: array.asnumpy() for group in (arg_params, aux_params) for name, array in group.items()}
     return Trained(cfg, loads(text), params, graph.inputs, class_names(cfg.dataset, kind_of(cfg)), source)
-
-
-def file_hash(path):
-    """SHA-256 of a file, as text."""
-    digest = hashlib.sha256()
-    with open(path, 'rb') as stream:
-        for block in iter(lambda: stream.read(1 << 20), b''):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def stored_source(metadata):
