@@ -109,7 +109,7 @@ def claimed(folder: str) -> Iterator[None]:
     os.makedirs(folder, exist_ok=True)
     path = os.path.join(folder, _LOCK)
     with _locked(path) as stream:
-        stream.truncate()
+        stream.truncate(0)  # of a run that was killed
         json.dump(
             dict(process=os.getpid(), host=socket.gethostname(), since=time.strftime('%Y-%m-%d %H:%M:%S')), stream
         )
