@@ -58,13 +58,11 @@ class MakeLoss(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, values, grad_scale, normalization, threshold):
-        ctx.grad_scale, ctx.like = grad_scale, values
-        ctx.divisor = 1
+        ctx.grad_scale, ctx.divisor = grad_scale, 1
         if normalization == 'batch':
             ctx.divisor = len(values)
         elif normalization == 'valid':
             ctx.divisor = (values > threshold).sum().clamp(min=1)
-        ctx.shape = values.shape
         return values.view_as(values)
 
     @staticmethod
