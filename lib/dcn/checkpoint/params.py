@@ -64,7 +64,13 @@ def existing_file(path: str) -> str:
 
 
 def split_params(arrays: dict, process: bool = False) -> Tuple[dict, dict]:
-    """{'arg:<name>' or 'aux:<name>': array} -> (arg_params, aux_params) as NDArrays."""
+    """As split_arrays(), as NDArrays."""
+    args, auxs = split_arrays(arrays, process)
+    return _ndarrays(args), _ndarrays(auxs)
+
+
+def split_arrays(arrays: dict, process: bool = False) -> Tuple[dict, dict]:
+    """{'arg:<name>' or 'aux:<name>': array} -> ({name: array}, {name: array}); process: see load_param()."""
     groups = {'arg': {}, 'aux': {}}
     for key, array in arrays.items():
         kind, _, name = key.partition(':')
@@ -76,7 +82,7 @@ def split_params(arrays: dict, process: bool = False) -> Tuple[dict, dict]:
     args = groups['arg']
     if process:
         args.update({name.replace('_test', ''): args[name] for name in list(args) if '_test' in name})
-    return _ndarrays(args), _ndarrays(groups['aux'])
+    return args, groups['aux']
 
 
 def _ndarrays(arrays):

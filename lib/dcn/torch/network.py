@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from dcn.checkpoint.params import split_arrays
 from dcn.errors import UserError
 from dcn.formats import params as params_file
 from dcn.formats.symbol_json import read_symbol
@@ -38,7 +39,7 @@ class Network(nn.Module):
     @classmethod
     def load(cls, symbol_path, params_path, process=False):
         """From a symbol file and a .params file; process: each *_test parameter takes the place of its twin."""
-        args, auxs = split(params_file.read(params_path), process)
+        args, auxs = split_arrays(params_file.read(params_path), process)
         return cls(read_symbol(symbol_path), args, auxs).eval()
 
     def forward(self, **inputs):
@@ -118,22 +119,6 @@ def output_names(node):
     if node.op == 'SliceChannel':
         return [f'output{i}' for i in range(Attributes(node).integer('num_outputs'))]
     return ['output']
-
-
-def split(arrays, process=False):
-    """{'arg:<name>' or 'aux:<name>': array} -> (arguments, auxiliary states); process: see Network.load()."""
-    groups = {'arg': {}, 'aux': {}}
-    for key, array in arrays.items():
-        kind, _, name = key.partition(':')
-        if kind not in groups:
-            raise UserError(
-                f"parameter '{key}': expected a name that begins with arg: or aux:; it is not a network checkpoint."
-            )
-        groups[kind][name] = array
-    if process:
-        args = groups['arg']
-        args.update({name.replace('_test', ''): args[name] for name in list(args) if '_test' in name})
-    return groups['arg'], groups['aux']
 
 
 def _tensor(array):
