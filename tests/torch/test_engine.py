@@ -71,8 +71,9 @@ def test_a_training_goes_on_with_the_other_engine(data, tmp_path, caplog):
         with caplog.at_level(logging.INFO, 'dcn'):
             cfg = load_config(path, [*overrides, f'engine.name={engine}'])
             train(cfg, 'cpu', TrainOptions(max_iterations=2, resume=number > 0))
-        assert ('going on with' in caplog.text) == (number > 0)
-        assert not number or f'going on with {engine}: parameters, optimizer state, data and schedule' in caplog.text
+        assert ('continuing with' in caplog.text) == (number > 0)
+        assert 'changed settings' not in caplog.text  # the engine is told once
+        assert not number or f'continuing with {engine}: parameters, optimizer state, data and schedule' in caplog.text
         assert f'stopped after update {2 * number + 2} of 8' in caplog.text
     scores = evaluate(load_config(path, [*overrides, TORCH]), 'cpu')
     assert 'mAP@0.5' in scores

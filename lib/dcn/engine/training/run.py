@@ -235,7 +235,7 @@ class TrainingRun:
             return
         state = checkpoint.read_state(stored.state)
         counters, settings = state.counters, dict(state.settings)
-        tell_engines(settings.pop('engine', 'mxnet'), self.cfg.engine.name)
+        tell_engines(settings.pop('engine.name', 'mxnet'), self.cfg.engine.name)
         check_settings(settings, run_settings(self.cfg), stored.state)
         if counters['batches'] != len(self.loader):
             raise UserError(
@@ -263,8 +263,8 @@ class TrainingRun:
         arrays.update({f'aux:{name}': array.asnumpy() for name, array in aux_params.items()})
         _require_finite(arrays, updater.count)
         counters = dict(position._asdict(), update=updater.count, batches=len(self.loader), origin=self.origin)
-        settings = dict(run_settings(self.cfg), engine=self.cfg.engine.name)
-        state = checkpoint.TrainingState(updater.state(), metrics, settings, counters, self.trainer.device_states())
+        settings, devices = run_settings(self.cfg), self.trainer.device_states()
+        state = checkpoint.TrainingState(updater.state(), metrics, settings, counters, devices)
         path = store.save(self.prefix, number, self.symbol, arrays, state)
         LOG.info(f'Saved checkpoint to "{path}"')
         # only now: a run that ends before its first checkpoint costs nothing

@@ -66,10 +66,10 @@ def check_settings(stored: dict, now: dict, path: str) -> None:
 
 
 def tell_engines(before: str, now: str) -> None:
-    """One line where a run goes on with another engine."""
+    """One line where a run continues with another engine."""
     if before != now:
         LOG.warning(
-            f'trained with the engine {before} until here, going on with {now}: parameters, optimizer state, data and '
-            'schedule are the same; sums are made in another order, so what follows is equal up to rounding, not bit '
-            'for bit, and random draws inside the graph, which its values key, may differ'
+            f'trained with the engine {before} until here, continuing with {now}: parameters, optimizer state, data '
+            'and schedule are the same; sums are made in another order, so what follows is equal up to rounding, not '
+            'bit for bit, and random draws inside the graph, which its values key, may differ'
         )
