@@ -8,7 +8,7 @@ import pytest
 
 from dcn.config import load_config, symbol_class
 from dcn.engine.inference.detector import Detector
-from dcn.engine.training.run import pretrained
+from dcn.engine.training.run import check_pretrained
 from dcn.engine.training.step import fixed_names
 from dcn.errors import UserError
 from dcn.formats import params as params_file
@@ -156,7 +156,7 @@ def test_missing_pretrained_model_is_one_sentence():
         os.path.join(CFGS, 'resnet_v1_101_voc0712_rfcn_end2end_ohem.yaml'), ['network.pretrained=./nowhere/resnet']
     )
     with pytest.raises(UserError, match=r"resnet-0000\.params is missing; .* with --set network\.pretrained=''"):
-        pretrained(cfg)
+        check_pretrained(cfg)
 
 
 def test_resume_without_a_checkpoint(data, tmp_path):

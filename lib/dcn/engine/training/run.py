@@ -76,7 +76,6 @@ def check_pretrained(cfg: EasyDict) -> None:
 
 def pretrained(cfg: EasyDict) -> Tuple[dict, dict]:
     """(arg_params, aux_params) of the backbone that cfg.network.pretrained names; empty where it names none."""
-    check_pretrained(cfg)
     network = cfg.network
     return checkpoint.load_param(network.pretrained, network.pretrained_epoch) if network.pretrained else ({}, {})
 
