@@ -23,7 +23,7 @@ import shutil
 from typing import Any, Dict, NamedTuple, Optional
 
 from dcn.checkpoint.params import numbers, params_path, state_path
-from dcn.checkpoint.state import TrainingState, belongs, is_pickle, read_state, write_state
+from dcn.checkpoint.state import TrainingState, belongs, read_state, write_state
 from dcn.errors import UserError
 from dcn.files import atomic_write, flush, replace_by_link, sha256
 from dcn.formats import params as params_file
@@ -111,7 +111,7 @@ def newest(prefix: str) -> Optional[Checkpoint]:
 def numbered(prefix: str, number: int) -> Optional[Checkpoint]:
     """``<prefix>-NNNN.params`` and ``.state`` where they are there and belong together, else None."""
     params, state = params_path(prefix, number), state_path(prefix, number)
-    if not (os.path.isfile(params) and os.path.isfile(state)) or is_pickle(state) or not belongs(state, params):
+    if not (os.path.isfile(params) and os.path.isfile(state)) or not belongs(state, params):
         return None
     return Checkpoint(params, state, number, read_state(state).counters)
 
