@@ -11,8 +11,6 @@ from dcn.world import started_processes
 LOG = logging.getLogger(__name__)
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
 PATIENCE = 1.0  # seconds that a batch may still take when a signal has come
 
 
@@ -21,7 +19,8 @@ class Stopped(Exception):
 
 
 class Interrupt:
-    """Ctrl-C, SIGTERM or SIGHUP once: finish the iteration, write a checkpoint, stop. Twice: stop at once."""
+    """Ctrl-C, SIGTERM or SIGHUP once: finish the iteration, write a checkpoint, stop. Twice: stop at once, unless other
+    processes train too."""
 
     def __init__(self):
         self.signal: Optional[int] = None  # the one that came
@@ -61,16 +60,14 @@ class Interrupt:
 
     def _handle(self, signum, frame):
         alone = started_processes() == 1  # torchrun sends again what the terminal has sent, and ends who does not stop
-        if self.requested and not alone:
-            return
         if self.requested:
-            self.signal = signum
-            raise self.ending()
+            if alone:
+                self.signal = signum
+                raise self.ending()
+            return
         self.signal = signum
-        LOG.info(
-            f'{signal.Signals(signum).name}: finishing this iteration and writing a checkpoint (once more to stop at '
-            'once)'
-        )
+        again = ' (once more to stop at once)' if alone else ''
+        LOG.info(f'{signal.Signals(signum).name}: finishing this iteration and writing a checkpoint{again}')
         if self._waiting and alone:  # several processes must take the same number of batches
             signal.setitimer(signal.ITIMER_REAL, PATIENCE)
 
