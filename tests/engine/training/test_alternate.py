@@ -137,6 +137,13 @@ def test_resuming_nothing(data, tmp_path):
         training('rfcn')(command('rfcn', data, str(tmp_path)) + ['--resume'])
 
 
+def test_several_processes_are_refused(data, tmp_path, monkeypatch):
+    monkeypatch.setenv('WORLD_SIZE', '2')
+    with pytest.raises(UserError, match='torchrun started 2 processes; alternate training is for one'):
+        training('rfcn')(command('rfcn', data, str(tmp_path)))
+    assert not os.listdir(tmp_path)
+
+
 def test_the_original_script_trains_and_tests(data, tmp_path, capsys):
     main = runpy.run_path(os.path.join(EXPERIMENTS, 'rfcn/rfcn_alternate_train_test.py'))['main']
     arguments = command(

@@ -31,6 +31,7 @@ from dcn.engine.training.settings import check_settings, run_settings
 from dcn.errors import UserError
 from dcn.files import atomic_write
 from dcn.symbols.network import input_names
+from dcn.world import started_processes
 
 
 class Stage(NamedTuple):
@@ -60,6 +61,11 @@ def train_alternate(cfg: EasyDict, gpus: Optional[str] = None, options: TrainOpt
     Signals and folders in use are as in dcn.engine.train.
     """
     check_alternate(cfg)
+    processes = started_processes()
+    if processes > 1:
+        raise UserError(
+            f'torchrun started {processes} processes; alternate training is for one: start it without torchrun.'
+        )
     with claimed(output_folder(cfg, cfg.dataset.image_set)):
         return _train_stages(cfg, gpus, options)
 
