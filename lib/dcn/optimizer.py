@@ -27,6 +27,11 @@ class Layout:
                 self.size += -(-int(np.prod(shape)) // _ALIGNMENT) * _ALIGNMENT
             self.ranges.append((first, self.size))
 
+    @classmethod
+    def of(cls, groups: dict, params: dict) -> 'Layout':
+        """The Layout of {multipliers: names} with the shapes of ``params`` {name: array}."""
+        return cls([{name: tuple(params[name].shape) for name in names} for names in groups.values()])
+
 
 class Optimizer:
     """An engine's Updater derives from this one; ``count`` is the number of updates done.

@@ -40,9 +40,9 @@ class Trainer:
         self.devices, self.world, self.bfloat16 = list(devices), world, bfloat16
         self.networks = [Network(graph, arg_params, aux_params, fixed).to(device).train() for device in self.devices]
         first = self.networks[0]
-        shapes = {name: tuple(p.shape) for name, p in first.named_parameters() if p.requires_grad}
-        factors = multipliers(graph, list(shapes), offset_lr_mult)
-        layout = Layout([{name: shapes[name] for name in names} for names in factors.values()])
+        trainable = {name: parameter for name, parameter in first.named_parameters() if parameter.requires_grad}
+        factors = multipliers(graph, list(trainable), offset_lr_mult)
+        layout = Layout.of(factors, trainable)
         self.trained, self.grads = ([Pack(layout, device) for device in self.devices] for _ in range(2))
         for network, trained, grads in zip(self.networks, self.trained, self.grads):
             _move_in(network, trained, grads)

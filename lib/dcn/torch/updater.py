@@ -36,7 +36,7 @@ class Pack:
     def __init__(self, layout: Layout, device: torch.device):
         self.flat = torch.zeros(layout.size, device=device)
         self.views = {
-            name: self.flat[start : start + math.prod(layout.shapes[name])].view(tuple(layout.shapes[name]))
+            name: self.flat[start : start + math.prod(layout.shapes[name])].view(layout.shapes[name])
             for name, start in layout.starts.items()
         }
         self.groups = [self.flat[first:last] for first, last in layout.ranges]

@@ -6,8 +6,9 @@ from typing import Iterable, List, Tuple
 import numpy as np
 
 from dcn.engine.runtime.executors import DeviceExecutors
-from dcn.engine.training.updater import Updater, layout_of, multipliers, square_norm
+from dcn.engine.training.updater import Updater, multipliers, square_norm
 from dcn.errors import NonFinite
+from dcn.optimizer import Layout
 
 import mxnet as mx
 
@@ -42,7 +43,7 @@ class Trainer:
         self.symbol, self.fixed, self.undoable = symbol, fixed_names(symbol, fixed), undoable
         trainable = [name for name in symbol.list_arguments() if name in arg_params and name not in set(self.fixed)]
         groups = multipliers(symbol, trainable, offset_lr_mult)
-        layout = layout_of(groups, arg_params)
+        layout = Layout.of(groups, arg_params)
         self.devices = [
             DeviceExecutors(symbol, context, arg_params, aux_params, layout, rewrite=rewrite) for context in contexts
         ]

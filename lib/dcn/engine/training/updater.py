@@ -26,11 +26,6 @@ def multipliers(symbol: mx.sym.Symbol, names: Sequence[str], offset_lr_mult: flo
     return groups
 
 
-def layout_of(groups: dict, params: dict) -> Layout:
-    """The Layout of {multipliers: names} with the shapes of ``params``."""
-    return Layout([{name: params[name].shape for name in names} for names in groups.values()])
-
-
 def square_norm(pack: Pack) -> float:
     """The sum of the squares of all numbers of a Pack; not finite where one of them is not."""
     # mx.nd.norm takes forty times as long and is wrong in the fourth digit
