@@ -68,7 +68,7 @@ class Optimizer:
         return {key: self.to_numpy(array) for key, array in self._named()}
 
     def load_state(self, state: dict, count: int) -> None:
-        """Take the arrays that state() gave, of either engine, and go on counting at ``count``."""
+        """Take the arrays that state() gave, of either engine, and continue counting at ``count``."""
         for key, array in self._named():
             stored, shape = state.get(key), tuple(array.shape)
             if stored is None or stored.shape != shape:

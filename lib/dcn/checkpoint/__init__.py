@@ -1,4 +1,4 @@
-"""Checkpoints: parameters that every MXNet program reads, and the training state that lets a run go on.
+"""Checkpoints: parameters that every MXNet program reads, and the training state that lets a run continue.
 
 ``params`` reads parameters and makes their *_test twins, ``state`` is the file beside them, ``store`` writes both
 together and finds the newest that is complete.

@@ -1,4 +1,4 @@
-"""The training state beside the parameters: what lets a run go on as if it had never stopped.
+"""The training state beside the parameters: what lets a run continue as if it had never stopped.
 
 Arrays in the .params layout, never a pickle:
 
@@ -81,7 +81,7 @@ def refuse_pickle(path: str) -> None:
     if is_pickle(path):
         raise UserError(
             f'{path}: this is a pickled optimizer state of MXNet, which is not read; move it away to '
-            'go on with momentum zero.'
+            'resume with momentum zero.'
         )
 
 

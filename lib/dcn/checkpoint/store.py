@@ -1,4 +1,4 @@
-"""The checkpoints that a run can go on from: each complete and unchanged, or passed over for the one before.
+"""The checkpoints that a run can resume from: each complete and unchanged, or passed over for the one before.
 
     <prefix>-checkpoints/NNNNNNNN/   one checkpoint, numbered in the order in which they were written
         params                       as <prefix>-NNNN.params

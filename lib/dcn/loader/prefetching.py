@@ -100,7 +100,7 @@ def _check(threads: List[threading.Thread]) -> None:
         if _seconds(thread) > PATIENCE:
             raise UserError(
                 f'{thread.reading[0]}: reading it has taken more than {PATIENCE} seconds; is it a pipe, or on a disk '
-                'or network folder that no longer answers? Mend that, and go on.'
+                'or network folder that no longer answers? Mend that, then start again.'
             )
 
 

@@ -83,7 +83,7 @@ def _new_log(stem):
 
 
 class LogFile(logging.FileHandler):
-    """A log that a full disk ends with one sentence; the run goes on."""
+    """A log that a full disk ends with one sentence; the run continues."""
 
     def handleError(self, record: logging.LogRecord) -> None:
         error = sys.exc_info()[1]
@@ -92,7 +92,7 @@ class LogFile(logging.FileHandler):
         elif not self.filters:
             self.addFilter(lambda record: False)
             print(
-                f'warning: {self.baseFilename}: {error.strerror}; the log ends here, the run goes on', file=sys.stderr
+                f'warning: {self.baseFilename}: {error.strerror}; the log ends here, the run continues', file=sys.stderr
             )
 
 

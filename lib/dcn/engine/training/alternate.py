@@ -56,7 +56,7 @@ FINAL = 'final'
 
 
 def train_alternate(cfg: EasyDict, gpus: Optional[str] = None, options: TrainOptions = TrainOptions()) -> bool:
-    """All stages. True when final-0000.params is written, False when it stopped with a checkpoint to go on from.
+    """All stages. True when final-0000.params is written, False when it stopped with a checkpoint to resume from.
 
     Signals and folders in use are as in dcn.engine.train.
     """
@@ -193,7 +193,7 @@ class Progress:
                 stored = json.load(stream)
         except (OSError, ValueError):
             raise UserError(
-                f'--resume: there is no {self.path} of an earlier run to go on with; start without --resume.'
+                f'--resume: there is no {self.path} of an earlier run to resume; start without --resume.'
             ) from None
         check_settings(stored['settings'], self.settings, self.path)
         self.finished = stored['finished']

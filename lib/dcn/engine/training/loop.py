@@ -51,9 +51,9 @@ def fit(
 ) -> bool:
     """Train from ``start`` until end_epoch or end_update of ``limits``; True when one of them is reached.
 
-    schedule(update) is the learning rate; save(number, position) writes checkpoint ``number`` of a run that goes on at
-    ``position``: within an epoch that is the number of the epoch in progress. batches(loader, epoch, first) yields the
-    batches of an epoch in order; where that fails, a checkpoint is written before the error is raised again, unless
+    schedule(update) is the learning rate; save(number, position) writes checkpoint ``number`` of a run that continues
+    at ``position``: within an epoch that is the number of the epoch in progress. batches(loader, epoch, first) yields
+    the batches of an epoch in order; where that fails, a checkpoint is written before the error is raised again, unless
     other processes train too, which the error ends. ``world``: the processes that train together, which save and stop
     together. interrupt: is asked whether to stop.
     """

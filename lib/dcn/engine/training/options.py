@@ -10,5 +10,5 @@ class TrainOptions(NamedTuple):
     max_iterations: Optional[int] = None  # stop after so many updates of this call, with a checkpoint
     checkpoint_every: Optional[int] = None  # updates between checkpoints within an epoch
     checkpoint_minutes: Optional[float] = 30  # minutes after which there is a checkpoint within an epoch
-    resume: bool = False  # go on from the newest checkpoint
+    resume: bool = False  # continue from the newest checkpoint
     overwrite: bool = False  # begin anew in a folder that holds a run, whose checkpoints go

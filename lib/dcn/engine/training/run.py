@@ -34,7 +34,7 @@ LOG = logging.getLogger(__name__)
 def train(
     cfg: EasyDict, gpus: Optional[str] = None, options: TrainOptions = TrainOptions(), task: Optional[Task] = None
 ) -> bool:
-    """Train. True when the whole schedule is done, False when it stopped with a checkpoint to go on from.
+    """Train. True when the whole schedule is done, False when it stopped with a checkpoint to resume from.
 
     task: by default what the configuration says. After Ctrl-C or SIGTERM the program ends with the signal's status
     (KeyboardInterrupt, SystemExit), when the checkpoint is written. UserError where another training is at work in the
@@ -163,7 +163,7 @@ class TrainingRun:
                 LOG.warning(f'  {path}')
 
     def _stored(self):
-        """What to go on from: the newest Checkpoint with --resume, with TRAIN.RESUME that of begin_epoch or the
+        """What to resume from: the newest Checkpoint with --resume, with TRAIN.RESUME that of begin_epoch or the
         parameters alone, else None."""
         if self.options.resume:
             found = checkpoint.newest(self.prefix)
