@@ -8,7 +8,7 @@ import pytest
 from dcn.errors import UserError
 from dcn.export.builder import Builder
 from dcn.export.runtime import Runtime, runtime_python
-from dcn.inspection.attributes import Attributes
+from dcn.formats.attributes import Attributes
 
 PEERS = os.environ.get('DCN_PEERS')  # folder of environments that lib/dcn/benchmarks/peers.py made
 

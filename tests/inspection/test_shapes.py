@@ -3,7 +3,7 @@
 import pytest
 
 from dcn.errors import UserError
-from dcn.inspection.attributes import parse
+from dcn.formats.attributes import parse
 from dcn.inspection.shape_inference import free_inputs, infer_shapes
 from tests.inspection.graphs import GOLDEN, convolution, golden, make
 

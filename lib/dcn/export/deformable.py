@@ -6,6 +6,7 @@ map beforehand, and a mask says which samples count.
 
 import numpy as np
 
+from dcn.export.layers import spread
 from dcn.export.regions import regions
 
 
@@ -25,17 +26,13 @@ def modulated_convolution(b, attrs, inputs):
 
 
 def _deform_conv(b, attrs, data, weight, offset, bias, mask):
-    kernel, stride, pad, dilate = _geometry(attrs)
     found = b(
         'DeformConv',
         data,
         weight,
         offset,
         *((None, mask) if mask else ()),
-        kernel_shape=kernel,
-        strides=stride,
-        pads=pad + pad,
-        dilations=dilate,
+        **spread(attrs),
         group=attrs.integer('num_group', 1),
         offset_group=attrs.integer('num_deformable_group', 1),
     )
@@ -43,15 +40,9 @@ def _deform_conv(b, attrs, data, weight, offset, bias, mask):
     return b('Add', found, b.reshape(bias[0], 1, -1, 1, 1)) if bias else found
 
 
-def _geometry(attrs):
-    kernel = attrs.tuple('kernel')
-    defaults = {'stride': (1, 1), 'pad': (0, 0), 'dilate': (1, 1)}
-    return [kernel, *(attrs.tuple(key) or default for key, default in defaults.items())]
-
-
 def _first_rule(b, attrs, data, offset):
     """Offsets that end inside the map, and the mask of rule v1: samples count where 0 <= p < size on both axes."""
-    kernel, stride, pad, dilate = _geometry(attrs)
+    kernel, stride, pad, dilate = attrs.window()
     taps, groups = kernel[0] * kernel[1], attrs.integer('num_deformable_group', 1)
     rows, columns = b.size(offset, 2), b.size(offset, 3)
     split = b('Reshape', offset, b.shape(groups, taps, 2, rows, columns))  # one image: (G, K, 2, Ho, Wo)

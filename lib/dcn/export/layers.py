@@ -9,21 +9,14 @@ import functools
 import numpy as np
 
 
-def _spread(attrs):
+def spread(attrs):
     """kernel_shape, strides, pads (begins, then ends) and dilations of a convolution or pooling."""
-    kernel = attrs.tuple('kernel')
-    n = len(kernel)
-    pad = attrs.tuple('pad') or (0,) * n
-    return {
-        'kernel_shape': kernel,
-        'strides': attrs.tuple('stride') or (1,) * n,
-        'pads': pad + pad,
-        'dilations': attrs.tuple('dilate') or (1,) * n,
-    }
+    kernel, stride, pad, dilate = attrs.window()
+    return {'kernel_shape': kernel, 'strides': stride, 'pads': pad + pad, 'dilations': dilate}
 
 
 def _convolution(b, attrs, inputs):
-    return [b('Conv', *inputs, **_spread(attrs), group=attrs.integer('num_group', 1))]
+    return [b('Conv', *inputs, **spread(attrs), group=attrs.integer('num_group', 1))]
 
 
 def _deconvolution(b, attrs, inputs):
@@ -31,7 +24,7 @@ def _deconvolution(b, attrs, inputs):
         raise attrs.refuse('target_shape')
     adjust = attrs.tuple('adj') or (0,) * len(attrs.tuple('kernel'))
     group = attrs.integer('num_group', 1)
-    return [b('ConvTranspose', *inputs, **_spread(attrs), output_padding=adjust, group=group)]
+    return [b('ConvTranspose', *inputs, **spread(attrs), output_padding=adjust, group=group)]
 
 
 def _batch_norm(b, attrs, inputs):
@@ -71,7 +64,7 @@ def _pooling(b, attrs, inputs):
     # with 'full', MXNet counts padding in ways of its own where it takes means
     if convention not in ('valid', 'full') or kind == 'avg' and convention == 'full':
         raise attrs.refuse('pooling_convention')
-    settings = dict(_spread(attrs), ceil_mode=int(convention == 'full'))
+    settings = dict(spread(attrs), ceil_mode=int(convention == 'full'))
     if kind == 'max':
         return [b('MaxPool', *inputs, **settings)]
     del settings['dilations']

@@ -7,7 +7,7 @@ from dcn.export.deformable import deformable_convolution, deformable_psroi_pooli
 from dcn.export.layers import LAYERS
 from dcn.export.pooling import fpn_roi_pooling, psroi_pooling, roi_pooling
 from dcn.export.proposals import proposal, pyramid_proposal
-from dcn.inspection.attributes import Attributes
+from dcn.formats.attributes import Attributes
 from dcn.inspection.shape_inference import infer_shapes, operator_name
 
 _RULES = {

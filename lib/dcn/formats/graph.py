@@ -4,6 +4,7 @@ from types import MappingProxyType
 from typing import List, Mapping, NamedTuple, Set, Tuple
 
 from dcn.formats import operators
+from dcn.formats.attributes import Attributes
 
 VARIABLE = 'null'  # the operator's name of a variable, in files and here
 
@@ -47,6 +48,11 @@ class Node(NamedTuple):
     @property
     def is_variable(self) -> bool:
         return self.op == VARIABLE
+
+    @property
+    def typed_attrs(self) -> Attributes:
+        """The attributes as Python values; an error names the node."""
+        return Attributes(self.attrs, f'node {self.name} ({self.op})')
 
 
 class Graph(NamedTuple):

@@ -6,6 +6,8 @@ listed: an operator that is not here has no input that could be missing, and as 
 
 from typing import Mapping, Optional, Tuple
 
+from dcn.formats.attributes import Attributes
+
 _PAIRS = """
     ElementWiseSum add_n  Softmax SoftmaxOutput  identity _copy  stop_gradient BlockGrad  choose_element_0index pick
     broadcast_axes broadcast_axis  broadcast_minus broadcast_sub  broadcast_plus broadcast_add  cast Cast
@@ -115,23 +117,19 @@ _INPUTS = {
 def input_names(op: str, attrs: Mapping[str, str]) -> Tuple[str, ...]:
     """Names of the inputs that ``op`` has under ``attrs``, auxiliary states last; () where nothing can be missing."""
     names = _INPUTS.get(op, ())
-    absent = set()
-    if 'bias' in names and _true(attrs.get('no_bias', str(op == 'Deconvolution'))):
+    known, absent = Attributes(attrs, op), set()
+    if 'bias' in names and known.truth('no_bias', op == 'Deconvolution'):
         absent.add('bias')
     if op == 'LeakyReLU' and attrs.get('act_type') != 'prelu':
         absent.add('gamma')
-    if op == '_contrib_DeformablePSROIPooling' and _true(attrs.get('no_trans', 'False')):
+    if op == '_contrib_DeformablePSROIPooling' and known.truth('no_trans'):
         absent.add('trans')
     if op == 'RNN':
         absent.update(() if attrs.get('mode') == 'lstm' else ('state_cell',))
-        absent.update(() if _true(attrs.get('use_sequence_length', 'False')) else ('sequence_length',))
+        absent.update(() if known.truth('use_sequence_length') else ('sequence_length',))
     if op == 'UpSampling' and attrs.get('sample_type') != 'bilinear':
         return ()
     return tuple(name for name in names if name not in absent)
-
-
-def _true(text):
-    return text.lower() in ('true', '1')
 
 
 def auxiliary_inputs(op: str) -> Tuple[int, ...]:
@@ -186,6 +184,6 @@ def num_outputs(op: str, attrs: Mapping[str, str]) -> int:
         return 2 if attrs.get('pool_type', 'max') == 'max' else 1
     if op == 'LeakyReLU':
         return 2 if attrs.get('act_type') == 'rrelu' else 1
-    if op == 'RNN' and _true(attrs.get('state_outputs', 'False')):
+    if op == 'RNN' and Attributes(attrs, op).truth('state_outputs'):
         return 3 if attrs.get('mode') == 'lstm' else 2
     return _OUTPUTS.get(op, 1)

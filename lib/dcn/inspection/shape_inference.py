@@ -3,9 +3,9 @@
 from typing import Dict, List, Mapping, NamedTuple, Tuple
 
 from dcn.errors import UserError
+from dcn.formats.attributes import Attributes
 from dcn.formats.graph import Graph, Node
 from dcn.formats.operators import initializer, input_names
-from dcn.inspection.attributes import Attributes
 from dcn.inspection.shape_rules import RULES, rule_of
 from dcn.inspection.shape_rules.rule import Misfit, Shape, listed
 
@@ -50,7 +50,7 @@ def _infer(graph: Graph, node: Node, outputs: List[List[Shape]]) -> List[Shape]:
     if rule is None:
         return [None] * node.num_outputs
     try:
-        filled, found = rule(Attributes(node.attrs, f'node {node.name} ({node.op})'), list(given))
+        filled, found = rule(node.typed_attrs, list(given))
     except Misfit as misfit:
         expected, odd = misfit.args
         raise UserError(

@@ -11,9 +11,10 @@ from typing import Iterator, NamedTuple
 
 import numpy as np
 
-from dcn.formats.graph import Graph, Node
+from dcn.formats.attributes import Attributes
+from dcn.formats.graph import Graph
 from dcn.formats.operators import input_names
-from dcn.rewrite.sketch import CONVOLUTIONS, Sketch, true
+from dcn.rewrite.sketch import CONVOLUTIONS, Sketch
 
 
 class _Pair(NamedTuple):
@@ -46,7 +47,10 @@ def folded(graph: Graph, parameters: dict) -> tuple[Graph, dict]:
 
 def _pairs(graph: Graph, sketch: Sketch, parameters: dict) -> Iterator[_Pair]:
     for norm, node in enumerate(graph.nodes):
-        if node.op != 'BatchNorm' or node.attrs.get('axis', '1') != '1' or true(node.attrs.get('output_mean_var', '')):
+        if node.op != 'BatchNorm':
+            continue
+        attrs = node.typed_attrs
+        if attrs.integer('axis', 1) != 1 or attrs.truth('output_mean_var'):
             continue
         at, _ = node.inputs[0]
         convolution = graph.nodes[at]
@@ -59,17 +63,17 @@ def _pairs(graph: Graph, sketch: Sketch, parameters: dict) -> Iterator[_Pair]:
         wanted = [weight, *names] + ([graph.nodes[sources['bias'][0]].name] if 'bias' in sources else [])
         if sketch.sole_user(sources['weight'][0]) != at or any(name not in parameters for name in wanted):
             continue
-        scale, shift = _scale_and_shift(node, [parameters[name] for name in names])
+        scale, shift = _scale_and_shift(attrs, [parameters[name] for name in names])
         if 'bias' in sources:
             shift = shift + scale * parameters[wanted[-1]]
         yield _Pair(at, norm, weight, convolution.inputs[: slots.index('weight') + 1], scale, shift)
 
 
-def _scale_and_shift(norm: Node, values) -> tuple[np.ndarray, np.ndarray]:
+def _scale_and_shift(attrs: Attributes, values) -> tuple[np.ndarray, np.ndarray]:
     gamma, beta, mean, var = (np.asarray(value, np.float64) for value in values)
-    if true(norm.attrs.get('fix_gamma', 'True')):
+    if attrs.truth('fix_gamma', True):
         gamma = np.ones_like(gamma)
-    scale = gamma / np.sqrt(var + float(norm.attrs.get('eps', 1e-3)))
+    scale = gamma / np.sqrt(var + attrs.number('eps', 1e-3))
     return scale, beta - mean * scale
 
 

@@ -94,14 +94,3 @@ class Sketch:
         while source in self._instead:
             source = self._instead[source]
         return source, output
-
-
-def true(text: str) -> bool:
-    """Whether the attribute ``text`` means yes."""
-    return text.lower() in ('true', '1')
-
-
-def numbers(attrs, name: str, default: tuple[int, ...]) -> tuple[int, ...]:
-    """The attribute ``name`` such as '(3, 3)'; ``default`` where it is absent or empty."""
-    found = tuple(int(part) for part in attrs.get(name, '').strip('()[] ').split(',') if part.strip())
-    return found or default

@@ -8,7 +8,7 @@ computes the same and stays in the layout.
 from __future__ import annotations
 
 from dcn.formats.graph import Graph
-from dcn.rewrite.sketch import CONVOLUTIONS, Sketch, numbers
+from dcn.rewrite.sketch import CONVOLUTIONS, Sketch
 
 # output shape = that of the first input
 _SAME = ('Activation', 'BatchNorm', 'Dropout', 'LeakyReLU', '_copy', 'BlockGrad', 'elemwise_add', 'add_n', 'relu')
@@ -39,7 +39,8 @@ def _sizes(graph: Graph) -> list[list[tuple]]:
             own = [(node.name, 'channels', ())]
         elif node.op in CONVOLUTIONS and len(first) == 3:
             source, _, steps = first
-            own[0] = (source, int(node.attrs['num_filter']), steps + _steps(node.attrs))
+            attrs = node.typed_attrs
+            own[0] = (source, attrs.required('num_filter'), steps + _steps(attrs))
         elif node.op == 'Pooling' and len(first) == 3:
             source, channels, steps = first
             own[0] = (source, channels, (*steps, *sorted(node.attrs.items())))
@@ -54,8 +55,5 @@ def _sizes(graph: Graph) -> list[list[tuple]]:
 
 def _steps(attrs) -> tuple:
     """What a convolution does to height and width; nothing where it keeps them."""
-    kernel = numbers(attrs, 'kernel', ())
-    ones, zeros = (1,) * len(kernel), (0,) * len(kernel)
-    spread = zip(kernel, *(numbers(attrs, name, usual) for name, usual in (('stride', ones), ('pad', zeros))))
-    found = tuple((2 * p - d * (k - 1) - 1, s) for (k, s, p), d in zip(spread, numbers(attrs, 'dilate', ones)))
+    found = tuple((2 * p - d * (k - 1) - 1, s) for k, s, p, d in zip(*attrs.window()))
     return () if set(found) == {(-1, 1)} else (found,)

@@ -6,7 +6,6 @@ from fractions import Fraction
 from typing import Any, NamedTuple, Optional, Sequence, Tuple
 
 from dcn.formats.graph import Node
-from dcn.inspection.attributes import Attributes
 from dcn.inspection.shape_inference import Shape
 
 PARTS = ('backbone', 'offset', 'heads')
@@ -82,7 +81,7 @@ def receptive_field(node: Node, fields: Sequence[Optional[Field]]) -> Optional[F
         return REGION
     if not known:
         return None
-    first, attrs = known[0], Attributes(node.attrs, f'node {node.name} ({node.op})')
+    first, attrs = known[0], node.typed_attrs
     words = [field for field in known if field.size is None]
     if words:
         return words[-1]

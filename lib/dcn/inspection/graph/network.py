@@ -3,8 +3,8 @@
 from typing import Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 from dcn.errors import UserError
+from dcn.formats.attributes import Attributes
 from dcn.formats.graph import Graph
-from dcn.inspection.attributes import Attributes
 from dcn.inspection.graph import counting
 from dcn.inspection.graph.grouping import paths
 from dcn.inspection.shape_inference import Shapes, infer_shapes, operator_name, parameter_slots

@@ -2,9 +2,9 @@
 
 from typing import Iterator, List, Sequence
 
+from dcn.formats.attributes import parse
 from dcn.formats.graph import Opaque
 from dcn.formats.ndarray import Entry
-from dcn.inspection.attributes import parse
 from dcn.inspection.checkpoint.compare import Difference
 from dcn.inspection.graph.counting import PARTS
 from dcn.inspection.graph.network import Network

@@ -3,7 +3,7 @@ equal residual blocks into one row."""
 
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
-from dcn.inspection.attributes import Attributes
+from dcn.formats.attributes import Attributes
 from dcn.inspection.graph.network import Layer, Network
 
 _SMALL = (

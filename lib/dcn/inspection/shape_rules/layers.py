@@ -9,9 +9,8 @@ _LAYOUTS = ('NCW', 'NCHW', 'NCDHW', 'NHWC', 'NDHWC')
 
 def _spread(attrs):
     """(kernel, stride, pad, dilate) of a window of 1 to 3 dimensions."""
-    kernel = attrs.tuple('kernel')
+    found = kernel, *_ = attrs.window()
     n = len(kernel)
-    found = kernel, attrs.tuple('stride') or (1,) * n, attrs.tuple('pad') or (0,) * n, attrs.tuple('dilate') or (1,) * n
     require(1 <= n <= 3, 'a kernel of 1 to 3 dimensions', kernel)
     for values in found[1:]:
         require(len(values) == n, f'{n} numbers for stride, pad and dilate, as for the kernel', values)
@@ -161,9 +160,8 @@ def _pooling(attrs, shapes):
 
 def _pooling_window(attrs):
     """(kernel, stride, pad); MXNet lets stride and pad be longer than the kernel."""
-    kernel = attrs.tuple('kernel')
+    kernel, stride, pad, _ = attrs.window()
     n = len(kernel)
-    stride, pad = attrs.tuple('stride') or (1,) * n, attrs.tuple('pad') or (0,) * n
     require(1 <= n <= 3 and n <= min(len(stride), len(pad)), 'kernel, stride and pad of 1 to 3 numbers', kernel)
     require(min(kernel + stride) > 0, 'kernel and stride above 0', kernel + stride)
     return kernel, stride, pad

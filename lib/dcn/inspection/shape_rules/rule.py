@@ -2,7 +2,7 @@
 
 from typing import Callable, List, Optional, Sequence, Tuple
 
-from dcn.inspection.attributes import Attributes
+from dcn.formats.attributes import Attributes
 
 Shape = Optional[Tuple[int, ...]]
 Shapes = List[Shape]

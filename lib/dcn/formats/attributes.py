@@ -56,6 +56,12 @@ class Attributes:
         values = values * 2 if len(values) == 1 else values or (default, default)
         return values if len(values) == 2 else self._fail(key, 'two numbers')
 
+    def window(self) -> Tuple[Tuple, Tuple, Tuple, Tuple]:
+        """(kernel, stride, pad, dilate) of a convolution or pooling; what is absent or empty is 1, pad 0."""
+        kernel = self.tuple('kernel')
+        ones, zeros = (1,) * len(kernel), (0,) * len(kernel)
+        return kernel, self.tuple('stride') or ones, self.tuple('pad') or zeros, self.tuple('dilate') or ones
+
     def _read(self, key, default):
         if key not in self:
             return default
