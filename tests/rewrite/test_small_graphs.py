@@ -50,6 +50,18 @@ def test_branches_of_one_stride_are_equal():
     assert operators_of(graph)[-1] == 'elemwise_add'
 
 
+def test_numbers_as_python_2_wrote_them():
+    """MXNet takes them, and files of 2017 have them."""
+    import mxnet as mx
+
+    data = mx.sym.Variable('data')
+    one = mx.sym.Convolution(data, kernel=(3, 3), pad=(1, 1), num_filter=4, name='one')
+    text = mx.sym.broadcast_add(one, one).tojson().replace('(3, 3)', '(3L, 3L)').replace('(1, 1)', '(1L, 1L)')
+    assert mx.sym.load_json(text).infer_shape(data=(1, 3, 5, 5))[1] == [(1, 4, 5, 5)]
+    graph, _ = sums_by_element(symbol_json.loads(text), {})
+    assert operators_of(graph)[-1] == 'elemwise_add'
+
+
 def normed(layer=None, users=1, **options):
     """A 1x1 convolution with a bias and batch norm; with two users the convolution is an output too."""
     import mxnet as mx

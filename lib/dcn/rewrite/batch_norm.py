@@ -41,7 +41,8 @@ def folded(graph: Graph, parameters: dict) -> tuple[Graph, dict]:
         changed[pair.weight] = _times(weight, pair.scale)
         bias = sketch.free_name(graph.nodes[pair.convolution].name + '_bias')
         changed[bias] = pair.shift.astype(weight.dtype)
-        _with_bias(sketch, pair, pair.inputs, bias)
+        sketch.change(pair.convolution, (*pair.inputs, (sketch.add_variable(bias), 0)), no_bias='False')
+        sketch.replace(pair.norm, pair.convolution)
     return _kept(sketch.finish(), changed)
 
 
@@ -83,12 +84,6 @@ def _times(weight: np.ndarray, scale: np.ndarray) -> np.ndarray:
     for filter_, factor, out in zip(weight, scale, product):
         np.multiply(filter_, factor, out=out, dtype=np.float64, casting='same_kind')
     return product
-
-
-def _with_bias(sketch: Sketch, pair: _Pair, inputs, bias: str) -> None:
-    inputs = [*inputs, (sketch.add_variable(bias), 0)]
-    sketch.change(pair.convolution, inputs, {'no_bias': 'False'})
-    sketch.replace(pair.norm, pair.convolution)
 
 
 def _kept(graph: Graph, parameters: dict) -> tuple[Graph, dict]:

@@ -46,13 +46,11 @@ class Sketch:
             free = f'{name}{number}'
         return free
 
-    def change(self, i: int, inputs=None, attrs=None, **fields) -> None:
-        """Node ``i`` with other ``inputs`` ((node, output), ...) and further ``attrs``."""
-        if inputs is not None:
-            fields.update(inputs=tuple(inputs), versions=(0,) * len(inputs))
-        if attrs is not None:
-            fields.update(attrs={**self.nodes[i].attrs, **attrs})
-        self.nodes[i] = self.nodes[i]._replace(**fields)
+    def change(self, i: int, inputs: tuple[tuple[int, int], ...], **attrs: str) -> None:
+        """Give node ``i`` other ``inputs`` ((node, output), ...) and further ``attrs``."""
+        node = self.nodes[i]
+        attrs = {**node.attrs, **attrs}
+        self.nodes[i] = node._replace(inputs=inputs, versions=(0,) * len(inputs), attrs=attrs)
 
     def replace(self, old: int, new: int) -> None:
         """Whatever uses ``old``, outputs of the graph too, uses ``new`` from now on."""
