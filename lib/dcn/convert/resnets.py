@@ -11,7 +11,7 @@ import numpy as np
 
 from dcn.errors import UserError
 from dcn.inspection.checkpoint.known import Backbone
-from dcn.symbols.resnet_plan import FILTERS, UNITS, plan
+from dcn.symbols.resnet_plan import FILTERS, depth_of, plan
 
 # of the images that Gluon's and torchvision's models were trained on, red first, for values from 0 to 1
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -104,7 +104,7 @@ def _read(arrays, kind):
         else:
             places[place] = array
     units = [1 + max((block for stage_, block, *_ in places if stage_ == stage), default=-1) for stage in (1, 2, 3, 4)]
-    depth = next((depth for depth, count in UNITS.items() if list(count) == units), None)
+    depth = depth_of(units)
     if depth is None:
         raise UserError(
             f'a ResNet with {units} blocks: expected 50, 101 or 152 layers, [3, 4, 6, 3], [3, 4, 23, 3] or '
@@ -206,10 +206,10 @@ def _depth(layers):
         len({match.group(1) for match in (re.match(rf'res{stage}([a-z]\d*)', name) for name in layers) if match})
         for stage in (2, 3, 4, 5)
     ]
-    for depth, count in UNITS.items():
-        if list(count) == units:
-            return depth
-    raise UserError(f'a ResNet with {units} blocks: expected 50, 101 or 152 layers')
+    depth = depth_of(units)
+    if depth is None:
+        raise UserError(f'a ResNet with {units} blocks: expected 50, 101 or 152 layers')
+    return depth
 
 
 def _fold_biases(layers):

@@ -36,6 +36,11 @@ def plan(
     return Plan(names, tuple(filters or FILTERS), strides, (1, 1, 1, dilate))
 
 
+def depth_of(units: Sequence[int]) -> Optional[int]:
+    """50, 101 or 152, the depth that has these numbers of residual blocks; None where none has."""
+    return next((depth for depth, count in UNITS.items() if count == tuple(units)), None)
+
+
 def _unit_names(stage: str, count: int, depth: int) -> Tuple[str, ...]:
     """Caffe's: res3a, res3b1, res3b2 in the middle stages of deeper networks, res3a, res3b, res3c everywhere else."""
     if (depth > 50 and stage in ('res3', 'res4')) or count > 26:

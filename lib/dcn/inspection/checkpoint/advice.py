@@ -11,7 +11,7 @@ from dcn.inspection.checkpoint.known import Backbone, Table
 from dcn.inspection.checkpoint.recognise import Recognised
 from dcn.inspection.sources import yaml_files, yaml_symbol
 from dcn.paths import ROOT, find
-from dcn.symbols.resnet_plan import FILTERS, UNITS, plan
+from dcn.symbols.resnet_plan import FILTERS, UNITS, depth_of, plan
 
 _RES5 = ['res5a', 'res5b', 'res5c']
 
@@ -111,8 +111,8 @@ def _changes(mine, theirs):
     changes = []
     for key, value in mine.items():
         if value != theirs[key]:
-            depth = next((depth for depth, units in UNITS.items() if units == value), None)
-            key, value = ('network.depth', depth) if key == 'network.units' and depth else (key, value)
+            depth = depth_of(value) if key == 'network.units' else None
+            key, value = ('network.depth', depth) if depth else (key, value)
             text = '[' + ','.join(map(str, value)) + ']' if isinstance(value, (list, tuple)) else str(value)
             changes.append(f'{key}={text.lower() if isinstance(value, bool) else text}')
             changes += _likely_anchors(value) if key == 'network.NUM_ANCHORS' else []

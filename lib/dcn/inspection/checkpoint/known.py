@@ -11,7 +11,7 @@ import os
 import re
 from typing import Dict, List, Mapping, NamedTuple, Optional, Tuple
 
-from dcn.symbols.resnet_plan import FILTERS, UNITS
+from dcn.symbols.resnet_plan import FILTERS, depth_of
 
 _FILE = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'networks.json')
 OFFSET = re.compile(r'(res\d[a-z]\d*)_branch2b_offset_(weight|bias)$')
@@ -31,8 +31,7 @@ class Backbone(NamedTuple):
     @property
     def depth(self) -> Optional[int]:
         """50, 101 or 152, or None."""
-        units = tuple(len(names) for names in self.blocks)
-        return next((depth for depth, count in UNITS.items() if count == units), None)
+        return depth_of([len(names) for names in self.blocks])
 
     @property
     def usual(self) -> bool:
