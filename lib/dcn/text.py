@@ -22,6 +22,12 @@ def table(head: Sequence[object], rows: Sequence[Sequence[object]], right: Colle
     return lines[:1] + ['-' * max(len(line) for line in lines)] + lines[1:]
 
 
+def names_text(names: Sequence[str], most: int = 5) -> str:
+    """The first ``most`` of the names, and how many more there are."""
+    more = f' and {len(names) - most} more' if len(names) > most else ''
+    return ', '.join(names[:most]) + more
+
+
 def shape_text(shape: Optional[Sequence[int]]) -> str:
     return '?' if shape is None else ' x '.join(str(length) for length in shape) if shape else 'scalar'
 

@@ -11,6 +11,7 @@ from dcn.inspection.checkpoint import checks
 from dcn.inspection.checkpoint.recognise import bare, recognise
 from dcn.inspection.sources import network_of
 from dcn.symbols.initialise import initial_value
+from dcn.text import names_text
 
 Arrays = Dict[str, np.ndarray]
 _SHOWN = 6
@@ -101,7 +102,7 @@ def _notes(fitted: Fitted) -> Iterator[str]:
     if fitted.offsets:
         yield (
             f'{len(fitted.offsets)} offset parameters are zero, so that deformable layers act as plain ones: '
-            + _listed(fitted.offsets)
+            + names_text(fitted.offsets, _SHOWN)
         )
         if any(name.startswith(('rfcn_cls_offset', 'offset')) for name in fitted.offsets):
             yield (
@@ -109,13 +110,11 @@ def _notes(fitted: Fitted) -> Iterator[str]:
                 'whole cells; scores and boxes differ a little until it is trained'
             )
     if fitted.fresh:
-        yield f'{len(fitted.fresh)} start anew: ' + _listed([f'{n} ({why})' for n, why in fitted.fresh.items()])
+        yield f'{len(fitted.fresh)} start anew: ' + names_text(
+            [f'{n} ({why})' for n, why in fitted.fresh.items()], _SHOWN
+        )
     if fitted.dropped:
-        yield f'{len(fitted.dropped)} left out: {_listed(fitted.dropped)}'
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ', '.join(names[:_SHOWN]) + (f' and {len(names) - _SHOWN} more' if len(names) > _SHOWN else '')
+        yield f'{len(fitted.dropped)} left out: {names_text(fitted.dropped, _SHOWN)}'
 
 
 def with_test_weights(

@@ -8,6 +8,7 @@ from dcn.formats.graph import Graph
 from dcn.inspection.graph import counting
 from dcn.inspection.graph.grouping import paths
 from dcn.inspection.shape_inference import Shapes, infer_shapes, operator_name, parameter_slots
+from dcn.text import names_text
 
 _AUXILIARY = ('moving_mean', 'moving_var', 'moving_avg')
 # height and width for a graph that says nothing; multiples of 32 where pyramids need them
@@ -113,17 +114,13 @@ def describe(graph: Graph, label: str, shapes: Optional[Mapping[str, Tuple[int, 
     }
     missing = [name for name, shape in inputs.items() if shape is None]
     if missing:
-        more = f' and {len(missing) - 5} more' if len(missing) > 5 else ''
         notes.append(
-            f'the shapes of {", ".join(missing[:5])}{more} are unknown, and what follows from them; '
+            f'the shapes of {names_text(missing)} are unknown, and what follows from them; '
             'give them with --shape NAME=SIZES'
         )
     uncounted = [p.name for layer in layers for p in layer.parameters if p.owned and p.shape is None]
     if uncounted:
-        more = f' and {len(uncounted) - 5} more' if len(uncounted) > 5 else ''
-        notes.append(
-            f'{len(uncounted)} parameters of unknown shape are not in the totals: {", ".join(uncounted[:5])}{more}'
-        )
+        notes.append(f'{len(uncounted)} parameters of unknown shape are not in the totals: {names_text(uncounted)}')
     if found.unknown:
         notes.append(f'no shape rule for {", ".join(found.unknown)}: what follows from them is unknown')
     auxiliary = sum(p.size or 0 for layer in layers for p in layer.parameters if p.owned and p.auxiliary)

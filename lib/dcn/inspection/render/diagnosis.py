@@ -2,13 +2,12 @@
 
 import json
 import shlex
-from typing import Any, Dict, Iterable, List, Mapping, Sequence
+from typing import Any, Dict, Iterable, List, Mapping
 
 from dcn.config.families import FAMILIES
 from dcn.inspection.checkpoint.findings import FACT, NOTE, OK, STEP, WRONG, Finding, Report
-from dcn.text import shape_text
+from dcn.text import names_text, shape_text
 
-_SHOWN = 5
 _MARKS = {WRONG: 'wrong:', OK: 'ok:   ', NOTE: 'note: '}
 
 
@@ -39,11 +38,6 @@ def report_json(report: Report) -> str:
 
 def _plain(finding: Finding) -> Dict[str, Any]:
     return {**finding._asdict(), 'sentence': sentence(finding)}
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f' and {len(names) - _SHOWN} more' if len(names) > _SHOWN else ''
-    return ', '.join(names[:_SHOWN]) + more
 
 
 def _factors(numbers: Iterable[float]) -> str:
@@ -79,7 +73,7 @@ def _classes(data: Mapping[str, Any]) -> str:
 
 
 def _extra(data: Mapping[str, Any]) -> str:
-    return f'{len(data["names"])} tensors that the network does not use, which do no harm: {_listed(data["names"])}'
+    return f'{len(data["names"])} tensors that the network does not use, which do no harm: {names_text(data["names"])}'
 
 
 def _anchors(data: Mapping[str, Any]) -> str:
@@ -139,7 +133,7 @@ _SENTENCES: Dict[str, Any] = {
     'strange-network': 'no checkpoint of one of these networks',
     'strange-names': 'its names are not those of these networks',
     'unknown-network': 'an unknown network: its names fit none of those known here',
-    'missing': lambda d: f'{len(d["names"])} of {d["wanted"]} parameters are missing: {_listed(d["names"])}',
+    'missing': lambda d: f'{len(d["names"])} of {d["wanted"]} parameters are missing: {names_text(d["names"])}',
     'shape': lambda d: f'{d["name"]}: expected shape {shape_text(d["expected"])}, found {shape_text(d["found"])}',
     'no-prefix': lambda d: (
         f'{len(d["names"])} names lack arg: or aux: in front, such as {d["names"][0]}; "dcn convert" writes the file '
@@ -153,7 +147,7 @@ _SENTENCES: Dict[str, Any] = {
     'negative-variance': '{name}: a variance of {low:.3g}; expected none below 0',
     'huge': '{name}: values up to {largest:.3g}; expected below a million',
     'constant-weights': lambda d: (
-        f'{len(d["names"])} weights have one value everywhere: {_listed(d["names"])}; they were never set'
+        f'{len(d["names"])} weights have one value everywhere: {names_text(d["names"])}; they were never set'
     ),
     'untrained-statistics': 'every batch norm has mean variance 1, as before training: the backbone was never trained, '
     'or its auxiliary states were lost',
@@ -175,7 +169,7 @@ _SENTENCES: Dict[str, Any] = {
     'extra': _extra,
     'test-weights': lambda d: f'weights for testing are there and right: {d["name"]} = weights x {_factors(d["stds"])}',
     'all-offsets-zero': 'all offset layers are zero: deformable layers act as plain ones until they are trained',
-    'offsets-zero': lambda d: f'offset layers that are zero: {_listed(d["names"])}',
+    'offsets-zero': lambda d: f'offset layers that are zero: {names_text(d["names"])}',
     'dtypes': lambda d: f'element types {", ".join(d["dtypes"])}; the networks compute in float32',
     # what to do
     'experiment': lambda d: (
