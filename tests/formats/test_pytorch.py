@@ -51,7 +51,7 @@ def check(found, expected, torch):
         array = found[name]
         assert array.shape == tuple(tensor.shape), name
         if tensor.dtype == torch.bfloat16:
-            array, tensor = dtypes.to_float32(array), tensor.float()
+            array, tensor = dtypes.without_bfloat16(array), tensor.float()
         wanted = tensor.detach().numpy()
         assert array.dtype == wanted.dtype and np.array_equal(array, wanted), name
 

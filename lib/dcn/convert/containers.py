@@ -16,10 +16,11 @@ from dcn.errors import UserError
 from dcn.files import atomic_write
 from dcn.formats import dtypes, foreign
 from dcn.formats import params as params_file
+from dcn.formats.cursor import DAMAGED
 from dcn.formats.errors import FormatError, shown
 from dcn.formats.mapping import map_file
 from dcn.formats.pytorch import is_archive, read_pytorch
-from dcn.formats.sparse import SparseArray
+from dcn.formats.sparse import dense
 
 _SAFETENSORS = {
     'F64': 'float64',
@@ -39,7 +40,6 @@ _SAFETENSORS = {
 _METADATA = '__metadata__'  # notes, where a tensor's name would stand
 _LONGEST_HEADER = 100 << 20  # bytes; the format's own limit
 _ALWAYS_UNPACKED = 1 << 30
-_DAMAGED = 'the file is damaged, copy or download it again'
 ENDINGS = ('.params', '.safetensors', '.npz')
 
 
@@ -55,10 +55,7 @@ def read(path: str) -> Dict[str, np.ndarray]:
         return _read_safetensors(data, path)
     if kind == 'pickle':
         raise _pickled(path)
-    return {
-        name: array.dense() if isinstance(array, SparseArray) else array
-        for name, array in params_file.read(path).items()
-    }
+    return {name: dense(array) for name, array in params_file.read(path).items()}
 
 
 def write(path: str, arrays: Mapping[str, np.ndarray]) -> None:
@@ -88,23 +85,23 @@ def _read_safetensors(data, path):
     (length,) = struct.unpack_from('<Q', data)
     if length > min(len(data) - 8, _LONGEST_HEADER):
         raise FormatError(
-            f'{path}: header: expected at most {len(data) - 8} bytes, found a length of {length}; {_DAMAGED}'
+            f'{path}: header: expected at most {len(data) - 8} bytes, found a length of {length}; {DAMAGED}'
         )
     try:
         text = bytes(data[8 : 8 + length]).decode('utf-8')
         header = json.loads(text, object_pairs_hook=_once, parse_int=_short_int)
     except _Again as again:
         name = shown(str(again))
-        raise FormatError(f'{path}: header: expected each name once, found {name} again; {_DAMAGED}') from None
+        raise FormatError(f'{path}: header: expected each name once, found {name} again; {DAMAGED}') from None
     except (ValueError, RecursionError):
-        raise FormatError(f'{path}: header: expected JSON, found something else; {_DAMAGED}') from None
+        raise FormatError(f'{path}: header: expected JSON, found something else; {DAMAGED}') from None
     if not isinstance(header, dict):
-        raise FormatError(f'{path}: header: expected an object, found {type(header).__name__}; {_DAMAGED}')
+        raise FormatError(f'{path}: header: expected an object, found {type(header).__name__}; {DAMAGED}')
     start = 8 + length
     header.pop(_METADATA, None)
     found = {name: _safetensor(data, start, name, entry, path) for name, entry in header.items()}
     if sum(array.nbytes for array in found.values()) > len(data) - start:
-        raise FormatError(f'{path}: expected tensors beside each other, found some that overlap; {_DAMAGED}')
+        raise FormatError(f'{path}: expected tensors beside each other, found some that overlap; {DAMAGED}')
     return found
 
 
@@ -144,7 +141,7 @@ def _safetensor(data, start, name, entry, path):
     if kind not in _SAFETENSORS or not all(whole) or len(offsets) != 2:
         raise FormatError(
             f'{path}: tensor {shown(name)}: expected dtype, shape and data_offsets, found '
-            f'{shown(str(entry))}; {_DAMAGED}'
+            f'{shown(str(entry))}; {DAMAGED}'
         )
     dtype, size = dtypes.numpy_dtype(_SAFETENSORS[kind]), 1
     for length in shape:
@@ -152,7 +149,7 @@ def _safetensor(data, start, name, entry, path):
     if offsets[1] - offsets[0] != size * dtype.itemsize or start + offsets[1] > len(data):
         raise FormatError(
             f'{path}: tensor {shown(name)}: expected {size * dtype.itemsize} bytes within the file, '
-            f'found {offsets[0]} to {offsets[1]} of {len(data) - start}; {_DAMAGED}'
+            f'found {offsets[0]} to {offsets[1]} of {len(data) - start}; {DAMAGED}'
         )
     if not size:
         return np.zeros(shape, dtype)
@@ -192,7 +189,7 @@ def _read_npz(path):
         with zipfile.ZipFile(path) as archive:
             names = [name for name in archive.namelist() if name.endswith('.npy')]
             if len(set(names)) < len(names):
-                raise FormatError(f'{path}: expected each array once, found one again; {_DAMAGED}')
+                raise FormatError(f'{path}: expected each array once, found one again; {DAMAGED}')
             size, most = sum(archive.getinfo(name).file_size for name in names), _most_unpacked(path)
             if size > most:
                 raise FormatError(
@@ -201,7 +198,7 @@ def _read_npz(path):
                 )
             return {name[:-4]: _npy(archive, name, path) for name in names}
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError) as error:
-        raise FormatError(f'{path}: expected an .npz archive, found: {error}; {_DAMAGED}') from None
+        raise FormatError(f'{path}: expected an .npz archive, found: {error}; {DAMAGED}') from None
 
 
 def _most_unpacked(path):
@@ -230,14 +227,14 @@ def _npy(archive, name, path):
     except FormatError:
         raise
     except (ValueError, SyntaxError, TypeError) as error:
-        raise FormatError(f'{path}: {shown(name)}: expected an array, found: {error}; {_DAMAGED}') from None
+        raise FormatError(f'{path}: {shown(name)}: expected an array, found: {error}; {DAMAGED}') from None
 
 
 def _write_npz(path, arrays):
     with atomic_write(path) as stream:
         with zipfile.ZipFile(stream, 'w', zipfile.ZIP_STORED) as archive:
             for name, array in arrays.items():
-                array = dtypes.to_float32(array) if array.dtype == dtypes.BFLOAT16 else array
+                array = dtypes.without_bfloat16(array)
                 # the archive's own date would make equal files differ
                 entry = zipfile.ZipInfo(f'{name}.npy', (1980, 1, 1, 0, 0, 0))
                 with archive.open(entry, 'w', force_zip64=True) as out:

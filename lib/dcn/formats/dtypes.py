@@ -42,6 +42,6 @@ def type_flag(dtype: DTypeLike) -> Optional[int]:
     return _FLAGS.get(np.dtype(dtype).newbyteorder('<'))
 
 
-def to_float32(array: np.ndarray) -> np.ndarray:
-    """Values of a bfloat16 array, exactly, as float32: the 16 bits are the upper half of a float32."""
-    return (array['bfloat16'].astype(np.uint32) << 16).view(np.float32)
+def without_bfloat16(array: np.ndarray) -> np.ndarray:
+    """A bfloat16 array as float32, exactly: its 16 bits are the upper half of a float32. Any other as it is."""
+    return array if array.dtype != BFLOAT16 else (array['bfloat16'].astype(np.uint32) << 16).view(np.float32)

@@ -15,11 +15,11 @@ import numpy as np
 
 from dcn.errors import UserError
 from dcn.formats import dtypes, foreign
+from dcn.formats.cursor import DAMAGED
 from dcn.formats.errors import FormatError, shown
 from dcn.formats.mapping import Buffer, PathLike, map_file
 
 _ADVICE = 'save the weights again with torch.save(model.state_dict(), "NAME.pth")'
-_DAMAGED = 'the file is damaged, copy or download it again'
 _STORAGES = {
     'FloatStorage': 'float32',
     'DoubleStorage': 'float64',
@@ -77,7 +77,7 @@ def read_pytorch(path: PathLike) -> Dict[str, np.ndarray]:
     ) as error:
         if isinstance(error, UserError):
             raise
-        raise FormatError(f'{path}: expected a PyTorch file, found: {shown(str(error))}; {_DAMAGED}') from None
+        raise FormatError(f'{path}: expected a PyTorch file, found: {shown(str(error))}; {DAMAGED}') from None
 
 
 class _Refused(Exception):

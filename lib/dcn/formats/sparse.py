@@ -55,3 +55,8 @@ class SparseArray(NamedTuple):
 
 
 Array = Union[np.ndarray, SparseArray]
+
+
+def dense(array: Array) -> np.ndarray:
+    """An array of either kind as an ordinary one."""
+    return array.dense() if isinstance(array, SparseArray) else array

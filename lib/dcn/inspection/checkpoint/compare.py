@@ -7,7 +7,7 @@ import numpy as np
 from dcn.formats import dtypes
 from dcn.formats.ndarray import Entry
 from dcn.formats.params import ParamsFile
-from dcn.formats.sparse import SparseArray
+from dcn.formats.sparse import dense
 
 _BLOCK = 1 << 18
 
@@ -28,7 +28,7 @@ def change(one: np.ndarray, two: np.ndarray) -> Change:
     one, two = one.reshape(-1), two.reshape(-1)
     count, largest, total, squares, norm = 0, 0.0, 0.0, 0.0, 0.0
     for start in range(0, one.size, _BLOCK):
-        a, b = (_float(array[start : start + _BLOCK]) for array in (one, two))
+        a, b = (dtypes.without_bfloat16(array[start : start + _BLOCK]).astype(np.float64) for array in (one, two))
         with np.errstate(invalid='ignore', over='ignore'):
             apart = np.abs(a - b)
         apart[(a == b) | (np.isnan(a) & np.isnan(b))] = 0  # equal infinities are equal
@@ -40,10 +40,6 @@ def change(one: np.ndarray, two: np.ndarray) -> Change:
         norm += float(np.square(a[np.isfinite(a)]).sum())
     relative = (squares / norm) ** 0.5 if norm else (np.inf if squares else 0.0)
     return Change(count, one.size, largest, total / max(one.size, 1), relative)
-
-
-def _float(block):
-    return (dtypes.to_float32(block) if block.dtype == dtypes.BFLOAT16 else block).astype(np.float64)
 
 
 class Difference(NamedTuple):
@@ -74,13 +70,8 @@ def differences(one: ParamsFile, two: ParamsFile, tolerance: float = 0.0) -> Lis
             continue
         values = None
         if a.shape == b.shape and a.storage != 'empty' != b.storage:
-            values = change(_dense(a), _dense(b))
+            values = change(dense(a.array()), dense(b.array()))
         difference = Difference(name, a, b, values if values and values.largest > tolerance else None)
         if difference.values or difference.remade:
             found.append(difference)
     return found
-
-
-def _dense(entry):
-    array = entry.array()
-    return array.dense() if isinstance(array, SparseArray) else array

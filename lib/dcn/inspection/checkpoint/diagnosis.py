@@ -122,7 +122,7 @@ def _box_arrays(opened: ParamsFile) -> Dict[str, np.ndarray]:
         for name in (f'{layer}_{kind}{test}' for kind in ('weight', 'bias') for test in ('', '_test')):
             array = opened[f'arg:{name}'].array() if f'arg:{name}' in opened else None
             if array is not None and not isinstance(array, SparseArray):
-                found[name] = dtypes.to_float32(array) if array.dtype == dtypes.BFLOAT16 else array
+                found[name] = dtypes.without_bfloat16(array)
     return found
 
 

@@ -49,7 +49,7 @@ def _numbers(values: np.ndarray) -> Dict[str, Any]:
     low, high, total, squares = np.inf, -np.inf, 0.0, 0.0
     for start in range(0, flat.size, _BLOCK):
         block = flat[start : start + _BLOCK]
-        block = dtypes.to_float32(block) if block.dtype == dtypes.BFLOAT16 else block
+        block = dtypes.without_bfloat16(block)
         block = block.astype(np.float32) if block.dtype == np.float16 else block
         smallest, largest = block.min(), block.max()
         if not (np.isfinite(smallest) and np.isfinite(largest)):
