@@ -93,6 +93,12 @@ def _total(call, count):
     return time.perf_counter() - start
 
 
+def arrays_of(path):
+    """{name: array} of an .npz file."""
+    with np.load(path) as file:
+        return {name: file[name] for name in file.files}
+
+
 def threads():
     """How many threads a peer gets."""
     return int(os.environ['OMP_NUM_THREADS'])
@@ -347,8 +353,7 @@ def main(name):
     library = {'torchvision': torchvision, 'openvino': openvino, 'onnxruntime': onnxruntime}[name]
 
     def prepare(question):
-        with np.load(question['file']) as file:
-            arrays = {key: file[key] for key in file.files}
+        arrays = arrays_of(question['file'])
         return library(question['operator'], question['attributes'], arrays, question['direction'])
 
     serve(prepare)

@@ -16,8 +16,7 @@ import numpy as np
 
 from dcn.benchmarks import report as bench_report
 from dcn.benchmarks.libraries import Call, serve
-from dcn.benchmarks.rounds import Peer, interleaved
-from dcn.errors import UserError
+from dcn.benchmarks.rounds import Peer, chosen, interleaved
 from dcn.files import atomic_write
 
 # rewritten graph, graph as published, the same on MXNet's operators
@@ -52,24 +51,17 @@ CASES = {
 
 def run(only: str, rounds: int, path: str | None, cases: dict[str, Network] = CASES) -> None:
     """Time the cases whose name contains ``only``, print a table, write medians in seconds as JSON to ``path``."""
-    chosen = {name: network for name, network in cases.items() if only in name}
-    if not chosen:
-        raise UserError('\n  '.join([f'--only {only}: no case name contains that; the cases are:', *cases]))
-    if rounds < 1:
-        raise UserError(f'--rounds: expected 1 or more, found {rounds}')
+    names = chosen(cases, only, rounds)
     os.environ.setdefault('OMP_NUM_THREADS', str(len(os.sched_getaffinity(0))))
     found = []
-    for name, network in chosen.items():
+    for name in names:
         print(f'timing {name}', file=sys.stderr, flush=True)
         with contextlib.ExitStack() as stack:  # new processes for each case: three networks at a time fill the memory
-            workers = [Peer(peer, 'dcn.benchmarks.networks') for peer in PEERS]
-            for worker in workers:
-                stack.callback(worker.close)
-            question = dict(case=name, direction='forward', attributes=network._asdict())
+            workers = [stack.enter_context(contextlib.closing(Peer(peer, 'dcn.benchmarks.networks'))) for peer in PEERS]
+            question = dict(case=name, direction='forward', attributes=cases[name]._asdict())
             found.append(dict(case=name, **interleaved(workers, question, rounds, float('inf'))))
     machine = bench_report.machine()
-    where = f'{machine["processor"]}, {machine["threads"]} threads, {machine["instruction set"]}'
-    print(f'{where}; medians of {rounds} rounds')
+    print(f'{bench_report.where(machine)}; medians of {rounds} rounds')
     print(columns(found))
     for row in found:
         for peer, why in row['missing'].items():

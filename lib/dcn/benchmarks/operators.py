@@ -19,7 +19,8 @@ from dcn.benchmarks import networks as bench_networks
 from dcn.benchmarks import peers as bench_peers
 from dcn.benchmarks import report as bench_report
 from dcn.benchmarks.cases import CASES, directions, inputs
-from dcn.benchmarks.rounds import Peer, interleaved
+from dcn.benchmarks.libraries import arrays_of
+from dcn.benchmarks.rounds import Peer, chosen, interleaved
 from dcn.compiled import build_module
 from dcn.errors import UserError
 from dcn.files import atomic_write
@@ -79,8 +80,7 @@ def _compare(workers, question, scratch):
         attributes = rule if worker.name == 'own' else question['attributes']
         if 'missing' in worker.ask(**dict(question, attributes=attributes, save=path)):
             continue
-        with np.load(path) as file:
-            found[worker.name] = {name: file[name] for name in file.files}
+        found[worker.name] = arrays_of(path)
     own, apart = found.pop('own'), share_alone if question['operator'] == 'Proposal' else share_apart
     return {peer: max(apart(own[name], values[name]) for name in values) for peer, values in found.items()}
 
@@ -180,11 +180,7 @@ def main(argv=None):
     if args.what == 'networks':
         bench_networks.run(args.only, args.rounds, args.json)
         return
-    names = [name for name in CASES if args.only in name]
-    if not names:
-        raise UserError('\n  '.join([f'--only {args.only}: no case name contains that; the cases are:', *CASES]))
-    if args.rounds < 1:
-        raise UserError(f'--rounds: expected 1 or more, found {args.rounds}')
+    names = chosen(CASES, args.only, args.rounds)
     if args.check and args.peers is None:
         raise UserError('--check compares results with those of other libraries: add --peers')
     os.environ.setdefault('OMP_NUM_THREADS', str(len(os.sched_getaffinity(0))))
@@ -194,9 +190,7 @@ def main(argv=None):
         if any(has(peer, CASES[name], direction) for name in names for direction in directions(CASES[name]))
     ]
     with contextlib.ExitStack() as stack:
-        workers = [Peer(name, folder=args.peers) for name in peers]
-        for worker in workers:
-            stack.callback(worker.close)
+        workers = [stack.enter_context(contextlib.closing(Peer(name, folder=args.peers))) for name in peers]
         versions = {
             name: worker.ask(versions=[pin.split('==')[0] for pin in bench_peers.PACKAGES.get(name, [])])
             for name, worker in zip(peers, workers)

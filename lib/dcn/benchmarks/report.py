@@ -23,6 +23,11 @@ def machine():
     }
 
 
+def where(machine):
+    """A machine in a few words."""
+    return f'{machine["processor"]}, {machine["threads"]} threads, {machine["instruction set"]}'
+
+
 def _processor():
     with open('/proc/cpuinfo') as stream:
         names = [line.partition(':')[2].strip() for line in stream if line.startswith('model name')]
@@ -41,9 +46,8 @@ def with_own(versions):
 
 def table(report, peers):
     """A report {machine, versions, asked, times, memory} as text."""
-    where = report['machine']
     lines = [
-        f'{where["processor"]}, {where["threads"]} threads, {where["instruction set"]}; '
+        f'{where(report["machine"])}; '
         + ', '.join(f'{name} {version}' for name, version in report['versions'].items()),
         f"own: the project's operator, in milliseconds (medians of {report['asked']} rounds); others: "
         'multiples of own, above 1 slower',

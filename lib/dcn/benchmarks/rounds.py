@@ -70,6 +70,16 @@ class Peer:
         self._process.wait()
 
 
+def chosen(cases, only, rounds):
+    """Names of the ``cases`` that contain the text ``only``; a UserError where none does, or for less than a round."""
+    names = [name for name in cases if only in name]
+    if not names:
+        raise UserError('\n  '.join([f'--only {only}: no case name contains that; the cases are:', *cases]))
+    if rounds < 1:
+        raise UserError(f'--rounds: expected 1 or more, found {rounds}')
+    return names
+
+
 def interleaved(active, question, rounds, most_seconds):
     """{seconds, least, rounds {peer: median, shortest, count}, missing {peer: why}}: the peers ``active`` are asked in
     turn; one that has cost ``most_seconds`` stops early."""

@@ -12,7 +12,7 @@ import json
 import numpy as np
 
 from dcn.benchmarks.cases import CASES, directions, inputs
-from dcn.benchmarks.libraries import Call, serve
+from dcn.benchmarks.libraries import Call, arrays_of, serve
 from dcn.operators.quiet import without_noise
 
 
@@ -82,8 +82,7 @@ def nms_call(attributes, arrays):
 
 def prepared(question, peer):
     """A Call of what a question asks for."""
-    with np.load(question['file']) as file:
-        arrays = {name: file[name] for name in file.files}
+    arrays = arrays_of(question['file'])
     operator, attributes, direction = question['operator'], question['attributes'], question['direction']
     if operator == 'NMS':
         return nms_call(attributes, arrays)
