@@ -58,8 +58,8 @@ def images(count, shape=None):
 class Engine:
     """The MXNet engine, asked the same things as the file."""
 
-    def __init__(self, trained, params_path, stage, threshold):
-        self.cfg, self._stage, self._threshold = trained.cfg, stage, threshold
+    def __init__(self, trained, params_path, threshold):
+        self.cfg, self._threshold = trained.cfg, threshold
         params = read_params(params_path, process=True)
         (self._predictor,) = bound(task_of(self.cfg, is_train=False).test_graph(), params, [mx.cpu()])
         self.detector = kind_of(self.cfg) == 'detection'
@@ -101,7 +101,7 @@ def compare(runtime, trained, params_path, count=FEWEST, log=print):
     metadata, shapes = runtime.about['metadata'], runtime.about['inputs']
     stage, inside = metadata['stage'], metadata['preprocessing'] == 'inside'
     threshold = float(metadata['threshold'])
-    engine = Engine(trained, params_path, stage, threshold)
+    engine = Engine(trained, params_path, threshold)
     sides = shapes['image'][:2] if inside else shapes['data'][2:]
     fixed = tuple(sides) if all(isinstance(side, int) for side in sides) else None
     totals, rows, boxes = {}, [], _Boxes(threshold)

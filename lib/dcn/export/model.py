@@ -48,8 +48,8 @@ def onnx_model(trained, options=Options()):
     b = Builder(options.opset, options.half, options.iou_slack)
     wanted, detector = graph_inputs(graph, params), kind_of(cfg) == 'detection'
     scale, photo = None, None
+    height, width = options.size or ('height', 'width')
     if options.preprocessing:
-        height, width = options.size or ('height', 'width')
         image = b.input('image', np.uint8, (height, width, 3))
         size = testing_scales(cfg)[0]
         stride, means = cfg.network.IMAGE_STRIDE, cfg.network.PIXEL_MEANS
@@ -58,7 +58,6 @@ def onnx_model(trained, options=Options()):
         photo = b('Slice', b('Shape', image), np.array([0]), np.array([2]))
         known = {'data': blob, 'im_info': im_info}
     else:
-        height, width = options.size or ('height', 'width')
         known = {'data': b.input('data', np.float32, (1, 3, height, width))}
         if 'im_info' in wanted or detector and options.stage == 'boxes':
             known['im_info'] = b.input('im_info', np.float32, (1, 3))
