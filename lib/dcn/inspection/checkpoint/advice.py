@@ -141,7 +141,8 @@ def misfit(judged: Sequence[Finding]) -> bool:
 def steps(recognised: Recognised, label: str, judged: Sequence[Finding]) -> List[Finding]:
     """What to do with the checkpoint ``label`` of a network that was recognised; ``judged``: what was found on it."""
     path, changes = yaml_for(recognised)
-    found = [step('experiment', cfg=path, installed=os.path.isfile(find(path)))]
+    experiment, *others = steps_with(path, label, changes, judged)
+    found = [experiment]
     if changes:
         found.append(step('changes', set=changes))
     if any(change.startswith('network.NUM_ANCHORS') for change in changes):
@@ -150,7 +151,7 @@ def steps(recognised: Recognised, label: str, judged: Sequence[Finding]) -> List
         found.append(step('strides'))
     if recognised.deformable and not recognised.modulated:
         found.append(step('sampling-rule'))
-    return found + steps_with(path, label, changes, judged)[1:]
+    return found + others
 
 
 def steps_with(path: str, label: str, changes: Sequence[str], judged: Sequence[Finding]) -> List[Finding]:

@@ -36,9 +36,9 @@ def _from_first(shape, last):
     return (shape[0], *shape[2:], shape[1]) if last else shape
 
 
-def _parameters(attrs, shapes, slots, weight, bias):
-    """``shapes`` with those of weight and bias, which come last."""
-    without_bias = attrs.truth('no_bias')
+def _parameters(attrs, shapes, slots, weight, bias, no_bias=False):
+    """``shapes`` with those of weight and bias, which come last; ``no_bias``: what holds where no attribute says so."""
+    without_bias = attrs.truth('no_bias', no_bias)
     require(len(shapes) <= slots + 2 - without_bias, f'{slots + 2 - without_bias} inputs', f'{len(shapes)}')
     found = [fixed(given, wanted, what) for given, wanted, what in zip(shapes[slots:], (weight, bias), _PARAMETERS)]
     return [*shapes[:slots], *found]
@@ -109,18 +109,8 @@ def _deconvolution(attrs, shapes):
         require(adjusted < s, 'an adj below the stride', adjusted)
     require(min(out) >= -1, 'a pad that leaves something', pad)
     weight = _from_first((data[1], filters // groups, *kernel), last)
-    found = _parameters(_NoBias(attrs), shapes, 1, weight, (filters,))
+    found = _parameters(attrs, shapes, 1, weight, (filters,), no_bias=True)
     return found, [_from_first((data[0], filters, *out), last) if min(out) > 0 else None]
-
-
-class _NoBias:
-    """Attributes of an operator that has no bias unless it says so."""
-
-    def __init__(self, attrs):
-        self._attrs = attrs
-
-    def truth(self, key):
-        return self._attrs.truth(key, True)
 
 
 def _fully_connected(attrs, shapes):
