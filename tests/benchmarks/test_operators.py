@@ -11,9 +11,9 @@ import time
 import numpy as np
 import pytest
 
+from dcn import peers
 from dcn.benchmarks import libraries as bench_libraries
 from dcn.benchmarks import operators as bench
-from dcn.benchmarks import peers as bench_peers
 from dcn.benchmarks import report as bench_report
 from dcn.benchmarks import rounds as bench_rounds
 from dcn.benchmarks.cases import CASES, inputs
@@ -26,7 +26,7 @@ SMALL = 'RoI pooling 7x7, 8 RoIs, 16 channels'
 def report(tmp_path_factory):
     """(printed text, JSON) of one round of one small case, beside a peer whose library is not installed."""
     folder = tmp_path_factory.mktemp('peers')
-    python = bench_peers.python_of(folder, 'onnxruntime')
+    python = peers.python_of(folder, 'onnxruntime')
     python.parent.mkdir(parents=True)
     # no link: that of an environment whose own Python is a link would lose the environment, and NumPy with it
     python.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n')

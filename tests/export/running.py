@@ -10,7 +10,7 @@ from dcn.export.builder import Builder
 from dcn.export.runtime import Runtime, runtime_python
 from dcn.formats.attributes import Attributes
 
-PEERS = os.environ.get('DCN_PEERS')  # folder of environments that lib/dcn/benchmarks/peers.py made
+PEERS = os.environ.get('DCN_PEERS')  # folder of environments that lib/dcn/peers.py made
 
 
 def evaluate(build, opset=19, **inputs):

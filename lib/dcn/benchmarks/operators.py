@@ -16,7 +16,6 @@ import tempfile
 import numpy as np
 
 from dcn.benchmarks import networks as bench_networks
-from dcn.benchmarks import peers as bench_peers
 from dcn.benchmarks import report as bench_report
 from dcn.benchmarks.cases import CASES, directions, inputs
 from dcn.benchmarks.libraries import arrays_of
@@ -25,6 +24,7 @@ from dcn.compiled import build_module
 from dcn.errors import UserError
 from dcn.files import atomic_write
 from dcn.paths import ROOT
+from dcn.peers import PACKAGES, python_of
 
 PEERS_FOLDER = build_module().BUILD / 'peers'
 INSIDE = ('own', 'bf16', 'stock', 'dense', 'valid')  # peers within MXNet: dcn.benchmarks.worker
@@ -126,10 +126,10 @@ def available(asked, folder):
     peers = [peer for peer in INSIDE if peer != 'bf16' or native.bf16_known()]
     if not asked:
         return peers
-    made = [name for name in bench_peers.PACKAGES if bench_peers.python_of(folder, name).exists()]
+    made = [name for name in PACKAGES if python_of(folder, name).exists()]
     if not made:
         raise UserError(
-            f'no other libraries below {folder}; install them with: python lib/dcn/benchmarks/peers.py --make {folder}'
+            f'no other libraries below {folder}; install them with: python lib/dcn/peers.py --make {folder}'
         )
     return peers + made
 
@@ -192,7 +192,7 @@ def main(argv=None):
     with contextlib.ExitStack() as stack:
         workers = [stack.enter_context(contextlib.closing(Peer(name, folder=args.peers))) for name in peers]
         versions = {
-            name: worker.ask(versions=[pin.split('==')[0] for pin in bench_peers.PACKAGES.get(name, [])])
+            name: worker.ask(versions=[pin.split('==')[0] for pin in PACKAGES.get(name, [])])
             for name, worker in zip(peers, workers)
         }
         times = measure(names, workers, args.rounds, args.seconds, args.check)

@@ -10,9 +10,9 @@ import time
 from pathlib import Path
 
 from dcn.benchmarks import libraries as bench_libraries
-from dcn.benchmarks import peers as bench_peers
 from dcn.errors import UserError
 from dcn.paths import ROOT
+from dcn.peers import PACKAGES, python_of, settings
 
 LEAST_ROUNDS = 3
 LONGEST_REST = 0.5  # seconds that threads of a peer may go on spinning after its turn
@@ -24,9 +24,9 @@ class Peer:
     def __init__(self, name, module='dcn.benchmarks.worker', folder=None):
         self.name = name
         environment = dict(os.environ, DCN_STOCK_OPERATORS=str(int(name == 'stock')))
-        if name in bench_peers.PACKAGES:
-            command = [str(bench_peers.python_of(folder, name).absolute()), bench_libraries.__file__, name]
-            environment.update(bench_peers.settings(folder, name))
+        if name in PACKAGES:
+            command = [str(python_of(folder, name).absolute()), bench_libraries.__file__, name]
+            environment.update(settings(folder, name))
         else:
             command = [sys.executable, '-m', module, name]
         self._process = subprocess.Popen(

@@ -118,8 +118,7 @@ def verification_arguments(result):
     add(
         '--peers',
         metavar='DIR',
-        help='folder with an environment that holds the runtime (lib/dcn/benchmarks/peers.py makes one; default: this '
-        'Python)',
+        help='folder with an environment that holds the runtime (lib/dcn/peers.py makes one; default: this Python)',
     )
     add('--images', type=positive, default=20, metavar='N', help='images to compare (default %(default)s)')
     add('--threads', type=positive, default=1, metavar='N', help='threads of the runtime (default %(default)s)')

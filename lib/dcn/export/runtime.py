@@ -9,9 +9,9 @@ import tempfile
 
 import numpy as np
 
-from dcn.benchmarks.peers import python_of
 from dcn.errors import UserError
 from dcn.export import runner
+from dcn.peers import python_of
 
 PACKAGES = {'.onnx': 'onnxruntime', '.xml': 'openvino'}
 
@@ -19,7 +19,7 @@ PACKAGES = {'.onnx': 'onnxruntime', '.xml': 'openvino'}
 class Runtime:
     """An exported file, loaded: ``run(inputs)`` gives {name: array} and the seconds. Close it, or use ``with``.
 
-    path: a .onnx or .xml file; peers: folder of environments (lib/dcn/benchmarks/peers.py makes them), or None for
+    path: a .onnx or .xml file; peers: folder of environments (lib/dcn/peers.py makes them), or None for
     this Python. ``about``: runtime, its version, the file's metadata, inputs {name: shape}.
     """
 
@@ -112,12 +112,12 @@ def runtime_python(package, peers=None):
             return sys.executable
         raise UserError(
             f'{package} is not installed here, and the file cannot be checked without it; make an environment for it, '
-            f'python {os.path.join("lib", "dcn", "benchmarks", "peers.py")} --make DIR {package}, and add --peers DIR'
+            f'python {os.path.join("lib", "dcn", "peers.py")} --make DIR {package}, and add --peers DIR'
         )
     python = python_of(peers, package)
     if not python.is_file():
         raise UserError(
             f'{python}: no such interpreter; make it with: '
-            f'python {os.path.join("lib", "dcn", "benchmarks", "peers.py")} --make {peers} {package}'
+            f'python {os.path.join("lib", "dcn", "peers.py")} --make {peers} {package}'
         )
     return python

@@ -1,6 +1,6 @@
-"""Environments for the peers of ``dcn bench ops --peers``: other libraries, each with a Python of its own, from PyPI.
+"""Environments for the peers of ``dcn bench`` and ``dcn export``: other libraries, each with its own Python, from PyPI.
 
-    python lib/dcn/benchmarks/peers.py --make DIR [NAME ...]      makes DIR/torchvision, DIR/openvino, DIR/onnxruntime
+    python lib/dcn/peers.py --make DIR [NAME ...]      makes DIR/torchvision, DIR/openvino, DIR/onnxruntime
 
 torch from PyPI brings CUDA, gigabytes of it; PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu spares them.
 """
