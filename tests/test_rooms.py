@@ -10,7 +10,7 @@ import pytest
 
 ROWS = (
     # what everybody may use
-    ('errors', 'files', 'rng', 'text', 'paths', 'peers', 'gpu_libraries', 'compiled', 'world', 'optimizer'),
+    ('errors', 'files', 'rng', 'text', 'paths', 'peers', 'gpu_libraries', 'compiled', 'world', 'optimizer', 'webpage'),
     ('bbox', 'nms', 'config', 'formats'),
     ('symbols', 'rewrite', 'inspection'),
     ('torch', 'loader', 'evaluation', 'dataset', 'networks', 'operators', 'checkpoint', 'visualize'),

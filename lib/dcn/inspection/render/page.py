@@ -11,6 +11,7 @@ from dcn.inspection.graph.grouping import TITLES
 from dcn.inspection.graph.network import Network
 from dcn.inspection.render.overview import describe_layer
 from dcn.text import field_text, shape_text
+from dcn.webpage.document import colours
 
 _FOLDER = os.path.dirname(os.path.abspath(__file__))
 # groups that are open at first: the network at a glance, residual blocks folded
@@ -21,7 +22,7 @@ def write_page(path: str, network: Network, statistics: Optional[Mapping[str, St
     """Write the page of a Network; ``statistics``: {parameter: Statistics} of a checkpoint's tensors."""
     fields = {
         '@TITLE@': html.escape(os.path.basename(network.label)),
-        '@STYLE@': _read('page.css'),
+        '@STYLE@': colours() + _read('page.css'),
         '@DATA@': _embedded(page_data(network, statistics or {})),
         '@SCRIPT@': _read('page_layout.js') + '\n' + _read('page.js'),
     }
