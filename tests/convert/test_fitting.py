@@ -12,46 +12,9 @@ from tests.graphs.conftest import SMALL, VOC, VOC_DCN, network  # noqa: F401  a 
 from tests.graphs.runs import pictured
 
 
-def test_what_fits_is_kept():
-    given = {
-        'arg:conv1_weight': np.ones((2, 3, 7, 7), np.float32),
-        'arg:rfcn_cls_weight': np.ones((49, 4, 1, 1)),
-        'arg:rfcn_bbox_weight': np.ones((8, 1)),
-        'arg:rfcn_bbox_weight_test': np.ones((8, 1)),
-        'arg:fc1000_bias': np.ones(3),
-        'aux:bn_conv1_moving_var': np.full(2, 3.0),
-    }
-    wanted = {
-        'conv1_weight': (2, 3, 7, 7),
-        'rfcn_cls_weight': (98, 4, 1, 1),
-        'rfcn_bbox_weight': (8, 1),
-        'bn_conv1_moving_var': (2,),
-        'bn_conv1_moving_mean': (2,),
-        'res5a_branch2b_offset_weight': (18, 4, 3, 3),
-    }
-    found = fitting.fit(given, wanted, {'bn_conv1_moving_var', 'bn_conv1_moving_mean'})
-    assert found.arrays['arg:conv1_weight'] is given['arg:conv1_weight']
-    assert found.arrays['aux:bn_conv1_moving_var'].tolist() == [3, 3]
-    assert not found.arrays['arg:res5a_branch2b_offset_weight'].any()
-    assert found.offsets == ['res5a_branch2b_offset_weight']
-    assert found.fresh == {
-        'rfcn_cls_weight': 'shape (49, 4, 1, 1) -> (98, 4, 1, 1)',
-        'bn_conv1_moving_mean': 'not in the checkpoint',
-    }
-    assert 0.005 < found.arrays['arg:rfcn_cls_weight'].std() < 0.015
-    assert 'arg:rfcn_bbox_weight_test' in found.arrays and found.dropped == ['fc1000_bias']
-
-
-def test_weights_for_testing_of_a_layer_that_starts_anew_go():
-    given = {'arg:bbox_pred_weight': np.ones((84, 2)), 'arg:bbox_pred_weight_test': np.ones((84, 2))}
-    found = fitting.fit(given, {'bbox_pred_weight': (324, 2)}, set())
-    assert list(found.arrays) == ['arg:bbox_pred_weight'] and found.dropped == ['bbox_pred_weight_test']
-
-
 def test_the_bilinear_filter_of_more_classes():
     old = np.random.default_rng(0).normal(size=(1, 1, 4, 4)).repeat(19, axis=0)
-    found = fitting.fit({'arg:upsampling_weight': old}, {'upsampling_weight': (21, 1, 4, 4)}, set())
-    assert (found.arrays['arg:upsampling_weight'] == old[0]).all()
+    assert (fitting.first_value('upsampling_weight', (21, 1, 4, 4), 0, old) == old[0]).all()
 
 
 def test_first_values_are_those_of_training(operators):

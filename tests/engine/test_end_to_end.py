@@ -8,7 +8,7 @@ import pytest
 
 from dcn.config import load_config, symbol_class
 from dcn.engine.inference.detector import Detector
-from dcn.engine.training.run import check_pretrained
+from dcn.engine.training.start import check_start
 from dcn.engine.training.step import fixed_names
 from dcn.errors import UserError
 from dcn.formats import params as params_file
@@ -151,12 +151,12 @@ def test_voc_experiments_freeze_219_names():
         assert 'res3a_branch2a_weight' not in fixed
 
 
-def test_missing_pretrained_model_is_one_sentence():
+def test_missing_pretrained_model_is_one_sentence(tmp_path):
     cfg = load_config(
         os.path.join(CFGS, 'resnet_v1_101_voc0712_rfcn_end2end_ohem.yaml'), ['network.pretrained=./nowhere/resnet']
     )
     with pytest.raises(UserError, match=r"resnet-0000\.params is missing; .* with --set network\.pretrained=''"):
-        check_pretrained(cfg)
+        check_start(cfg, str(tmp_path / 'net'), None)
 
 
 def test_resume_without_a_checkpoint(data, tmp_path):

@@ -10,6 +10,7 @@ import pytest
 from dcn.cli import convert, diff, inspect
 from dcn.cli.doctor import main
 from dcn.config import load_config
+from dcn.convert import fitting
 from dcn.errors import UserError
 from dcn.formats import params as params_file
 from dcn.inspection.checkpoint import checks, known, pooling
@@ -339,16 +340,14 @@ def sister():
         (checkpoint('resnet_v1_101_rfcn', A=15, changes={'rpn_conv_3x3_weight': None}), 111),
     ],
 )
-def test_what_does_not_fit_is_fitted_and_trained(arrays, kept, diagnose, in_project, tmp_path, capsys):
+def test_what_does_not_fit_is_fitted_and_trained(arrays, kept, diagnose, in_project):
     """No advice to detect or test with it: both would stop at the missing tensor."""
     steps = diagnose(arrays).steps
     assert not commands(steps, 'detect') and not commands(steps, 'test')
-    ((source, _, *rest),) = commands(steps, 'convert')
-    convert.main([source, str(tmp_path / 'fitted-0000.params'), *rest])
-    assert int(re.search(r'(\d+) of \d+ parameters kept', capsys.readouterr().out).group(1)) == kept
-    ((*flags, prefix, _),) = commands(steps, 'train')
-    assert prefix == 'network.pretrained=./model/pretrained_model/fitted'
-    assert load_config(flags[1], flags[3:]).symbol.startswith('resnet_v1_101_rfcn')
+    ((_, cfg, _, source, *changes),) = commands(steps, 'train')
+    _, notes = fitting.fit_to(fitting.read_network(source)[0], cfg, changes[1:])
+    assert int(re.match(r'(\d+) of \d+ parameters kept', notes[0]).group(1)) == kept
+    assert load_config(cfg, changes[1:]).symbol.startswith('resnet_v1_101_rfcn')
 
 
 @pytest.mark.parametrize(

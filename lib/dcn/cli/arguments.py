@@ -65,6 +65,17 @@ def train_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def from_argument(parser: argparse.ArgumentParser) -> None:
+    """--from."""
+    parser.add_argument(
+        '--from',
+        dest='start',
+        metavar='CHECKPOINT',
+        help='fine-tune this checkpoint (.params, .safetensors, .npz or .pth) of this or of a related network: what '
+        'fits is kept, all else starts anew; the log names it',
+    )
+
+
 def test_arguments(parser: argparse.ArgumentParser) -> None:
     """How to test."""
     add = parser.add_argument

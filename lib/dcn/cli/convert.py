@@ -7,7 +7,7 @@ from typing import Optional, Sequence
 
 from dcn.cli import guarded
 from dcn.config.overriding import override_argument
-from dcn.convert import containers, fitting, resnets
+from dcn.convert import containers, fitting
 from dcn.errors import UserError
 from dcn.files import Inputs
 from dcn.text import printable
@@ -23,12 +23,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     if os.path.exists(args.target) and os.path.samefile(args.source, args.target):
         raise UserError(f'{args.target}: expected another name than that of the source, found the same; give a new one')
     Inputs(filter(None, [args.cfg])).spare(args.target)
-    arrays = containers.read(args.source)
-    kind, notes = resnets.kind_of(arrays), []
-    if kind is not None:
-        converted = resnets.convert(arrays, kind)
-        arrays, notes = converted.arrays, converted.notes
-        notes.insert(0, f'ResNet-{converted.depth} with the names of {kind}')
+    arrays, notes = fitting.read_network(args.source)
     arrays = fitting.prefixed(arrays) if args.target.endswith('.params') or args.cfg else arrays
     if args.cfg:
         arrays, more = fitting.fit_to(arrays, args.cfg, args.overrides)

@@ -6,7 +6,8 @@ imported when the command line is understood: it loads MXNet.
 
 from typing import Callable, Optional
 
-from dcn.cli.arguments import TRAINING, parse, test_arguments, train_arguments
+from dcn.cli.arguments import TRAINING, from_argument, parse, test_arguments, train_arguments
+from dcn.paths import find
 
 ALTERNATE = """
 
@@ -23,7 +24,7 @@ def train(description: str) -> Main:
     """Train the network of --cfg."""
 
     def main(argv=None):
-        args, cfg = parse(argv, description, train_arguments)
+        args, cfg = parse(argv, description, train_arguments, from_argument)
         _train(cfg, args)
 
     return main
@@ -48,7 +49,7 @@ def train_and_test(description: str, precomputed_proposals: bool = False) -> Mai
     """Train the network of --cfg to its end, then test it; a detector on precomputed proposals, whatever --cfg says."""
 
     def main(argv=None):
-        args, cfg = parse(argv, description, train_arguments, test_arguments)
+        args, cfg = parse(argv, description, train_arguments, from_argument, test_arguments)
         task = None
         if precomputed_proposals:
             from dcn.engine.tasks.proposals import RoisOnly
@@ -107,7 +108,18 @@ def _options(args):
 def _train(cfg, args, task=None):
     from dcn.engine import train
 
-    return train(cfg, args.gpus, _options(args), task)
+    return train(cfg, args.gpus, _options(args), task, _start(args.start))
+
+
+def _start(path):
+    """The checkpoint of --from, which is read when its turn comes."""
+    if path is None:
+        return None
+    from dcn.convert import fitting
+    from dcn.engine.training.start import Start
+
+    path = find(path)
+    return Start(path, lambda: fitting.prefixed(fitting.read_network(path)[0]))
 
 
 def _train_alternate(cfg, args):

@@ -3,7 +3,7 @@
 import functools
 import logging
 import os
-from typing import Optional, Tuple
+from typing import Optional
 
 import numpy as np
 from easydict import EasyDict
@@ -21,6 +21,7 @@ from dcn.engine.training.loop import Limits, Position, fit
 from dcn.engine.training.options import TrainOptions
 from dcn.engine.training.schedule import make_schedule
 from dcn.engine.training.settings import check_settings, run_settings, tell_engines
+from dcn.engine.training.start import Start, check_origin, check_start, first_parameters
 from dcn.engine.training.step import Trainer
 from dcn.errors import UserError
 from dcn.loader.prefetching import ahead
@@ -32,24 +33,35 @@ LOG = logging.getLogger(__name__)
 
 
 def train(
-    cfg: EasyDict, gpus: Optional[str] = None, options: TrainOptions = TrainOptions(), task: Optional[Task] = None
+    cfg: EasyDict,
+    gpus: Optional[str] = None,
+    options: TrainOptions = TrainOptions(),
+    task: Optional[Task] = None,
+    start: Optional[Start] = None,
 ) -> bool:
     """Train. True when the whole schedule is done, False when it stopped with a checkpoint to resume from.
 
-    task: by default what the configuration says. After Ctrl-C or SIGTERM the program ends with the signal's status
-    (KeyboardInterrupt, SystemExit), when the checkpoint is written. UserError where another training is at work in the
-    output folder, or a run lies there and the options do not say what is meant to become of it.
+    task: by default what the configuration says; start: a checkpoint to begin with, in the place of the ImageNet model
+    that network.pretrained names. After Ctrl-C or SIGTERM the program ends with the signal's status (KeyboardInterrupt,
+    SystemExit), when the checkpoint is written. UserError where another training is at work in the output folder, a run
+    lies there and the options do not say what is meant to become of it, or a run that is resumed began otherwise.
     """
     with claimed(output_folder(cfg, cfg.dataset.image_set)):
-        return train_claimed(cfg, gpus, options, task)
+        return train_claimed(cfg, gpus, options, task, start)
 
 
-def train_claimed(cfg: EasyDict, gpus: Optional[str], options: TrainOptions, task: Optional[Task] = None) -> bool:
+def train_claimed(
+    cfg: EasyDict,
+    gpus: Optional[str],
+    options: TrainOptions,
+    task: Optional[Task] = None,
+    start: Optional[Start] = None,
+) -> bool:
     """As train(), by who has claimed the output folder."""
     if is_writer() and not (options.resume or options.overwrite or cfg.TRAIN.RESUME):
         refuse_a_second_run(cfg, store.started(checkpoint.checkpoint_prefix(cfg)))
     with logging_to(output_folder(cfg, cfg.dataset.image_set), cfg):
-        return TrainingRun(task or task_of(cfg), gpus, options).fit()
+        return TrainingRun(task or task_of(cfg), gpus, options, start).fit()
 
 
 def refuse_a_second_run(cfg: EasyDict, found: bool) -> None:
@@ -61,29 +73,16 @@ def refuse_a_second_run(cfg: EasyDict, found: bool) -> None:
         )
 
 
-def check_pretrained(cfg: EasyDict) -> None:
-    """UserError where the backbone that cfg.network.pretrained names is not there: told before any data is read."""
-    network = cfg.network
-    if not network.pretrained:
-        return
-    path = checkpoint.params_path(network.pretrained, network.pretrained_epoch)
-    if not os.path.isfile(path):
-        raise UserError(
-            f'network.pretrained: the ImageNet model {path} is missing; put it there, or train from '
-            "scratch with --set network.pretrained=''."
-        )
-
-
-def pretrained(cfg: EasyDict) -> Tuple[dict, dict]:
-    """(arg_params, aux_params) of the backbone that cfg.network.pretrained names; empty where it names none."""
-    network = cfg.network
-    return checkpoint.load_param(network.pretrained, network.pretrained_epoch) if network.pretrained else ({}, {})
-
-
 class TrainingRun:
     """Everything that one training run needs, made from its configuration."""
 
-    def __init__(self, task: Task, gpus: Optional[str] = None, options: TrainOptions = TrainOptions()):
+    def __init__(
+        self,
+        task: Task,
+        gpus: Optional[str] = None,
+        options: TrainOptions = TrainOptions(),
+        start: Optional[Start] = None,
+    ):
         task.check_trainable()
         cfg = task.cfg
         self.task, self.cfg, self.options, self.prefix = task, cfg, options, checkpoint.checkpoint_prefix(cfg)
@@ -93,8 +92,10 @@ class TrainingRun:
         check_operators(cfg, devices[0])
         _check_nonfinite(cfg)
         stored, self._earlier = self._stored(), {}
+        self.began_with = None  # what checkpoints keep of ``start``
         if stored is None:
-            check_pretrained(cfg)
+            check_start(cfg, self.prefix, start)
+            self.began_with = start and start.origin()
             self._earlier = store.mark(self.prefix) if options.overwrite else {}
         self.symbol = task.train_symbol(self.network)
         with self.world.writer_first():
@@ -108,11 +109,11 @@ class TrainingRun:
             + (f' in each of {self.world.size} processes' if self.world.size > 1 else '')
         )
         self.metrics = task.metrics() if self.world.size == 1 else SharedMetrics(task.metrics(), self.world)
-        self.trainer = self._trainer(devices, stored)
+        self.trainer = self._trainer(devices, stored, start)
         # the next batch, and the epoch at which the schedule began
         self.start, self.origin = Position(cfg.TRAIN.begin_epoch), cfg.TRAIN.begin_epoch
         if stored is not None:
-            self._restore(stored)
+            self._restore(stored, start)
         epochs_end = (cfg.TRAIN.end_epoch - self.origin) * len(self.loader)
         self.end_update = min(cfg.TRAIN.iterations or epochs_end, epochs_end)
         self.schedule = make_schedule(cfg.TRAIN, len(records), self.loader.batch_size, self.end_update, self.origin)
@@ -187,7 +188,7 @@ class TrainingRun:
             )
         return found or checkpoint.Checkpoint(checkpoint.existing_params(self.prefix, epoch), '', epoch, {})
 
-    def _trainer(self, devices, stored):
+    def _trainer(self, devices, stored, start):
         train, network = self.cfg.TRAIN, self.network
         # by a thread that may hang on a dead disk
         (batch,) = ahead([functools.partial(self.loader.batch, 0, 0)])
@@ -195,8 +196,7 @@ class TrainingRun:
         shapes = {name: array.shape for name, array in inputs.items() if name in arguments}
         network.infer_shape(shapes)
         if stored is None:
-            arg_params, aux_params = pretrained(self.cfg)
-            network.init_weight(self.cfg, arg_params, aux_params)
+            arg_params, aux_params = first_parameters(self.cfg, network, shapes, start)
         else:
             arg_params, aux_params = checkpoint.read_params(stored.params)
         network.check_parameter_shapes(arg_params, aux_params, shapes)
@@ -222,10 +222,11 @@ class TrainingRun:
         trainer.reserve(self.task.largest_inputs(self.symbol))
         return trainer
 
-    def _restore(self, stored):
+    def _restore(self, stored, start):
         """Take up optimizer state, update count and position; for parameters alone the count follows from the epoch."""
         updater = self.trainer.updater
         if not stored.state:
+            check_origin(start, stored, None)
             self.start, self.origin, updater.count = Position(stored.number), 0, stored.number * len(self.loader)
             LOG.warning(
                 f'{checkpoint.state_path(self.prefix, stored.number)} does not exist (pickled .states files of MXNet '
@@ -234,6 +235,8 @@ class TrainingRun:
             return
         state = checkpoint.read_state(stored.state)
         counters, settings = state.counters, dict(state.settings)
+        self.began_with = settings.pop('from', None)
+        check_origin(start, stored, self.began_with)
         tell_engines(settings.pop('engine.name', 'mxnet'), self.cfg.engine.name)
         check_settings(settings, run_settings(self.cfg), stored.state)
         if counters['batches'] != len(self.loader):
@@ -247,6 +250,7 @@ class TrainingRun:
         self.start, self.origin = Position(counters['epoch'], counters['batch']), counters['origin']
         LOG.info(
             f'resuming at epoch {self.start.epoch}, batch {self.start.batch}, after {updater.count} updates'
+            + (f', of a run that began with {self.began_with["path"]}' if self.began_with else '')
             + (': nothing is left to train' if self.start.epoch >= self.cfg.TRAIN.end_epoch else '')
         )
 
@@ -263,6 +267,8 @@ class TrainingRun:
         _require_finite(arrays, updater.count)
         counters = dict(position._asdict(), update=updater.count, batches=len(self.loader), origin=self.origin)
         settings, devices = run_settings(self.cfg), self.trainer.device_states()
+        if self.began_with:
+            settings['from'] = self.began_with
         state = checkpoint.TrainingState(updater.state(), metrics, settings, counters, devices)
         path = store.save(self.prefix, number, self.symbol, arrays, state)
         LOG.info(f'Saved checkpoint to "{path}"')

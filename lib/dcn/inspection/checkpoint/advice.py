@@ -5,6 +5,7 @@ from typing import Any, Dict, List, Sequence, Tuple
 
 from dcn.config import load_config, output_folder
 from dcn.config.detection import NETWORK
+from dcn.config.families import SYMBOLS
 from dcn.errors import UserError
 from dcn.inspection.checkpoint.findings import Finding, step
 from dcn.inspection.checkpoint.known import Backbone, Table
@@ -163,7 +164,7 @@ def steps_with(path: str, label: str, changes: Sequence[str], judged: Sequence[F
     if not os.path.isfile(find(path)):
         return found
     if misfit(judged):
-        return found + _fitted(path, label, changes)
+        return [*found, step('train-from', cfg=path, params=label, set=list(changes))]
     if codes & set(_REPAIRED):
         target = f'{os.path.splitext(label)[0]}-repaired.params'
         found.append(step('repair', params=label, target=target, test_weights='no-test-weights' in codes))
@@ -177,6 +178,7 @@ def steps_with(path: str, label: str, changes: Sequence[str], judged: Sequence[F
         return found
     prefix = os.path.join(output_folder(cfg, cfg.dataset.image_set), cfg.TRAIN.model_prefix)
     found.append(step('test', target=f'{prefix}-{cfg.TEST.test_epoch:04d}.params', **what))
+    found.append(step('own-data', family=SYMBOLS[cfg.symbol].family, params=label))
     return found
 
 
@@ -185,16 +187,7 @@ def fitting_steps(relative: Recognised, label: str) -> List[Finding]:
     path, changes = yaml_for(relative)
     # what it finds is the YAML file's choice
     changes = [change for change in changes if not change.startswith(('dataset.NUM_CLASSES', 'CLASS_AGNOSTIC'))]
-    return _fitted(path, label, changes) if os.path.isfile(find(path)) else []
-
-
-def _fitted(path: str, label: str, changes: Sequence[str]) -> List[Finding]:
-    """Keep what fits, train the rest."""
-    prefix = 'model/pretrained_model/fitted'
-    return [
-        step('fit', cfg=path, params=label, target=f'{prefix}-0000.params', set=list(changes)),
-        step('train-fitted', cfg=path, set=[*changes, f'network.pretrained=./{prefix}', 'network.pretrained_epoch=0']),
-    ]
+    return [step('train-from', cfg=path, params=label, set=changes)] if os.path.isfile(find(path)) else []
 
 
 def pretrained_steps(backbone: Backbone) -> List[Finding]:

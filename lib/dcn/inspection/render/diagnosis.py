@@ -184,17 +184,19 @@ _SENTENCES: Dict[str, Any] = {
     'test': lambda d: (
         f'test it on the data set: copy it to {d["target"]}, then dcn test --cfg {d["cfg"]}{_settings(d)}'
     ),
+    'own-data': lambda d: (
+        f'train it on data of your own: dcn new DATA --family {d["family"]} --out my.yaml, then '
+        f'dcn train --cfg my.yaml --from {d["params"]}'
+    ),
     'sampling-rule': 'add network.deform_rule=v2 if it was trained with that sampling rule: the checkpoint does not '
     'record it',
     'earlier-checkpoint': 'take an earlier checkpoint, or train again: these values give no sensible results',
     'repair': lambda d: (
         f'repair it: dcn convert {d["params"]} {d["target"]}{" --test-weights" if d["test_weights"] else ""}'
     ),
-    'fit': lambda d: (
-        'keep what fits and start the rest anew: '
-        f'dcn convert {d["params"]} {d["target"]} --cfg {d["cfg"]}{_settings(d)}'
+    'train-from': lambda d: (
+        f'keep what fits and train the rest anew: dcn train --cfg {d["cfg"]} --from {d["params"]}{_settings(d)}'
     ),
-    'train-fitted': lambda d: f'then train it: dcn train --cfg {d["cfg"]}{_settings(d)}',
     'fits-better': lambda d: f'it fits {d["cfg"]}{_settings(d)} better',
     'inspect': 'look at it: dcn inspect {params}',
     'against': 'or check it against an experiment file: dcn doctor {params} --cfg YAML',
