@@ -10,7 +10,20 @@ import pytest
 
 ROWS = (
     # what everybody may use
-    ('errors', 'files', 'rng', 'text', 'paths', 'peers', 'gpu_libraries', 'compiled', 'world', 'optimizer', 'webpage'),
+    (
+        'errors',
+        'files',
+        'rng',
+        'text',
+        'paths',
+        'peers',
+        'gpu_libraries',
+        'compiled',
+        'world',
+        'optimizer',
+        'ledger',
+        'webpage',
+    ),
     ('bbox', 'nms', 'config', 'formats'),
     ('symbols', 'rewrite', 'inspection'),
     ('torch', 'loader', 'evaluation', 'dataset', 'networks', 'operators', 'checkpoint', 'visualize'),

@@ -10,6 +10,7 @@ import pytest
 from dcn.config import load_config
 from dcn.engine.tasks.task import task_of
 from dcn.engine.training.run import TrainingRun
+from dcn.files import sha256
 from tests.engine.families import NETWORKS, experiment
 from tests.engine.voc import write_voc
 
@@ -113,4 +114,8 @@ def test_scripts_train_and_test(family, flags, data, tmp_path, capsys):
     assert scores['cfg'] == stem and scores['images'] == 2 and set(scores['scores']) >= {'mAP@0.5', 'mAP@0.7'}
     assert scores['checkpoint'] == os.path.join(str(tmp_path), stem, '2007_train', 'net-0001.params')
     with np.load(os.path.join(folder, 'voc_2007_test_detections.npz')) as stored:
-        assert len(stored['rows'])
+        assert len(stored['rows']) and scores['results']['key'] == str(stored['key'])
+    # what made them: see dcn.ledger
+    assert scores['updates'] == 2 and scores['data']['set'] == 'voc_2007_test' and scores['data']['images'] == 2
+    assert scores['checkpoint_sha256'] == sha256(scores['checkpoint']) and scores['engine']['name'] == 'mxnet'
+    assert set(scores['interval']['scores']) == {'mAP@0.5', 'mAP@0.7'}

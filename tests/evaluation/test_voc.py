@@ -11,6 +11,7 @@ from dcn.errors import UserError
 from dcn.evaluation.voc import (
     average_precision,
     best_matches,
+    judged,
     read_detections,
     recall_precision,
     write_detections,
@@ -26,7 +27,8 @@ def ground_of(boxes, difficult=None):
 
 
 def curve(ids, boxes, ground, threshold):
-    return recall_precision(ids, best_matches(ids, np.array(boxes, dtype=np.float64), ground), ground, threshold)
+    matches = best_matches(ids, np.array(boxes, dtype=np.float64), ground)
+    return recall_precision(*judged(ids, matches, ground, threshold), ground)
 
 
 def test_iou_counts_the_last_pixel():

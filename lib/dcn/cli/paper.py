@@ -1,17 +1,20 @@
 """``dcn paper``: the published results, experiment and commands behind each, and how a finished run compares."""
 
 import argparse
-from typing import Optional
+from typing import List, Optional
 
+from dcn import ledger
 from dcn.errors import UserError
 from dcn.paper.experiment import all_about
 from dcn.paper.rows import rows
-from dcn.paper.tables import overview
+from dcn.paper.tables import entries_table, markdown, overview
 
 
 def main(argv: Optional[list] = None) -> None:
     args = parser().parse_args(argv)
-    if args.row is None:
+    if args.ledger:
+        print('\n'.join(collected(args)))
+    elif args.row is None:
         print('\n'.join(overview()))
     elif args.row not in rows():
         raise UserError(f'dcn paper {args.row}: no such row; expected one of {", ".join(rows())}.')
@@ -19,12 +22,37 @@ def main(argv: Optional[list] = None) -> None:
         print('\n'.join(all_about(rows()[args.row], args.output)))
 
 
+def collected(args: argparse.Namespace) -> List[str]:
+    """Add the tests below --output to the ledger, write it, and return the lines of its table."""
+    before = ledger.read(args.ledger)
+    entries = ledger.merged([*before, *ledger.below(args.output or 'output')])
+    if not entries:
+        raise UserError(
+            f'{args.ledger}: nothing to write: no scores.json of a test lies below {args.output or "output"}; test '
+            'with "dcn test", or give its output_path with --output.'
+        )
+    entries = ledger.write(args.ledger, entries)
+    return markdown(entries) if args.markdown else [*entries_table(entries), '', f'{len(entries)} tests: {args.ledger}']
+
+
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog='dcn paper',
         description='Show the published results. With ROW, show the commands, data and weights behind one of them, and '
-        'the scores of your run beside it.',
+        'the scores of your run beside it, with their confidence interval. With --ledger, collect what made the scores '
+        'of your tests into one file, and show it as a table.',
     )
     made.add_argument('row', nargs='?', metavar='ROW', help='a name from the first column, such as rfcn-dcn-voc')
-    made.add_argument('--output', metavar='DIR', help="output_path of the run (default: the experiment file's)")
+    made.add_argument(
+        '--output',
+        metavar='DIR',
+        help="output_path of the run (default: the experiment file's; for --ledger: output)",
+    )
+    made.add_argument(
+        '--ledger',
+        metavar='FILE',
+        help='add the tests that lie below --output to FILE (JSON lines, see dcn.ledger): settings, commit, data, '
+        'engine, machine, command, scores and intervals of each',
+    )
+    made.add_argument('--markdown', action='store_true', help='with --ledger: the table in Markdown')
     return made

@@ -34,7 +34,7 @@ def test(description: str) -> Main:
     """Test the network of --cfg on its test set."""
 
     def main(argv=None):
-        args, cfg = parse(argv, description, test_arguments, _proposal_argument)
+        args, cfg = parse(argv, description, test_arguments, _test_only_arguments)
         if args.proposals is None:
             _test(cfg, args)
         else:
@@ -88,7 +88,13 @@ def train_alternate_and_test(description: str) -> Main:
     return main
 
 
-def _proposal_argument(parser):
+def _test_only_arguments(parser):
+    parser.add_argument(
+        '--params',
+        metavar='FILE',
+        help='the checkpoint PREFIX-NNNN.params to test (default: that of TEST.test_epoch, which training with --cfg '
+        'wrote)',
+    )
     parser.add_argument(
         '--proposals',
         nargs='?',
@@ -133,7 +139,7 @@ def _test(cfg, args, task=None):
     from dcn.engine.tasks.task import TestOptions
 
     options = TestOptions(args.thresh, args.ignore_cache, args.vis, args.shuffle)
-    return evaluate(cfg, args.gpus, options, task=task)
+    return evaluate(cfg, args.gpus, options, getattr(args, 'params', None), task)
 
 
 dcn_train = train('Train the network of an experiment file.')

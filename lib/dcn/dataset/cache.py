@@ -92,6 +92,14 @@ def load(path: str, key: str) -> dict[str, np.ndarray] | None:
     return arrays if str(arrays.pop('key', '')) == key else None
 
 
+def key_of(path: str) -> str | None:
+    """The key under which the file at ``path`` was stored; None where there is no such file."""
+    try:
+        return str(read_npz(path).get('key', '')) or None
+    except ArchiveError:
+        return None
+
+
 def store(path: str, key: str, arrays: dict[str, np.ndarray]) -> None:
     """Write ``arrays`` (dict of str -> array) under ``key``; without write permission the run goes on uncached."""
     try:

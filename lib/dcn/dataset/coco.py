@@ -32,6 +32,7 @@ from dcn.dataset.problems import DataError
 from dcn.dataset.roidb import Record, make_record
 from dcn.dataset.voc_checks import class_fault
 from dcn.errors import UserError
+from dcn.evaluation import bootstrap
 from dcn.evaluation import coco as coco_eval
 
 LOG = logging.getLogger(__name__)
@@ -154,7 +155,7 @@ class COCO(IMDB):
         rows = list(rows)
         coco_eval.write_results(path, rows)
         scores = coco_eval.evaluate(self.table, self.category_ids, self.classes[1:], rows)
-        for line in coco_eval.summary(scores):
+        for line in (*coco_eval.summary(scores), bootstrap.summary(scores['interval'])):
             LOG.info(line)
         return scores
 

@@ -17,6 +17,7 @@ from dcn.dataset.problems import DataError
 from dcn.dataset.roidb import Record, make_record
 from dcn.dataset.voc_checks import VocChecks, box_fault, class_fault
 from dcn.dataset.voc_folder import VocFolder, year_and_name
+from dcn.evaluation import bootstrap
 from dcn.evaluation.voc import evaluate, summary, write_detections
 
 LOG = logging.getLogger(__name__)
@@ -105,7 +106,7 @@ class PascalVOC(VocFolder, IMDB):
         for index, name in enumerate(self.classes[1:], 1):
             write_detections(paths[name], self.image_ids, all_boxes[index])
         result = evaluate(paths, self.image_ids, self.truth(), self.classes, self.use_07_metric)
-        for line in summary(result):
+        for line in (*summary(result), bootstrap.summary(result['interval'])):
             LOG.info(line)
         return result
 

@@ -28,6 +28,7 @@ from dcn.dataset.registry import open_set, split_image_sets
 from dcn.dataset.roidb import Record
 from dcn.dataset.seg_checks import SegmentationChecks
 from dcn.errors import UserError
+from dcn.evaluation import bootstrap
 from dcn.evaluation import segmentation as seg_eval
 
 LOG = logging.getLogger(__name__)
@@ -138,22 +139,36 @@ class SegmentationSet(ImageSet):
         segmentations: iterable of (h, w) uint8 classes in the order of ``image_ids``, at the scale at which the network
         saw the images; taken one by one, so that memory holds one image at a time.
         result_path: files go to <result_path>/results (below the cache folder if it is None).
-        Returns the scores (see dcn.evaluation.segmentation.scores), or {} where there is no ground truth.
+        Returns the scores (see dcn.evaluation.segmentation.scores) with their 'interval', or {} where there is no
+        ground truth.
         """
+        return self.scores(*self.count_pixels(segmentations, result_path))
+
+    def count_pixels(
+        self, segmentations: Iterable[np.ndarray], result_path: str | None
+    ) -> tuple[seg_eval.Counts, seg_eval.Counts]:
+        """As evaluate_segmentations, but what the scores are made from: pixels counted as the original does, and as the
+        benchmark's own tool does; both of no image where there is no ground truth."""
         folder, records = result_path or self.cache_path, self.gt_segdb()
-        original, benchmark = seg_eval.no_pixels(self.num_classes), seg_eval.no_pixels(self.num_classes)
+        original, benchmark = seg_eval.Counter(self.num_classes), seg_eval.Counter(self.num_classes)
         for record, found in in_step(records, segmentations, self.name):
             check_segmentation(found, record, self.num_classes)
             self.write_result(folder, record, found)
             if record['label']:
                 truth = load_label(record)
-                original += seg_eval.confusion(*self.compared(truth, found), self.num_classes)
-                benchmark += seg_eval.confusion(truth, resize_nearest(found, truth.shape), self.num_classes)
+                original.add(*self.compared(truth, found))
+                benchmark.add(truth, resize_nearest(found, truth.shape))
         if not any(record['label'] for record in records):
             LOG.info('%s has no ground truth; the result files are in %s', self.name, folder)
+        return original.counts(), benchmark.counts()
+
+    def scores(self, original: seg_eval.Counts, benchmark: seg_eval.Counts) -> dict[str, Any]:
+        """The scores of what count_pixels() found, after lines in the log; {} of no image."""
+        if not len(original.images):
             return {}
-        scores = seg_eval.scores(original, benchmark, self.classes)
-        for line in seg_eval.summary(scores):
+        scores = seg_eval.scores(original.confusion, benchmark.confusion, self.classes)
+        scores['interval'] = seg_eval.interval(original, benchmark)
+        for line in (*seg_eval.summary(scores), bootstrap.summary(scores['interval'])):
             LOG.info(line)
         return scores
 

@@ -10,6 +10,7 @@ from typing import Any, Iterable, Iterator, Sequence
 
 import numpy as np
 
+from dcn.evaluation import bootstrap
 from dcn.files import atomic_write
 
 LOG = logging.getLogger(__name__)
@@ -68,7 +69,7 @@ def evaluate(
 
     table: dcn.dataset.coco_file.Table; category_ids, names: of the classes without background; rows: a list as from
     ``detections``. Returns {'AP': ..., 'AR_large': float, 'AP per class': {name: float}} in 0 .. 1; nan where there is
-    no ground truth, and no mean counts it.
+    no ground truth, and no mean counts it; and the 'interval' of the APs (see dcn.evaluation.bootstrap).
     """
     # here, as training and reading do without pycocotools
     from pycocotools.cocoeval import COCOeval
@@ -84,7 +85,56 @@ def evaluate(
     precision = judge.eval['precision'][:, :, :, 0, -1]
     order = np.argsort(np.argsort(category_ids))
     scores['AP per class'] = {name: _mean(precision[:, :, k]) for name, k in zip(names, order)}
+    scores['interval'] = interval(judge)
     return scores
+
+
+def interval(judge: Any) -> dict[str, Any]:
+    """Intervals of AP, AP50, AP75 and AP by size from a COCOeval that has evaluated."""
+    params = judge._paramsEval
+    images = len(params.imgIds)
+    if not images:
+        return bootstrap.interval({}, 0)
+    found = [item for item in judge.evalImgs if item]
+    work = sum(len(item['dtScores']) + bootstrap.STEPS_OF_A_HIT * len(item['gtIds']) for item in found)
+    weights = bootstrap.draws(images, len(params.iouThrs) * work)
+    # ap[area]: (thresholds, classes, resamples)
+    ap = [
+        np.array(
+            [
+                [bootstrap.average_precisions(one, weights, params.recThrs) for one in _rankings(judge, category, area)]
+                for category in range(len(params.catIds))
+            ]
+        ).swapaxes(0, 1)
+        for area in range(len(params.areaRng))
+    ]
+    tens = np.round(params.iouThrs * 100).astype(int).tolist()
+    means = {
+        'AP': ap[0],
+        'AP50': ap[0][tens.index(50)],
+        'AP75': ap[0][tens.index(75)],
+        **{f'AP_{name}': values for name, values in zip(params.areaRngLbl[1:], ap[1:])},
+    }
+    flat = {name: bootstrap.mean_over_classes(values.reshape(-1, len(weights))) for name, values in means.items()}
+    return bootstrap.interval(flat, images)
+
+
+def _rankings(judge, category, area):
+    """A bootstrap.Ranking for each IoU threshold, in the order in which COCOeval ranks; see its accumulate()."""
+    params = judge._paramsEval
+    images, first = len(params.imgIds), (category * len(params.areaRng) + area) * len(params.imgIds)
+    items, most = judge.evalImgs[first : first + images], params.maxDets[-1]
+    positives = np.array([0 if item is None else int((~item['gtIgnore'].astype(bool)).sum()) for item in items])
+    items = [(number, item) for number, item in enumerate(items) if item is not None]
+    scores = [np.asarray(item['dtScores'][:most], np.float64) for _, item in items]
+    order = np.argsort(-np.concatenate([np.zeros(0), *scores]), kind='mergesort')
+    owners = np.repeat([number for number, _ in items], [len(part) for part in scores]).astype(np.int64)[order]
+    for threshold in range(len(params.iouThrs)):
+        matched, ignored = (
+            np.concatenate([np.zeros(0), *(item[name][threshold][:most] for _, item in items)]).astype(bool)[order]
+            for name in ('dtMatches', 'dtIgnore')
+        )
+        yield bootstrap.Ranking(owners[~ignored], matched[~ignored], positives)
 
 
 def summary(scores: dict[str, Any]) -> list[str]:

@@ -21,16 +21,41 @@ left out of the mean.
 
 from __future__ import annotations
 
-from typing import Any, Sequence
+from typing import Any, NamedTuple, Sequence
 
 import numpy as np
 
+from dcn.evaluation import bootstrap
+
 IGNORED = 255  # class of the pixels that do not count, in training and in evaluation
+
+
+class Counts(NamedTuple):
+    """Pixels by class."""
+
+    confusion: np.ndarray  # (C, C) int64 of all images, rows truth, columns prediction
+    images: np.ndarray  # (n, 3, C) int64 of each image: right, in the truth, in the prediction
 
 
 def no_pixels(num_classes: int) -> np.ndarray:
     """The confusion of no image: (C, C) int64, rows truth, columns prediction."""
     return np.zeros((num_classes, num_classes), dtype=np.int64)
+
+
+class Counter:
+    """Makes Counts, image by image."""
+
+    def __init__(self, num_classes: int) -> None:
+        self._total, self._images = no_pixels(num_classes), [np.zeros((0, 3, num_classes), np.int64)]
+
+    def add(self, truth: np.ndarray, found: np.ndarray) -> None:
+        """An image's truth and prediction, as for ``confusion``."""
+        matrix = confusion(truth, found, len(self._total))
+        self._total += matrix
+        self._images.append(_counts(matrix)[None])
+
+    def counts(self) -> Counts:
+        return Counts(self._total, np.concatenate(self._images))
 
 
 def confusion(truth: np.ndarray, found: np.ndarray, num_classes: int) -> np.ndarray:
@@ -45,8 +70,18 @@ def confusion(truth: np.ndarray, found: np.ndarray, num_classes: int) -> np.ndar
 
 def class_iou(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """tp / max(1, truth + prediction - tp) of each class, and whether it occurs at all: (C,) float64, (C,) bool."""
-    hits = matrix.diagonal()
-    union = matrix.sum(axis=0) + matrix.sum(axis=1) - hits
+    return iou_of(_counts(matrix))
+
+
+def _counts(matrix):
+    """Pixels right, in the truth and in the prediction, by class: (3, C)."""
+    return np.stack([matrix.diagonal(), matrix.sum(axis=1), matrix.sum(axis=0)])
+
+
+def iou_of(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """As class_iou, from pixels right, in the truth and in the prediction: counts (..., 3, C) -> (..., C) each."""
+    hits = counts[..., 0, :]
+    union = counts[..., 1, :] + counts[..., 2, :] - hits
     return hits / np.maximum(union, 1), union > 0
 
 
@@ -66,6 +101,22 @@ def scores(original: np.ndarray, benchmark: np.ndarray, classes: Sequence[str]) 
             name: value if found else None for name, value, found in zip(classes, strict.tolist(), occurs)
         },
     }
+
+
+def interval(original: Counts, benchmark: Counts) -> dict[str, Any]:
+    """Intervals of both means (see dcn.evaluation.bootstrap), each by its own rule for classes that do not occur."""
+    images = len(original.images)
+    if not images:
+        return bootstrap.interval({}, 0)
+    weights = bootstrap.draws(images)
+    (iou, _), (strict, occurs) = (
+        iou_of(np.tensordot(weights, counts.images, axes=1)) for counts in (original, benchmark)
+    )
+    means = {
+        'mIoU': iou.mean(axis=1),
+        'mIoU benchmark': bootstrap.mean_over_classes(np.where(occurs, strict, np.nan).T),
+    }
+    return bootstrap.interval(means, images)
 
 
 def summary(figures: dict[str, Any]) -> list[str]:

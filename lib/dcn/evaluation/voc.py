@@ -8,9 +8,11 @@ import numpy as np
 
 from dcn.bbox import bbox_overlaps
 from dcn.errors import UserError
+from dcn.evaluation import bootstrap
 from dcn.files import atomic_write
 
 THRESHOLDS = (0.5, 0.7)
+LEVELS = np.arange(0.0, 1.1, 0.1)  # recalls of the 11-point metric
 Ground = Dict[str, Tuple[np.ndarray, np.ndarray]]  # image id -> boxes (g, 4), difficult (g,) bool
 
 
@@ -47,11 +49,12 @@ def read_detections(path: str) -> tuple[list[str], np.ndarray, np.ndarray]:
 def evaluate(
     paths: dict[str, str], image_ids: Sequence[str], truth: Sequence[Any], classes: Sequence[str], use_07_metric: bool
 ) -> dict[str, Any]:
-    """AP of every class at every threshold.
+    """AP of every class at every threshold, and the 'interval' of their means (see dcn.evaluation.bootstrap).
 
     paths: class name -> result file; truth: per image an object with boxes (n, 4) 0-based, classes (n,), difficult (n,)
     """
-    result = {f'AP@{threshold}': {} for threshold in THRESHOLDS}
+    result: dict[str, Any] = {f'AP@{threshold}': {} for threshold in THRESHOLDS}
+    rankings: dict[float, list[bootstrap.Ranking]] = {threshold: [] for threshold in THRESHOLDS}
     for index, name in enumerate(classes[1:], 1):
         ids, _, boxes = read_detections(paths[name])
         # the files are 1-based, as are the annotations that the development kit compares them with
@@ -61,12 +64,39 @@ def evaluate(
         }
         matches = best_matches(ids, boxes, ground)
         for threshold in THRESHOLDS:
-            recall, precision = recall_precision(ids, matches, ground, threshold)
+            hits, misses = judged(ids, matches, ground, threshold)
+            recall, precision = recall_precision(hits, misses, ground)
             result[f'AP@{threshold}'][name] = average_precision(recall, precision, use_07_metric)
+            rankings[threshold].append(ranking(ids, hits, misses, ground))
     for threshold in THRESHOLDS:
         result[f'mAP@{threshold}'] = float(np.mean(list(result[f'AP@{threshold}'].values())))
     result['metric'] = '11-point' if use_07_metric else 'area'
+    result['interval'] = interval(rankings, len(image_ids), use_07_metric)
     return result
+
+
+def ranking(ids: Sequence[str], hits: np.ndarray, misses: np.ndarray, ground: Ground) -> bootstrap.Ranking:
+    """One class's detections for the bootstrap, from what ``judged`` says of them."""
+    numbers = {image_id: number for number, image_id in enumerate(ground)}
+    counted = hits | misses
+    owners = np.array([numbers[image_id] for image_id in ids], dtype=np.int64)[counted]
+    positives = np.array([int((~difficult).sum()) for _, difficult in ground.values()], dtype=np.int64)
+    return bootstrap.Ranking(owners, hits[counted], positives)
+
+
+def interval(rankings: dict[float, list[bootstrap.Ranking]], images: int, use_07_metric: bool) -> dict[str, Any]:
+    """Intervals of the means over classes; a class that a resample lacks counts 0 there, as in the score."""
+    if not images:
+        return bootstrap.interval({}, 0)
+    weights = bootstrap.draws(images, sum(one.work for every in rankings.values() for one in every))
+    levels = LEVELS if use_07_metric else None
+    means = {
+        f'mAP@{threshold}': np.mean(
+            [np.nan_to_num(bootstrap.average_precisions(one, weights, levels)) for one in every], axis=0
+        )
+        for threshold, every in rankings.items()
+    }
+    return bootstrap.interval(means, images)
 
 
 def summary(result: dict[str, Any]) -> list[str]:
@@ -92,31 +122,36 @@ def best_matches(ids: Sequence[str], boxes: np.ndarray, ground: Ground) -> list[
     return matches
 
 
-def recall_precision(
+def judged(
     ids: Sequence[str], matches: Sequence[tuple[float, int | None]], ground: Ground, threshold: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Cumulative recall and precision, (n,) each, after each of n detections of one class, best first.
+    """Which of n detections of one class, best first, are right and which are false: (n,) bool each.
 
     matches: from ``best_matches``. IoU > threshold (strictly) is a hit, once per box; a further hit on the same box is
     false; a hit on a difficult box counts neither way.
     """
-    hits, misses = np.zeros(len(ids)), np.zeros(len(ids))
+    hits, misses = np.zeros(len(ids), dtype=bool), np.zeros(len(ids), dtype=bool)
     found = {image_id: np.zeros(len(difficult), dtype=bool) for image_id, (_, difficult) in ground.items()}
     for i, (image_id, (overlap, best)) in enumerate(zip(ids, matches)):
         if not overlap > threshold or found[image_id][best]:
-            misses[i] = 1
+            misses[i] = True
         elif not ground[image_id][1][best]:
-            hits[i] = found[image_id][best] = 1
-    hits, misses = hits.cumsum(), misses.cumsum()
+            hits[i] = found[image_id][best] = True
+    return hits, misses
+
+
+def recall_precision(hits: np.ndarray, misses: np.ndarray, ground: Ground) -> tuple[np.ndarray, np.ndarray]:
+    """Cumulative recall and precision, (n,) each, after each of n detections of one class, from ``judged``."""
+    right, wrong = hits.cumsum(), misses.cumsum()
     positives = sum(int((~difficult).sum()) for _, difficult in ground.values())
     # a class without ground truth has recall 0 and AP 0, as in the original
-    return hits / max(positives, 1), hits / np.maximum(hits + misses, np.finfo(np.float64).eps)
+    return right / max(positives, 1), right / np.maximum(right + wrong, np.finfo(np.float64).eps)
 
 
 def average_precision(recall: np.ndarray, precision: np.ndarray, use_07_metric: bool) -> float:
     """VOC2007: mean over recall 0, 0.1 .. 1 of the best precision from that recall on. Later: area under that curve."""
     if use_07_metric:
-        beyond = [precision[recall >= level] for level in np.arange(0.0, 1.1, 0.1)]
+        beyond = [precision[recall >= level] for level in LEVELS]
         return float(sum(values.max() if len(values) else 0.0 for values in beyond) / 11)
     recall = np.concatenate([[0.0], recall])
     envelope = np.maximum.accumulate(precision[::-1])[::-1]

@@ -1,22 +1,19 @@
 """One row: its commands, what they need, and published beside measured."""
 
-import json
 import os
 import shlex
 import textwrap
-from typing import Iterator, List, Optional
+from typing import Iterator, List, Optional, Sequence
 
 from easydict import EasyDict
 
+from dcn import ledger
 from dcn.config import difference_from_default, load_config, output_folder
 from dcn.paper.rows import Row
 from dcn.paper.sources import preparation
 from dcn.paths import in_project
 
 NOT_RUN = 'not run by this project, for want of the data'
-
-# keys that say where things lie and what computes
-PLACES = ('output_path', 'gpus', 'network.pretrained', 'dataset.root_path', 'dataset.dataset_path')
 
 
 def all_about(row: Row, output: Optional[str] = None) -> Iterator[str]:
@@ -83,21 +80,22 @@ LAYOUTS = {'PascalVOC': _voc, 'coco': _coco, 'CityScape': _cityscapes}
 
 
 def _comparison(cell, cfg):
-    """Published beside measured, from the scores.json that testing writes."""
+    """Published, measured and its interval side by side, from the scores.json that testing writes."""
     path = os.path.join(output_folder(cfg, cfg.dataset.test_image_set), 'scores.json')
     if not os.path.isfile(path):
         yield f'  measured: {NOT_RUN}; a run of these commands leaves its scores in {path}'
         return
-    with open(path, encoding='utf-8') as stream:
-        run = json.load(stream)
+    run = ledger.read_entry(path)
     yield f'  measured with {run["checkpoint"]} on {run["images"]} images:'
     theirs, ours = run.get('difference', {}), difference_from_default(cfg)
     yield from (
         f'    but with {key} {theirs.get(key, "as by default")}, not {ours.get(key, "as by default")}'
         for key in sorted({*theirs, *ours})
-        if key not in PLACES and theirs.get(key) != ours.get(key)
+        if key not in ledger.PLACES and theirs.get(key) != ours.get(key)
     )
-    yield f'    {"":12s}{"published":>10s}{"measured":>10s}{"difference":>12s}'
+    intervals = (run.get('interval') or {}).get('scores', {})
+    head = f'{100 * run["interval"]["confidence"]:g} % interval' if intervals else ''
+    yield f'    {"":12s}{"published":>10s}{"measured":>10s}{"difference":>12s}{head:>18s}'.rstrip()
     for metric, published in cell.published.items():
         if run['scores'].get(metric) is None:
             yield (
@@ -106,7 +104,13 @@ def _comparison(cell, cfg):
             )
             continue
         measured = 100 * run['scores'][metric]
-        yield f'    {metric:12s}{published:10.1f}{measured:10.1f}{measured - published:+12.1f}'
+        text = interval_text(intervals.get(metric))
+        yield f'    {metric:12s}{published:10.1f}{measured:10.1f}{measured - published:+12.1f}{text:>18s}'.rstrip()
+
+
+def interval_text(bounds: Optional[Sequence[float]]) -> str:
+    """'83.1 to 86.9' in points, '' where there is none."""
+    return f'{100 * bounds[0]:.1f} to {100 * bounds[1]:.1f}' if bounds else ''
 
 
 def _numbers(published):

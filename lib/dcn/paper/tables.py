@@ -1,9 +1,10 @@
-"""The published tables as text."""
+"""The published tables, and those of a ledger, as text."""
 
 import textwrap
-from typing import Iterator, List
+from typing import Iterator, List, Sequence
 
-from dcn.paper.experiment import NOT_RUN
+from dcn.ledger import Entry
+from dcn.paper.experiment import NOT_RUN, interval_text
 from dcn.paper.rows import Row, rows
 from dcn.text import table
 
@@ -41,3 +42,46 @@ def metrics_table(found: List[Row]) -> List[str]:
         for cell in row.cells
     ]
     return table(['ROW', '', *metrics], body, range(2, 2 + len(metrics)))
+
+
+COUNTS = ('proposals', 'objects')  # scores that are no shares
+LEDGER_HEAD = ('test', 'seed', 'updates', 'engine', 'data', 'score', 'points', 'interval', 'commit')
+
+
+def entry_rows(entries: Sequence[Entry]) -> List[List[str]]:
+    """Rows under LEDGER_HEAD: one for each mean of each test; what is the same as in the row above is left out."""
+    found = []
+    for entry in entries:
+        data, engine, project = (entry.get(part, {}) for part in ('data', 'engine', 'project'))
+        about = [
+            entry['cfg'],
+            _text(entry.get('seed')),
+            _text(entry.get('updates')),
+            _text(engine.get('name')),
+            f'{data.get("set", "")} ({entry.get("images")} images)',
+        ]
+        commit = (project.get('commit') or '')[:7] + ('+' if project.get('changed') else '')
+        intervals = (entry.get('interval') or {}).get('scores', {})
+        means = {
+            name: value
+            for name, value in entry['scores'].items()
+            if isinstance(value, (int, float)) and name not in COUNTS
+        }
+        for number, (name, value) in enumerate(means.items()):
+            row = [name, f'{100 * value:.1f}', interval_text(intervals.get(name))]
+            found.append([*(about if number == 0 else [''] * len(about)), *row, commit if number == 0 else ''])
+    return found
+
+
+def entries_table(entries: Sequence[Entry]) -> List[str]:
+    """Lines of a table of the ledger's ``entries``; + after a commit: files differed from it."""
+    return table(LEDGER_HEAD, entry_rows(entries), (1, 2, 6))
+
+
+def markdown(entries: Sequence[Entry]) -> List[str]:
+    """The same in Markdown."""
+    return [f'| {" | ".join(row)} |' for row in (LEDGER_HEAD, ['---'] * len(LEDGER_HEAD), *entry_rows(entries))]
+
+
+def _text(value):
+    return '' if value is None else str(value)

@@ -44,6 +44,18 @@ def is_torch(device: Any) -> bool:
     return not isinstance(device, mx.Context)
 
 
+def engine_described(devices: List[Any]) -> dict:
+    """What computes on ``devices``, for a ledger (dcn.ledger): {'name', 'version', 'devices', 'operators'}."""
+    if is_torch(devices[0]):
+        import torch
+
+        name, version, operators = 'torch', torch.__version__, 'own'
+    else:
+        name, version = 'mxnet', mx.__version__
+        operators = 'own' if set(native.status().values()) == {'own'} else 'stock'
+    return {'name': name, 'version': version, 'devices': [str(device) for device in devices], 'operators': operators}
+
+
 def joined(cfg: EasyDict, devices: List[Any]) -> Tuple[World, List[Any]]:
     """(World, devices): the processes that train together, and those of ``devices`` that this one trains on."""
     count = started_processes()

@@ -10,7 +10,7 @@ from easydict import EasyDict
 from dcn.dataset.imdb import IMDB
 from dcn.engine.inference.postprocessing import im_detect, over_scales, select
 from dcn.engine.inference.predictor import Predictor, each_image
-from dcn.engine.tasks.stored_results import cache_key, load_detections, save_detections
+from dcn.engine.tasks.stored_results import cache_key, load_detections, results_path, save_detections
 from dcn.engine.tasks.task import TestOptions
 from dcn.loader import TestLoader
 from dcn.loader.image import load_image
@@ -38,7 +38,7 @@ def pred_eval(
     the stored detections; order: the order in which to visit the images, or None.
     """
     os.makedirs(result_path, exist_ok=True)
-    path = os.path.join(result_path, f'{imdb.name}_detections.npz')
+    path = results_path(result_path, imdb)
     key = cache_key(*params, cfg, roidb, options.thresh)
     all_boxes = None if options.ignore_cache else load_detections(path, key)
     if all_boxes is None:

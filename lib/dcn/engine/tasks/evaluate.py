@@ -1,20 +1,20 @@
 """Testing a network from its configuration and checkpoint."""
 
-import json
 import logging
-import math
 import os
-from typing import NamedTuple, Optional
+from typing import Any, NamedTuple, Optional
 
 from easydict import EasyDict
 
-from dcn import checkpoint
-from dcn.config.loading import difference_from_default, plain
+from dcn import checkpoint, ledger
+from dcn.config.loading import difference_from_default, flat, plain
+from dcn.dataset import cache, fingerprint
 from dcn.engine.inference.predictor import bound
-from dcn.engine.runtime.devices import contexts
+from dcn.engine.runtime.devices import contexts, engine_described
 from dcn.engine.runtime.run_folder import logging_to
+from dcn.engine.tasks.stored_results import results_path
 from dcn.engine.tasks.task import Task, TestOptions, task_of
-from dcn.files import atomic_write
+from dcn.files import sha256
 from dcn.world import is_writer
 
 LOG = logging.getLogger(__name__)
@@ -25,7 +25,9 @@ class Tested(NamedTuple):
 
     params: str  # path of its .params file
     scores: dict
-    images: int
+    interval: Optional[dict]  # see dcn.ledger
+    imdb: Any
+    devices: list
 
 
 def evaluate(
@@ -35,8 +37,8 @@ def evaluate(
     params: Optional[str] = None,
     task: Optional[Task] = None,
 ) -> dict:
-    """The scores of a checkpoint on the test set; they are also written to <checkpoint>_scores.json and, as those of
-    the last one that was tested, to scores.json in the results folder.
+    """The scores of a checkpoint on the test set. With what made them (dcn.ledger) they are also written to
+    <checkpoint>_scores.json and, as those of the last one that was tested, to scores.json in the results folder.
 
     params: path of the ``.params`` file, by default this experiment's of TEST.test_epoch; task: by default what the
     configuration says.
@@ -47,8 +49,9 @@ def evaluate(
     with logging_to(task.test_folder, cfg):
         tested = run_test(task, gpus, options, params)
         stem = os.path.splitext(os.path.basename(tested.params))[0]
+        entry = _entry(task, tested)
         for name in (f'{stem}_scores.json', 'scores.json'):  # of this checkpoint, and of the last one that was tested
-            _write(os.path.join(task.test_folder, name), cfg, tested)
+            ledger.write_entry(os.path.join(task.test_folder, name), entry)
     return tested.scores
 
 
@@ -68,7 +71,7 @@ def run_test(
         predictor.reserve(graph.inputs)
     os.makedirs(task.test_folder, exist_ok=True)
     scores = task.evaluate(imdb, predictors, arrays, task.test_folder, options)
-    return Tested(params, scores, len(imdb.image_ids))
+    return Tested(params, scores, scores.pop('interval', None), imdb, devices)
 
 
 def _tell_unfinished(params):
@@ -81,21 +84,28 @@ def _tell_unfinished(params):
         )
 
 
-def _write(path, cfg, tested):
-    found = {
+def _entry(task, tested):
+    """The entry of a ledger; see dcn.ledger."""
+    cfg, imdb, state = task.cfg, tested.imdb, checkpoint.position(tested.params)
+    results = results_path(task.test_folder, imdb)
+    key = cache.key_of(results)
+    return {
         'cfg': cfg.name,
         'symbol': cfg.symbol,
-        'checkpoint': tested.params,
-        'images': tested.images,
         'difference': difference_from_default(cfg),
-        'scores': _finite(plain(tested.scores)),
+        'config_sha256': ledger.config_digest(flat(cfg)),
+        'seed': cfg.TRAIN.seed,
+        'updates': state and state['update'],
+        'checkpoint': tested.params,
+        'checkpoint_sha256': sha256(tested.params),
+        'data': fingerprint.described(imdb.name, task.test_records(imdb), imdb.classes),
+        'images': len(imdb.image_ids),
+        'engine': dict(engine_described(tested.devices), rewrite=cfg.engine.rewrite),
+        'project': ledger.project(),
+        'machine': ledger.machine(),
+        'command': ledger.command(),
+        'tested': ledger.now(),
+        'scores': ledger.finite(plain(tested.scores)),
+        'interval': tested.interval,
+        'results': key and {'file': os.path.basename(results), 'key': key},
     }
-    with atomic_write(path, 'w') as stream:
-        json.dump(found, stream, indent=2, allow_nan=False)
-
-
-def _finite(value):
-    """JSON has no NaN (the score of a class without objects): null."""
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,6 +1,5 @@
 """Segmentation: a class for each pixel."""
 
-import json
 import logging
 import os
 from typing import List, Tuple
@@ -12,10 +11,8 @@ from dcn.engine.inference.graphs import TestGraph, segmentation_graph
 from dcn.engine.inference.postprocessing import best_classes, without_padding
 from dcn.engine.inference.predictor import Predictor, each_image
 from dcn.engine.tasks.metrics import Metrics, SegmentationMetrics
-from dcn.engine.tasks.stored_results import cache_key
+from dcn.engine.tasks.stored_results import cache_key, load_counts, results_path, save_counts
 from dcn.engine.tasks.task import Task, TestOptions
-from dcn.evaluation.segmentation import summary
-from dcn.files import atomic_write
 from dcn.loader.batches import BatchLoader
 from dcn.loader.image import largest_size, load_image, resized_shape
 from dcn.loader.segmentation import SegmentationLoader, SegmentationTestLoader
@@ -65,43 +62,33 @@ class Segmentation(Task):
     ) -> dict:
         """The scores of ``imdb``; classes are found at the network's scale, in the order of the list, as they are
         compared one by one."""
-        records, path = imdb.gt_segdb(), os.path.join(folder, f'{imdb.name}_segmentations.json')
+        records, path = imdb.gt_segdb(), results_path(folder, imdb)
         labels = [{'image': record['label']} for record in records if record['label']]
         key = cache_key(*params, self.cfg, records + labels, None)
-        scores = None if options.ignore_cache or options.vis else _load(path, key)
-        if scores is not None:
+        counts = None if options.ignore_cache or options.vis else load_counts(path, key)
+        if counts is not None:
             LOG.info(
-                f'using stored scores of the same parameters, settings and images: {path} (--ignore_cache computes '
-                'them anew)'
+                f'using stored pixel counts of the same parameters, settings and images: {path} (--ignore_cache '
+                'computes them anew)'
             )
-            for line in summary(scores) if scores else ():
-                LOG.info(line)
-            return scores
+            return plain(imdb.scores(*counts))
         if options.shuffle:
             LOG.info('--shuffle changes nothing here: images are visited in the order of their list')
         found = self._class_maps(records, predictors)
         if options.vis:
             found = _drawn(found, records, imdb.classes, picture_colours(self.cfg.dataset), os.path.join(folder, 'vis'))
-        scores = plain(imdb.evaluate_segmentations(found, os.path.abspath(folder)))
-        with atomic_write(path, 'w') as stream:
-            json.dump({'key': key, 'scores': scores}, stream, indent=2)
-        return scores
+        counts = imdb.count_pixels(found, os.path.abspath(folder))
+        save_counts(path, counts, key)
+        return plain(imdb.scores(*counts))
+
+    def test_records(self, imdb: SegmentationSet) -> List[dict]:
+        return imdb.gt_segdb()
 
     def _class_maps(self, records, predictors):
         """Yield the classes (h, w) uint8 of each image at the network's scale."""
         for index, _, scale, outputs in each_image(predictors, SegmentationTestLoader(records, self.cfg)):
             size = resized_shape(records[index]['height'], records[index]['width'], scale)
             yield best_classes(without_padding(outputs, size), size)
-
-
-def _load(path, key):
-    """The stored scores if the file exists and was made from the same ``key``, else None."""
-    try:
-        with open(path, encoding='utf-8') as stream:
-            stored = json.load(stream)
-        return stored['scores'] if stored['key'] == key else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None  # a damaged cache is no cache
 
 
 def _drawn(found, records, classes, colours, folder):

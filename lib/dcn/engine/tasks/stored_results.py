@@ -1,18 +1,22 @@
-"""The file that keeps the detections of a data set, and the key that tells what results were made from."""
+"""The files that keep what a test found in each image, and the key that tells what results were made from."""
 
 import hashlib
 import json
 import os
-from typing import List, Optional
+from typing import Any, List, Optional, Tuple
 
 import numpy as np
 from easydict import EasyDict
 
 from dcn.config.loading import plain
 from dcn.dataset import cache
+from dcn.dataset.imdb import IMDB
+from dcn.evaluation.segmentation import Counts
 
 # sections of a configuration that results do not depend on
 _IRRELEVANT = ('TRAIN', 'output_path', 'gpus', 'default', 'name')
+
+_RULES = ('original', 'benchmark')  # by which pixels are counted
 
 
 def cache_key(arg_params: dict, aux_params: dict, cfg: EasyDict, roidb: List[dict], thresh: Optional[float]) -> str:
@@ -29,6 +33,12 @@ def cache_key(arg_params: dict, aux_params: dict, cfg: EasyDict, roidb: List[dic
     for record in roidb:
         digest.update(np.ascontiguousarray(record.get('proposals', ())))
     return digest.hexdigest()
+
+
+def results_path(folder: str, imdb: Any) -> str:
+    """The file in ``folder`` with what was found in the images of ``imdb``: detections, or counted pixels."""
+    kind = 'detections' if isinstance(imdb, IMDB) else 'segmentations'
+    return os.path.join(folder, f'{imdb.name}_{kind}.npz')
 
 
 def save_detections(path: str, all_boxes: List[List[np.ndarray]], key: str) -> None:
@@ -58,3 +68,20 @@ def load_detections(path: str, key: str) -> Optional[List[List[np.ndarray]]]:
         j, i = index[start]
         all_boxes[j][i] = rows[start:stop]
     return all_boxes
+
+
+def save_counts(path: str, found: Tuple[Counts, Counts], key: str) -> None:
+    """Pixels as SegmentationSet.count_pixels() counts them -> one .npz file."""
+    arrays = {
+        f'{name}_{field}': getattr(counts, field) for name, counts in zip(_RULES, found) for field in Counts._fields
+    }
+    cache.store(path, key, arrays)
+
+
+def load_counts(path: str, key: str) -> Optional[Tuple[Counts, Counts]]:
+    """The stored pixels if the file exists and was made from the same ``key``, else None."""
+    stored = cache.load(path, key)
+    if stored is None:
+        return None
+    original, benchmark = (Counts(*(stored[f'{name}_{field}'] for field in Counts._fields)) for name in _RULES)
+    return original, benchmark

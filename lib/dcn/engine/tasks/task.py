@@ -23,6 +23,7 @@ Testing asks:
     test_graph()                        the TestGraph to bind; UserError where testing would be something else than the
                                         settings say
     test_set()                          the imdb: name, image_ids, classes, and what the task itself wants of it
+    test_records(imdb)                  the records of the images to test
     test_folder                         where the log, scores.json and result files of testing go
     evaluate(imdb, predictors, params, folder, options)
                                         the scores, a dict; ``predictors``: a Predictor for each device
@@ -124,6 +125,9 @@ class Task:
         raise NotImplementedError
 
     def test_set(self) -> Any:
+        raise NotImplementedError
+
+    def test_records(self, imdb: Any) -> List[dict]:
         raise NotImplementedError
 
     def evaluate(
