@@ -179,14 +179,12 @@ long long bins(const dcn_deformable_psroi_shape& s) {
 int dcn_cuda_deformable_psroi_pooling_forward(const dcn_deformable_psroi_shape* shape, int dtype, const void* data,
                                               const void* rois, const void* trans, void* out, void* top_count,
                                               const int requests[2], void* stream) {
-  if (const int status = dcn::check_pooling(shape)) return status;
-  return dcn::for_dtype(dtype, [&](auto zero) {
+  const bool written = requests[0] != DCN_NULL || requests[1] != DCN_NULL;
+  return dcn::pooling_forward(shape, dtype, written, bins, [&](auto zero) {
     using T = decltype(zero);
-    if ((requests[0] == DCN_NULL && requests[1] == DCN_NULL) || bins(*shape) == 0) return int(DCN_OK);
     dcn::launch(pool<T>, dcn::blocks_for(bins(*shape)), dim3(kThreads), static_cast<cudaStream_t>(stream), *shape,
                 static_cast<const T*>(data), static_cast<const Accumulator<T>*>(rois), static_cast<const T*>(trans),
                 static_cast<T*>(out), static_cast<T*>(top_count), requests[0], requests[1], bins(*shape));
-    return dcn::launched();
   });
 }
 
@@ -195,26 +193,25 @@ int dcn_cuda_deformable_psroi_pooling_backward(const dcn_deformable_psroi_shape*
                                                void* rois_grad, void* trans_grad, const int requests[3],
                                                void* workspace, size_t workspace_bytes, void* stream) {
   if (const int status = dcn::check_pooling(shape)) return status;
-  return dcn::for_dtype(dtype, [&](auto zero) {
-    using T = decltype(zero);
-    using A = Accumulator<T>;
-    const dcn_deformable_psroi_shape& s = *shape;
-    const cudaStream_t queue = static_cast<cudaStream_t>(stream);
-    const T *gradient = static_cast<const T*>(out_grad), *offsets = static_cast<const T*>(trans);
-    const A* roi_rows = static_cast<const A*>(rois);
-    dcn::zero_for(requests[1], static_cast<A*>(rois_grad), 5LL * s.rois, queue);
-    if (s.trans_classes && requests[2] != DCN_NULL && s.rois) {
+  const dcn_deformable_psroi_shape& s = *shape;
+  const cudaStream_t queue = static_cast<cudaStream_t>(stream);
+  if (s.trans_classes && requests[2] != DCN_NULL && s.rois) {
+    const int status = dcn::for_dtype(dtype, [&](auto zero) {
+      using T = decltype(zero);
       const long long warps = (long long)s.rois * s.trans_classes * s.part_size * s.part_size;
       const dim3 grid(unsigned((warps * kWarp + kThreads - 1) / kThreads));
-      dcn::launch(offset_gradients<T>, grid, dim3(kThreads), queue, s, gradient, static_cast<const T*>(data), roi_rows,
-                  offsets, static_cast<T*>(trans_grad), requests[2], warps);
-    }
-    if (requests[0] == DCN_NULL) return dcn::launched();
-    return dcn::accumulate(static_cast<T*>(data_grad), dcn::data_size(s), requests[0], workspace, workspace_bytes,
-                           queue, [&](A* sums) {
-                             if (bins(s) == 0) return;
-                             dcn::launch(spread<T>, dcn::blocks_for(bins(s)), dim3(kThreads), queue, s, gradient,
-                                         roi_rows, offsets, sums, bins(s));
-                           });
-  });
+      dcn::launch(offset_gradients<T>, grid, dim3(kThreads), queue, s, static_cast<const T*>(out_grad),
+                  static_cast<const T*>(data), static_cast<const Accumulator<T>*>(rois), static_cast<const T*>(trans),
+                  static_cast<T*>(trans_grad), requests[2], warps);
+      return dcn::launched();
+    });
+    if (status) return status;
+  }
+  return dcn::pooling_backward(shape, dtype, data_grad, rois_grad, requests, workspace, workspace_bytes, queue, bins,
+                               [&](auto zero, auto* sums) {
+                                 using T = decltype(zero);
+                                 dcn::launch(spread<T>, dcn::blocks_for(bins(s)), dim3(kThreads), queue, s,
+                                             static_cast<const T*>(out_grad), static_cast<const Accumulator<T>*>(rois),
+                                             static_cast<const T*>(trans), sums, bins(s));
+                               });
 }

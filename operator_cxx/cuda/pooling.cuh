@@ -64,4 +64,33 @@ long long data_size(const Shape& s) {
   return (long long)s.images * s.channels * s.height * s.width;
 }
 
+// Calls run(zero of the element type) where something is asked for; written: whether a request asks for an output.
+template <typename Shape, typename Run>
+int pooling_forward(const Shape* shape, int dtype, bool written, long long (*bins)(const Shape&), const Run& run) {
+  if (const int status = check_pooling(shape)) return status;
+  return for_dtype(dtype, [&](auto zero) {
+    if (!written || bins(*shape) == 0) return int(DCN_OK);
+    run(zero);
+    return launched();
+  });
+}
+
+// RoIs get zeros (requests[1]); spread(zero of the element type, sums) adds the gradient of the data (requests[0]).
+template <typename Shape, typename Spread>
+int pooling_backward(const Shape* shape, int dtype, void* data_grad, void* rois_grad, const int* requests,
+                     void* workspace, size_t bytes, cudaStream_t stream, long long (*bins)(const Shape&),
+                     const Spread& spread) {
+  if (const int status = check_pooling(shape)) return status;
+  return for_dtype(dtype, [&](auto zero) {
+    using T = decltype(zero);
+    using A = Accumulator<T>;
+    zero_for(requests[1], static_cast<A*>(rois_grad), 5LL * shape->rois, stream);
+    if (requests[0] == DCN_NULL) return launched();
+    return accumulate(static_cast<T*>(data_grad), data_size(*shape), requests[0], workspace, bytes, stream,
+                      [&](A* sums) {
+                        if (bins(*shape)) spread(zero, sums);
+                      });
+  });
+}
+
 }  // namespace dcn

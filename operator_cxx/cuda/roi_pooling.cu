@@ -77,33 +77,23 @@ size_t dcn_cuda_pooling_workspace(int64_t data_elements, int dtype) {
 
 int dcn_cuda_roi_pooling_forward(const dcn_roi_shape* shape, int dtype, const void* data, const void* rois, void* out,
                                  int request, void* stream) {
-  if (const int status = dcn::check_pooling(shape)) return status;
-  return dcn::for_dtype(dtype, [&](auto zero) {
+  return dcn::pooling_forward(shape, dtype, request != DCN_NULL, bins, [&](auto zero) {
     using T = decltype(zero);
-    if (request == DCN_NULL || bins(*shape) == 0) return int(DCN_OK);
     dcn::launch(pool<T>, dcn::blocks_for(bins(*shape)), dim3(kThreads), static_cast<cudaStream_t>(stream), *shape,
                 static_cast<const T*>(data), static_cast<const Accumulator<T>*>(rois), static_cast<T*>(out), request,
                 bins(*shape));
-    return dcn::launched();
   });
 }
 
 int dcn_cuda_roi_pooling_backward(const dcn_roi_shape* shape, int dtype, const void* out_grad, const void* data,
                                   const void* rois, void* data_grad, void* rois_grad, const int requests[2],
                                   void* workspace, size_t workspace_bytes, void* stream) {
-  if (const int status = dcn::check_pooling(shape)) return status;
-  return dcn::for_dtype(dtype, [&](auto zero) {
-    using T = decltype(zero);
-    using A = Accumulator<T>;
-    const cudaStream_t queue = static_cast<cudaStream_t>(stream);
-    dcn::zero_for(requests[1], static_cast<A*>(rois_grad), 5LL * shape->rois, queue);
-    if (requests[0] == DCN_NULL) return dcn::launched();
-    return dcn::accumulate(static_cast<T*>(data_grad), dcn::data_size(*shape), requests[0], workspace, workspace_bytes,
-                           queue, [&](A* sums) {
-                             if (bins(*shape) == 0) return;
-                             dcn::launch(spread<T>, dcn::blocks_for(bins(*shape)), dim3(kThreads), queue, *shape,
-                                         static_cast<const T*>(out_grad), static_cast<const T*>(data),
-                                         static_cast<const A*>(rois), sums, bins(*shape));
-                           });
-  });
+  const cudaStream_t queue = static_cast<cudaStream_t>(stream);
+  return dcn::pooling_backward(shape, dtype, data_grad, rois_grad, requests, workspace, workspace_bytes, queue, bins,
+                               [&](auto zero, auto* sums) {
+                                 using T = decltype(zero);
+                                 dcn::launch(spread<T>, dcn::blocks_for(bins(*shape)), dim3(kThreads), queue, *shape,
+                                             static_cast<const T*>(out_grad), static_cast<const T*>(data),
+                                             static_cast<const Accumulator<T>*>(rois), sums, bins(*shape));
+                               });
 }
