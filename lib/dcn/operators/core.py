@@ -4,9 +4,13 @@ The names and arguments are those of dcn.operators.cuda.Library, so that one cal
 MXNet.
 """
 
+from __future__ import annotations
+
 import ctypes
+from typing import Any, Sequence
 
 from dcn.operators import structs
+from dcn.operators.structs import floats, ints, pointer, pointers
 
 
 class Refused(ValueError):
@@ -17,166 +21,102 @@ class Core:
     """libdcn.so under the names and arguments of dcn.operators.cuda.Library; a stream or mathematics mean nothing
     here."""
 
-    def __init__(self, library):
+    def __init__(self, library: str | ctypes.CDLL) -> None:
         """library: a path, or the ctypes handle that native.core() gives."""
         self._library = library if isinstance(library, ctypes.CDLL) else ctypes.CDLL(str(library))
         self._library.dcn_conv_workspace.restype = ctypes.c_size_t
         self._library.dcn_instruction_set.restype = ctypes.c_char_p
         self._library.dcn_nms.restype = self._library.dcn_soft_nms.restype = ctypes.c_int64
 
-    def instruction_set(self):
+    def instruction_set(self) -> str:
         return self._library.dcn_instruction_set().decode()
 
-    def conv_workspace(self, shape, dtype, backward):
+    def conv_workspace(self, shape: ctypes.Structure, dtype: int, backward: bool) -> int:
         return self._library.dcn_conv_workspace(ctypes.byref(shape), dtype, int(backward))
 
-    def conv_forward(self, shape, dtype, inputs, out, request=structs.WRITE, workspace=(None, 0), **_):
-        self._call('conv_forward', shape, dtype, ctypes.byref(inputs), _p(out), request, _p(workspace[0]))
+    def conv_forward(self, shape, dtype, inputs, out, request=structs.WRITE, workspace=(None, 0), **_: Any) -> None:
+        self._call('conv_forward', shape, dtype, inputs, pointer(out), request, pointer(workspace[0]))
 
-    def conv_backward(self, shape, dtype, inputs, out_gradient, gradients, workspace=(None, 0), **_):
-        self._call(
-            'conv_backward',
-            shape,
-            dtype,
-            ctypes.byref(inputs),
-            _p(out_gradient),
-            ctypes.byref(gradients),
-            _p(workspace[0]),
-        )
+    def conv_backward(self, shape, dtype, inputs, out_gradient, gradients, workspace=(None, 0), **_: Any) -> None:
+        self._call('conv_backward', shape, dtype, inputs, pointer(out_gradient), gradients, pointer(workspace[0]))
 
     @staticmethod
-    def pooling_workspace(data_elements, dtype):
+    def pooling_workspace(data_elements: int, dtype: int) -> int:
         """The poolings get their memory themselves."""
         return 0
 
-    def roi_forward(self, shape, dtype, data, rois, out, request=structs.WRITE, **_):
-        self._call('roi_pooling_forward', shape, dtype, _p(data), _p(rois), _p(out), request)
+    def roi_forward(self, shape, dtype, data, rois, out, request=structs.WRITE, **_: Any) -> None:
+        self._call('roi_pooling_forward', shape, dtype, *pointers(data, rois, out), request)
 
-    def roi_backward(self, shape, dtype, out_grad, data, rois, data_grad, rois_grad, requests, **_):
-        self._call(
-            'roi_pooling_backward',
-            shape,
-            dtype,
-            _p(out_grad),
-            _p(data),
-            _p(rois),
-            _p(data_grad),
-            _p(rois_grad),
-            _requests(requests),
-        )
+    def roi_backward(self, shape, dtype, out_grad, data, rois, data_grad, rois_grad, requests, **_: Any) -> None:
+        arrays = pointers(out_grad, data, rois, data_grad, rois_grad)
+        self._call('roi_pooling_backward', shape, dtype, *arrays, ints(requests))
 
-    def psroi_forward(self, shape, dtype, data, rois, out, request=structs.WRITE, **_):
-        self._call('psroi_pooling_forward', shape, dtype, _p(data), _p(rois), _p(out), request)
+    def psroi_forward(self, shape, dtype, data, rois, out, request=structs.WRITE, **_: Any) -> None:
+        self._call('psroi_pooling_forward', shape, dtype, *pointers(data, rois, out), request)
 
-    def psroi_backward(self, shape, dtype, out_grad, rois, data_grad, rois_grad, requests, **_):
-        self._call(
-            'psroi_pooling_backward',
-            shape,
-            dtype,
-            _p(out_grad),
-            _p(rois),
-            _p(data_grad),
-            _p(rois_grad),
-            _requests(requests),
-        )
+    def psroi_backward(self, shape, dtype, out_grad, rois, data_grad, rois_grad, requests, **_: Any) -> None:
+        arrays = pointers(out_grad, rois, data_grad, rois_grad)
+        self._call('psroi_pooling_backward', shape, dtype, *arrays, ints(requests))
 
     def deformable_psroi_forward(
-        self, shape, dtype, data, rois, trans, out, top_count, requests=(structs.WRITE,) * 2, **_
-    ):
-        self._call(
-            'deformable_psroi_pooling_forward',
-            shape,
-            dtype,
-            _p(data),
-            _p(rois),
-            _p(trans),
-            _p(out),
-            _p(top_count),
-            _requests(requests),
-        )
+        self, shape, dtype, data, rois, trans, out, top_count, requests=(structs.WRITE,) * 2, **_: Any
+    ) -> None:
+        arrays = pointers(data, rois, trans, out, top_count)
+        self._call('deformable_psroi_pooling_forward', shape, dtype, *arrays, ints(requests))
 
     def deformable_psroi_backward(
-        self, shape, dtype, out_grad, data, rois, trans, data_grad, rois_grad, trans_grad, requests, **_
-    ):
-        self._call(
-            'deformable_psroi_pooling_backward',
-            shape,
-            dtype,
-            _p(out_grad),
-            _p(data),
-            _p(rois),
-            _p(trans),
-            _p(data_grad),
-            _p(rois_grad),
-            _p(trans_grad),
-            _requests(requests),
-        )
+        self, shape, dtype, out_grad, data, rois, trans, data_grad, rois_grad, trans_grad, requests, **_: Any
+    ) -> None:
+        arrays = pointers(out_grad, data, rois, trans, data_grad, rois_grad, trans_grad)
+        self._call('deformable_psroi_pooling_backward', shape, dtype, *arrays, ints(requests))
 
     @staticmethod
-    def contrib_proposal_workspace(shape):
+    def contrib_proposal_workspace(shape: ctypes.Structure) -> int:
         """Proposals get their memory themselves, too."""
         return 0
 
     def contrib_proposal(
         self,
-        shape,
-        ratios,
-        scales,
-        cls_prob,
-        bbox_pred,
-        im_info,
-        rois,
-        scores,
-        requests=(structs.WRITE, structs.WRITE),
-        **_,
-    ):
-        self._call(
-            'contrib_proposal',
-            shape,
-            _numbers(ratios),
-            _numbers(scales),
-            _p(cls_prob),
-            _p(bbox_pred),
-            _p(im_info),
-            _p(rois),
-            _p(scores),
-            _requests(requests),
-        )
+        shape: ctypes.Structure,
+        ratios: Sequence[float],
+        scales: Sequence[float],
+        cls_prob: int,
+        bbox_pred: int,
+        im_info: int,
+        rois: int,
+        scores: int | None,
+        requests: Sequence[int] = (structs.WRITE, structs.WRITE),
+        **_: Any,
+    ) -> None:
+        arrays = pointers(cls_prob, bbox_pred, im_info, rois, scores)
+        self._call('contrib_proposal', shape, floats(ratios), floats(scales), *arrays, ints(requests))
 
-    def nms(self, dets, count, thresh, max_keep, keep):
+    def nms(self, dets: int, count: int, thresh: float, max_keep: int, keep: int) -> int:
         """How many were kept, or minus a status."""
         return self._library.dcn_nms(
-            _p(dets), ctypes.c_int64(count), ctypes.c_float(thresh), ctypes.c_int64(max_keep), _p(keep)
+            pointer(dets), ctypes.c_int64(count), ctypes.c_float(thresh), ctypes.c_int64(max_keep), pointer(keep)
         )
 
-    def soft_nms(self, dets, count, sigma_or_thresh, method, max_keep, keep, scores):
+    def soft_nms(
+        self, dets: int, count: int, sigma_or_thresh: float, method: int, max_keep: int, keep: int, scores: int
+    ) -> int:
         """How many were picked, or minus a status."""
         return self._library.dcn_soft_nms(
-            _p(dets),
+            pointer(dets),
             ctypes.c_int64(count),
             ctypes.c_double(sigma_or_thresh),
             method,
             ctypes.c_int64(max_keep),
-            _p(keep),
-            _p(scores),
+            *pointers(keep, scores),
         )
 
-    def bbox_overlaps(self, boxes, n, query, k, out):
-        self._library.dcn_bbox_overlaps(_p(boxes), ctypes.c_int64(n), _p(query), ctypes.c_int64(k), _p(out))
+    def bbox_overlaps(self, boxes: int, n: int, query: int, k: int, out: int) -> None:
+        self._library.dcn_bbox_overlaps(
+            pointer(boxes), ctypes.c_int64(n), pointer(query), ctypes.c_int64(k), pointer(out)
+        )
 
-    def _call(self, function, shape, *arguments):
-        status = getattr(self._library, f'dcn_{function}')(ctypes.byref(shape), *arguments)
+    def _call(self, function, *arguments):
+        status = getattr(self._library, f'dcn_{function}')(*structs.by_reference(arguments))
         if status:
             raise Refused(f'{function}: status {status}')
-
-
-def _p(pointer):
-    return ctypes.c_void_p(pointer)
-
-
-def _requests(requests):
-    return (ctypes.c_int * len(requests))(*requests)
-
-
-def _numbers(values):
-    return (ctypes.c_float * len(values))(*values)

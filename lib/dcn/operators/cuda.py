@@ -18,6 +18,7 @@ from typing import Sequence
 
 from dcn.compiled import build_module
 from dcn.operators import structs
+from dcn.operators.structs import floats, ints, pointer, pointers
 
 BUILD = build_module().BUILD
 PRODUCT = 'libdcn_cuda.so'
@@ -53,7 +54,7 @@ class Library:
 
     def conv_workspace(self, shape: ctypes.Structure, dtype: int, backward: bool) -> int:
         """Bytes of device memory that a pass needs; 0 where it would be refused."""
-        return self._size('dcn_cuda_conv_workspace', ctypes.byref(shape), dtype, int(backward))
+        return self._size('conv_workspace', shape, dtype, int(backward))
 
     def conv_forward(
         self,
@@ -68,15 +69,7 @@ class Library:
     ) -> None:
         """inputs: ConvInputs; workspace: (pointer, bytes)."""
         self._call(
-            'dcn_cuda_conv_forward',
-            ctypes.byref(shape),
-            dtype,
-            MATH[math],
-            ctypes.byref(inputs),
-            _p(out),
-            request,
-            *_memory(workspace),
-            _p(stream),
+            'conv_forward', shape, dtype, MATH[math], inputs, pointer(out), request, workspace=workspace, stream=stream
         )
 
     def conv_backward(
@@ -92,22 +85,22 @@ class Library:
     ) -> None:
         """gradients: ConvGradients, which hold the requests too."""
         self._call(
-            'dcn_cuda_conv_backward',
-            ctypes.byref(shape),
+            'conv_backward',
+            shape,
             dtype,
             MATH[math],
-            ctypes.byref(inputs),
-            _p(out_gradient),
-            ctypes.byref(gradients),
-            *_memory(workspace),
-            _p(stream),
+            inputs,
+            pointer(out_gradient),
+            gradients,
+            workspace=workspace,
+            stream=stream,
         )
 
     # ---- pooling ----
 
     def pooling_workspace(self, data_elements: int, dtype: int) -> int:
         """Bytes that the backward passes of the poolings need."""
-        return self._size('dcn_cuda_pooling_workspace', ctypes.c_int64(data_elements), dtype)
+        return self._size('pooling_workspace', ctypes.c_int64(data_elements), dtype)
 
     def roi_forward(
         self,
@@ -120,9 +113,7 @@ class Library:
         stream: int | None = None,
     ) -> None:
         """RoI pooling; RoiShape."""
-        self._call(
-            'dcn_cuda_roi_pooling_forward', ctypes.byref(shape), dtype, _p(data), _p(rois), _p(out), request, _p(stream)
-        )
+        self._call('roi_pooling_forward', shape, dtype, *pointers(data, rois, out), request, stream=stream)
 
     def roi_backward(
         self,
@@ -139,17 +130,13 @@ class Library:
     ) -> None:
         """requests: of data_grad and rois_grad."""
         self._call(
-            'dcn_cuda_roi_pooling_backward',
-            ctypes.byref(shape),
+            'roi_pooling_backward',
+            shape,
             dtype,
-            _p(out_grad),
-            _p(data),
-            _p(rois),
-            _p(data_grad),
-            _p(rois_grad),
-            _requests(requests),
-            *_memory(workspace),
-            _p(stream),
+            *pointers(out_grad, data, rois, data_grad, rois_grad),
+            ints(requests),
+            workspace=workspace,
+            stream=stream,
         )
 
     def psroi_forward(
@@ -163,16 +150,7 @@ class Library:
         stream: int | None = None,
     ) -> None:
         """Position-sensitive RoI pooling; PsroiShape."""
-        self._call(
-            'dcn_cuda_psroi_pooling_forward',
-            ctypes.byref(shape),
-            dtype,
-            _p(data),
-            _p(rois),
-            _p(out),
-            request,
-            _p(stream),
-        )
+        self._call('psroi_pooling_forward', shape, dtype, *pointers(data, rois, out), request, stream=stream)
 
     def psroi_backward(
         self,
@@ -188,16 +166,13 @@ class Library:
     ) -> None:
         """requests: of data_grad and rois_grad."""
         self._call(
-            'dcn_cuda_psroi_pooling_backward',
-            ctypes.byref(shape),
+            'psroi_pooling_backward',
+            shape,
             dtype,
-            _p(out_grad),
-            _p(rois),
-            _p(data_grad),
-            _p(rois_grad),
-            _requests(requests),
-            *_memory(workspace),
-            _p(stream),
+            *pointers(out_grad, rois, data_grad, rois_grad),
+            ints(requests),
+            workspace=workspace,
+            stream=stream,
         )
 
     def deformable_psroi_forward(
@@ -214,16 +189,12 @@ class Library:
     ) -> None:
         """Deformable position-sensitive RoI pooling; DeformablePsroiShape; requests: of out and top_count."""
         self._call(
-            'dcn_cuda_deformable_psroi_pooling_forward',
-            ctypes.byref(shape),
+            'deformable_psroi_pooling_forward',
+            shape,
             dtype,
-            _p(data),
-            _p(rois),
-            _p(trans),
-            _p(out),
-            _p(top_count),
-            _requests(requests),
-            _p(stream),
+            *pointers(data, rois, trans, out, top_count),
+            ints(requests),
+            stream=stream,
         )
 
     def deformable_psroi_backward(
@@ -243,26 +214,20 @@ class Library:
     ) -> None:
         """requests: of data_grad, rois_grad and trans_grad."""
         self._call(
-            'dcn_cuda_deformable_psroi_pooling_backward',
-            ctypes.byref(shape),
+            'deformable_psroi_pooling_backward',
+            shape,
             dtype,
-            _p(out_grad),
-            _p(data),
-            _p(rois),
-            _p(trans),
-            _p(data_grad),
-            _p(rois_grad),
-            _p(trans_grad),
-            _requests(requests),
-            *_memory(workspace),
-            _p(stream),
+            *pointers(out_grad, data, rois, trans, data_grad, rois_grad, trans_grad),
+            ints(requests),
+            workspace=workspace,
+            stream=stream,
         )
 
     # ---- boxes ----
 
     def nms_workspace(self, count: int) -> int:
         """Bytes that the NMS of ``count`` boxes needs."""
-        return self._size('dcn_cuda_nms_workspace', count)
+        return self._size('nms_workspace', count)
 
     def nms(
         self,
@@ -277,20 +242,19 @@ class Library:
     ) -> None:
         """dets (count, 5) float32; keep: room for max_keep int64; kept: one int32, how many there are."""
         self._call(
-            'dcn_cuda_nms',
-            _p(dets),
+            'nms',
+            pointer(dets),
             count,
             ctypes.c_float(thresh),
             max_keep,
-            _p(keep),
-            _p(kept),
-            *_memory(workspace),
-            _p(stream),
+            *pointers(keep, kept),
+            workspace=workspace,
+            stream=stream,
         )
 
     def contrib_proposal_workspace(self, shape: ctypes.Structure) -> int:
         """Bytes that the proposals of a ContribProposalShape need."""
-        return self._size('dcn_cuda_contrib_proposal_workspace', ctypes.byref(shape))
+        return self._size('contrib_proposal_workspace', shape)
 
     def contrib_proposal(
         self,
@@ -309,23 +273,19 @@ class Library:
         """As MXNet's contrib.Proposal and contrib.MultiProposal; ratios and scales: sequences of numbers; rois
         (images * post_nms, 5) and scores (images * post_nms), float32; requests: of both."""
         self._call(
-            'dcn_cuda_contrib_proposal',
-            ctypes.byref(shape),
-            _numbers(ratios),
-            _numbers(scales),
-            _p(cls_prob),
-            _p(bbox_pred),
-            _p(im_info),
-            _p(rois),
-            _p(scores),
-            _requests(requests),
-            *_memory(workspace),
-            _p(stream),
+            'contrib_proposal',
+            shape,
+            floats(ratios),
+            floats(scales),
+            *pointers(cls_prob, bbox_pred, im_info, rois, scores),
+            ints(requests),
+            workspace=workspace,
+            stream=stream,
         )
 
     def proposal_workspace(self, shape: ctypes.Structure, levels: Sequence[structs.ProposalLevel]) -> int:
         """Bytes that proposals from ``levels``, a list of ProposalLevel, need."""
-        return self._size('dcn_cuda_proposal_workspace', ctypes.byref(shape), _levels(levels))
+        return self._size('proposal_workspace', shape, _levels(levels))
 
     def proposal(
         self,
@@ -341,44 +301,28 @@ class Library:
     ) -> None:
         """rois (images * post_nms, 5), scores (images * post_nms), counts (images) int32."""
         self._call(
-            'dcn_cuda_proposal',
-            ctypes.byref(shape),
+            'proposal',
+            shape,
             dtype,
             _levels(levels),
-            _p(im_info),
-            _p(rois),
-            _p(scores),
-            _p(counts),
-            *_memory(workspace),
-            _p(stream),
+            *pointers(im_info, rois, scores, counts),
+            workspace=workspace,
+            stream=stream,
         )
 
     def _size(self, function, *arguments):
-        entry = getattr(self._library, function)
+        entry = getattr(self._library, f'dcn_cuda_{function}')
         entry.restype = ctypes.c_size_t
-        return entry(*arguments)
+        return entry(*structs.by_reference(arguments))
 
-    def _call(self, function, *arguments):
-        status = getattr(self._library, function)(*arguments)
+    def _call(self, function, *arguments, workspace=None, stream):
+        name, given = f'dcn_cuda_{function}', structs.by_reference(arguments)
+        if workspace is not None:
+            address, size = workspace
+            given += [pointer(address), ctypes.c_size_t(size)]
+        status = getattr(self._library, name)(*given, pointer(stream))
         if status:
-            raise CudaError(function, status, self._library.dcn_cuda_error().decode())
-
-
-def _p(pointer):
-    return ctypes.c_void_p(pointer)
-
-
-def _memory(workspace):
-    pointer, size = workspace
-    return _p(pointer), ctypes.c_size_t(size)
-
-
-def _requests(requests):
-    return (ctypes.c_int * len(requests))(*requests)
-
-
-def _numbers(values):
-    return (ctypes.c_float * len(values))(*values)
+            raise CudaError(name, status, self._library.dcn_cuda_error().decode())
 
 
 def _levels(levels):

@@ -1,9 +1,11 @@
-"""The structs of the operators' C interfaces (operator_cxx/include, operator_cxx/cuda/dcn_cuda.h) for ctypes.
+"""The structs of the operators' C interfaces (operator_cxx/include, operator_cxx/cuda/dcn_cuda.h) for ctypes, and
+what the wrappers of both libraries hand to them.
 
 Field for field as in the headers, which say what they mean. Needs neither MXNet nor a compiled core.
 """
 
 import ctypes
+from typing import Any, List, Optional, Sequence
 
 NULL, WRITE, ADD = 0, 1, 3  # dcn_request
 FLOAT32, FLOAT64, FLOAT16 = 0, 1, 2  # dcn_dtype
@@ -94,3 +96,25 @@ class ProposalShape(ctypes.Structure):
     """dcn_proposal_shape."""
 
     _fields_ = _ints('images levels pre_nms post_nms') + _floats('threshold min_size')
+
+
+def pointer(address: Optional[int]) -> ctypes.c_void_p:
+    """An address as a plain int; None is null."""
+    return ctypes.c_void_p(address)
+
+
+def pointers(*addresses: Optional[int]) -> List[ctypes.c_void_p]:
+    return [ctypes.c_void_p(address) for address in addresses]
+
+
+def ints(values: Sequence[int]) -> ctypes.Array:
+    return (ctypes.c_int * len(values))(*values)
+
+
+def floats(values: Sequence[float]) -> ctypes.Array:
+    return (ctypes.c_float * len(values))(*values)
+
+
+def by_reference(arguments: Sequence[Any]) -> list:
+    """The arguments of a C function, which takes structs by their address."""
+    return [ctypes.byref(value) if isinstance(value, ctypes.Structure) else value for value in arguments]
