@@ -22,6 +22,12 @@ def table(head: Sequence[object], rows: Sequence[Sequence[object]], right: Colle
     return lines[:1] + ['-' * max(len(line) for line in lines)] + lines[1:]
 
 
+def markdown_table(head: Sequence[object], rows: Sequence[Sequence[object]], right: Collection[int] = ()) -> List[str]:
+    """The same in Markdown."""
+    rule = ['---:' if k in right else '---' for k in range(len(head))]
+    return [f'| {" | ".join(map(str, row))} |' for row in (head, rule, *rows)]
+
+
 def names_text(names: Sequence[str], most: int = 5) -> str:
     """The first ``most`` of the names, and how many more there are."""
     more = f' and {len(names) - most} more' if len(names) > most else ''

@@ -1,6 +1,7 @@
 """``dcn paper``: the published results, experiment and commands behind each, and how a finished run compares."""
 
 import argparse
+import sys
 from typing import List, Optional
 
 from dcn import ledger
@@ -10,7 +11,12 @@ from dcn.paper.rows import rows
 from dcn.paper.tables import entries_table, markdown, overview
 
 
-def main(argv: Optional[list] = None) -> None:
+def main(argv: Optional[list] = None) -> int:
+    argv = sys.argv[1:] if argv is None else argv
+    if argv[:1] == ['shapes']:
+        from dcn.cli import paper_shapes
+
+        return paper_shapes.main(argv[1:])
     args = parser().parse_args(argv)
     if args.ledger:
         print('\n'.join(collected(args)))
@@ -20,6 +26,7 @@ def main(argv: Optional[list] = None) -> None:
         raise UserError(f'dcn paper {args.row}: no such row; expected one of {", ".join(rows())}.')
     else:
         print('\n'.join(all_about(rows()[args.row], args.output)))
+    return 0
 
 
 def collected(args: argparse.Namespace) -> List[str]:
@@ -40,7 +47,8 @@ def parser() -> argparse.ArgumentParser:
         prog='dcn paper',
         description='Show the published results. With ROW, show the commands, data and weights behind one of them, and '
         'the scores of your run beside it, with their confidence interval. With --ledger, collect what made the scores '
-        'of your tests into one file, and show it as a table.',
+        "of your tests into one file, and show it as a table. 'dcn paper shapes --help': the paper's ablations on the "
+        'generated data set.',
     )
     made.add_argument('row', nargs='?', metavar='ROW', help='a name from the first column, such as rfcn-dcn-voc')
     made.add_argument(

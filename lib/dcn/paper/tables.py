@@ -6,7 +6,7 @@ from typing import Iterator, List, Sequence
 from dcn.ledger import Entry
 from dcn.paper.experiment import NOT_RUN, interval_text
 from dcn.paper.rows import Row, rows
-from dcn.text import table
+from dcn.text import markdown_table, table
 
 
 def overview() -> Iterator[str]:
@@ -80,7 +80,7 @@ def entries_table(entries: Sequence[Entry]) -> List[str]:
 
 def markdown(entries: Sequence[Entry]) -> List[str]:
     """The same in Markdown."""
-    return [f'| {" | ".join(row)} |' for row in (LEDGER_HEAD, ['---'] * len(LEDGER_HEAD), *entry_rows(entries))]
+    return markdown_table(LEDGER_HEAD, entry_rows(entries))
 
 
 def _text(value):
