@@ -8,15 +8,19 @@ import sys
 
 import pytest
 
-from dcn import cli
+from dcn import cli, ledger
 from dcn.cli.arguments import parse, train_arguments
+from dcn.cli.paper_shapes import MARKS, write_page
 from dcn.config import output_folder, symbol_class
 from dcn.config.loading import flat
 from dcn.dataset.shapes.detection import generate
 from dcn.paper import training
-from dcn.paper.ablation import Run, chosen, orderings, variants
-from dcn.paper.orderings import NOT_RUN, verdict
+from dcn.paper.ablation import Run, chosen, finished, orderings, variants
+from dcn.paper.orderings import NOT_RUN, overview, verdict
+from dcn.text import markdown_table
 
+LEDGER = 'docs/ablations.jsonl'
+COMMAND = f'dcn paper shapes --table --ledger {LEDGER} --page docs/ablations.md'
 TINY = [
     'SCALES=[64,64]',
     'network.units=[1,1,1,1]',
@@ -99,6 +103,33 @@ def test_verdict(above, below, expected):
     assert verdict(above, below) == expected
 
 
+def test_tables_of_known_scores():
+    runs = chosen(['rfcn-plain', 'rfcn-conv3', 'rfcn-bilinear'], range(3))
+    scores = {'rfcn-plain': [0.5, 0.6, 0.4], 'rfcn-conv3': [0.61, 0.72]}
+    tests = {
+        run: {'scores': {'mAP@0.7': scores[run.variant.id][run.seed], 'mAP@0.5': 0.8}}
+        for run in runs
+        if run.seed < len(scores.get(run.variant.id, ()))
+    }
+    lines = {line.split('  ')[0]: ' '.join(line.split()) for line in overview(runs, tests)}
+    assert lines['rfcn-plain'].endswith('3 50.0 (40.0 to 60.0) 61.8 80.0 (80.0 to 80.0) 80.0')
+    assert lines['rfcn-conv3'].endswith('2 66.5 (61.0 to 72.0) 64.7 80.0 (80.0 to 80.0) 81.4')
+    assert lines['rfcn-bilinear'].endswith('0 not run not run')
+    verdicts = [' '.join(line.split()) for line in overview(runs, tests) if ' above ' in line]
+    assert verdicts == [
+        'rfcn-conv3 above rfcn-plain mAP@0.7 +2.9 +16.5 holds',
+        'rfcn-conv3 above rfcn-plain mAP@0.5 +1.4 +0.0 within spread',
+    ]
+
+
+def test_the_page_holds_the_ledgers_numbers(repository, tmp_path):
+    page = tmp_path / 'ablations.md'
+    page.write_text((repository / 'docs' / 'ablations.md').read_text())
+    runs = chosen([], range(3))
+    write_page(str(page), overview(runs, finished(runs, ledger.read(str(repository / LEDGER))), markdown_table))
+    assert page.read_text() == (repository / 'docs' / 'ablations.md').read_text(), f'run: {COMMAND}'
+
+
 # ---- running ----
 
 
@@ -161,7 +192,11 @@ def test_runs_are_resumed_then_tested_and_not_done_again(tmp_path, monkeypatch, 
     assert 'resuming at epoch 0, batch 1, after 1 updates' in (tmp_path / 'runs/deeplab-plain-seed5.log').read_text()
     points = f'{100 * run.entry()["scores"]["mIoU"]:.1f}'
     assert f'deeplab-plain-seed5: mIoU {points}' in text and f'{points} ({points} to {points})' in text
-    assert f'| {points} ({points} to {points}) | 69.7 |' in printed('--table', '--markdown')
+    (tmp_path / 'page.md').write_text(f'before\n{MARKS[0]}\nold\n{MARKS[1]}\nafter\n')
+    printed('--table', '--page', 'page.md')
+    page = (tmp_path / 'page.md').read_text()
+    assert page.startswith(f'before\n{MARKS[0]}\n\n| ROW |') and page.endswith(f' |\n\n{MARKS[1]}\nafter\n')
+    assert f'| {points} ({points} to {points}) | 69.7 |' in page
     # not again, nor where only the ledger is left; and not taken for a run of other settings
     assert printed().startswith('1 of 1 runs are finished')
     os.rename('runs', 'elsewhere')

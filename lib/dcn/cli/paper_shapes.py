@@ -4,13 +4,18 @@ import argparse
 import shlex
 import signal
 import sys
+from typing import Iterable
 
 from dcn import ledger
 from dcn.cli.arguments import positive
 from dcn.config.overriding import override_argument
-from dcn.paper.ablation import chosen, tested
+from dcn.errors import UserError
+from dcn.files import atomic_write
+from dcn.paper.ablation import chosen, finished
 from dcn.paper.orderings import overview, run_list
-from dcn.text import markdown_table, table
+from dcn.text import markdown_table
+
+MARKS = ('<!-- tables of dcn paper shapes -->', '<!-- end of tables -->')
 
 
 def main(argv: list) -> int:
@@ -21,18 +26,31 @@ def main(argv: list) -> int:
         print('\n'.join(shlex.join(['dcn', *command]) for run in runs for command in run.commands()))
         return 0
     stored = ledger.read(args.ledger) if args.ledger else []
-    tests, well = tested(runs, stored), True
+    tests, well = finished(runs, stored), True
     if args.list:
         print('\n'.join(run_list(runs, tests)))
         return 0
     if not args.table:
         print(f'{len(tests)} of {len(runs)} runs are finished', flush=True)
         well = _train([run for run in runs if run not in tests], args.jobs)
-        tests = tested(runs, stored)
+        tests = finished(runs, stored)
     if args.ledger:
         ledger.write(args.ledger, [*stored, *tests.values()])
-    print('\n'.join(overview(runs, tests, markdown_table if args.markdown else table)))
+    print('\n'.join(overview(runs, tests)))
+    if args.page:
+        write_page(args.page, overview(runs, tests, markdown_table))
     return 0 if well else 1
+
+
+def write_page(path: str, lines: Iterable[str]) -> None:
+    """Put ``lines`` between the marks of a Markdown page, in the place of those that are there."""
+    with open(path, encoding='utf-8') as stream:
+        before, begin, rest = stream.read().partition(MARKS[0])
+    _, end, after = rest.partition(MARKS[1])
+    if not (begin and end):
+        raise UserError(f'{path}: expected a line "{MARKS[0]}" and after it a line "{MARKS[1]}"; add them.')
+    with atomic_write(path, 'w') as stream:
+        stream.write('\n'.join([before + begin, '', *lines, '', end + after]))
 
 
 def _train(runs, jobs):
@@ -61,7 +79,11 @@ def parser() -> argparse.ArgumentParser:
     add('--output', metavar='DIR', help='folder of the runs (default: output_path of the experiment files)')
     override_argument(made)
     add('--ledger', metavar='FILE', help='JSON lines (see dcn.ledger): its tests count as well, and new ones are added')
-    add('--markdown', action='store_true', help='the tables in Markdown')
+    add(
+        '--page',
+        metavar='FILE',
+        help=f'Markdown page: write the tables between its lines "{MARKS[0]}" and "{MARKS[1]}"',
+    )
     what = made.add_mutually_exclusive_group()
     what.add_argument('--list', action='store_true', help='list the runs and their state; train nothing')
     what.add_argument('--dry-run', action='store_true', help='print the commands of the runs; train nothing')

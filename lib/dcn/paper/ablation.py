@@ -71,7 +71,7 @@ class Run(NamedTuple):
         return entry['cfg'] == cfg.name and _settings(entry['difference']) == _settings(difference_from_default(cfg))
 
 
-def tested(runs: Sequence[Run], entries: Iterable[Entry] = ()) -> dict[Run, Entry]:
+def finished(runs: Sequence[Run], entries: Iterable[Entry] = ()) -> dict[Run, Entry]:
     """The tests of those ``runs`` that are finished, here or among ``entries`` of a ledger; the latest of each."""
     named: dict[str, list[Entry]] = {}
     for entry in entries:

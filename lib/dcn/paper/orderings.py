@@ -12,7 +12,7 @@ from dcn.text import table
 NOT_RUN = 'not run'
 FEWEST = 2  # runs of a row, to speak of a spread
 
-Tested = Mapping[Run, Entry]  # what is finished, by tested()
+Tested = Mapping[Run, Entry]  # what is finished, by finished()
 
 
 def verdict(above: Sequence[float], below: Sequence[float]) -> str:
