@@ -9,7 +9,7 @@ except ModuleNotFoundError as error:
     sys.exit(f'error: {error}; activate the environment first: source .venv/bin/activate (./setup.sh makes it)')
 from dcn.cli.arguments import photo_arguments
 from dcn.cli.photo_demos import demo_config, in_model, photos
-from dcn.cli.photos import each_photo, jobs
+from dcn.cli.photos import Sight, each_photo, jobs
 from dcn.visualize.canvas import page, save, sheet, shrink
 from dcn.visualize.sampling import animate, draw_samples, spread_cells, trace_samples
 
@@ -48,9 +48,8 @@ def main(argv=None):
             animate(pictures[0], shrink(image, 640), offsets)
         else:
             save(pictures[0], picture(shrink(image, 640), offsets))
-        return []
 
-    return each_photo(work, lambda image, _: detector.outputs(image), draw)
+    return each_photo(work, Sight(lambda image, _: detector.outputs(image), draw))
 
 
 if __name__ == '__main__':

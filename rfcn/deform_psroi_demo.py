@@ -14,7 +14,7 @@ except ModuleNotFoundError as error:
     sys.exit(f'error: {error}; activate the environment first: source .venv/bin/activate (./setup.sh makes it)')
 from dcn.cli.arguments import photo_arguments
 from dcn.cli.photo_demos import demo_config, in_model, photos
-from dcn.cli.photos import each_photo, jobs
+from dcn.cli.photos import Sight, each_photo, jobs
 from dcn.dataset.class_names import class_names
 from dcn.errors import UserError
 from dcn.visualize.canvas import labelled, save
@@ -54,9 +54,8 @@ def main(argv=None):
         label = label or 1 + int(scores[1:].argmax())
         shown = draw_parts(image, roi, class_offsets(offsets, label))
         save(pictures[0], labelled(shown, f'parts as the offsets of class {names[label]} move them'))
-        return []
 
-    return each_photo(work, look, draw)
+    return each_photo(work, Sight(look, draw))
 
 
 if __name__ == '__main__':

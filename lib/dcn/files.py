@@ -16,20 +16,28 @@ def atomic_write(path: str, mode: str = 'wb', durable: bool = False) -> Iterator
 
     durable: wait until it is on the disk, so that a power cut leaves it or what was there before.
     """
-    folder = os.path.dirname(os.path.abspath(path))
+    with atomic_path(path) as temporary:
+        with open(temporary, mode) as stream:
+            yield stream
+            if durable:
+                stream.flush()
+                os.fsync(stream.fileno())
+    if durable:
+        flush(os.path.dirname(os.path.abspath(path)))
+
+
+@contextlib.contextmanager
+def atomic_path(path: str) -> Iterator[str]:
+    """As atomic_write(), for who opens files by name: the path of a temporary file with the ending of ``path``."""
+    folder, name = os.path.split(os.path.abspath(path))
     os.makedirs(folder, exist_ok=True)
     with _named(path):
-        handle, temporary = tempfile.mkstemp(dir=folder, prefix='.' + os.path.basename(path) + '.')
+        handle, temporary = tempfile.mkstemp(dir=folder, prefix=f'.{name}.', suffix=os.path.splitext(name)[1])
+        os.close(handle)
         try:
-            with os.fdopen(handle, mode) as stream:
-                yield stream
-                if durable:
-                    stream.flush()
-                    os.fsync(stream.fileno())
+            yield temporary
             os.chmod(temporary, 0o666 & ~_umask())
             os.replace(temporary, path)
-            if durable:
-                flush(folder)
         except BaseException:
             with contextlib.suppress(FileNotFoundError):  # its folder may be gone, too
                 os.unlink(temporary)
@@ -104,6 +112,14 @@ def require_room(folder: str, name: str) -> None:
             f'{folder}: {name} must be a folder with room for files, found at {place}: {error.strerror}; give another '
             'folder or make room there'
         ) from None
+
+
+def require_file(path: str, name: str) -> str:
+    """``path`` of a file to write, which ``name`` (an option) gave, after a UserError where it cannot be written."""
+    if os.path.isdir(path):
+        raise UserError(f'{path}: {name} must be a file, found a folder; give the name of a file in it')
+    require_room(os.path.dirname(path) or '.', f'the folder of {name}')
+    return path
 
 
 class Inputs:

@@ -1,15 +1,19 @@
 """``dcn detect``: any checkpoint on any photo, and a sentence for each mistake."""
 
+import csv
+import json
 import os
 import subprocess
 import sys
 
 import cv2
+import numpy as np
 import pytest
 
 from dcn import cli
 from dcn.cli import detect, photos
 from dcn.errors import UserError
+from dcn.loader.videos import opened, writing
 from tests.rfcn.tiny import SMALL, write_checkpoint, write_photo
 
 CFG = 'experiments/rfcn/cfgs/shapes_rfcn_dcn_end2end_ohem.yaml'
@@ -66,7 +70,7 @@ def test_every_photo_that_cannot_be_read_is_told_and_the_others_are_looked_at(ph
 
 
 def test_wrong_checkpoints_are_told(photo, params, repository, monkeypatch):
-    with pytest.raises(UserError, match='--params needs --cfg'):
+    with pytest.raises(UserError, match='does not record the strides of its blocks; name its experiment'):
         detect.main([photo, '--params', params])
     with pytest.raises(UserError, match=r'gone-0000\.params: no such file'):
         detect.main([photo, '--cfg', str(repository / CFG), '--params', 'gone-0000.params'])
@@ -143,3 +147,85 @@ def test_a_mistyped_path_is_refused_before_mxnet_is_loaded(photo, arguments, sen
     arguments = [str(repository / CFG) if word == CFG else word for word in arguments]
     done = subprocess.run([sys.executable, '-c', blocked, *arguments], stderr=subprocess.PIPE, text=True)
     assert done.returncode == 2 and sentence in done.stderr and done.stderr.count('\n') == 1, done.stderr
+
+
+@pytest.fixture
+def clip(tmp_path):
+    """A video of seven frames of 96 x 64 pixels, 10 a second."""
+    with writing(str(tmp_path / 'clip.mp4'), 10) as writer:
+        for number in range(7):
+            writer.write(np.random.default_rng(number).integers(0, 255, (64, 96, 3)).astype(np.uint8))
+    return 'clip.mp4'
+
+
+def seen(path):
+    """(frames a second, shapes of the frames) of a video."""
+    with opened(path) as video:
+        return video.fps, [image.shape for _, image in video.read()]
+
+
+def test_videos_and_records_for_programs(photo, clip, params, repository, capsys):
+    """Size and pace are kept; a record for each photo and each frame that was looked at; what is broken has one too."""
+    with open('broken.avi', 'w') as stream:
+        stream.write('no video')
+    network = ['--cfg', str(repository / CFG), '--params', params, '--out', 'found', '--threshold', '0.01']
+    files = ['--json', 'out/found.json', '--csv', 'out/found.csv', '--every', '3']
+    assert cli.main(['detect', photo, clip, 'broken.avi', *network, *files, '--set', *SMALL]) == 1
+    printed = capsys.readouterr()
+    assert 'testing clip.mp4 frame 3 ' in printed.out and 'frame 4' not in printed.out
+    assert 'found/clip.mp4' in printed.out
+    assert 'error: broken.avi: the video cannot be read: it is a text' in printed.err
+    assert seen('found/clip.mp4') == (10, [(64, 96, 3)] * 7)
+    records = json.load(open('out/found.json'))
+    assert [(r['file'], r.get('frame'), r.get('seconds')) for r in records] == [
+        (photo, None, None),
+        *((clip, number, number / 10) for number in (0, 3, 6)),
+        ('broken.avi', None, None),
+    ]
+    assert records[0]['pictures'] == ['found/noise.png'] and records[1]['width'] == 96
+    assert set(records[-1]) == {'file', 'error'}
+    rows = list(csv.DictReader(open('out/found.csv')))
+    assert list(rows[0]) == 'file,frame,seconds,class_id,class,score,x1,y1,x2,y2,error'.split(',')
+    expected = [(r['file'], str(r['frame']), d['class'], d['box'][0]) for r in records[1:-1] for d in r['detections']]
+    assert [(r['file'], r['frame'], r['class'], float(r['x1'])) for r in rows if r['frame'] and r['class']] == expected
+    assert rows[-1]['error'] == records[-1]['error'] and all(float(r['score']) >= 0.01 for r in rows if r['class'])
+
+
+def test_frames_as_pictures(clip, photo, params, repository):
+    network = ['--cfg', str(repository / CFG), '--params', params, '--out', 'found', '--frames', '--every', '4']
+    assert cli.main(['detect', '*.mp4', *network, '--json', 'found.json', '--set', *SMALL]) == 0
+    assert sorted(os.listdir('found/clip')) == ['000000.png', '000004.png'] and os.listdir('found') == ['clip']
+    assert [r['pictures'] for r in json.load(open('found.json'))] == [[f'found/clip/00000{n}.png'] for n in (0, 4)]
+
+
+@pytest.mark.parametrize(
+    'flags, told',
+    [
+        (['--json', 'noise.png'], 'noise.png: this would replace noise.png, which is read here'),
+        (['--csv', 'folder'], 'folder: --csv must be a file, found a folder'),
+        (['--json', 'a', '--csv', 'a'], 'a: --json and --csv name the same file'),
+        (['--json', 'text/found.json'], 'text: the folder of --json must be a folder with room for files'),
+    ],
+)
+def test_records_that_could_not_be_written_are_told_first(flags, told, photo, capsys):
+    os.mkdir('folder')
+    open('text', 'w').close()
+    assert cli.main(['detect', photo, *flags]) == 2
+    assert told in capsys.readouterr().err
+
+
+def test_an_annotated_video_never_replaces_the_video(clip, photo, capsys):
+    assert cli.main(['detect', clip, '--out', '.']) == 2
+    assert 'clip.mp4: this would replace clip.mp4, which is read here' in capsys.readouterr().err
+
+
+def test_a_shipped_checkpoint_needs_no_experiment_file(photo, repository, capsys):
+    from dcn.cli.photos import chosen_network
+
+    stem = 'experiments/fpn/shapes/shapes_fpn_dcn-0000.params'
+    args = detect.parser().parse_args([photo, '--params', stem, '--set', 'TEST.NMS=0.4'])
+    cfg, path = chosen_network(args, detect.SHIPPED, 'detection')
+    assert (cfg.symbol, cfg.TEST.NMS, path) == ('resnet_v1_101_fpn_dcn_rcnn', 0.4, str(repository / stem))
+    assert 'taken: experiments/fpn/cfgs/shapes_fpn_dcn_end2end_ohem.yaml' in capsys.readouterr().out
+    with pytest.raises(UserError, match='this is a network for detection .*; use dcn detect'):
+        chosen_network(args, detect.SHIPPED, 'segmentation')

@@ -1,5 +1,7 @@
 """``dcn segment``: any checkpoint on any photo; and DeepLab's demo, on small networks with random weights in model/."""
 
+import json
+
 import cv2
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from dcn import cli
 from dcn.cli import segment
 from dcn.engine.tasks.segmentation import Segmentation
 from dcn.errors import UserError
+from dcn.loader.videos import opened, writing
 from deeplab import demo
 from tests.deeplab.tiny import CLASSES, SMALL, scene
 from tests.rfcn.tiny import write_checkpoint
@@ -65,7 +68,7 @@ def test_without_params_the_shapes_network_says_what_it_knows(inside, monkeypatc
     assert cli.main(['segment', 'photo.png', '--set', *CHANGES]) == 0
     printed = capsys.readouterr().out
     assert "knows only the generated data set's shapes: red, green." in printed
-    assert 'deeplab_dcn_cityscapes-0000.params, put it into model/ and add: --cfg experiments/deeplab/cfgs/' in printed
+    assert 'deeplab_dcn_cityscapes-0000.params, put it into model/ and add: --params model/deeplab' in printed
 
 
 @pytest.mark.parametrize('flags, offsets', [([], 1), (['--deeplab_only'], 0)])  # of res5, one block when small
@@ -96,7 +99,7 @@ def test_missing_checkpoints_of_the_demo_are_told(flags, name, tmp_path, monkeyp
 
 
 def test_wrong_checkpoints_are_told(inside, repository):
-    with pytest.raises(UserError, match='--params needs --cfg: .*deeplab_resnet_v1_101_cityscapes_segmentation_dcn'):
+    with pytest.raises(UserError, match=r'not record .*; name its experiment file with --cfg. "dcn doctor net-0000'):
         segment.main(['photo.png', '--params', 'net-0000.params'])
     with pytest.raises(UserError, match='is a network for detection, not for segmentation'):
         segment.main(
@@ -110,3 +113,23 @@ def test_wrong_checkpoints_are_told(inside, repository):
         )
     with pytest.raises(UserError, match=r'net-0002\.params: no such checkpoint; give one with --params, or train it'):
         segment.main(['photo.png', '--cfg', str(repository / CFG), '--set', *CHANGES])
+
+
+def test_videos_and_records_for_programs(inside, repository, capsys):
+    """A video keeps its size: no legend is put below its frames."""
+    with writing('clip.mp4', 10) as writer:
+        for _ in range(3):
+            writer.write(cv2.imread('photo.png'))
+    network = ['--cfg', str(repository / CFG), '--params', 'net-0000.params', '--set', *CHANGES]
+    files = ['--out', 'clips', '--json', 'a.json', '--csv', 'a.csv']
+    assert cli.main(['segment', 'clip.mp4', 'photo.png', *files, *network]) == 0
+    with opened('clips/overlay_clip.mp4') as video:
+        assert [image.shape for _, image in video.read()] == [(64, 96, 3)] * 3
+    records = json.load(open('a.json'))
+    assert [r.get('frame') for r in records] == [0, 1, 2, None]
+    assert records[-1]['pictures'] == ['clips/seg_photo.png', 'clips/overlay_photo.png']
+    labels = np.array(Image.open('clips/seg_photo.png'))
+    assert {row['class_id']: row['pixels'] for row in records[-1]['classes']} == {
+        label: count for label, count in enumerate(np.bincount(labels.ravel())) if count
+    }
+    assert open('a.csv').readline() == 'file,frame,seconds,class_id,class,pixels,share,error\n'

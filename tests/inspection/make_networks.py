@@ -86,6 +86,7 @@ def add(found, graph, family):
         'R': 512,
         'H': 1024,
         'W': 256,
+        'S': 16,
     }
     assert moves == pooling.layers(family, pooling.kind(moves), sizes), stem
     entry = {
@@ -110,6 +111,8 @@ def terms(name, shape, sizes, family):
     found[0] = term(shape[0], first(name, FIRST).replace('WIDE', wide), sizes)
     if len(shape) > 1:
         found[1] = term(shape[1], first(name, SECOND), sizes)
+    if name.startswith('upsampling'):  # it interpolates between cells
+        found[2:] = [term(side, 'S', sizes) for side in shape[2:]]
     return found
 
 

@@ -24,7 +24,7 @@ from tests.inspection.graphs import GOLDEN, golden
 from tests.inspection.make_networks import collect
 
 SMALL = Backbone(plan(units=(1, 1, 2, 1)).units, (4, 4, 8, 8))
-SIZES = {'C': 21, 'K': 2, 'A': 9, 'P2': 49, 'F1': 4, 'F2': 4, 'F3': 8, 'F4': 8, 'R': 16, 'H': 16, 'W': 16}
+SIZES = {'C': 21, 'K': 2, 'A': 9, 'P2': 49, 'F1': 4, 'F2': 4, 'F3': 8, 'F4': 8, 'R': 16, 'H': 16, 'W': 16, 'S': 16}
 
 
 def shapes_of(network):
@@ -127,6 +127,25 @@ def test_a_sound_checkpoint(diagnose):
         '(0.1, 0.1, 0.2, 0.2)'
     )
     assert any('network.units=[1,1,2,1]' in step and 'network.filters=[4,4,8,8]' in step for step in report.steps)
+
+
+@pytest.mark.parametrize(
+    'stem, cfg',
+    [
+        # stride 8, where the paper's network has 16
+        ('deeplab/shapes/shapes_deeplab', 'shapes_deeplab.yaml'),
+        # deformable in the last blocks of res3 and res4, which are others than in ResNet-101
+        ('fpn/shapes/shapes_fpn_dcn', 'shapes_fpn_dcn_end2end_ohem.yaml'),
+        ('rfcn/shapes/shapes_rfcn_dcn', 'shapes_rfcn_dcn_end2end_ohem.yaml'),
+    ],
+)
+def test_the_shipped_networks_are_sound(stem, cfg, repository):
+    """They are stored in half precision, weights for testing too, which are then no exact multiples."""
+    path = str(repository / 'experiments' / f'{stem}-0000.params')
+    report = examine(params_file.open_params(path), path)
+    told = Told(report)
+    assert report.sound, told.problems
+    assert told.steps[0].endswith(cfg) and not any('keys changed' in step for step in told.steps)
 
 
 @pytest.mark.parametrize(

@@ -96,13 +96,23 @@ def test_arguments(parser: argparse.ArgumentParser) -> None:
     detection_arguments(parser)
 
 
-def photo_arguments(parser: argparse.ArgumentParser, out: str, required: bool = False) -> None:
+def photo_arguments(parser: argparse.ArgumentParser, out: str, required: bool = False, videos: bool = False) -> None:
     """PHOTO... and :func:`picture_arguments`; photos that are not ``required`` default to samples."""
     note = '' if required else ' (default: four photos that scikit-image ships)'
+    what = 'image or video files' if videos else 'image files'
     parser.add_argument(
-        'photos', nargs='+' if required else '*', metavar='PHOTO', help='image files, or folders of them' + note
+        'photos', nargs='+' if required else '*', metavar='PHOTO', help=f'{what}, folders of them, or globs{note}'
     )
     picture_arguments(parser, out)
+
+
+def result_arguments(parser: argparse.ArgumentParser) -> None:
+    """--json and --csv, and how videos are looked at."""
+    add = parser.add_argument
+    add('--json', metavar='FILE', help='write what is found as JSON: a list with an object for each photo or frame')
+    add('--csv', metavar='FILE', help='write what is found as a table, with a row for each object or class')
+    add('--every', type=positive, default=1, metavar='N', help='videos: look at every N-th frame (default %(default)s)')
+    add('--frames', action='store_true', help='videos: write the frames that are looked at as pictures, not a video')
 
 
 def picture_arguments(parser: argparse.ArgumentParser, out: str) -> None:
@@ -121,7 +131,8 @@ def network_arguments(parser: argparse.ArgumentParser) -> None:
         '--params',
         metavar='FILE',
         help='its checkpoint PREFIX-NNNN.params (default: the one that '
-        'training with --cfg wrote; without --cfg the shapes checkpoint that comes with the project)',
+        'training with --cfg wrote; without --cfg the shapes checkpoint that comes with the project). Given alone, its '
+        'experiment file is looked for, as dcn doctor does',
     )
 
 

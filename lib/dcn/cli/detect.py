@@ -1,12 +1,13 @@
 """``dcn detect``: any checkpoint on any photo."""
 
 import argparse
-from typing import Any, Iterable, List, Optional
+from typing import Any, Dict, Iterable, Iterator, List, Optional
 
 from easydict import EasyDict
 
-from dcn.cli.arguments import network_arguments, photo_arguments, threshold_argument
-from dcn.cli.photos import Job, Network, chosen_network, each_photo, jobs, shapes_only
+from dcn.cli.arguments import network_arguments, photo_arguments, result_arguments, threshold_argument
+from dcn.cli.photos import Job, Network, Sight, Videos, chosen_network, each_photo, jobs, shapes_only
+from dcn.cli.records import Records, Table, check_records, records
 from dcn.config.overriding import detection_arguments
 
 SHIPPED = Network(
@@ -20,40 +21,66 @@ PICTURES = ('{}.png',)
 
 def main(argv: Optional[list] = None) -> int:
     args = parser().parse_args(argv)
-    work = jobs(args.photos, args.out, PICTURES)
-    cfg, params = chosen_network(args, SHIPPED, RELEASED)
-    if not args.cfg:
+    work = jobs(args.photos, args.out, PICTURES, True, lambda inputs: check_records(args.json, args.csv, inputs))
+    cfg, params = chosen_network(args, SHIPPED, 'detection')
+    if not (args.cfg or args.params):
         from dcn.dataset.class_names import class_names
 
         print(shapes_only(class_names(cfg.dataset)[1:], 'the 80 classes of COCO', RELEASED))
-    return detect_photos(cfg, params, work, args.threshold, args.gpus)
+    with records(args.json, args.csv, TABLE) as written:
+        videos = Videos(args.every, args.frames)
+        return detect_photos(cfg, params, work, args.threshold, args.gpus, videos, written)
 
 
 def parser() -> argparse.ArgumentParser:
     result = argparse.ArgumentParser(
         prog='dcn detect',
-        description='Detect objects on photos. Prints the boxes and writes each photo with its boxes to --out.',
+        description='Detect objects on photos and in videos. Prints the boxes and writes each photo with its boxes to '
+        '--out.',
+        epilog='examples: dcn detect photo.jpg                                  (the small network of the project)\n'
+        '          dcn detect holiday/ clip.mp4 --params model/rfcn_dcn_coco-0000.params --json found.json',
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    photo_arguments(result, 'output/detect', required=True)
+    photo_arguments(result, 'output/detect', required=True, videos=True)
     network_arguments(result)
+    result_arguments(result)
     detection_arguments(result)
     threshold_argument(result, 0.5)
     return result
 
 
-def detect_photos(cfg: EasyDict, params: str, work: Iterable[Job], threshold: float, gpus: Optional[str] = None) -> int:
-    """Detect on the photos of ``work``, print what was found, write pictures; returns the exit status."""
+def detect_photos(
+    cfg: EasyDict,
+    params: str,
+    work: Iterable[Job],
+    threshold: float,
+    gpus: Optional[str] = None,
+    videos: Videos = Videos(),
+    written: Optional[Records] = None,
+) -> int:
+    """Detect on the photos of ``work``, print what was found, write pictures and records; returns the exit status."""
     from dcn.engine import Detector, contexts
     from dcn.visualize.boxes import draw_detections
     from dcn.visualize.canvas import save
 
     detector = Detector(cfg, params, contexts(cfg, gpus)[0])
+    sight = Sight(
+        look=lambda image, _: detector.detect(image),
+        save=lambda image, found, pictures: save(pictures[0], found.draw(image, threshold)),
+        lines=lambda found: found_lines(found, detector.class_names, threshold),
+        record=lambda found: found.to_dict(threshold),
+        paint=lambda image, found: draw_detections(image, *found, detector.class_names, threshold, shortest=0),
+    )
+    return each_photo(work, sight, videos, written)
 
-    def draw(image, found, pictures):
-        save(pictures[0], draw_detections(image, *found, detector.class_names, threshold))
-        return found_lines(found, detector.class_names, threshold)
 
-    return each_photo(work, lambda image, _: detector.detect(image), draw)
+def rows(record: Dict[str, Any]) -> Iterator[list]:
+    """Of a CSV file: one for each object."""
+    for found in record['detections']:
+        yield [found['class_id'], found['class'], found['score'], *found['box']]
+
+
+TABLE = Table(('class_id', 'class', 'score', 'x1', 'y1', 'x2', 'y2'), rows)
 
 
 def found_lines(found: Any, names: List[str], threshold: float) -> List[str]:

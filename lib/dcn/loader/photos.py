@@ -2,7 +2,7 @@
 
 import glob
 import os
-from typing import Iterable, List, Union
+from typing import Iterable, List, Sequence, Union
 
 import cv2
 import numpy as np
@@ -32,18 +32,19 @@ def bgr_image(image: Photo) -> np.ndarray:
     return image if image.shape[2] == 3 else cv2.cvtColor(image, cv2.COLOR_BGRA2BGR)
 
 
-def find_photos(names: Iterable[str]) -> List[str]:
+def find_photos(names: Iterable[str], more: Sequence[str] = ()) -> List[str]:
     """Paths of the photos that ``names`` stand for: files as they are, the image files of folders, matches of globs.
+    more: further endings that are taken in folders.
 
     A folder's own files come in the order of their names; what lies in folders below it is left out. UserError where a
     name stands for nothing.
     """
-    found = []
+    found, endings = [], (*EXTENSIONS, *more)
     for name in names:
         if os.path.isdir(name):
-            inside = sorted(entry for entry in os.listdir(name) if entry.lower().endswith(EXTENSIONS))
+            inside = sorted(entry for entry in os.listdir(name) if entry.lower().endswith(endings))
             paths = [os.path.join(name, entry) for entry in inside]
-            missing = f'{name}: a folder without photos; expected files that end in {", ".join(EXTENSIONS)}.'
+            missing = f'{name}: a folder without photos; expected files that end in {", ".join(endings)}.'
         elif os.path.exists(name) or not glob.has_magic(name):
             paths, missing = [name], None  # a missing file gets its sentence when its turn comes
         else:

@@ -1,6 +1,6 @@
 """Photo in, boxes out."""
 
-from typing import Iterable, NamedTuple, Optional
+from typing import Iterable, Optional
 
 import numpy as np
 from easydict import EasyDict
@@ -9,18 +9,11 @@ from dcn.dataset.class_names import class_names
 from dcn.engine.inference.graphs import detection_graph
 from dcn.engine.inference.photos import Params, PhotoNetwork, with_engine
 from dcn.engine.inference.postprocessing import im_detect, over_scales, select
+from dcn.engine.inference.results import Detections
 from dcn.loader.loaders import testing_scales
 from dcn.loader.photos import Photo, bgr_image
 
 import mxnet as mx
-
-
-class Detections(NamedTuple):
-    """What was found on a photo, best first."""
-
-    boxes: np.ndarray  # (N, 4) float32 x1 y1 x2 y2 in image pixels, inclusive
-    scores: np.ndarray  # (N,) float32
-    classes: np.ndarray  # (N,) int32; 1 is the first, and 0, the background, does not occur
 
 
 class Detector(PhotoNetwork):
@@ -55,7 +48,7 @@ class Detector(PhotoNetwork):
 
     def detect(self, image: Photo) -> Detections:
         """Detections on ``image``: a path or an array (H, W, 3) uint8 BGR; gray (H, W) and BGRA are taken as well."""
-        image, found = bgr_image(image), []
+        photo, image, found = image, bgr_image(image), []
         for size in self.sizes:
             inputs, scale = self._at(image, size)
             found.append(im_detect(self.predictor.predict(inputs), inputs, scale))
@@ -63,4 +56,5 @@ class Detector(PhotoNetwork):
         rows = np.concatenate(found)
         classes = np.concatenate([np.full(len(dets), j, np.int32) for j, dets in enumerate(found)])
         order = np.argsort(-rows[:, 4], kind='stable')
-        return Detections(rows[order, :4], rows[order, 4], classes[order])
+        found = rows[order, :4], rows[order, 4], classes[order]
+        return Detections.of(found, self.class_names, photo, image.shape[:2])

@@ -2,13 +2,13 @@
 
 from typing import Iterable, Optional
 
-import numpy as np
 from easydict import EasyDict
 
 from dcn.dataset.class_names import class_names, palette
 from dcn.engine.inference.graphs import segmentation_graph
 from dcn.engine.inference.photos import Params, PhotoNetwork, with_engine
 from dcn.engine.inference.postprocessing import best_classes, without_padding
+from dcn.engine.inference.results import ClassMap
 from dcn.loader.image import resized_shape
 from dcn.loader.photos import Photo, bgr_image
 from dcn.loader.segmentation import graph_inputs
@@ -25,7 +25,8 @@ class Segmenter(PhotoNetwork):
     layers   names of inner outputs ('res5a_branch2b_offset_output') that :meth:`outputs` gives too
     engine   'mxnet' or 'torch', in the place of cfg.engine.name
 
-    ``class_names[k]`` is the name and ``palette[k]``, uint8 red green blue, the colour of class k.
+    ``class_names[k]`` is the name of class k, ``palette[k]``, uint8 red green blue, its colour in label maps and
+    ``colours[k]`` that on pictures.
     """
 
     def __init__(
@@ -36,16 +37,20 @@ class Segmenter(PhotoNetwork):
         layers: Iterable[str] = (),
         engine: Optional[str] = None,
     ):
+        from dcn.visualize.canvas import picture_colours
+
         cfg = with_engine(cfg, engine)
         super().__init__(segmentation_graph(cfg), params, ctx, layers)
         self.class_names, self.palette = class_names(cfg.dataset, 'segmentation'), palette(cfg.dataset)
+        self.colours = picture_colours(cfg.dataset)
 
-    def segment(self, image: Photo) -> np.ndarray:
+    def segment(self, image: Photo) -> ClassMap:
         """Classes (H, W) uint8 of ``image``: a path or an array (H, W, 3) uint8 BGR; gray (H, W) and BGRA are taken as
         well."""
-        image = bgr_image(image)
+        photo, image = image, bgr_image(image)
         outputs, scale, _ = self.outputs(image)
-        return best_classes(without_padding(outputs, resized_shape(*image.shape[:2], scale)), image.shape[:2])
+        labels = best_classes(without_padding(outputs, resized_shape(*image.shape[:2], scale)), image.shape[:2])
+        return ClassMap.of(labels, self.class_names, self.colours, photo)
 
     def _inputs(self, image):
         inputs, scale = super()._inputs(image)

@@ -39,7 +39,8 @@ def logging_to(folder: str, cfg: EasyDict) -> Iterator[str]:
         return
     os.makedirs(folder, exist_ok=True)
     stem = _new_log(os.path.join(folder, f'{cfg.name}_{time.strftime("%Y-%m-%d-%H-%M")}'))
-    for suffix, values in (('config', plain(cfg)), ('difference', difference_from_default(cfg))):
+    settings = {key: value for key, value in plain(cfg).items() if key != 'name'}  # that of the file, as in any YAML
+    for suffix, values in (('config', settings), ('difference', difference_from_default(cfg))):
         with atomic_write(f'{stem}.{suffix}.yaml', 'w') as stream:
             yaml.safe_dump(values, stream, default_flow_style=None, sort_keys=False)
     to_file, to_console = LogFile(f'{stem}.log'), ConsoleHandler()

@@ -3,6 +3,8 @@
 import os
 from typing import Any, Dict, List, Sequence, Tuple
 
+import numpy as np
+
 from dcn.config import load_config, output_folder
 from dcn.config.detection import NETWORK
 from dcn.config.families import SYMBOLS
@@ -12,8 +14,10 @@ from dcn.inspection.checkpoint.known import Backbone, Table
 from dcn.inspection.checkpoint.recognise import Recognised
 from dcn.inspection.sources import yaml_files, yaml_symbol
 from dcn.paths import ROOT, find
-from dcn.symbols.resnet_plan import FILTERS, UNITS, depth_of, plan
+from dcn.symbols.resnet_plan import FILTERS, STEM_STRIDE, UNITS, depth_of, plan
 
+# stride of the last maps -> strides of the first blocks of res2 to res5, where the checkpoint tells the one alone
+_STRIDES = {4: (1, 1, 1, 1), 8: (1, 2, 1, 1), 16: (1, 2, 2, 1), 32: (1, 2, 2, 2)}
 _RES5 = ['res5a', 'res5b', 'res5c']
 
 
@@ -44,6 +48,7 @@ def _profile(finding: Recognised) -> Dict[str, Any]:
     if finding.deformable:
         profile['network.deformable_groups'] = finding.groups
     profile['network.head_filters'] = sizes['H']
+    profile['network.strides'] = _STRIDES.get(sizes['S'])
     if family != 'deeplab':
         profile.update(
             {
@@ -67,6 +72,7 @@ def _usual(table: Table, classes: int) -> Dict[str, Any]:
         'network.filters': FILTERS,
         'network.deformable': sorted(table.deformable),
         'network.modulated': False,
+        'network.strides': _STRIDES[16],
         'network.NUM_ANCHORS': anchors,
         'network.deformable_groups': table.groups,
         'CLASS_AGNOSTIC': table.family == 'rfcn',
@@ -83,12 +89,13 @@ def _configured(cfg, table):
     blocks = plan(network.get('depth') or 101, units).units
     layers = network.get('deformable')
     if layers is None:
-        layers = ['res5'] if table.deformable == _RES5 else table.deformable
+        layers = _smaller(table.deformable, blocks)
     stages = {f'res{number}': names for number, names in enumerate(blocks, 2)}
     own = {
         'network.units': units,
         'network.filters': tuple(network.get('filters') or usual['network.filters']),
         'network.deformable': sorted({name for layer in layers for name in stages.get(layer, (layer,))}),
+        'network.strides': _STRIDES.get(int(np.prod(network.get('strides') or _STRIDES[16])) * STEM_STRIDE),
         'network.NUM_ANCHORS': network.get('NUM_ANCHORS'),
         'CLASS_AGNOSTIC': cfg.get('CLASS_AGNOSTIC'),
     }
@@ -105,6 +112,12 @@ def _configured(cfg, table):
     if own['network.roi_pooling'] == 'bilinear':
         own['network.roi_pooling'] = 'integer'  # no tensor tells them apart
     return {**usual, **{key: value for key, value in own.items() if value is not None}}
+
+
+def _smaller(layers, blocks):
+    """Deformable blocks of ResNet-101 in a network of other sizes: all of res5, and of other stages the last."""
+    last = {names[-1]: mine[-1] for names, mine in zip(plan(101).units, blocks)}
+    return ['res5' if layer in _RES5 else last[layer] for layer in layers]
 
 
 def _changes(mine, theirs):

@@ -2,7 +2,8 @@
 
 C classes with the background, K classes of box regression (2: object or not), A anchors a cell, P2 bins of RoI pooling,
 F1 to F4 middle widths of res2 to res5, R and H widths of the region proposals and the head, W channels that RoI pooling
-of Faster R-CNN and FPN reads. What RoI pooling learns is not in them (:mod:`dcn.inspection.checkpoint.pooling`).
+of Faster R-CNN and FPN reads, S stride in pixels of the maps that DeepLab scores. What RoI pooling learns is not in
+them (:mod:`dcn.inspection.checkpoint.pooling`).
 A shape is a list of numbers and products such as '4*P2*K'. tests/inspection/make_networks.py writes the file.
 """
 

@@ -117,7 +117,7 @@ def _finding(table, backbone, shapes, groups, modulated):
 
 def _sizes(table, backbone, shapes):
     """{letter: size} as the checkpoint's shapes say; None where they do not."""
-    sizes = {**dict.fromkeys(('A', 'C', 'K', 'P2', 'R', 'H', 'W')), **_votes(table, shapes)}
+    sizes = {**dict.fromkeys(('A', 'C', 'K', 'P2', 'R', 'H', 'W', 'S')), **_votes(table, shapes)}
     sizes.update({f'F{i}': width for i, width in enumerate(backbone.filters, 1)})
     if table.family == 'rfcn':
         sizes.update(_position_sensitive(shapes))
