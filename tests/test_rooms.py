@@ -22,6 +22,7 @@ ROWS = (
         'world',
         'optimizer',
         'ledger',
+        'history',
         'webpage',
     ),
     ('bbox', 'nms', 'config', 'formats'),

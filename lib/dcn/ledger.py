@@ -118,7 +118,7 @@ def _processor():
 
 def command() -> str:
     """The command line of this process; of the program its last name alone."""
-    return shlex.join([os.path.basename(sys.argv[0]), *sys.argv[1:]])
+    return ' '.join([os.path.basename(sys.argv[0]), *map(shlex.quote, sys.argv[1:])])
 
 
 def now() -> str:

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from dcn.errors import UserError
+from dcn.history import read
 from tests.engine.families import experiment
 from tests.engine.voc import write_voc
 from tests.graphs.filling import picture
@@ -41,6 +42,12 @@ def trained(folder):
 
     (path,) = glob.glob(f'{folder}/*/2007_train/net-0001.params')
     return dict(params.read(path))
+
+
+def logged(folder):
+    """What the training below ``folder`` wrote of itself."""
+    (path,) = folder.glob('**/*-training.jsonl')
+    return read(str(path))
 
 
 def test_a_detector_finds_the_same_boxes(operators, repository):
@@ -77,6 +84,10 @@ def test_a_training_goes_on_with_the_other_engine(data, tmp_path, caplog):
         assert f'stopped after update {2 * number + 2} of 8' in caplog.text
     scores = evaluate(load_config(path, [*overrides, TORCH]), 'cpu')
     assert 'mAP@0.5' in scores
+    runs, records = logged(tmp_path)
+    assert [run['engine']['name'] for run in runs] == ['mxnet', 'torch', 'mxnet']
+    assert [record['iteration'] for record in records] == [2, 4, 6]
+    assert all(record['time']['forward'] > 0 and record['time']['backward'] > 0 for record in records)
 
 
 def test_bfloat16_is_for_pytorch_alone(data, tmp_path):
@@ -119,6 +130,9 @@ def test_two_workers_equal_one_process(family, data, tmp_path, repository):
     assert done.returncode == 0, done.stderr
     assert done.stdout.count('stopped after update 3 of') == 1  # one writer
     assert 'on cpu in each of 2 processes' in done.stdout
+    for one, two in zip(logged(tmp_path / 'one').records, logged(tmp_path / 'two').records):
+        assert one['iteration'] == two['iteration'] == 3
+        assert two['metrics'] == pytest.approx(one['metrics'], rel=1e-4, abs=1e-6)
     one, two = trained(tmp_path / 'one'), trained(tmp_path / 'two')
     assert set(one) == set(two)
     for name, array in one.items():

@@ -16,7 +16,15 @@ FILE" says what is missing) and, to train, the ImageNet model that network.pretr
 checkpoints and results go to the output_path of the file."""
 
 # arguments of train_arguments() that are options of dcn.engine.train
-TRAINING = ('frequent', 'max_iterations', 'checkpoint_every', 'checkpoint_minutes', 'resume', 'overwrite')
+TRAINING = (
+    'frequent',
+    'max_iterations',
+    'checkpoint_every',
+    'checkpoint_minutes',
+    'resume',
+    'overwrite',
+    'tensorboard',
+)
 
 
 def common_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,6 +60,12 @@ def train_arguments(parser: argparse.ArgumentParser) -> None:
         default=30,
         metavar='M',
         help='save one when M minutes have passed since the last; 0: never (default %(default)s)',
+    )
+    add(
+        '--tensorboard',
+        action='store_true',
+        help='write the figures of <prefix>-training.jsonl as event files too, to <prefix>-tensorboard; needs the '
+        'package tensorboardX',
     )
     # a folder that holds a run is not trained into without one of these
     which = parser.add_mutually_exclusive_group()

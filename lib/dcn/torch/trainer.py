@@ -2,7 +2,8 @@
 
 import concurrent.futures
 import math
-from typing import Dict, Iterable, List, Sequence, Tuple
+import time
+from typing import Dict, Iterable, List, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -47,6 +48,7 @@ class Trainer:
         for network, trained, grads in zip(self.networks, self.trained, self.grads):
             _move_in(network, trained, grads)
         self.updater = Updater(layout, list(factors), self.devices[0], **options)
+        self.seconds = {'forward': 0.0, 'backward': 0.0, 'update': 0.0}  # of all steps, see dcn.history
         # different GPUs work side by side; on one device one batch after the other needs the memory of one
         self._pool = None
         if len(set(self.devices)) == len(self.devices) > 1:
@@ -69,24 +71,32 @@ class Trainer:
             outputs = [self._run(*job) for job in jobs]
         else:
             outputs = [future.result() for future in [self._pool.submit(self._run, *job) for job in jobs]]
+        outputs, clocks = zip(*outputs)
         found = [[output.float().cpu().numpy() for output in device.values()] for device in outputs]
+        # devices that work side by side take as long as the slowest, one after the other as long as all
+        together = sum if self._pool is None else max
+        for part, times in zip(('forward', 'backward'), zip(*(clock.laps() for clock in clocks))):
+            self.seconds[part] += together(times)
         for device, names in zip(found, outputs):
             self._check_finite(names, device)
         return found
 
     def _run(self, device, network, grads, inputs):
+        clock = _Clock(device)
         tensors = network.tensors(inputs, device)
         grads.flat.zero_()
         with torch.autocast(device.type, torch.bfloat16, enabled=self.bfloat16):
             outputs = network(**tensors)
+        clock.lap()
         heads = [output for output in outputs.values() if output.requires_grad]
         torch.autograd.backward(heads, [torch.ones_like(head) for head in heads])
-        return {name: output.detach() for name, output in outputs.items()}
+        clock.lap()
+        return {name: output.detach() for name, output in outputs.items()}, clock
 
     def update(self, lr: float) -> None:
         """Sum the gradients of all devices of all processes, update on the first device, copy to the others. NonFinite,
         and no update, where the sum is not finite."""
-        first = self.grads[0].flat
+        begun, first = time.perf_counter(), self.grads[0].flat
         for grads in self.grads[1:]:
             first += grads.flat.to(first.device)
         self.world.sum(first)
@@ -96,6 +106,12 @@ class Trainer:
         self.updater.update(self.trained[0], self.grads[0], lr, norm)
         for trained in self.trained[1:]:
             trained.flat.copy_(self.trained[0].flat)
+        self.seconds['update'] += time.perf_counter() - begun
+
+    def gpu_memory(self) -> Optional[int]:
+        """Bytes of the first GPU that PyTorch holds; None on a CPU."""
+        device = self.devices[0]
+        return torch.cuda.memory_reserved(device) if device.type == 'cuda' else None
 
     def _check_finite(self, names, outputs):
         for name, values in zip(names, outputs):
@@ -134,6 +150,26 @@ class Trainer:
 
     def _arrays(self):
         return [self.trained[0].flat, *self.networks[0].buffers()]
+
+
+class _Clock:
+    """Times between laps on a device; on a GPU by its events, which nothing waits for before they are asked for."""
+
+    def __init__(self, device):
+        self._stream = torch.cuda.current_stream(device) if device.type == 'cuda' else None
+        self._marks = []
+        self.lap()
+
+    def lap(self):
+        if self._stream is None:
+            self._marks.append(time.perf_counter())
+        else:
+            self._marks.append(self._stream.record_event(torch.cuda.Event(enable_timing=True)))
+
+    def laps(self):
+        """Seconds of each lap; on a GPU after its work is done."""
+        pairs = zip(self._marks, self._marks[1:])
+        return [end - begin if self._stream is None else begin.elapsed_time(end) / 1000 for begin, end in pairs]
 
 
 def _move_in(network, trained, grads):

@@ -11,6 +11,7 @@ from dcn.engine.tasks.metrics import Metrics
 from dcn.engine.training.interrupt import Interrupt, Stopped
 from dcn.engine.training.step import Trainer
 from dcn.errors import NonFinite, UserError
+from dcn.history import History
 from dcn.loader import prefetch
 from dcn.loader.batches import BatchLoader
 from dcn.world import World
@@ -48,6 +49,7 @@ def fit(
     speedometer: Optional[Speedometer] = None,
     world: World = World(),
     interrupt: Optional[Interrupt] = None,
+    history: Optional[History] = None,
 ) -> bool:
     """Train from ``start`` until end_epoch or end_update of ``limits``; True when one of them is reached.
 
@@ -55,8 +57,10 @@ def fit(
     at ``position``: within an epoch that is the number of the epoch in progress. batches(loader, epoch, first) yields
     the batches of an epoch in order; where that fails, a checkpoint is written before the error is raised again, unless
     other processes train too, which the error ends. ``world``: the processes that train together, which save and stop
-    together. interrupt: is asked whether to stop.
+    together. interrupt: is asked whether to stop. history: writes down what happens.
     """
+    history = history or History(None, {'update': trainer.updater.count, 'batch_images': 0}, 1 << 60)
+    save = history.timed('save', save)
     (epoch, first), done, stop, saved = start, 0, False, time.monotonic()
     total = min(limits.end_update, trainer.updater.count + (limits.end_epoch - epoch) * len(loader) - first)
     progress = bar(total, trainer.updater.count, 'training')
@@ -67,10 +71,11 @@ def fit(
                 metrics.reset()
             if speedometer:
                 speedometer.restart()
+            history.begin(metrics)
             with contextlib.closing(batches(loader, epoch, first)) as stream:
                 while index < len(loader):
                     try:
-                        with interrupt.waiting():
+                        with history.timing('data'), interrupt.waiting():
                             batch = next(stream)
                     except Stopped:
                         stop = True
@@ -84,12 +89,14 @@ def fit(
                     progress.update()
                     if speedometer:
                         speedometer(epoch, index - 1, metrics)
+                    history.step(trainer, schedule(max(1, update)), epoch, index - 1, metrics)
                     stop = world.any(interrupt.requested)
                     if stop or done == limits.max_iterations or update >= limits.end_update:
                         break
                     if index < len(loader) and world.any(_due(limits, update, saved)):
                         save(epoch + 1, Position(epoch, index))
                         saved = time.monotonic()
+            history.flush()
             if index == len(loader):
                 _log_epoch(epoch, metrics, started)
                 epoch, first = epoch + 1, 0

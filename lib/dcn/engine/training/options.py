@@ -12,3 +12,4 @@ class TrainOptions(NamedTuple):
     checkpoint_minutes: Optional[float] = 30  # minutes after which there is a checkpoint within an epoch
     resume: bool = False  # continue from the newest checkpoint
     overwrite: bool = False  # begin anew in a folder that holds a run, whose checkpoints go
+    tensorboard: bool = False  # the figures of dcn.history as TensorBoard's event files too

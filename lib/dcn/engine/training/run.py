@@ -8,10 +8,11 @@ from typing import Optional
 import numpy as np
 from easydict import EasyDict
 
-from dcn import checkpoint
+from dcn import checkpoint, ledger
 from dcn.checkpoint import store
-from dcn.config import output_folder, symbol_class
-from dcn.engine.runtime.devices import check_operators, contexts, is_torch, joined
+from dcn.config import difference_from_default, output_folder, symbol_class
+from dcn.config.loading import flat
+from dcn.engine.runtime.devices import check_operators, contexts, engine_described, is_torch, joined
 from dcn.engine.runtime.progress import Speedometer
 from dcn.engine.runtime.run_folder import claimed, logging_to
 from dcn.engine.tasks.metrics import SharedMetrics
@@ -24,6 +25,7 @@ from dcn.engine.training.settings import check_settings, run_settings, tell_engi
 from dcn.engine.training.start import Start, check_origin, check_start, first_parameters
 from dcn.engine.training.step import Trainer
 from dcn.errors import UserError
+from dcn.history import History, history_path, require_events
 from dcn.loader.prefetching import ahead
 from dcn.world import is_writer
 
@@ -91,15 +93,18 @@ class TrainingRun:
         self.world, devices = joined(cfg, devices)
         check_operators(cfg, devices[0])
         _check_nonfinite(cfg)
+        if options.tensorboard:
+            require_events()
         stored, self._earlier = self._stored(), {}
         self.began_with = None  # what checkpoints keep of ``start``
         if stored is None:
             check_start(cfg, self.prefix, start)
             self.began_with = start and start.origin()
             self._earlier = store.mark(self.prefix) if options.overwrite else {}
-        self.symbol = task.train_symbol(self.network)
+        self.symbol, self.devices = task.train_symbol(self.network), devices
         with self.world.writer_first():
             records = task.records()
+        self.images = len(records)
         self.loader = task.train_loader(records, self.symbol, len(devices) * self.world.size)
         self.loader.only_for_devices(self.world.rank * len(devices), len(devices))
         flipped = ' with flipped copies' if cfg.TRAIN.FLIP else ''
@@ -130,7 +135,7 @@ class TrainingRun:
             train.nonfinite == 'skip',
         )
         speedometer = Speedometer(self.loader.batch_size, options.frequent or self.cfg.default.frequent)
-        interrupt = Interrupt()
+        interrupt, history = Interrupt(), self._history()
         try:
             finished = fit(
                 self.trainer,
@@ -143,8 +148,10 @@ class TrainingRun:
                 speedometer=speedometer,
                 world=self.world,
                 interrupt=interrupt,
+                history=history,
             )
         finally:
+            history.close()
             self._tell_broken_images()
         if not finished:
             LOG.info(
@@ -155,6 +162,29 @@ class TrainingRun:
         if interrupt.requested:
             raise interrupt.ending()
         return finished
+
+    def _history(self):
+        """What writes <prefix>-training.jsonl; see dcn.history."""
+        cfg, loader = self.cfg, self.loader
+        run = {
+            'cfg': cfg.name,
+            'symbol': cfg.symbol,
+            'update': self.trainer.updater.count,
+            'end_update': self.end_update,
+            'images': self.images,
+            'batch_images': loader.batch_size,
+            'batches': len(loader),
+            'config_sha256': ledger.config_digest(flat(cfg)),
+            'difference': difference_from_default(cfg),
+            'engine': dict(engine_described(self.devices), rewrite=cfg.engine.rewrite, processes=self.world.size),
+            'project': ledger.project(),
+            'machine': ledger.machine(),
+            'command': ledger.command(),
+            'started': ledger.now(),
+        }
+        path = history_path(self.prefix) if self.world.writer else None
+        events = f'{self.prefix}-tensorboard' if self.options.tensorboard else None
+        return History(path, run, self.options.frequent or cfg.default.frequent, events)
 
     def _tell_broken_images(self):
         broken = self.loader.broken_images()

@@ -1,7 +1,8 @@
 """One training step over one or several devices."""
 
 import math
-from typing import Iterable, List, Tuple
+import time
+from typing import Iterable, List, Optional, Tuple
 
 import numpy as np
 
@@ -48,6 +49,8 @@ class Trainer:
             DeviceExecutors(symbol, context, arg_params, aux_params, layout, rewrite=rewrite) for context in contexts
         ]
         self.updater = Updater(layout, list(groups), contexts[0], **options)
+        # of all steps, see dcn.history: what is waited for anyway
+        self.seconds = {'forward': 0.0, 'backward': 0.0, 'update': 0.0}
         # two CPU contexts have two engine threads, and the wheel's OpenBLAS must not be entered by both
         self._one_at_a_time = len(contexts) > 1 and contexts[0].device_type == 'cpu'
 
@@ -62,7 +65,7 @@ class Trainer:
 
         inputs: one {name: array} for each device.
         """
-        self._inputs = inputs
+        begun, self._inputs = time.perf_counter(), inputs
         if self.undoable:
             self._aux = [{name: array.copy() for name, array in device.aux.items()} for device in self.devices]
         executors = []
@@ -75,20 +78,32 @@ class Trainer:
             for name, values in zip(self.symbol.list_outputs(), device):
                 if not np.isfinite(values.sum(dtype=np.float64)):
                     raise self._nonfinite(f'the output {name}')
+        self.seconds['forward'] += time.perf_counter() - begun
         return outputs
 
     def update(self, lr: float) -> None:
         """Sum the gradients on the first device, update there, copy the parameters to the others. NonFinite, and no
         update, where the gradients are not finite."""
-        first, others = self.devices[0], self.devices[1:]
+        begun, first, others = time.perf_counter(), self.devices[0], self.devices[1:]
         for device in others:
             first.grads.flat[:] += device.grads.flat.as_in_context(first.context)
         square = square_norm(first.grads)
         if not math.isfinite(square):
             raise self._nonfinite('the gradient')
+        known = time.perf_counter()
+        self.seconds['backward'] += known - begun
         self.updater.update(first.trained, first.grads, lr, square)
         for device in others:
             first.trained.flat.copyto(device.trained.flat)
+        self.seconds['update'] += time.perf_counter() - known
+
+    def gpu_memory(self) -> Optional[int]:
+        """Bytes in use on the first GPU, by whatever program; None where there is none."""
+        context = self.devices[0].context
+        if context.device_type != 'gpu':
+            return None
+        free, total = mx.context.gpu_memory_info(context.device_id)
+        return total - free
 
     def undo_forward(self) -> None:
         """Give auxiliary states the values that they had before the last forward pass."""
