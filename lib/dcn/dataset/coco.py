@@ -34,6 +34,7 @@ from dcn.dataset.voc_checks import class_fault
 from dcn.errors import UserError
 from dcn.evaluation import bootstrap
 from dcn.evaluation import coco as coco_eval
+from dcn.evaluation.error_kinds import Objects
 
 LOG = logging.getLogger(__name__)
 
@@ -108,6 +109,20 @@ class COCO(IMDB):
                 self.image_ids, paths, heights, widths, np.split(boxes, cuts), np.split(classes, cuts)
             )
         ]
+
+    def objects(self) -> list[Objects]:
+        """The ground truth of each image as it stands, corners inclusive and not cut off; crowds do not count."""
+        table = self.table
+        class_of = {category: index for index, category in enumerate(self.category_ids, 1)}
+        classes = np.array([class_of.get(label, 0) for label in table.labels.tolist()], dtype=np.int32)
+        x, y, width, height = table.boxes.T
+        boxes = np.stack([x, y, x + width - 1, y + height - 1], axis=1)
+        found = []
+        for image_id in table.image_ids:
+            rows = np.flatnonzero((table.owners == image_id) & (classes > 0))
+            crowd = table.crowd[rows].astype(bool)
+            found.append(Objects(boxes[rows], classes[rows], crowd, crowd))
+        return found
 
     def left_out(self) -> dict[str, int]:
         """How many annotations training does not use, by reason."""

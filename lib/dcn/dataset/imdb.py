@@ -9,6 +9,7 @@ import numpy as np
 
 from dcn.dataset.roidb import Record
 from dcn.errors import UserError
+from dcn.evaluation.error_kinds import Objects
 
 
 class ImageSet:
@@ -47,6 +48,10 @@ class IMDB(ImageSet):
 
     def gt_roidb(self) -> list[Record]:
         """List of records (see dcn.dataset.roidb), one per image, in the order of ``image_ids``."""
+        raise NotImplementedError
+
+    def objects(self) -> list[Objects]:
+        """The ground truth of each image, with what does not count; in the order of ``image_ids``."""
         raise NotImplementedError
 
     def left_out(self) -> dict[str, int]:

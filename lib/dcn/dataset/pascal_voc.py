@@ -18,6 +18,7 @@ from dcn.dataset.roidb import Record, make_record
 from dcn.dataset.voc_checks import VocChecks, box_fault, class_fault
 from dcn.dataset.voc_folder import VocFolder, year_and_name
 from dcn.evaluation import bootstrap
+from dcn.evaluation.error_kinds import Objects
 from dcn.evaluation.voc import evaluate, summary, write_detections
 
 LOG = logging.getLogger(__name__)
@@ -78,6 +79,13 @@ class PascalVOC(VocFolder, IMDB):
     def gt_roidb(self) -> list[Record]:
         """Records of all images, difficult objects dropped, as for training in the original."""
         return [self._record(*pair) for pair in zip(self.image_ids, self.truth())]
+
+    def objects(self) -> list[Objects]:
+        """The ground truth of each image; difficult objects do not count."""
+        return [
+            Objects(truth.boxes, truth.classes, truth.difficult, np.zeros(len(truth.boxes), dtype=bool))
+            for truth in self.truth()
+        ]
 
     def left_out(self) -> dict[str, int]:
         """How many annotations training does not use, by reason."""
