@@ -6,6 +6,7 @@ import pytest
 
 from dcn.benchmarks import networks
 from dcn.errors import UserError
+from tests.export.running import PEERS, need_runtime
 
 SMALL = (
     'network.units=[1,1,1,1]',
@@ -24,14 +25,34 @@ CASES = {
 
 def test_a_table_and_json_of_every_peer(tmp_path, capsys, operators):
     path = tmp_path / 'times.json'
-    networks.run('small', 1, str(path), CASES)
+    networks.run('small', 1, str(path), cases=CASES)
     lines = capsys.readouterr().out.splitlines()
     assert '1 rounds' in lines[0] and lines[1].split() == ['own,', 'ms', 'plain', 'stock']
-    assert [line.split('  ')[0] for line in lines[2:]] == list(CASES)
+    assert [line.split('  ')[0] for line in lines[2:4]] == list(CASES)
+    assert lines[5].split() == ['peak', 'memory', 'of', 'the', 'process,', 'GB', 'own', 'plain', 'stock']
     found = json.loads(path.read_text())['times']
     for row in found:
         assert set(row['seconds']) == set(networks.PEERS) and row['missing'] == {}
         assert all(seconds > 0 for seconds in row['seconds'].values())
+        assert all(10**8 < size < 10**10 for size in row['peak'].values()) and set(row['peak']) == set(networks.PEERS)
+
+
+def test_other_libraries_run_the_exported_network_and_no_training(tmp_path, capsys, operators):
+    if PEERS is None:
+        pytest.skip('set DCN_PEERS to a folder of environments: python lib/dcn/peers.py --make DIR openvino')
+    need_runtime('openvino')
+    path = tmp_path / 'times.json'
+    networks.run('small', 1, str(path), PEERS, cases=CASES)
+    detector, step = json.loads(path.read_text())['times']
+    assert detector['seconds']['openvino'] > 0 and detector['missing'] == {}
+    assert detector['versions']['openvino'].startswith('openvino ')
+    assert step['missing']['openvino'] == 'an exported file cannot be trained'
+    assert 'small step: openvino failed: an exported file cannot be trained' in capsys.readouterr().out
+
+
+def test_a_folder_without_libraries_gets_the_command_that_makes_them(tmp_path):
+    with pytest.raises(UserError, match=f'peers.py --make {tmp_path} openvino onnxruntime'):
+        networks.run('', 1, None, str(tmp_path))
 
 
 def test_an_unknown_name_lists_the_cases():

@@ -1,4 +1,5 @@
-"""``dcn bench networks``: times whole networks as this engine runs them, as published, and on stock operators.
+"""``dcn bench networks``: times whole networks as this engine runs them, as published, on stock operators, and in other
+libraries, which get the same network as a file that ``dcn export`` makes.
 
 Each peer works in a process of its own, the rounds are interleaved and medians count, as for operators. Weights are
 first values, not trained ones: the time of a network does not depend on them but for the boxes that NMS meets.
@@ -10,17 +11,22 @@ import contextlib
 import json
 import os
 import sys
+import tempfile
 from typing import NamedTuple
 
 import numpy as np
 
 from dcn.benchmarks import report as bench_report
 from dcn.benchmarks.libraries import Call, serve
-from dcn.benchmarks.rounds import Peer, chosen, interleaved
+from dcn.benchmarks.rounds import Asked, Peer, chosen, interleaved
+from dcn.errors import UserError
 from dcn.files import atomic_write
+from dcn.peers import python_of
 
 # rewritten graph, graph as published, the same on MXNet's operators
 PEERS = ('own', 'plain', 'stock')
+LIBRARIES = ('openvino', 'onnxruntime')
+SECONDS = 20.0  # that a peer may take for a case, its first turn aside
 
 
 class Network(NamedTuple):
@@ -49,20 +55,29 @@ CASES = {
 }
 
 
-def run(only: str, rounds: int, path: str | None, cases: dict[str, Network] = CASES) -> None:
-    """Time the cases whose name contains ``only``, print a table, write medians in seconds as JSON to ``path``."""
+def run(
+    only: str,
+    rounds: int,
+    path: str | None,
+    folder: str | None = None,
+    seconds: float = SECONDS,
+    cases: dict[str, Network] = CASES,
+) -> None:
+    """Time the cases whose name contains ``only``, print tables, write seconds and bytes as JSON to ``path``.
+
+    folder: of the environments of LIBRARIES, which are left out without it; seconds: a peer that has taken so long for
+    a case stops after two or three rounds.
+    """
     names = chosen(cases, only, rounds)
     os.environ.setdefault('OMP_NUM_THREADS', str(len(os.sched_getaffinity(0))))
+    libraries = _installed(folder)
     found = []
     for name in names:
         print(f'timing {name}', file=sys.stderr, flush=True)
-        with contextlib.ExitStack() as stack:  # new processes for each case: three networks at a time fill the memory
-            workers = [stack.enter_context(contextlib.closing(Peer(peer, 'dcn.benchmarks.networks'))) for peer in PEERS]
-            question = dict(case=name, direction='forward', attributes=cases[name]._asdict())
-            found.append(dict(case=name, **interleaved(workers, question, rounds, float('inf'))))
+        found.append(dict(case=name, **_times(name, cases[name], rounds, seconds, libraries, folder)))
     machine = bench_report.machine()
-    print(f'{bench_report.where(machine)}; medians of {rounds} rounds')
-    print(columns(found))
+    print(f'{bench_report.where(machine)}; medians of {rounds} rounds, fewer where a network is slow')
+    print(columns(found, [*PEERS, *libraries]))
     for row in found:
         for peer, why in row['missing'].items():
             print(f'{row["case"]}: {peer} failed: {why}')
@@ -71,30 +86,126 @@ def run(only: str, rounds: int, path: str | None, cases: dict[str, Network] = CA
             json.dump(dict(machine=machine, asked=rounds, times=found), stream, indent=1)
 
 
+def _installed(folder):
+    """Those of LIBRARIES that have an environment below ``folder``."""
+    if folder is None:
+        return []
+    found = [library for library in LIBRARIES if python_of(folder, library).exists()]
+    if not found:
+        raise UserError(
+            f'no other libraries below {folder}; install them with: python lib/dcn/peers.py --make {folder} '
+            + ' '.join(LIBRARIES)
+        )
+    return found
+
+
+def _times(name, network, rounds, seconds, libraries, folder):
+    """What `interleaved` gives, peak {peer: bytes}, of the whole process of each, and versions {library: text}."""
+    missing = {}
+    # new processes for each case: so many networks at a time fill the memory
+    with tempfile.TemporaryDirectory() as scratch, contextlib.ExitStack() as stack:
+        workers = [stack.enter_context(contextlib.closing(Peer(peer, 'dcn.benchmarks.networks'))) for peer in PEERS]
+        for library in libraries:
+            try:
+                path = _exported(network, library, scratch, folder)
+                workers.append(stack.enter_context(contextlib.closing(_Library(library, path, folder, network.size))))
+            except UserError as error:
+                missing[library] = str(error)
+        question = dict(case=name, direction='forward', attributes=network._asdict())
+        row = interleaved(list(workers), question, rounds, seconds)
+        row['missing'].update(missing)
+        timed = [worker for worker in workers if worker.name in row['seconds']]
+        return dict(
+            row,
+            peak={worker.name: worker.peak_bytes() for worker in timed},
+            versions={worker.name: worker.version for worker in timed if worker.name in libraries},
+        )
+
+
+def _exported(network, library, folder, peers):
+    """Path of the file of a test network for a library: photo in, boxes or classes out, of one size."""
+    if network.training:
+        raise UserError('an exported file cannot be trained')
+    from dcn.export.model import onnx_model, options_for
+    from dcn.export.runtime import to_openvino
+    from dcn.export.trained import trained
+
+    cfg = _configuration(network)
+    options = options_for(library, size=network.size, preprocessing=True)
+    model = onnx_model(trained(cfg, *_tested(cfg, network.size), {}), options)
+    if library == 'openvino':
+        path = os.path.join(folder, 'network.xml')
+        to_openvino(model, path, half=False, peers=peers)
+        return path
+    path = os.path.join(folder, 'network.onnx')
+    with open(path, 'wb') as stream:
+        stream.write(model.SerializeToString())
+    return path
+
+
+class _Library(Asked):
+    """A library with an exported file."""
+
+    def __init__(self, name, path, folder, size):
+        from dcn.export.runtime import Runtime
+
+        self.name, self._inputs = name, {'image': _photo(size)}
+        self._runtime = Runtime(path, folder, int(os.environ['OMP_NUM_THREADS']))
+        self.pid, self.version = self._runtime.pid, self._runtime.about['runtime']
+        self._runtime.run(self._inputs)  # what is allocated and compiled at first does not count
+
+    def ask(self, **_):
+        """{seconds} of one photo."""
+        return {'seconds': self._runtime.run(self._inputs)[1]}
+
+    def close(self):
+        self._runtime.close()
+
+
 def prepared(network: Network, peer: str) -> Call:
-    """A Call: photo in, boxes or classes out; or a training step on one image."""
+    """A Call: photo in, boxes or classes out; or a training step on one image. It has been made once."""
+    cfg = _configuration(network, *([] if peer == 'own' else ['engine.rewrite=false']))
+    call = _training(cfg, network.size) if network.training else _testing(cfg, network.size)
+    call.run()
+    if call.wait:
+        call.wait()
+    return call
+
+
+def _configuration(network, *changes):
     from dcn.config import load_config
     from dcn.paths import ROOT
 
-    plain = [] if peer == 'own' else ['engine.rewrite=false']
-    changes = [*network.changes, 'network.pretrained=', 'TRAIN.BATCH_IMAGES=1', *plain]
-    cfg = load_config(str(ROOT / network.cfg), changes)
-    return _training(cfg, network.size) if network.training else _testing(cfg, network.size)
+    common = ('network.pretrained=', 'TRAIN.BATCH_IMAGES=1')
+    return load_config(str(ROOT / network.cfg), [*network.changes, *common, *changes])
+
+
+def _photo(size):
+    """(height, width, 3) uint8"""
+    return np.random.default_rng(0).integers(0, 256, (*size, 3)).astype(np.uint8)
 
 
 def _testing(cfg, size) -> Call:
-    from dcn.config.families import kind_of
     from dcn.engine import Detector, Segmenter
 
-    segments = kind_of(cfg) == 'segmentation'
-    shapes = {'data': (1, 3, *size), **({} if segments else {'im_info': (1, 3)})}
-    params = _first_values(cfg, shapes, is_train=False)
-    photo = np.random.default_rng(0).integers(0, 256, (*size, 3)).astype(np.uint8)
-    if segments:
+    params, photo = _tested(cfg, size), _photo(size)
+    if _segments(cfg):
         segmenter = Segmenter(cfg, params)
         return Call(lambda: segmenter.segment(photo), lambda: {'classes': segmenter.segment(photo)}, None)
     detector = Detector(cfg, params)
     return Call(lambda: detector.detect(photo), lambda: detector.detect(photo)._asdict(), None)
+
+
+def _segments(cfg):
+    from dcn.config.families import kind_of
+
+    return kind_of(cfg) == 'segmentation'
+
+
+def _tested(cfg, size):
+    """(arg_params, aux_params) for testing at ``size``."""
+    shapes = {'data': (1, 3, *size), **({} if _segments(cfg) else {'im_info': (1, 3)})}
+    return _first_values(cfg, shapes, is_train=False)
 
 
 def _training(cfg, size) -> Call:
@@ -143,17 +254,25 @@ def _first_values(cfg, shapes, is_train):
     return {name: args[name] for name in network.arg_shape_dict if name in args}, auxs
 
 
-def columns(found: list[dict]) -> str:
-    """The rows {case, seconds {peer: median}} as a table: milliseconds of own, multiples of it for the others."""
+def columns(found: list[dict], peers: list[str]) -> str:
+    """Two tables of the rows {case, seconds {peer: median}, peak {peer: bytes}}: milliseconds of own and multiples of
+    it for the other ``peers``; gigabytes of all."""
     width = max(len(row['case']) for row in found) + 2
-    lines = [f'{"":{width}s}{"own, ms":>10s}' + ''.join(f'{peer:>10s}' for peer in PEERS[1:])]
+    lines = [_line('', width, ['own, ms', *peers[1:]])]
     for row in found:
         own = row['seconds'].get('own')
-        others = (row['seconds'].get(peer) for peer in PEERS[1:])
-        cells = [f'{other / own:10.2f}' if own and other else f'{"-":>10s}' for other in others]
-        first = f'{own * 1e3:10.0f}' if own else f'{"-":>10s}'
-        lines.append(f'{row["case"]:{width}s}' + first + ''.join(cells))
+        others = (row['seconds'].get(peer) for peer in peers[1:])
+        cells = [f'{other / own:.2f}' if own and other else '-' for other in others]
+        lines.append(_line(row['case'], width, [f'{own * 1e3:.0f}' if own else '-', *cells]))
+    lines += ['', _line('peak memory of the process, GB', width, peers)]
+    for row in found:
+        sizes = (row['peak'].get(peer) for peer in peers)
+        lines.append(_line(row['case'], width, [f'{size / 1e9:.2f}' if size else '-' for size in sizes]))
     return '\n'.join(lines)
+
+
+def _line(first, width, cells):
+    return f'{first:{width}s}' + ''.join(f'{cell:>13s}' for cell in cells)
 
 
 if __name__ == '__main__':

@@ -28,6 +28,7 @@ from dcn.peers import PACKAGES, python_of
 
 PEERS_FOLDER = build_module().BUILD / 'peers'
 INSIDE = ('own', 'bf16', 'stock', 'dense', 'valid')  # peers within MXNet: dcn.benchmarks.worker
+SECONDS = 1.5  # that a peer may take for a case
 OUTSIDE_RULE = {'DeformableConvolution': {'boundary': 'v2'}}  # how other libraries treat borders
 
 
@@ -147,8 +148,8 @@ def parsed(argv):
         choices=('ops', 'networks'),
         default='ops',
         metavar='WHAT',
-        help='ops: operators; networks: whole networks, rewritten, as published and on stock operators, which takes '
-        '--rounds, --only and --json (default %(default)s)',
+        help='ops: operators; networks: whole networks, rewritten, as published, on stock operators, and with --peers '
+        'in OpenVINO and ONNX Runtime (default %(default)s)',
     )
     parser.add_argument(
         '--rounds', type=int, default=15, metavar='N', help='timings of each case and peer (default %(default)s)'
@@ -156,9 +157,9 @@ def parsed(argv):
     parser.add_argument(
         '--seconds',
         type=float,
-        default=1.5,
         metavar='S',
-        help='stop a peer early, after two or three rounds, once a case has taken S seconds (default %(default)s)',
+        help='stop a peer early, after two or three rounds, once a case has taken S seconds (default '
+        f'{SECONDS}, for networks {bench_networks.SECONDS:.0f})',
     )
     parser.add_argument('--only', default='', metavar='TEXT', help='only cases whose name contains TEXT')
     parser.add_argument(
@@ -178,7 +179,7 @@ def main(argv=None):
     """The command."""
     args = parsed(argv)
     if args.what == 'networks':
-        bench_networks.run(args.only, args.rounds, args.json)
+        bench_networks.run(args.only, args.rounds, args.json, args.peers, args.seconds or bench_networks.SECONDS)
         return
     names = chosen(CASES, args.only, args.rounds)
     if args.check and args.peers is None:
@@ -195,7 +196,7 @@ def main(argv=None):
             name: worker.ask(versions=[pin.split('==')[0] for pin in PACKAGES.get(name, [])])
             for name, worker in zip(peers, workers)
         }
-        times = measure(names, workers, args.rounds, args.seconds, args.check)
+        times = measure(names, workers, args.rounds, args.seconds or SECONDS, args.check)
     report = dict(
         machine=bench_report.machine(),
         versions=bench_report.with_own(versions),

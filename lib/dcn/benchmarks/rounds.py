@@ -18,8 +18,33 @@ LEAST_ROUNDS = 3
 LONGEST_REST = 0.5  # seconds that threads of a peer may go on spinning after its turn
 
 
-class Peer:
-    """A process that times cases on demand. module: what runs a peer within MXNet; folder: of the other libraries."""
+class Asked:
+    """A process ``pid`` that times cases on demand for the peer ``name``."""
+
+    name: str
+    pid: int
+
+    def settle(self):
+        """Waits until all threads sleep: those of a pool go on spinning for a while, at the next peer's cost."""
+        most = time.perf_counter() + LONGEST_REST
+        while time.perf_counter() < most and 'R' in self._states():
+            time.sleep(0.001)
+
+    def _states(self):
+        states = set()
+        for stat in Path(f'/proc/{self.pid}/task').glob('*/stat'):
+            with contextlib.suppress(OSError):  # the thread has ended
+                states.add(stat.read_text().rpartition(') ')[2][0])
+        return states
+
+    def peak_bytes(self):
+        """The most memory that the process has had so far."""
+        lines = Path(f'/proc/{self.pid}/status').read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith('VmHWM:'))
+
+
+class Peer(Asked):
+    """module: what runs a peer within MXNet; folder: of the other libraries."""
 
     def __init__(self, name, module='dcn.benchmarks.worker', folder=None):
         self.name = name
@@ -37,6 +62,7 @@ class Peer:
             stdout=subprocess.PIPE,
             universal_newlines=True,
         )
+        self.pid = self._process.pid
 
     def ask(self, **question):
         """The answer to one question, a dict."""
@@ -49,19 +75,6 @@ class Peer:
         if not answer:
             raise UserError(f'the process that times {self.name} ended; its message stands above')
         return json.loads(answer)
-
-    def settle(self):
-        """Waits until all threads sleep: those of a pool go on spinning for a while, at the next peer's cost."""
-        most = time.perf_counter() + LONGEST_REST
-        while time.perf_counter() < most and 'R' in self._states():
-            time.sleep(0.001)
-
-    def _states(self):
-        states = set()
-        for stat in Path(f'/proc/{self._process.pid}/task').glob('*/stat'):
-            with contextlib.suppress(OSError):  # the thread has ended
-                states.add(stat.read_text().rpartition(') ')[2][0])
-        return states
 
     def close(self):
         """Ends the process."""

@@ -24,21 +24,20 @@ def main(argv=None):
     args = parser().parse_args(argv)
     _check(args)
     from dcn.export import certificate
-    from dcn.export.model import Options, onnx_model
+    from dcn.export.model import onnx_model, options_for
     from dcn.export.runtime import PACKAGES, Runtime, runtime_python, to_openvino
     from dcn.export.trained import open_trained
     from dcn.files import atomic_write
 
     start = time.time()
-    options = Options(
-        args.stage,
-        tuple(args.size) if args.size else None,
-        args.preprocessing == 'inside',
-        args.threshold,
-        args.half,
-        args.opset,
-        # OpenVINO drops clipped boxes whose IoU is 0.7, say, to the last digit
-        iou_slack=1e-6 if args.to == 'openvino' else 0.0,
+    options = options_for(
+        PACKAGES[_ENDINGS[args.to]],
+        stage=args.stage,
+        size=tuple(args.size) if args.size else None,
+        preprocessing=args.preprocessing == 'inside',
+        threshold=args.threshold,
+        half=args.half,
+        opset=args.opset,
     )
     trained = open_trained(args.cfg, args.params, args.overrides)
     model = onnx_model(trained, options)

@@ -38,6 +38,12 @@ class Options(NamedTuple):
     iou_slack: float = 0.0
 
 
+def options_for(runtime, **options):
+    """The Options of a file for 'onnxruntime' or 'openvino'; the latter drops clipped boxes whose IoU is 0.7, say, to
+    the last digit."""
+    return Options(iou_slack=1e-6 if runtime == 'openvino' else 0.0, **options)
+
+
 def onnx_model(trained, options=Options()):
     """The ModelProto of a test graph: of a dcn.export.trained.Trained."""
     cfg = trained.cfg

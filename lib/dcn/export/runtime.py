@@ -20,7 +20,7 @@ class Runtime:
     """An exported file, loaded: ``run(inputs)`` gives {name: array} and the seconds. Close it, or use ``with``.
 
     path: a .onnx or .xml file; peers: folder of environments (lib/dcn/peers.py makes them), or None for
-    this Python. ``about``: runtime, its version, the file's metadata, inputs {name: shape}.
+    this Python. ``about``: runtime, its version, the file's metadata, inputs {name: shape}; ``pid``: its process.
     """
 
     def __init__(self, path, peers=None, threads=1):
@@ -40,6 +40,7 @@ class Runtime:
             env=_environment(),
             cwd=self._folder.name,
         )
+        self.pid = self._process.pid
         self.about = self._answer()
 
     def run(self, inputs):

@@ -33,17 +33,22 @@ class Trained(NamedTuple):
 def open_trained(cfg_path, params_path, overrides=()):
     """The Trained of a YAML file and a ``.params`` file; files that are none, or do not fit, are a UserError."""
     cfg = load_config(cfg_path, overrides)
-    arg_params, aux_params = read_params(params_path, process=True)
-    graph = task_of(cfg, is_train=False).test_graph()
-    graph.check_parameters(arg_params, aux_params)
-    text = graph.symbol.tojson()
     source = {
         'cfg': os.fspath(cfg_path),
         'settings': list(overrides),
         'params': os.fspath(params_path),
         'params_sha256': sha256(params_path),
-        'graph_sha256': hashlib.sha256(text.encode()).hexdigest(),
     }
+    return trained(cfg, *read_params(params_path, process=True), source)
+
+
+def trained(cfg, arg_params, aux_params, source):
+    """The Trained of a configuration and {name: NDArray}, the *_test weights in place; ``source``: what is known of
+    their files."""
+    graph = task_of(cfg, is_train=False).test_graph()
+    graph.check_parameters(arg_params, aux_params)
+    text = graph.symbol.tojson()
+    source = dict(source, graph_sha256=hashlib.sha256(text.encode()).hexdigest())
     params = {name: array.asnumpy() for group in (arg_params, aux_params) for name, array in group.items()}
     return Trained(cfg, loads(text), params, graph.inputs, class_names(cfg.dataset, kind_of(cfg)), source)
 
