@@ -42,9 +42,9 @@ def test_other_libraries_run_the_exported_network_and_no_training(tmp_path, caps
         pytest.skip('set DCN_PEERS to a folder of environments: python lib/dcn/peers.py --make DIR openvino')
     need_runtime('openvino')
     path = tmp_path / 'times.json'
-    networks.run('small', 1, str(path), PEERS, cases=CASES)
+    networks.run('small', 1, str(path), PEERS, against=['openvino'], cases=CASES)
     detector, step = json.loads(path.read_text())['times']
-    assert detector['seconds']['openvino'] > 0 and detector['missing'] == {}
+    assert set(detector['seconds']) == {'own', 'openvino'} and detector['missing'] == {}
     assert detector['versions']['openvino'].startswith('openvino ')
     assert step['missing']['openvino'] == 'an exported file cannot be trained'
     assert 'small step: openvino failed: an exported file cannot be trained' in capsys.readouterr().out
@@ -58,3 +58,8 @@ def test_a_folder_without_libraries_gets_the_command_that_makes_them(tmp_path):
 def test_an_unknown_name_lists_the_cases():
     with pytest.raises(UserError, match='no case name contains that(.|\n)*DeepLab 1024x2048'):
         networks.run('unknown', 1, None)
+
+
+def test_an_unknown_peer_lists_those_that_are_there():
+    with pytest.raises(UserError, match='--against openvino: expected some of plain, stock, which are there'):
+        networks.run('', 1, None, against=['openvino'])

@@ -5,10 +5,11 @@ import pytest
 from easydict import EasyDict
 
 from dcn.export import deformable, pooling, preprocessing, proposals, results
+from dcn.export.runtime import Runtime, to_openvino
 from dcn.loader.image import network_input
 from dcn.nms import nms
 from dcn.operators import reference
-from tests.export.running import attributes, evaluate, evaluate_in_runtime, random
+from tests.export.running import PEERS, attributes, evaluate, evaluate_in_runtime, need_runtime, random
 
 SPREAD = dict(stride=(2, 1), pad=(1, 0), dilate=(2, 1))
 GEOMETRY = dict(SPREAD, kernel=(3, 2))
@@ -262,3 +263,26 @@ def test_photos_are_resized_bit_by_bit_as_opencv_does(shape, short, longest, str
     )
     assert np.array_equal(data, expected['data']) and np.array_equal(im_info, expected['im_info'])
     assert float(found) == scale
+
+
+@pytest.mark.parametrize('largest', [1, 0])
+def test_equal_values_keep_their_order_in_openvino(tmp_path, largest):
+    """Beside NumPy's stable sort: many ties and none, all of them or some, ties where the last one is cut."""
+    need_runtime('openvino')
+    from onnx import TensorProto, helper
+
+    floats, whole = TensorProto.FLOAT, TensorProto.INT64
+    infos = [('x', floats, ['n']), ('k', whole, [1])], [('values', floats, ['m']), ('places', whole, ['m'])]
+    inputs, outputs = ([helper.make_tensor_value_info(*info) for info in group] for group in infos)
+    node = helper.make_node('TopK', ['x', 'k'], ['values', 'places'], largest=largest, axis=-1)
+    graph = helper.make_graph([node], 'part', inputs, outputs)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid('', 19)], ir_version=9)
+    path = str(tmp_path / 'part.xml')
+    to_openvino(model, path, half=False, peers=PEERS)
+    with Runtime(path, PEERS) as runtime:
+        for count, taken, digits in [(21546, 6000, 3), (21546, 6000, 9), (100, 100, 1), (300, 20, 0), (1, 1, 2)]:
+            x = random(count).random(count).round(digits).astype(np.float32)
+            found, _ = runtime.run({'x': x, 'k': np.array([taken])})
+            expected = np.argsort(-x if largest else x, kind='stable')[:taken]
+            np.testing.assert_array_equal(found['places'], expected)
+            np.testing.assert_array_equal(found['values'], x[expected])

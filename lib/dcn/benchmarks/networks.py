@@ -12,7 +12,7 @@ import json
 import os
 import sys
 import tempfile
-from typing import NamedTuple
+from typing import NamedTuple, Sequence
 
 import numpy as np
 
@@ -41,14 +41,15 @@ class Network(NamedTuple):
 _VOC = 'experiments/{0}/cfgs/resnet_v1_101_voc0712_{1}.yaml'
 _FPN = 'experiments/fpn/cfgs/resnet_v1_101_coco_trainval_fpn_{0}end2end_ohem.yaml'
 _DEEPLAB = 'experiments/deeplab/cfgs/deeplab_resnet_v1_101_cityscapes_segmentation_{0}.yaml'
+_ONE_SCALE = ('SCALES=[[800,1280]]', 'TEST_SCALES=[[800,1280]]', 'TEST.USE_SOFTNMS=false')  # what a file can hold
 _RFCN_DCN = _VOC.format('rfcn', 'rfcn_dcn_end2end_ohem')
 CASES = {
     'Deformable R-FCN 600x1000': Network(_RFCN_DCN, (600, 1000)),
     'R-FCN 600x1000': Network(_VOC.format('rfcn', 'rfcn_end2end_ohem'), (600, 1000)),
     'Faster R-CNN 600x1000': Network(_VOC.format('faster_rcnn', 'rcnn_end2end'), (600, 1000)),
     'Deformable Faster R-CNN 600x1000': Network(_VOC.format('faster_rcnn', 'rcnn_dcn_end2end'), (600, 1000)),
-    'FPN 800x1280': Network(_FPN.format(''), (800, 1280), ('SCALES=[[800,1280]]',)),
-    'Deformable FPN 800x1280': Network(_FPN.format('dcn_'), (800, 1280), ('SCALES=[[800,1280]]',)),
+    'FPN 800x1280': Network(_FPN.format(''), (800, 1280), _ONE_SCALE),
+    'Deformable FPN 800x1280': Network(_FPN.format('dcn_'), (800, 1280), _ONE_SCALE),
     'DeepLab 1024x2048': Network(_DEEPLAB.format('base'), (1024, 2048)),
     'Deformable DeepLab 1024x2048': Network(_DEEPLAB.format('dcn'), (1024, 2048)),
     'Deformable R-FCN 608x1008, training step': Network(_RFCN_DCN, (608, 1008), (), True),
@@ -61,23 +62,25 @@ def run(
     path: str | None,
     folder: str | None = None,
     seconds: float = SECONDS,
+    against: Sequence[str] | None = None,
     cases: dict[str, Network] = CASES,
 ) -> None:
     """Time the cases whose name contains ``only``, print tables, write seconds and bytes as JSON to ``path``.
 
     folder: of the environments of LIBRARIES, which are left out without it; seconds: a peer that has taken so long for
-    a case stops after two or three rounds.
+    a case stops after two or three rounds; against: peers beside 'own', all by default: together they hold one process
+    each, which for large images fill the memory.
     """
     names = chosen(cases, only, rounds)
     os.environ.setdefault('OMP_NUM_THREADS', str(len(os.sched_getaffinity(0))))
-    libraries = _installed(folder)
+    peers = _wanted([*PEERS, *_installed(folder)], against)
     found = []
     for name in names:
         print(f'timing {name}', file=sys.stderr, flush=True)
-        found.append(dict(case=name, **_times(name, cases[name], rounds, seconds, libraries, folder)))
+        found.append(dict(case=name, **_times(name, cases[name], rounds, seconds, peers, folder)))
     machine = bench_report.machine()
     print(f'{bench_report.where(machine)}; medians of {rounds} rounds, fewer where a network is slow')
-    print(columns(found, [*PEERS, *libraries]))
+    print(columns(found, peers))
     for row in found:
         for peer, why in row['missing'].items():
             print(f'{row["case"]}: {peer} failed: {why}')
@@ -99,18 +102,27 @@ def _installed(folder):
     return found
 
 
-def _times(name, network, rounds, seconds, libraries, folder):
+def _wanted(peers, against):
+    """'own' and those of ``peers`` that are in ``against``."""
+    for peer in against or ():
+        if peer not in peers:
+            raise UserError(f'--against {peer}: expected some of {", ".join(peers[1:])}, which are there')
+    return [peer for peer in peers if against is None or peer in ('own', *against)]
+
+
+def _times(name, network, rounds, seconds, peers, folder):
     """What `interleaved` gives, peak {peer: bytes}, of the whole process of each, and versions {library: text}."""
     missing = {}
     # new processes for each case: so many networks at a time fill the memory
     with tempfile.TemporaryDirectory() as scratch, contextlib.ExitStack() as stack:
-        workers = [stack.enter_context(contextlib.closing(Peer(peer, 'dcn.benchmarks.networks'))) for peer in PEERS]
-        for library in libraries:
+        workers = []
+        for peer in peers:
             try:
-                path = _exported(network, library, scratch, folder)
-                workers.append(stack.enter_context(contextlib.closing(_Library(library, path, folder, network.size))))
+                worker = _started(peer, network, scratch, folder)
             except UserError as error:
-                missing[library] = str(error)
+                missing[peer] = str(error)
+            else:
+                workers.append(stack.enter_context(contextlib.closing(worker)))
         question = dict(case=name, direction='forward', attributes=network._asdict())
         row = interleaved(list(workers), question, rounds, seconds)
         row['missing'].update(missing)
@@ -118,8 +130,14 @@ def _times(name, network, rounds, seconds, libraries, folder):
         return dict(
             row,
             peak={worker.name: worker.peak_bytes() for worker in timed},
-            versions={worker.name: worker.version for worker in timed if worker.name in libraries},
+            versions={worker.name: worker.version for worker in timed if worker.name in LIBRARIES},
         )
+
+
+def _started(peer, network, scratch, folder):
+    if peer in PEERS:
+        return Peer(peer, 'dcn.benchmarks.networks')
+    return _Library(peer, _exported(network, peer, scratch, folder), folder, network.size)
 
 
 def _exported(network, library, folder, peers):

@@ -169,6 +169,12 @@ def parsed(argv):
         metavar='DIR',
         help='also time the libraries installed below DIR (default %(const)s)',
     )
+    parser.add_argument(
+        '--against',
+        nargs='+',
+        metavar='PEER',
+        help='networks: beside own only these of plain, stock, openvino, onnxruntime',
+    )
     parser.add_argument('--check', action='store_true', help="also compare the libraries' results with the project's")
     parser.add_argument('--memory', action='store_true', help='also measure the peak memory of a call')
     parser.add_argument('--json', metavar='FILE', help='write medians in seconds, machine and versions as JSON')
@@ -179,7 +185,8 @@ def main(argv=None):
     """The command."""
     args = parsed(argv)
     if args.what == 'networks':
-        bench_networks.run(args.only, args.rounds, args.json, args.peers, args.seconds or bench_networks.SECONDS)
+        seconds = args.seconds or bench_networks.SECONDS
+        bench_networks.run(args.only, args.rounds, args.json, args.peers, seconds, args.against)
         return
     names = chosen(CASES, args.only, args.rounds)
     if args.check and args.peers is None:
