@@ -1,7 +1,9 @@
 """The commands on a small network and a small generated VOC folder: train, stop, resume, test."""
 
+import json
 import os
 import runpy
+import shutil
 
 import numpy as np
 import pytest
@@ -106,6 +108,16 @@ def test_train_then_test_writes_results_and_keeps_detections(data, tmp_path, cap
         assert ('testing 2/2' in capsys.readouterr().out) == anew
     testing.main(arguments + ['--thresh', '0.02', '--shuffle'])
     assert 'testing 2/2' in capsys.readouterr().out
+    # any other file of the network, by its name
+    elsewhere = os.path.join(str(tmp_path), 'elsewhere.params')
+    shutil.copy(os.path.join(out, 'shapes_rfcn_end2end_ohem', '2007_train', 'net-0001.params'), elsewhere)
+    testing.main([*command(PLAIN, data, out, 'TEST.test_epoch=9'), '--params', elsewhere])
+    with open(os.path.join(folder, 'elsewhere_scores.json')) as stream:
+        assert json.load(stream)['checkpoint'] == elsewhere
+    with pytest.raises(UserError, match='nowhere.params: no such file; expected a checkpoint'):
+        testing.main([*arguments, '--params', 'nowhere.params'])
+    with pytest.raises(UserError, match='--params: not for --proposals'):
+        testing.main([*arguments, '--params', elsewhere, '--proposals'])
 
 
 def test_detector_takes_paths_and_arrays(data, tmp_path):

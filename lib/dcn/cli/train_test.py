@@ -6,7 +6,9 @@ imported when the command line is understood: it loads MXNet.
 
 from typing import Callable, Optional
 
+from dcn.checkpoint import existing_file
 from dcn.cli.arguments import TRAINING, from_argument, parse, test_arguments, train_arguments
+from dcn.errors import UserError
 from dcn.paths import find
 
 ALTERNATE = """
@@ -35,6 +37,8 @@ def test(description: str) -> Main:
 
     def main(argv=None):
         args, cfg = parse(argv, description, test_arguments, _test_only_arguments)
+        if args.params is not None:
+            args.params = _checkpoint(args.params, args.proposals is not None)
         if args.proposals is None:
             _test(cfg, args)
         else:
@@ -103,6 +107,15 @@ def _test_only_arguments(parser):
         help='detectors: write the RPN proposals for the image sets (joined by +; default: the test set) to files that '
         'dataset.proposal "rpn" reads, and print their recall; with TEST.HAS_RPN=false, print the recall of such files',
     )
+
+
+def _checkpoint(path, proposals):
+    """The file that --params names."""
+    if proposals:
+        raise UserError(
+            '--params: not for --proposals, which takes the checkpoint of TRAIN.model_prefix and TEST.test_epoch.'
+        )
+    return existing_file(find(path))
 
 
 def _options(args):

@@ -5,10 +5,9 @@ from typing import Any, Dict, List, Sequence, Tuple
 
 import numpy as np
 
-from dcn.config import load_config, output_folder
+from dcn.config import load_config
 from dcn.config.detection import NETWORK
-from dcn.config.families import SYMBOLS
-from dcn.errors import UserError
+from dcn.config.families import FAMILIES, lookup
 from dcn.inspection.checkpoint.findings import Finding, step
 from dcn.inspection.checkpoint.known import Backbone, Table
 from dcn.inspection.checkpoint.recognise import Recognised
@@ -182,16 +181,11 @@ def steps_with(path: str, label: str, changes: Sequence[str], judged: Sequence[F
         target = f'{os.path.splitext(label)[0]}-repaired.params'
         found.append(step('repair', params=label, target=target, test_weights='no-test-weights' in codes))
         label = target
-    segmentation = '/deeplab/' in path.replace(os.sep, '/')
+    family = lookup(yaml_symbol(find(path)), path).family
     what = dict(cfg=path, params=label, set=list(changes))
-    found.append(step('segment' if segmentation else 'detect', **what))
-    try:
-        cfg = load_config(path)
-    except UserError:
-        return found
-    prefix = os.path.join(output_folder(cfg, cfg.dataset.image_set), cfg.TRAIN.model_prefix)
-    found.append(step('test', target=f'{prefix}-{cfg.TEST.test_epoch:04d}.params', **what))
-    found.append(step('own-data', family=SYMBOLS[cfg.symbol].family, params=label))
+    found.append(step('detect' if FAMILIES[family].kind == 'detection' else 'segment', **what))
+    found.append(step('test', **what))
+    found.append(step('own-data', family=family, params=label))
     return found
 
 

@@ -181,9 +181,7 @@ _SENTENCES: Dict[str, Any] = {
     'not record them',
     'detect': lambda d: f'detect on a photo: dcn detect PHOTO --cfg {d["cfg"]} --params {d["params"]}{_settings(d)}',
     'segment': lambda d: f'segment an image: dcn segment IMAGE --cfg {d["cfg"]} --params {d["params"]}{_settings(d)}',
-    'test': lambda d: (
-        f'test it on the data set: copy it to {d["target"]}, then dcn test --cfg {d["cfg"]}{_settings(d)}'
-    ),
+    'test': lambda d: f'test it on the data set: dcn test --cfg {d["cfg"]} --params {d["params"]}{_settings(d)}',
     'own-data': lambda d: (
         f'train it on data of your own: dcn new DATA --family {d["family"]} --out my.yaml, then '
         f'dcn train --cfg my.yaml --from {d["params"]}'
