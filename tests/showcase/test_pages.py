@@ -87,7 +87,9 @@ def test_deformable_layers_are_found_with_their_numbers():
     net = mx.sym.contrib.DeformableConvolution(
         data, offset, kernel=(3, 3), pad=(2, 2), dilate=(2, 2), num_filter=4, num_deformable_group=2, name='deform'
     )
-    assert deformable_layers(mx.sym.Activation(net, act_type='relu')) == [('deform', 'where_output', 3, 2, 2, 2)]
+    assert deformable_layers(mx.sym.Activation(net, act_type='relu')) == [
+        ('deform', 'where_output', 3, 2, 2, 2, 1, 'v1', None)
+    ]
 
 
 def test_cells_reach_the_border_and_the_middle_half_leaves_a_quarter():

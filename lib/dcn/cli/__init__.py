@@ -19,6 +19,7 @@ COMMANDS = {
     'validate': ('dcn.cli.validate', 'main', 'check a data set before training; names each problem with file and line'),
     'keys': ('dcn.cli.keys', 'main', 'every key of a YAML file: meaning and default'),
     'inspect': ('dcn.cli.inspect', 'main', 'show a network or checkpoint as a table, JSON, Graphviz or a web page'),
+    'offsets': ('dcn.cli.offsets', 'main', 'where deformable layers look: table 2 and figures 5 to 7, as a web page'),
     'diff': ('dcn.cli.diff', 'main', 'compare two graphs or two checkpoints'),
     'doctor': (
         'dcn.cli.doctor',

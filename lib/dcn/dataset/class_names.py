@@ -100,6 +100,8 @@ LABELS = tuple(
 )
 LEARNED = tuple(sorted((label for label in LABELS if label.train_id is not None), key=lambda label: label.train_id))
 CITYSCAPES_CLASSES = tuple(label.name for label in LEARNED)
+# its classes of countable things, which the data set marks one by one; all before them are surroundings
+CITYSCAPES_THINGS = CITYSCAPES_CLASSES[CITYSCAPES_CLASSES.index('person') :]
 
 # kind of network -> dataset.dataset -> names of the data set's own; detection adds its background itself
 KNOWN: dict[str, dict[str, tuple[str, ...]]] = {

@@ -2,13 +2,14 @@
 there."""
 
 import os
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple, Type
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Type
 
 import cv2
 import numpy as np
 
 from dcn.config.families import kind_of
 from dcn.dataset import get_imdb
+from dcn.dataset.label_map import IGNORED
 from dcn.dataset.segmentation import get_segmentation, load_label
 from dcn.engine import Detector, Segmenter
 from dcn.engine.inference.photos import PhotoNetwork
@@ -106,16 +107,22 @@ def regions(number: int, labels: np.ndarray) -> List[Thing]:
     Their points are those farthest from the region's border, as the middle of a bent one may lie outside it.
     """
     things = []
-    for label in np.setdiff1d(labels, [0, 255]):
+    for label, part, (x, y, width, height, area) in components(labels, [0, IGNORED]):
+        if area >= SMALLEST:
+            depth = cv2.distanceTransform(np.pad(part.astype(np.uint8), 1), cv2.DIST_L2, 3)[1:-1, 1:-1]
+            row, column = np.unravel_index(depth.argmax(), depth.shape)
+            box = np.array([x, y, x + width - 1, y + height - 1], float)
+            things.append(Thing(number, label, box, (column, row)))
+    return things
+
+
+def components(labels: np.ndarray, without: Sequence[int]) -> Iterator[Tuple[int, np.ndarray, np.ndarray]]:
+    """Connected regions of the classes ``labels`` (H, W) but those of ``without``: (class, pixels (H, W) bool, [x, y,
+    width, height, area]) of each."""
+    for label in np.setdiff1d(labels, without):
         count, parts, statistics, _ = cv2.connectedComponentsWithStats((labels == label).astype(np.uint8))
         for part in range(1, count):
-            x, y, width, height, area = statistics[part]
-            if area >= SMALLEST:
-                depth = cv2.distanceTransform(np.pad((parts == part).astype(np.uint8), 1), cv2.DIST_L2, 3)[1:-1, 1:-1]
-                row, column = np.unravel_index(depth.argmax(), depth.shape)
-                box = np.array([x, y, x + width - 1, y + height - 1], float)
-                things.append(Thing(number, int(label), box, (column, row)))
-    return things
+            yield int(label), parts == part, statistics[part]
 
 
 def by_size(things: List[Thing]) -> List[Tuple[str, Thing]]:

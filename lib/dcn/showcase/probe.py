@@ -13,6 +13,7 @@ from dcn.engine.inference.photos import Params, PhotoNetwork
 from dcn.errors import UserError
 from dcn.loader.image import scale_boxes
 from dcn.operators.fpn_roi_pooling import FPNRoiPooling
+from dcn.visualize.sampling import Window
 
 import mxnet as mx
 
@@ -26,12 +27,25 @@ class Layer(NamedTuple):
     dilate: int
     pad: int
     groups: int
+    stride: int = 1
+    rule: str = 'v1'  # of sampling
+    mask: Optional[str] = None  # the output that holds its masks, of a modulated one
+
+    @property
+    def window(self) -> Window:
+        return Window(self.kernel, self.dilate, self.pad, self.stride, self.rule)
+
+    @property
+    def outputs(self) -> List[str]:
+        """The outputs that tell where it samples and how much that counts."""
+        return [self.offset] + ([self.mask] if self.mask else [])
 
 
 # outputs that hold the parts' offsets: of R-FCN, one pair for each class; of Faster R-CNN, modulated and not
 PART_OFFSETS = ('rfcn_cls_offset_output', 'offset_moves_output', 'offset_reshape_output')
 PYRAMID = 'fpn_roi_pooling_output'  # this operator keeps its offsets to itself
-DEFORMABLE = ('_contrib_DeformableConvolution', '_contrib_ModulatedDeformableConvolution')
+MODULATED = '_contrib_ModulatedDeformableConvolution'
+DEFORMABLE = ('_contrib_DeformableConvolution', MODULATED)
 
 
 def deformable_layers(symbol: mx.sym.Symbol) -> List[Layer]:
@@ -41,11 +55,13 @@ def deformable_layers(symbol: mx.sym.Symbol) -> List[Layer]:
 
 
 def _layer(node, nodes):
-    attributes = {'kernel': '(1,)', 'dilate': '(1,)', 'pad': '(0,)', **node['attrs']}
-    numbers = {key: int(attributes[key].strip('()').split(',')[0]) for key in ('kernel', 'dilate', 'pad')}
+    attributes = {'kernel': '(1,)', 'dilate': '(1,)', 'pad': '(0,)', 'stride': '(1,)', **node['attrs']}
+    numbers = {key: int(attributes[key].strip('()').split(',')[0]) for key in ('kernel', 'dilate', 'pad', 'stride')}
     groups = int(attributes.get('num_deformable_group', 1))
-    source, index = node['inputs'][1][:2]
-    return Layer(node['name'], f'{nodes[source]["name"]}_output{index or ""}', groups=groups, **numbers)
+    modulated = node['op'] == MODULATED
+    offset, mask = (f'{nodes[source]["name"]}_output{index or ""}' for source, index, *_ in node['inputs'][1:3])
+    rule = 'v2' if modulated else attributes.get('boundary', 'v1')
+    return Layer(node['name'], offset, groups=groups, rule=rule, mask=mask if modulated else None, **numbers)
 
 
 class PartNetwork(PhotoNetwork):

@@ -9,6 +9,8 @@ import numpy as np
 from dcn.errors import UserError
 from dcn.visualize.canvas import BLUE, PAPER, RED, enlarge, frame
 
+TRANS_STD = 0.1  # gamma of the paper: what all its networks multiply the offsets of parts by
+
 
 def class_offsets(offsets: np.ndarray, label: int) -> np.ndarray:
     """The offsets (2, P, P), x then y, of class ``label`` (0 is the background) from a RoI's offsets (2C, P, P);
@@ -16,7 +18,7 @@ def class_offsets(offsets: np.ndarray, label: int) -> np.ndarray:
     return offsets if len(offsets) == 2 else offsets[2 * label : 2 * label + 2]
 
 
-def part_boxes(roi: Sequence[float], trans: np.ndarray, trans_std: float = 0.1) -> Tuple[np.ndarray, np.ndarray]:
+def part_boxes(roi: Sequence[float], trans: np.ndarray, trans_std: float = TRANS_STD) -> Tuple[np.ndarray, np.ndarray]:
     """The parts of deformable position-sensitive RoI pooling before and after their offsets (paper eq. 5 and 8).
 
     roi (4,) x1 y1 x2 y2 in pixels, inclusive; trans (2, P, P): normalised offsets, x first and then y, as
@@ -34,7 +36,7 @@ def part_boxes(roi: Sequence[float], trans: np.ndarray, trans_std: float = 0.1) 
 
 
 def draw_parts(
-    image: np.ndarray, roi: Sequence[float], trans: np.ndarray, trans_std: float = 0.1, shortest: int = 420
+    image: np.ndarray, roi: Sequence[float], trans: np.ndarray, trans_std: float = TRANS_STD, shortest: int = 420
 ) -> np.ndarray:
     """Draw a RoI in blue, and in red its parts where the learned offsets put them."""
     canvas, factor = enlarge(image, shortest)

@@ -49,8 +49,8 @@ def element(tag: str, content: object, **attributes: object) -> Html:
 
 
 def paragraph(*parts: object) -> Html:
-    """A paragraph of text, Html and both."""
-    return element('p', joined(parts, ' '))
+    """A paragraph: text and Html, one behind the other."""
+    return element('p', joined(parts, ''))
 
 
 def heading(text: object, anchor: str | None = None) -> Html:
@@ -60,12 +60,12 @@ def heading(text: object, anchor: str | None = None) -> Html:
 
 def note(*parts: object) -> Html:
     """A paragraph in small print."""
-    return element('p', joined(parts, ' '), class_='note')
+    return element('p', joined(parts, ''), class_='note')
 
 
 def warning(*parts: object) -> Html:
     """A paragraph that must not be overlooked."""
-    return element('p', joined(parts, ' '), class_='warning')
+    return element('p', joined(parts, ''), class_='warning')
 
 
 def link(text: object, target: str) -> Html:

@@ -1,13 +1,13 @@
 """Photo in, boxes out."""
 
-from typing import Iterable, Optional
+from typing import Optional
 
 import numpy as np
 from easydict import EasyDict
 
 from dcn.dataset.class_names import class_names
 from dcn.engine.inference.graphs import detection_graph
-from dcn.engine.inference.photos import Params, PhotoNetwork, with_engine
+from dcn.engine.inference.photos import Layers, Params, PhotoNetwork, with_engine
 from dcn.engine.inference.postprocessing import im_detect, over_scales, select
 from dcn.engine.inference.results import Detections
 from dcn.loader.loaders import testing_scales
@@ -23,7 +23,8 @@ class Detector(PhotoNetwork):
     params   path of a ``.params`` file, or (arg_params, aux_params) with the *_test weights in place
     ctx      mx context, the CPU by default
     thresh   detections up to this score are dropped
-    layers   names of inner outputs ('res5a_branch2b_offset_output') that :meth:`outputs` gives too
+    layers   names of inner outputs ('res5a_branch2b_offset_output') that :meth:`outputs` gives too, or a function
+             that finds them in the graph
     engine   'mxnet' or 'torch', in the place of cfg.engine.name
 
     ``class_names[0]`` is the background. With several TEST_SCALES a photo is looked at in each of them.
@@ -35,7 +36,7 @@ class Detector(PhotoNetwork):
         params: Params,
         ctx: Optional[mx.Context] = None,
         thresh: float = 1e-3,
-        layers: Iterable[str] = (),
+        layers: Layers = (),
         engine: Optional[str] = None,
     ):
         cfg = with_engine(cfg, engine)

@@ -2,7 +2,7 @@
 
 import copy
 import os
-from typing import Iterable, Optional, Tuple, Union
+from typing import Callable, Iterable, Optional, Tuple, Union
 
 import numpy as np
 from easydict import EasyDict
@@ -18,6 +18,7 @@ from dcn.loader.photos import Photo, bgr_image
 import mxnet as mx
 
 Params = Union[str, os.PathLike, Tuple[dict, dict]]
+Layers = Union[Iterable[str], Callable[[mx.sym.Symbol], Iterable[str]]]
 
 
 class PhotoNetwork:
@@ -25,23 +26,30 @@ class PhotoNetwork:
 
     params   path of a ``.params`` file, or (arg_params, aux_params) with the *_test weights in place
     ctx      mx context, or torch.device for the PyTorch engine; by default the CPU of the engine cfg.engine.name
-    layers   names of inner outputs ('res5a_branch2b_offset_output') that :meth:`outputs` gives too
+    layers   names of inner outputs ('res5a_branch2b_offset_output') that :meth:`outputs` gives too, or a function that
+             finds them in the graph
     """
 
-    def __init__(self, graph: TestGraph, params: Params, ctx: Optional[mx.Context] = None, layers: Iterable[str] = ()):
+    def __init__(self, graph: TestGraph, params: Params, ctx: Optional[mx.Context] = None, layers: Layers = ()):
         self.cfg = graph.cfg
         if isinstance(params, (str, os.PathLike)):
             params = graph.read_parameters(os.fspath(params))
         # before the graph is built
         context = contexts(self.cfg, 'cpu')[0] if ctx is None else with_operators(ctx)
+        if callable(layers):
+            layers = layers(graph.symbol)
         (self.predictor,) = bound(graph, params, [context], layers)
         self.symbol = graph.with_layers(layers)
 
     def outputs(self, image: Photo) -> Tuple[dict, float, Tuple[int, int]]:
         """The network's own outputs {name: numpy array} (at the first of several scales of testing), the scale of its
         input and that input's (height, width)."""
-        inputs, scale = self._inputs(bgr_image(image))
+        inputs, scale = self.inputs(image)
         return self.predictor.predict(inputs), scale, inputs['data'].shape[2:]
+
+    def inputs(self, image: Photo) -> Tuple[dict, float]:
+        """What the network reads of an image, {name: numpy array}, and the scale of that."""
+        return self._inputs(bgr_image(image))
 
     def _inputs(self, image: np.ndarray):
         """What the network reads of an image (H, W, 3) uint8 BGR, and the scale."""

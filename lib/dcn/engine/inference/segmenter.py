@@ -1,12 +1,12 @@
 """Photo in, a class for each of its pixels out."""
 
-from typing import Iterable, Optional
+from typing import Optional
 
 from easydict import EasyDict
 
 from dcn.dataset.class_names import class_names, palette
 from dcn.engine.inference.graphs import segmentation_graph
-from dcn.engine.inference.photos import Params, PhotoNetwork, with_engine
+from dcn.engine.inference.photos import Layers, Params, PhotoNetwork, with_engine
 from dcn.engine.inference.postprocessing import best_classes, without_padding
 from dcn.engine.inference.results import ClassMap
 from dcn.loader.image import resized_shape
@@ -22,7 +22,8 @@ class Segmenter(PhotoNetwork):
     cfg      configuration (dcn.config.load_config)
     params   path of a ``.params`` file, or (arg_params, aux_params)
     ctx      mx context, the CPU by default
-    layers   names of inner outputs ('res5a_branch2b_offset_output') that :meth:`outputs` gives too
+    layers   names of inner outputs ('res5a_branch2b_offset_output') that :meth:`outputs` gives too, or a function
+             that finds them in the graph
     engine   'mxnet' or 'torch', in the place of cfg.engine.name
 
     ``class_names[k]`` is the name of class k, ``palette[k]``, uint8 red green blue, its colour in label maps and
@@ -34,7 +35,7 @@ class Segmenter(PhotoNetwork):
         cfg: EasyDict,
         params: Params,
         ctx: Optional[mx.Context] = None,
-        layers: Iterable[str] = (),
+        layers: Layers = (),
         engine: Optional[str] = None,
     ):
         from dcn.visualize.canvas import picture_colours
