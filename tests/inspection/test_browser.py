@@ -42,6 +42,16 @@ click($("tab-table"));
 found.rows = document.querySelectorAll("#table tbody tr").length;
 click(document.querySelectorAll("#table th")[3]);
 found.largest = document.querySelector("#table tbody td").textContent;
+click($("tab-sampling"));
+found.cards = [...document.querySelectorAll("#sampling article")].map(card => [card.id,
+  card.querySelectorAll("circle.tap, circle.part").length,
+  card.querySelector("[data-measured]").href.split("/").pop()]);
+click(document.querySelector("#sampling article:nth-child(2) p [data-go]"));
+found.offsets = [document.querySelector("#detail h3").textContent, $("sampling").hidden];
+click(document.querySelector("#detail [data-go]"));
+reveal([...NODES.values()].find(node => node.name === "res5c_branch2b"));
+click(document.querySelector("#detail [data-sampling]"));
+found.marked = [document.querySelector("#sampling .picked").id, $("sampling").hidden];
 document.body.insertAdjacentHTML("beforeend", "<pre id=found></pre>");
 $("found").textContent = JSON.stringify(found);
 }</script>"""
@@ -52,7 +62,9 @@ def test_the_page_in_a_browser(tmp_path):
     graph, inputs, _ = golden(VOC_DCN + 'test')
     network = describe(graph, 'network', inputs)
     page = tmp_path / 'page.html'
-    write_page(str(page), network)
+    offsets = tmp_path / 'where it looks.html'
+    offsets.write_text(''.join(f'<h3 id="res5{block}_branch2b">' for block in 'abc') + '<section id="parts">')
+    write_page(str(page), network, offsets=str(offsets))
     page.write_text(page.read_text(encoding='utf-8').replace('</body>', SCRIPT + '</body>'), encoding='utf-8')
     done = subprocess.run(
         [
@@ -81,3 +93,9 @@ def test_the_page_in_a_browser(tmp_path):
     assert found['hits'] == ['res5a_branch2b', 'res5b_branch2b', 'res5c_branch2b']
     assert found['picked'] == 'res5a_branch2b' and found['lit'] == 3  # data, offsets, output
     assert found['rows'] == len(network.layers) and found['largest'] == 'rpn_conv_3x3'
+    cards = [f'sampling-res5{block}_branch2b' for block in 'abc']
+    assert [card[0] for card in found['cards'][:3]] == cards and [card[1] for card in found['cards'][:3]] == [9, 9, 9]
+    assert found['cards'][0][2] == 'where%20it%20looks.html#res5a_branch2b'
+    assert [card[1:] for card in found['cards'][3:]] == [[49, 'where%20it%20looks.html#parts']] * 2
+    assert found['offsets'] == ['res5b_branch2b_offset', True]
+    assert found['marked'] == ['sampling-res5c_branch2b', False]

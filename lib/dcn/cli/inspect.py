@@ -21,6 +21,8 @@ from dcn.text import printable
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
     args = parser().parse_args(argv)
+    if args.offsets and not args.html:
+        raise UserError('--offsets needs --html PAGE: the page whose layers are linked to what was measured')
     source = open_source(args.what, 'train' if args.train else 'test', args.part, args.overrides)
     if source.params is not None:
         return inspect_checkpoint(source, args)
@@ -51,6 +53,11 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument('--all', action='store_true', help='list every operator instead of folding blocks')
     made.add_argument('--json', action='store_true', help='print everything as JSON')
     made.add_argument('--html', metavar='PAGE', help='write a web page with a foldable, searchable graph')
+    made.add_argument(
+        '--offsets',
+        metavar='PAGE',
+        help='with --html: link each deformable layer to what was measured of it, in a page that dcn offsets wrote',
+    )
     made.add_argument('--dot', action='store_true', help='print a Graphviz graph: dcn inspect FILE --dot | dot -Tsvg')
     build_arguments(made)
     return made
@@ -72,7 +79,7 @@ def build_arguments(made: argparse.ArgumentParser) -> None:
 def inspect_graph(source: Source, args: argparse.Namespace) -> None:
     network = describe(source.graph, source.label, graph_shapes(source, args.shape))
     if args.html:
-        write_page(Inputs([args.what]).spare(args.html), network)
+        write_page(Inputs([args.what, args.offsets or '']).spare(args.html), network, offsets=args.offsets)
         print(f'{args.html}: open it in a browser', file=sys.stderr)
     if args.json:
         print(json.dumps(report.network_json(network), indent=1))
@@ -92,8 +99,8 @@ def inspect_checkpoint(source: Source, args: argparse.Namespace) -> None:
     if args.html:
         graph = open_source(symbol_beside(source.label))
         network = describe(graph.graph, source.label, graph_shapes(graph, args.shape))
-        page = Inputs([source.label, symbol_beside(source.label)]).spare(args.html)
-        write_page(page, network, {s.name.split(':', 1)[-1]: s for s in found})
+        page = Inputs([source.label, symbol_beside(source.label), args.offsets or '']).spare(args.html)
+        write_page(page, network, {s.name.split(':', 1)[-1]: s for s in found}, args.offsets)
         print(f'{args.html}: open it in a browser', file=sys.stderr)
     if args.json:
         print(json.dumps(report.tensors_json(source.label, found), indent=1))

@@ -282,6 +282,8 @@ function mark() {
   });
   document.querySelectorAll(".edge").forEach(edge => edge.classList.toggle(
     "lit", picked !== null && (edge.dataset.from === picked.id || edge.dataset.to === picked.id)));
+  document.querySelectorAll("#sampling article").forEach(card => card.classList.toggle(
+    "picked", picked !== null && card.id === "sampling-" + picked.name));
   document.querySelectorAll("#table tr[data-id]").forEach(row => row.classList.toggle(
     "picked", picked !== null && row.dataset.id === picked.id));
 }
@@ -298,11 +300,30 @@ function detail() {
     ${row("multiply-adds", node.macs ? node.macs.toLocaleString("en") : "")}
     ${row("sees", node.sees ? esc(node.sees) + (/\d$/.test(node.sees) ? " pixels" : "") : "")}
     ${row("stride", node.stride ? esc(node.stride) + " pixels" : "")}
+    ${node.sampling ? row("samples", `<a data-sampling="${esc(node.id)}">equation and picture</a>`) : ""}
+    ${node.sampling ? offsetRows(node, row, link) : ""}
     ${row("from", before.map(link).join("<br>"))}${row("to", [...new Set(after)].map(link).join("<br>"))}</dl>
     ${Object.keys(node.attrs).length ? "<h2>Attributes</h2><dl>" + Object.entries(node.attrs).map(([key, value]) =>
       row(esc(key), esc(value))).join("") + "</dl>" : ""}
     ${node.parameters.length ? "<h2>Tensors</h2>" + node.parameters.map(tensor).join("") : ""}`;
-  $("detail").querySelectorAll("[data-go]").forEach(a => { a.onclick = () => reveal(NODES.get(a.dataset.go)); });
+  follow($("detail"));
+}
+function offsetRows(node, row, link) {
+  const {offsets, predictor} = node.sampling;
+  const found = [...new Set([offsets, predictor])].filter(id => id != null && NODES.has(String(id)));
+  return row("offsets", found.map(id => link(NODES.get(String(id)))).join(", by "))
+    + (node.measured ? row("measured", `<a data-measured="${esc(node.id)}">where it looks on images</a>`) : "");
+}
+/* Give the links within an element their work. */
+function follow(element) {
+  element.querySelectorAll("[data-go]").forEach(a => { a.onclick = () => goto(NODES.get(a.dataset.go)); });
+  element.querySelectorAll("[data-sampling]").forEach(a => {
+    a.onclick = () => { picked = NODES.get(a.dataset.sampling); show("sampling"); };
+  });
+  element.querySelectorAll("[data-measured]").forEach(a => { a.href = NODES.get(a.dataset.measured).measured; });
+}
+function goto(node) {
+  if ($("graph").style.display === "none") { picked = node; show("graph"); } else reveal(node);
 }
 function tensor(p) {
   const extra = [shape(p.shape), p.lr_mult ? `learning rate x ${esc(p.lr_mult)}` : "", p.owned ? "" : "shared"];
@@ -369,16 +390,37 @@ function table() {
   $("table").querySelectorAll("tr[data-id]").forEach(tr => { tr.onclick = () => pick(NODES.get(tr.dataset.id)); });
   mark();
 }
+const VIEWS = ["graph", "table", "sampling"];
 function show(what) {
   $("table").hidden = what !== "table";
-  graph.style.display = what === "table" ? "none" : "";
-  document.querySelector(".tools").style.visibility = what === "table" ? "hidden" : "";
-  $("tab-graph").classList.toggle("on", what !== "table");
-  $("tab-table").classList.toggle("on", what === "table");
-  if (what === "table") table(); else if (picked) reveal(picked);
+  $("sampling").hidden = what !== "sampling";
+  graph.style.display = what === "graph" ? "" : "none";
+  document.querySelector(".tools").style.visibility = what === "graph" ? "" : "hidden";
+  VIEWS.forEach(view => $("tab-" + view).classList.toggle("on", what === view));
+  if (what === "table") table();
+  else if (what === "sampling") cards();
+  else if (picked) reveal(picked);
 }
-$("tab-graph").onclick = () => show("graph");
-$("tab-table").onclick = () => show("table");
+VIEWS.forEach(view => { $("tab-" + view).onclick = () => show(view); });
+
+/* ---- where deformable layers sample: a card for each ---- */
+const SAMPLING = DATA.nodes.filter(node => node.sampling);
+$("tab-sampling").hidden = !SAMPLING.length;
+function cards() {
+  const link = node => `<a data-go="${esc(node.id)}">${esc(node.name)}</a>`;
+  const fact = (name, value) => value ? `<p><small>${name}</small> ${value}</p>` : "";
+  $("sampling").innerHTML = SAMPLING.map(node => {
+    const s = node.sampling;
+    return `<article id="sampling-${esc(node.name)}"><div>${s.picture}</div><div><h3>${link(node)}
+      <span class="badge">deformable</span></h3><p class="what">${esc(node.text)}</p>
+      <p class="equation">${s.equation}</p><p><small>${esc(s.source)}</small></p>
+      ${s.words.map(text => `<p>${esc(text)}</p>`).join("")}${offsetRows(node, fact, link)}</div></article>`;
+  }).join("");
+  follow($("sampling"));
+  mark();
+  const card = picked && document.getElementById("sampling-" + picked.name);
+  if (card) card.scrollIntoView();
+}
 
 /* ---- totals ---- */
 function totals() {
@@ -405,5 +447,5 @@ if (wanted.has("node")) {
   const node = DATA.nodes.find(one => one.name === wanted.get("node"));
   if (node) reveal(node);
 }
-if (wanted.get("view") === "table") show("table");
+if (VIEWS.includes(wanted.get("view"))) show(wanted.get("view"));
 if (wanted.get("view") === "all") $("expand").onclick();
