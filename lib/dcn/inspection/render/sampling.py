@@ -1,7 +1,7 @@
 """What a deformable layer samples, for a reader of the graph: its equation, a picture of the regular places that
 offsets move, and which channels of which layer hold the offsets."""
 
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Tuple
 
 from dcn.errors import UserError
 from dcn.formats.attributes import Attributes
@@ -87,7 +87,7 @@ def _convolution(layer, attrs):
     return _grid(rows, columns, dilate) if taps <= MOST else Html(), words
 
 
-def _grid(rows: int, columns: int, dilate) -> Html:
+def _grid(rows: int, columns: int, dilate: Tuple[int, int]) -> Html:
     """The taps' regular places, numbered, on the cells of a map."""
     high, wide = ((count - 1) * step for count, step in zip((rows, columns), dilate))
     cells = max(high, wide) + 3
@@ -142,7 +142,7 @@ def _parts(parts: int) -> Html:
     return _picture(f'{parts} x {parts} parts of a RoI', *marks)
 
 
-def _picture(text, *marks) -> Html:
+def _picture(text: str, *marks: str) -> Html:
     label = escaped(text)
     return Html(
         f'<svg class="sampling" viewBox="-1 -1 {SIDE + 2} {SIDE + 2}" role="img" aria-label="{label}">'
