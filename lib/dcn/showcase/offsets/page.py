@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import os
-from typing import Sequence
 
 import numpy as np
 
 from dcn.showcase.offsets.measures import CATEGORIES, PUBLISHED
 from dcn.showcase.offsets.parts import ClassParts
-from dcn.showcase.offsets.report import HEAD, RIGHT, dilation_rows, findings, mean_extent, percent, sizes_text
-from dcn.showcase.offsets.report import with_spread as spread
+from dcn.showcase.offsets.report import (
+    FIELD_HEAD,
+    HEAD,
+    PART_HEAD,
+    RIGHT,
+    dilation_rows,
+    field_rows,
+    findings,
+    move_rows,
+    part_rows,
+    percent,
+    sizes_text,
+    with_spread,
+)
 from dcn.showcase.offsets.study import Study
 from dcn.showcase.offsets.survey import LayerSurvey
 from dcn.visualize.canvas import beside, dashed_frame
@@ -117,16 +128,6 @@ def _layer(each: LayerSurvey) -> list[Html]:
 
 
 def _moves(found):
-    rows = []
-    for each in reversed(found.layers):
-        places = [each.places[name] for name in CATEGORIES]
-        rows.append([f'{each.layer.name}: move', *(spread(p.moved.mean, p.moved.std) for p in places)])
-        rows.append(
-            [
-                f'{each.layer.name}: outside',
-                *(f'{percent(p.outside_share)} ({percent(p.regular_share)})' if p.taps else '-' for p in places),
-            ]
-        )
     return Section(
         'Moves and the border',
         'moves',
@@ -137,14 +138,17 @@ def _moves(found):
                 'brackets. A filter whose taps all move together looks elsewhere but no wider: then moves are large '
                 'and the effective dilation stays what it is.'
             ),
-            table(('', *CATEGORIES), rows, range(1, 5)),
+            table(('', *CATEGORIES), move_rows(found), range(1, 5)),
         ],
     )
 
 
 def _masks(found):
     rows = [
-        [each.layer.name, *(spread(each.places[name].mask.mean, each.places[name].mask.std) for name in CATEGORIES)]
+        [
+            each.layer.name,
+            *(with_spread(each.places[name].mask.mean, each.places[name].mask.std) for name in CATEGORIES),
+        ]
         for each in reversed(found.layers)
         if each.layer.mask
     ]
@@ -172,16 +176,11 @@ def _trees(found):
     )
     faint = ' Points that masks weigh less are fainter.' if any(layer.mask for layer in found.chain) else ''
     shown = []
-    for tree in found.trees:
-        spot, image = tree.spot, found.images[tree.spot.scene]
-        margin = _margin(tree)
-        pair = [
-            draw_tree(_boxed(image, spot.box), what, tree.root, tree.size, TREE_SIDE, margin, moved)
-            for what, moved in ((tree.regular, False), (tree.moved, True))
-        ]
+    for number, tree in enumerate(found.trees):
+        spot = tree.spot
         read = f'{tree.moved.reads.sum()} of {len(tree.moved.reads)} points read something'
         caption = f'{spot.category}: {spot.text}. {read} ({tree.regular.reads.sum()} of a regular filter).'
-        shown.append(figure(picture(beside(pair), caption), caption))
+        shown.append(figure(picture(tree_picture(found, number), caption), caption))
     return Section(
         'Sampling trees',
         'trees',
@@ -201,30 +200,41 @@ def _trees(found):
     )
 
 
+def tree_picture(found: Study, number: int) -> np.ndarray:
+    """The regular tree number ``number`` and the moved one, side by side."""
+    tree = found.trees[number]
+    image = _boxed(found.images[tree.spot.scene], tree.spot.box)
+    return beside(
+        [
+            draw_tree(image, what, tree.root, tree.size, TREE_SIDE, _margin(tree), moved)
+            for what, moved in ((tree.regular, False), (tree.moved, True))
+        ]
+    )
+
+
+def field_picture(found: Study, number: int) -> np.ndarray:
+    """The receptive fields of all columns at the place of tree ``number``, side by side, equally bright."""
+    spot = found.trees[number].spot
+    most = max(float(np.quantile(column.shown[number], 0.999)) for column in found.fields)
+    image = found.images[spot.scene]
+    return beside(
+        [draw_field(image, column.shown[number], spot.point, spot.box, FIELD_SIDE, most) for column in found.fields]
+    )
+
+
 def _fields(found):
     shown = []
     for number, tree in enumerate(found.trees):
-        spot, image = tree.spot, found.images[tree.spot.scene]
-        most = max(float(np.quantile(column.shown[number], 0.999)) for column in found.fields)
-        pair = [
-            draw_field(image, column.shown[number], spot.point, spot.box, FIELD_SIDE, most) for column in found.fields
-        ]
+        spot = tree.spot
         inside = ', '.join(
-            percent(column.reach[number].inside) for column in found.fields if column.reach[number].inside is not None
+            f'{percent(column.reach[number].inside)} {column.title}'
+            for column in found.fields
+            if column.reach[number].inside is not None
         )
         caption = f'{spot.category}: {spot.text}.' + (f' Inside the box: {inside}.' if inside else '')
-        shown.append(figure(picture(beside(pair), caption), caption))
+        shown.append(figure(picture(field_picture(found, number), caption), caption))
     titles = [column.title for column in found.fields]
-    rows = []
-    for name in CATEGORIES:
-        for k, column in enumerate(found.fields):
-            cells = mean_extent(column, name)
-            if cells is not None:
-                half, most, inside = cells
-                first = f'{name}, {len(column.extents[name])} places' if k == 0 else ''
-                rows.append([first, column.title, f'{half:.1f}', f'{most:.1f}', percent(inside)])
     compared = f' (plain: {found.beside.cfg.name})' if found.beside else ''
-    head = ('', '', 'half', 'nine tenths', 'inside the box')
     return Section(
         'Receptive fields',
         'fields',
@@ -240,7 +250,7 @@ def _fields(found):
                 'them would look.',
             ),
             _mean_tiles(found, titles),
-            table(head, rows, range(2, 5)),
+            table(FIELD_HEAD, field_rows(found), range(2, 5)),
             note(
                 'Half and nine tenths: side in pixels of the image of a square with as many pixels as hold that part '
                 'of the gradient. Inside the box: its share within the object\u2019s box.'
@@ -265,16 +275,6 @@ def _mean_tiles(found, titles):
 
 def _parts(found):
     names = found.scenes.names
-    rows = [
-        [
-            names[each.label],
-            each.count,
-            percent(each.length),
-            percent(each.std),
-            f'{100 * each.outwards:+.1f} %',
-        ]
-        for each in found.parts
-    ]
     # the classes that occur most often, in their order
     often = sorted(sorted(found.parts, key=lambda each: -each.count)[:12], key=lambda each: each.label)
     shown = []
@@ -295,7 +295,7 @@ def _parts(found):
                 'differs from object to object. Outwards: how much wider the parts stand in the mean than the regular '
                 'ones.'
             ),
-            table(('class', 'objects', 'mean move', 'spread', 'outwards'), rows, range(1, 5)),
+            table(PART_HEAD, part_rows(found), range(1, 5)),
             gallery(shown, PART_SIDE),
             note(
                 'Pictures: the parts of one object, each in the colour of its place; white: the box. Below: the box '
@@ -378,6 +378,3 @@ def _margin(tree) -> float:
 
 def _count(number: int) -> str:
     return {1: 'one', 2: 'two', 3: 'three'}.get(number, str(number))
-
-
-__all__: Sequence[str] = ('page',)

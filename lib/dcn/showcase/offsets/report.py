@@ -35,6 +35,49 @@ def dilation_rows(found: Study) -> list[list[str]]:
     return rows
 
 
+FIELD_HEAD = ('', '', 'half', 'nine tenths', 'inside the box')
+PART_HEAD = ('class', 'objects', 'mean move', 'spread', 'outwards')
+
+
+def move_rows(found: Study) -> list[list[str]]:
+    """Two rows for each layer under ('', *CATEGORIES): how far taps move in cells, and the shares of samples outside
+    the map, in brackets of regular filters."""
+    rows = []
+    for each in reversed(found.layers):
+        places = [each.places[name] for name in CATEGORIES]
+        rows.append([f'{each.layer.name}: move', *(with_spread(p.moved.mean, p.moved.std) for p in places)])
+        shares = [f'{percent(p.outside_share)} ({percent(p.regular_share)})' if p.taps else '-' for p in places]
+        rows.append([f'{each.layer.name}: outside', *shares])
+    return rows
+
+
+def field_rows(found: Study) -> list[list[str]]:
+    """Rows under FIELD_HEAD: mean extents of receptive fields in pixels, for each category and column."""
+    rows = []
+    for name in CATEGORIES:
+        for k, column in enumerate(found.fields):
+            cells = mean_extent(column, name)
+            if cells is not None:
+                half, most, inside = cells
+                first = f'{name}, {len(column.extents[name])} places' if k == 0 else ''
+                rows.append([first, column.title, f'{half:.1f}', f'{most:.1f}', percent(inside)])
+    return rows
+
+
+def part_rows(found: Study) -> list[list[str]]:
+    """Rows under PART_HEAD: moves of parts for each class."""
+    return [
+        [
+            found.scenes.names[each.label],
+            f'{each.count}',
+            percent(each.length),
+            percent(each.std),
+            f'{100 * each.outwards:+.1f} %',
+        ]
+        for each in found.parts or ()
+    ]
+
+
 def sizes_text(found: Study) -> str:
     """What small, medium and large mean here, and how many objects are."""
     low, high = (f'{value:.3g}{SQUARE}' for value in found.limits[:2])
