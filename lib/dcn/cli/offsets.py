@@ -20,7 +20,7 @@ from dcn.text import printable
 
 def main(argv: Optional[list] = None) -> None:
     args = parser().parse_args(argv)
-    cfg, params = chosen_network(args, SHIPPED, RELEASED)
+    cfg, params = chosen_network(args, SHIPPED)
     out = args.out or os.path.join('output', 'offsets', f'{cfg.name}.html')
     read = Inputs([params, *(args.cfg and [args.cfg] or []), *(find_photos(args.images) if args.images else [])])
     for name, path in (('--out', out), ('--json', args.json)):
@@ -57,8 +57,7 @@ def parser() -> argparse.ArgumentParser:
         description="Where the deformable layers of a network look: the paper's effective dilation by object size "
         '(table 2), sampling trees (figure 6), effective receptive fields (figure 5), parts of RoI pooling (figure 7). '
         "Prints the table and writes a web page. Without photos it looks at the experiment's test set.",
-        epilog='examples: dcn offsets\n'
-        f'          dcn offsets --cfg {RELEASED.cfg} --params {RELEASED.params} photo.jpg',
+        epilog=f'examples: dcn offsets\n          dcn offsets --params {RELEASED.params} photo.jpg',
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = made.add_argument

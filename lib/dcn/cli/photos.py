@@ -167,10 +167,12 @@ def _looked(job, sight, image, name):
     return found
 
 
-def chosen_network(args: argparse.Namespace, shipped_network: Network, kind: str) -> Tuple[EasyDict, str]:
+def chosen_network(
+    args: argparse.Namespace, shipped_network: Network, kind: Optional[str] = None
+) -> Tuple[EasyDict, str]:
     """(configuration, checkpoint path) that --cfg and --params name; all before MXNet is loaded.
 
-    shipped_network: the one without either; kind: what the command does, 'detection' or 'segmentation'.
+    shipped_network: the one without either; kind: what the command does, 'detection' or 'segmentation'; None: both.
     """
     from dcn.checkpoint import checkpoint_prefix, existing_file, params_path
 
@@ -192,7 +194,7 @@ def _recognised(params, overrides, kind):
 
     found = experiment_of(params, overrides)
     cfg = load_config(find(found.cfg), [*found.changes, *overrides])
-    if kind_of(cfg) != kind:
+    if kind not in (None, kind_of(cfg)):
         command = {'detection': 'detect', 'segmentation': 'segment'}[kind_of(cfg)]
         raise UserError(f'{params}: this is a network for {kind_of(cfg)} ({found.symbol}); use dcn {command}.')
     changes = f' with {" ".join(found.changes)}' if found.changes else ''
