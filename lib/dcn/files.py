@@ -31,7 +31,7 @@ def atomic_path(path: str) -> Iterator[str]:
     """As atomic_write(), for who opens files by name: the path of a temporary file with the ending of ``path``."""
     folder, name = os.path.split(os.path.abspath(path))
     os.makedirs(folder, exist_ok=True)
-    with _named(path):
+    with named(path):
         handle, temporary = tempfile.mkstemp(dir=folder, prefix=f'.{name}.', suffix=os.path.splitext(name)[1])
         os.close(handle)
         try:
@@ -48,7 +48,7 @@ def flush(path: str) -> None:
     """Have the system write a file, or the names in a folder, to the disk before this returns."""
     handle = os.open(path, os.O_RDONLY)
     try:
-        with _named(path):
+        with named(path):
             os.fsync(handle)
     finally:
         os.close(handle)
@@ -72,7 +72,7 @@ def replace_by_link(source: str, target: str) -> None:
         try:
             os.link(source, temporary)
         except OSError:
-            with _named(target):
+            with named(target):
                 shutil.copyfile(source, temporary)
                 flush(temporary)
         os.replace(temporary, target)
@@ -83,8 +83,8 @@ def replace_by_link(source: str, target: str) -> None:
 
 
 @contextlib.contextmanager
-def _named(path):
-    """A full disk is told with the name of the file that had no room."""
+def named(path: str) -> Iterator[None]:
+    """Within the block an error of the system that names no file, as that of a full disk, gets the name ``path``."""
     try:
         yield
     except OSError as error:

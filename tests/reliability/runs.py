@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 
+import numpy as np
+
 from dcn.formats import params as params_file
 from tests.engine.test_end_to_end import PLAIN, SMALL
 from tests.engine.voc import write_voc
@@ -17,14 +19,31 @@ def data(folder):
     return write_voc(str(folder), train=6, test=2)
 
 
-def start(dataset, out, *flags, changes=()):
-    """The process of ``dcn train``, its output piped."""
+def words(command, dataset, out, *changes):
+    """Arguments of ``dcn`` for the network of these tests."""
+    return [
+        command,
+        '--cfg',
+        PLAIN,
+        '--gpus',
+        'cpu',
+        '--set',
+        *dataset,
+        *SMALL,
+        *CHANGES,
+        f'output_path={out}',
+        *changes,
+    ]
+
+
+def start(dataset, out, *flags, changes=(), stderr=subprocess.STDOUT):
+    """The process of ``dcn train``, its output piped; ``stderr``: subprocess.PIPE for errors apart."""
     program = 'import sys; from dcn.cli import main; sys.exit(main(sys.argv[1:]))'
-    values = [*dataset, *SMALL, *CHANGES, f'output_path={out}', *changes]
+    train, *values = words('train', dataset, out, *changes)
     return subprocess.Popen(
-        [sys.executable, '-c', program, 'train', '--cfg', PLAIN, '--gpus', 'cpu', *flags, '--set', *values],
+        [sys.executable, '-c', program, train, *flags, *values],
         stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        stderr=stderr,
         text=True,
         env=dict(os.environ, OMP_NUM_THREADS='1'),
     )
@@ -47,3 +66,11 @@ def folder_of(out):
 def final(out):
     """Arrays of the last epoch's parameters and training state."""
     return [params_file.read(os.path.join(folder_of(out), f'net-0003.{kind}')) for kind in ('params', 'state')]
+
+
+def assert_same(found, expected):
+    """Both are what final() gives."""
+    for one, other in zip(found, expected):
+        assert list(one) == list(other)
+        for name in one:
+            np.testing.assert_array_equal(one[name], other[name], err_msg=name)

@@ -11,28 +11,6 @@ import pytest
 from tests.reliability import runs
 
 
-@pytest.fixture(scope='module')
-def dataset(tmp_path_factory):
-    return runs.data(tmp_path_factory.mktemp('voc'))
-
-
-@pytest.fixture(scope='module')
-def straight(dataset, tmp_path_factory):
-    """Final arrays of a run that nothing stopped."""
-    out = tmp_path_factory.mktemp('straight')
-    process = runs.start(dataset, out)
-    output = process.communicate()[0]
-    assert process.returncode == 0, output
-    return runs.final(out)
-
-
-def assert_same(found, expected):
-    for one, other in zip(found, expected):
-        assert list(one) == list(other)
-        for name in one:
-            np.testing.assert_array_equal(one[name], other[name], err_msg=name)
-
-
 @pytest.mark.parametrize('kills', [6, pytest.param(30, marks=pytest.mark.full)])
 def test_killed_at_random_moments(kills, dataset, straight, tmp_path):
     """SIGKILL up to 0.2 s after one of the first lines about a checkpoint, of which there is one each update: while
@@ -53,7 +31,7 @@ def test_killed_at_random_moments(kills, dataset, straight, tmp_path):
                 break
             assert process.returncode == -signal.SIGKILL, output
             flags = ['--resume']
-        assert_same(runs.final(out), straight)
+        runs.assert_same(runs.final(out), straight)
 
 
 @pytest.mark.parametrize('number, status', [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
@@ -68,7 +46,7 @@ def test_signals_end_with_a_checkpoint_and_their_status(number, status, dataset,
     process = runs.start(dataset, tmp_path, '--resume')
     output = process.communicate()[0]
     assert process.returncode == 0 and 'resuming at epoch' in output, output
-    assert_same(runs.final(tmp_path), straight)
+    runs.assert_same(runs.final(tmp_path), straight)
 
 
 def test_the_newest_checkpoint_altered_and_half_written(dataset, straight, tmp_path):
@@ -88,7 +66,7 @@ def test_the_newest_checkpoint_altered_and_half_written(dataset, straight, tmp_p
     output = process.communicate()[0]
     assert process.returncode == 0, output
     assert f'{path}: cut, altered, or of another checkpoint' in output and 'after 8 updates' in output
-    assert_same(runs.final(tmp_path), straight)
+    runs.assert_same(runs.final(tmp_path), straight)
 
 
 def test_one_run_at_a_time_in_a_folder(dataset, tmp_path):
@@ -134,7 +112,7 @@ def test_broken_images_stop_the_run_or_are_skipped(tmp_path):
         assert process.returncode == 0 and '1 images were skipped, others took their places:' in output, output
         results = [*results[-1:], runs.final(tmp_path / name)] if flags != ['--max-iterations', '8'] else results
     # which image took its place does not depend on when the run was stopped; settings:json is the same as well
-    assert_same(*results)
+    runs.assert_same(*results)
 
 
 def test_manifests_say_what_they_should(dataset, tmp_path):

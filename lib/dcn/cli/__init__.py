@@ -1,5 +1,6 @@
 """The command ``dcn``: one table of commands; each one's module is imported only when it is called."""
 
+import errno
 import importlib
 import os
 import sys
@@ -55,19 +56,28 @@ def guarded(main: Callable, argv: Optional[list] = None) -> int:
         return 130
     except BrokenPipeError:
         # nobody reads any more, as after "| head": end without a word, with the status of that signal
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        for stream in (sys.stdout, sys.stderr):
-            os.dup2(nowhere, stream.fileno())
+        _to_nowhere(sys.stdout, sys.stderr)
         return 141
     except OSError as error:
         if error.strerror is None:
             raise  # not the system's word on a file or folder
-        place = '' if error.filename is None else f'{error.filename}: '
-        print(
-            f'error: {place}{error.strerror}; give a path that can be read or written here, or change this one',
-            file=sys.stderr,
-        )
+        place = error.filename
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            todo = 'make room there, or give another path'
+            if place is None:  # all files are written under their names
+                place = 'standard output'
+                _to_nowhere(sys.stdout)  # Python would try once more, and tell of it
+        else:
+            todo = 'give a path that can be read or written here, or change this one'
+        where = '' if place is None else f'{printable(os.fsdecode(place))}: '
+        print(f'error: {where}{error.strerror}; {todo}', file=sys.stderr)
         return 2
+
+
+def _to_nowhere(*streams):
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in streams:
+        os.dup2(nowhere, stream.fileno())
 
 
 def main(argv: Optional[list] = None) -> int:

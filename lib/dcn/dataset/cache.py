@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import logging
 import os
 import struct
 import tokenize
 import zipfile
 import zlib
-from typing import BinaryIO
+from typing import BinaryIO, Callable
 
 import numpy as np
 
@@ -83,6 +84,15 @@ def read_npz(file: str | BinaryIO) -> dict[str, np.ndarray]:
         raise ArchiveError(str(error)) from None
 
 
+def write_npz(path: str, arrays: dict[str, np.ndarray], save: Callable = np.savez) -> None:
+    """Write ``arrays`` to a .npz file; ``save``: np.savez_compressed to pack them."""
+    # in memory first: zipfile closes its file once more after an error, and the traceback of that cannot be caught
+    packed = io.BytesIO()
+    save(packed, **arrays)
+    with atomic_write(path) as stream:
+        stream.write(packed.getbuffer())
+
+
 def load(path: str, key: str) -> dict[str, np.ndarray] | None:
     """The arrays stored at ``path`` under ``key``, as a dict, or None when there is nothing that fits."""
     try:
@@ -103,7 +113,6 @@ def key_of(path: str) -> str | None:
 def store(path: str, key: str, arrays: dict[str, np.ndarray]) -> None:
     """Write ``arrays`` (dict of str -> array) under ``key``; without write permission the run goes on uncached."""
     try:
-        with atomic_write(path) as stream:
-            np.savez(stream, key=np.array(key), **arrays)
+        write_npz(path, dict(arrays, key=np.array(key)))
     except OSError as error:
         LOG.warning('cache %s could not be written (%s); the run continues without it', path, error.strerror)

@@ -29,12 +29,11 @@ import numpy as np
 
 from dcn.bbox.sampling import best_ground_truth
 from dcn.config import output_folder
-from dcn.dataset.cache import ArchiveError, read_npz
+from dcn.dataset.cache import ArchiveError, read_npz, write_npz
 from dcn.dataset.factory import training_roidb
 from dcn.dataset.imdb import IMDB
 from dcn.dataset.problems import DataError
 from dcn.dataset.roidb import Record, flip_boxes
-from dcn.files import atomic_write
 
 MIN_SIDE = 2  # pixels, of a box of selective search
 
@@ -99,8 +98,7 @@ def write_rpn(path: str, imdb: IMDB, boxes: Sequence[np.ndarray], scores: Sequen
         'boxes': np.concatenate(boxes).astype(np.float32),
         'scores': np.concatenate(scores).astype(np.float32),
     }
-    with atomic_write(path) as stream:
-        np.savez_compressed(stream, **arrays)
+    write_npz(path, arrays, np.savez_compressed)
 
 
 def read_rpn(path: str, imdb: IMDB) -> list[np.ndarray]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from dcn.errors import UserError
 from dcn.export import runner
+from dcn.files import named, require_room
 from dcn.peers import python_of
 
 PACKAGES = {'.onnx': 'onnxruntime', '.xml': 'openvino'}
@@ -46,7 +47,8 @@ class Runtime:
     def run(self, inputs):
         """Outputs {name: array} for ``inputs`` {name: array}, and the seconds that the runtime took."""
         given, found = (os.path.join(self._folder.name, name) for name in ('in.npz', 'out.npz'))
-        np.savez(given, **inputs)
+        with named(given):
+            np.savez(given, **inputs)
         self._process.stdin.write(json.dumps([given, found]) + '\n')
         self._process.stdin.flush()
         seconds = self._answer()['seconds']
@@ -80,7 +82,7 @@ def to_openvino(model, path, half, peers=None):
     settings = {'metadata': {entry.key: entry.value for entry in model.metadata_props}, 'half': half}
     target = os.path.dirname(os.path.abspath(path))
     os.makedirs(target, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target, prefix='.openvino') as folder:
+    with named(path), tempfile.TemporaryDirectory(dir=target, prefix='.openvino') as folder:
         source, made = (os.path.join(folder, name) for name in ('net.onnx', 'net.xml'))
         with open(source, 'wb') as stream:
             stream.write(model.SerializeToString())
@@ -95,6 +97,7 @@ def to_openvino(model, path, half, peers=None):
         lines = done.stdout.strip().splitlines()
         answer = json.loads(lines[-1]) if lines else {'error': f'the process ended with status {done.returncode}'}
         if 'error' in answer:
+            require_room(target, 'OUT')  # OpenVINO does not say that a disk is full
             raise UserError(f'{path}: OpenVINO does not take it: {" ".join(answer["error"].split())[:300]}')
         stem = os.path.splitext(path)[0]
         for ending in ('.bin', '.xml'):

@@ -18,7 +18,7 @@ from dcn.config import difference_from_default
 from dcn.config.loading import plain
 from dcn.engine.runtime.progress import ConsoleHandler
 from dcn.errors import UserError
-from dcn.files import atomic_write
+from dcn.files import atomic_write, named
 from dcn.world import is_writer
 
 LOG = logging.getLogger('dcn')  # parent of every logger here
@@ -110,11 +110,12 @@ def claimed(folder: str) -> Iterator[None]:
     os.makedirs(folder, exist_ok=True)
     path = os.path.join(folder, _LOCK)
     with _locked(path) as stream:
-        stream.truncate(0)  # of a run that was killed
-        json.dump(
-            dict(process=os.getpid(), host=socket.gethostname(), since=time.strftime('%Y-%m-%d %H:%M:%S')), stream
-        )
-        stream.flush()
+        with named(path):
+            stream.truncate(0)  # of a run that was killed
+            json.dump(
+                dict(process=os.getpid(), host=socket.gethostname(), since=time.strftime('%Y-%m-%d %H:%M:%S')), stream
+            )
+            stream.flush()
         yield
 
 
