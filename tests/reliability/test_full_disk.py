@@ -98,7 +98,7 @@ def refused(process, path, told):
         ('w.params', ['convert', WEIGHTS]),
         ('w.npz', ['convert', WEIGHTS]),
         ('w.safetensors', ['convert', WEIGHTS]),
-        ('page.html', ['inspect', SHAPES, '--html']),
+        ('page.html', ['inspect', 'tests/corpus/attrs_1_9_1-symbol.json', '--html']),
         ('net.onnx', ['export', '--cfg', SHAPES, '--params', WEIGHTS]),
         ('mine.yaml', ['new', 'DATA', '--out']),
     ],
@@ -115,7 +115,7 @@ def test_a_file_that_finds_no_room_is_named_and_not_there(disk, name, words, rep
         stream.write('of before')
     if words[0] == 'new':
         os.unlink(path)  # it replaces nothing
-    disk.leave(0 if words[0] == 'new' else 40_000)
+    disk.leave(0 if words[0] == 'new' else 10_000)
     refused(command(*words, path), path, disk.told)
     assert files_below(disk.folder) == [name] * (words[0] != 'new')
     if words[0] != 'new':
