@@ -25,7 +25,7 @@ ROWS = (
         'history',
         'webpage',
     ),
-    ('bbox', 'nms', 'config', 'formats'),
+    ('bbox', 'nms', 'config', 'formats', 'launch'),
     ('symbols', 'rewrite', 'inspection'),
     ('torch', 'loader', 'evaluation', 'dataset', 'networks', 'operators', 'checkpoint', 'visualize'),
     ('engine',),

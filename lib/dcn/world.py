@@ -1,11 +1,14 @@
 """The processes that train one network together: who this one is, and what they add up. Here: one process alone.
 
 dcn.torch.job has the processes that torchrun starts; what they are is known from the environment before PyTorch loads.
+dcn.engine.runtime.job has the workers of MXNet's parameter server, whose ranks are known when they have met.
 """
 
 import contextlib
 import os
-from typing import Iterator, List
+from typing import Any, Iterator, List
+
+from dcn.errors import UserError
 
 
 class World:
@@ -17,6 +20,10 @@ class World:
     def writer(self) -> bool:
         """Whether this process writes checkpoints and results."""
         return self.rank == 0
+
+    def own(self, devices: List[Any]) -> List[Any]:
+        """Those of this machine's ``devices`` that this process trains on. Work with the others begins here."""
+        return devices
 
     def sum(self, tensor) -> None:
         """``tensor`` becomes the sum of all processes' tensors."""
@@ -32,6 +39,18 @@ class World:
         """Sums over the processes of each number, in double precision."""
         return values
 
+    def agree(self, **numbers: int) -> None:
+        """UserError where one of ``numbers``, whole and below 2^24, is not the same in all processes."""
+        values = [float(power) for number in numbers.values() for power in (number, number**2)]
+        sums = [int(value) for value in self.sums(values)]
+        for (name, number), total, squares in zip(numbers.items(), sums[::2], sums[1::2]):
+            # equal numbers alone have the square of their sum as large as that
+            if total**2 != self.size * squares:
+                raise UserError(
+                    f'worker {self.rank} of {self.size}: {name.replace("_", " ")} differ between the workers, here: '
+                    f'{number}; start all of them with the same command on the same files.'
+                )
+
     def end(self) -> None:
         """Leave the others."""
 
@@ -42,10 +61,16 @@ class World:
 
 
 def started_processes() -> int:
-    """How many processes torchrun has started for this job, 1 without it."""
+    """How many processes torchrun, or a parameter server's launcher, has started to train together; 1 without them."""
+    if os.environ.get('DMLC_ROLE'):
+        return int(os.environ.get('DMLC_NUM_WORKER') or 1)
     return int(os.environ.get('WORLD_SIZE') or 1)
 
 
 def is_writer() -> bool:
-    """Whether this process writes logs, checkpoints and results: the first of a job, or one alone."""
-    return started_processes() == 1 or int(os.environ.get('RANK') or 0) == 0
+    """Whether this process writes logs, checkpoints and results: the first of a job, or one alone.
+
+    Of a parameter server's workers each notes its rank in DMLC_RANK when it has met the others.
+    """
+    rank = os.environ.get('DMLC_RANK' if os.environ.get('DMLC_ROLE') else 'RANK')
+    return started_processes() == 1 or int(rank or 0) == 0

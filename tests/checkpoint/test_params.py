@@ -60,7 +60,7 @@ def test_rows_that_do_not_fit_the_classes():
         checkpoint.box_test_weights(layer('bbox_pred', 8), 'bbox_pred', MEANS, STDS, 3)
 
 
-COUNTERS = dict(update=7, epoch=1, batch=2, batches=5, origin=0)
+COUNTERS = dict(update=7, epoch=1, batch=2, batches=5, origin=0, images=2)
 
 
 def save(prefix, epoch=1):

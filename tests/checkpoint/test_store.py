@@ -14,7 +14,7 @@ from dcn.checkpoint.state import belongs, crc32, write_state
 from dcn.errors import UserError
 from dcn.formats import params as params_file
 
-COUNTERS = dict(update=7, epoch=1, batch=2, batches=5, origin=0)
+COUNTERS = dict(update=7, epoch=1, batch=2, batches=5, origin=0, images=2)
 
 
 class Symbol:

@@ -5,7 +5,7 @@ Arrays in the .params layout, never a pickle:
     <kind>:<parameter>         optimizer state by name: momentum, or mean and variance
     metric:<name>              sum and count behind a running mean
     counter:<name>             update (updates done), epoch and batch (the next batch to train on), batches (in an
-                               epoch), origin (the epoch at which the schedule began)
+                               epoch), origin (the epoch at which the schedule began), images (in a batch; 0: unknown)
     settings:json              {key: plain value} that the run was made with
     device<k>:<name>           auxiliary states of each of several devices (the parameters hold their mean)
     params:crc32               of the .params file that it belongs to
@@ -22,7 +22,7 @@ import numpy as np
 from dcn.errors import UserError
 from dcn.formats import params as params_file
 
-COUNTERS = ('update', 'epoch', 'batch', 'batches', 'origin')
+COUNTERS = ('update', 'epoch', 'batch', 'batches', 'origin', 'images')
 
 _PICKLE = b'\x80'  # first byte of every pickle that MXNet wrote
 
@@ -50,8 +50,8 @@ def write_state(path: str, state: TrainingState, params: str) -> None:
 
 
 def read_state(path: str) -> TrainingState:
-    """The state in the file ``path``; UserError where it was altered. Files of older versions know no digest and,
-    the oldest, no settings."""
+    """The state in the file ``path``; UserError where it was altered. Files of older versions know no digest, no
+    images and, the oldest, no settings."""
     arrays = _read(path)
     arrays.pop('params:crc32', None)
     settings = json.loads(arrays.pop('settings:json', np.frombuffer(b'{}', np.uint8)).tobytes().decode())
@@ -63,7 +63,7 @@ def read_state(path: str) -> TrainingState:
             parts[kind][rest] = arrays.pop(name)
         elif kind.startswith('device'):
             devices.setdefault(int(kind[len('device') :]), {})[rest] = arrays.pop(name)
-    counters = {name: int(parts['counter'][name][0]) for name in COUNTERS}
+    counters = {name: int(parts['counter'].get(name, [0])[0]) for name in COUNTERS}
     return TrainingState(arrays, parts['metric'], settings, counters, [devices[k] for k in sorted(devices)])
 
 

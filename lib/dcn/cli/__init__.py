@@ -16,6 +16,7 @@ COMMANDS = {
     'segment': ('dcn.cli.segment', 'main', 'semantic segmentation of photos with any checkpoint'),
     'train': ('dcn.cli.train_test', 'dcn_train', 'train the network of a YAML file'),
     'test': ('dcn.cli.train_test', 'dcn_test', "test a trained network with its data set's own metric"),
+    'launch': ('dcn.cli.launch', 'main', 'start a training on several machines, or in several processes of this one'),
     'new': ('dcn.cli.new', 'main', 'write a YAML file for your own data'),
     'validate': ('dcn.cli.validate', 'main', 'check a data set before training; names each problem with file and line'),
     'keys': ('dcn.cli.keys', 'main', 'every key of a YAML file: meaning and default'),

@@ -6,7 +6,13 @@ from typing import Callable, Optional, Tuple
 from easydict import EasyDict
 
 from dcn.config import load_config
-from dcn.config.overriding import detection_arguments, engine_arguments, graph_argument, override_argument
+from dcn.config.overriding import (
+    detection_arguments,
+    engine_arguments,
+    graph_argument,
+    kvstore_argument,
+    override_argument,
+)
 from dcn.files import require_room
 from dcn.visualize import PICTURES
 
@@ -41,6 +47,7 @@ def common_arguments(parser: argparse.ArgumentParser) -> None:
 def train_arguments(parser: argparse.ArgumentParser) -> None:
     """How a training runs."""
     add = parser.add_argument
+    kvstore_argument(parser)
     add('--frequent', type=positive, metavar='N', help='log every N batches')
     add(
         '--max-iterations',

@@ -9,6 +9,8 @@ from typing import Callable, Optional
 from dcn.checkpoint import existing_file
 from dcn.cli.arguments import TRAINING, from_argument, parse, test_arguments, train_arguments
 from dcn.errors import UserError
+from dcn.launch import environment
+from dcn.launch.server import serve
 from dcn.paths import find
 
 ALTERNATE = """
@@ -27,7 +29,8 @@ def train(description: str) -> Main:
 
     def main(argv=None):
         args, cfg = parse(argv, description, train_arguments, from_argument)
-        _train(cfg, args)
+        if not _served():
+            _train(cfg, args)
 
     return main
 
@@ -37,6 +40,8 @@ def test(description: str) -> Main:
 
     def main(argv=None):
         args, cfg = parse(argv, description, test_arguments, _test_only_arguments)
+        if environment.member():
+            raise UserError('testing is for one process; start it without dcn launch and without DMLC_ROLE.')
         if args.params is not None:
             args.params = _checkpoint(args.params, args.proposals is not None)
         if args.proposals is None:
@@ -54,6 +59,8 @@ def train_and_test(description: str, precomputed_proposals: bool = False) -> Mai
 
     def main(argv=None):
         args, cfg = parse(argv, description, train_arguments, from_argument, test_arguments)
+        if _served():
+            return
         task = None
         if precomputed_proposals:
             from dcn.engine.tasks.proposals import RoisOnly
@@ -116,6 +123,15 @@ def _checkpoint(path, proposals):
             '--params: not for --proposals, which takes the checkpoint of TRAIN.model_prefix and TEST.test_epoch.'
         )
     return existing_file(find(path))
+
+
+def _served():
+    """True when this process was to be the scheduler or a server of a job, which is over."""
+    member = environment.member()
+    if member is None or member.role == 'worker':
+        return False
+    serve(member)
+    return True
 
 
 def _options(args):

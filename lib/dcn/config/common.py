@@ -161,7 +161,13 @@ SCHEMA: Schema = {
     ),
     'default': {
         'frequent': Key(20, POSITIVE, 'iterations between two lines of the log', TRAINING),
-        'kvstore': Key('device', TEXT, 'how gradients of several devices come together', TRAINING),
+        'kvstore': Key(
+            'device',
+            choice('local', 'device', 'dist_sync'),
+            'how gradients come together; local and device: of the devices of one process; dist_sync: of the workers '
+            'of several machines (docs/several-machines.md)',
+            TRAINING,
+        ),
     },
     'engine': ENGINE,
     'network': NETWORK,

@@ -51,6 +51,17 @@ def engine_arguments(parser):
     )
 
 
+def kvstore_argument(parser):
+    """Add --kvstore, the short form of default.kvstore."""
+    parser.add_argument(
+        '--kvstore',
+        action=_short_form(lambda name: [f'default.kvstore={name}']),
+        choices=('local', 'device', 'dist_sync'),
+        dest='overrides',
+        help='dist_sync: train with the other workers that "dcn launch" or another launcher started',
+    )
+
+
 def detection_arguments(parser):
     """Add --test-scales and --soft-nms, the short forms of detection's own keys."""
     parser.add_argument(

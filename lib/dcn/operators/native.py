@@ -51,12 +51,17 @@ def activate() -> bool:
     """
     prepare_environment()
     gpu_libraries.preload()
+    # in a process that is to be a server the import would start the stock one, which unpickles what the network sends
+    role = os.environ.pop('DMLC_ROLE', None)
     try:
         import mxnet  # noqa: F401  (the library below needs libmxnet in the process)
     except ModuleNotFoundError as error:
         if error.name != 'mxnet':
             raise
         return False
+    finally:
+        if role is not None:
+            os.environ['DMLC_ROLE'] = role
     failed = build_if_installed()
     if failed:
         _warn(failed)

@@ -9,7 +9,7 @@ import torch
 import torch.distributed as dist
 
 from dcn.errors import UserError
-from dcn.world import World
+from dcn.world import World, started_processes
 
 # who is silent for so long within a step is taken for dead; who ended is noticed at once
 PATIENCE = datetime.timedelta(seconds=50)
@@ -17,18 +17,22 @@ PREPARATION = datetime.timedelta(hours=3)  # of data sets by the writer, which t
 
 
 class Job(World):
-    """This process among those that torchrun started; ``device`` is the one it trains on."""
+    """This process among those that torchrun started."""
 
-    def __init__(self, device: torch.device):
-        backend = 'nccl' if device.type == 'cuda' else 'gloo'
-        if device.type == 'cuda':
-            torch.cuda.set_device(device)
-        dist.init_process_group(backend, timeout=PATIENCE)
-        self.rank, self.size = dist.get_rank(), dist.get_world_size()
+    def __init__(self):
+        self.rank, self.size = int(os.environ['RANK']), started_processes()
+
+    def own(self, devices: List[torch.device]) -> List[torch.device]:
+        devices = own_devices(devices)
+        cuda = devices[0].type == 'cuda'
+        if cuda:
+            torch.cuda.set_device(devices[0])
+        dist.init_process_group('nccl' if cuda else 'gloo', timeout=PATIENCE)
         # numbers of the host need not pass through a GPU
         self._host, self._waiting = (
             dist.new_group(backend='gloo', timeout=timeout) for timeout in (PATIENCE, PREPARATION)
         )
+        return devices
 
     def sum(self, tensor: torch.Tensor) -> None:
         with self._together():

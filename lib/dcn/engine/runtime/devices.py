@@ -2,11 +2,13 @@
 
 import logging
 import re
-from typing import Any, List, Optional, Tuple
+from typing import Any, List, Optional
 
 from easydict import EasyDict
 
+from dcn.engine.runtime.job import Job
 from dcn.errors import UserError
+from dcn.launch import environment
 from dcn.operators import native
 from dcn.world import World, started_processes
 
@@ -56,20 +58,41 @@ def engine_described(devices: List[Any]) -> dict:
     return {'name': name, 'version': version, 'devices': [str(device) for device in devices], 'operators': operators}
 
 
-def joined(cfg: EasyDict, devices: List[Any]) -> Tuple[World, List[Any]]:
-    """(World, devices): the processes that train together, and those of ``devices`` that this one trains on."""
+def joined(cfg: EasyDict) -> World:
+    """The processes that train together, this one among them; its own devices are to be had by World.own().
+
+    UserError where who started them and what the configuration says do not fit. A worker of MXNet's parameter server
+    waits here for the others.
+    """
+    member, dist, engine = environment.member(), cfg.default.kvstore == 'dist_sync', cfg.engine.name
     count = started_processes()
+    if dist and engine != 'mxnet':
+        raise UserError(
+            'default.kvstore is dist_sync, which is for the engine mxnet; processes of the PyTorch engine are started '
+            'by torchrun (docs/several-machines.md), with --kvstore device.'
+        )
+    if dist and member is None:
+        raise UserError(
+            'default.kvstore is dist_sync, and nothing says who this process is (DMLC_ROLE and other variables); start '
+            'it with "dcn launch --workers N -- dcn train ...", or train with --kvstore device.'
+        )
+    if member is not None and not dist:
+        raise UserError(
+            f'DMLC_ROLE says that this is one of {member.workers} workers, but default.kvstore is '
+            f'{cfg.default.kvstore}: each would train for itself; add --kvstore dist_sync.'
+        )
+    if dist:
+        return Job(member)
     if count == 1:
-        return World(), devices
-    if cfg.engine.name != 'torch':
+        return World()
+    if engine != 'torch':
         raise UserError(
             f'torchrun started {count} processes, which the PyTorch engine alone trains together; add --engine torch, '
-            'or start without torchrun.'
+            'or start without torchrun: several machines train with MXNet by "dcn launch".'
         )
-    from dcn.torch.job import Job, own_devices
+    from dcn.torch.job import Job as TorchJob
 
-    devices = own_devices(devices)
-    return Job(devices[0]), devices
+    return TorchJob()
 
 
 def _makers(engine):

@@ -30,6 +30,7 @@ from dcn.engine.training.run import refuse_a_second_run, train_claimed
 from dcn.engine.training.settings import check_settings, run_settings
 from dcn.errors import UserError
 from dcn.files import atomic_write
+from dcn.launch import environment
 from dcn.symbols.network import input_names
 from dcn.world import started_processes
 
@@ -61,6 +62,8 @@ def train_alternate(cfg: EasyDict, gpus: Optional[str] = None, options: TrainOpt
     Signals and folders in use are as in dcn.engine.train.
     """
     check_alternate(cfg)
+    if environment.member() or cfg.default.kvstore == 'dist_sync':
+        raise UserError('alternate training is for one process: start it without dcn launch, with --kvstore device.')
     processes = started_processes()
     if processes > 1:
         raise UserError(

@@ -1,8 +1,10 @@
 """Training a network from its configuration: data, first parameters, the loop, checkpoints."""
 
 import functools
+import json
 import logging
 import os
+import zlib
 from typing import Optional
 
 import numpy as np
@@ -27,7 +29,7 @@ from dcn.engine.training.step import Trainer
 from dcn.errors import UserError
 from dcn.history import History, history_path, require_events
 from dcn.loader.prefetching import ahead
-from dcn.world import is_writer
+from dcn.world import World, is_writer
 
 import mxnet as mx
 
@@ -48,8 +50,9 @@ def train(
     SystemExit), when the checkpoint is written. UserError where another training is at work in the output folder, a run
     lies there and the options do not say what is meant to become of it, or a run that is resumed began otherwise.
     """
+    world = joined(cfg)
     with claimed(output_folder(cfg, cfg.dataset.image_set)):
-        return train_claimed(cfg, gpus, options, task, start)
+        return train_claimed(cfg, gpus, options, task, start, world)
 
 
 def train_claimed(
@@ -58,12 +61,13 @@ def train_claimed(
     options: TrainOptions,
     task: Optional[Task] = None,
     start: Optional[Start] = None,
+    world: World = World(),
 ) -> bool:
-    """As train(), by who has claimed the output folder."""
+    """As train(), by who has claimed the output folder, in ``world``."""
     if is_writer() and not (options.resume or options.overwrite or cfg.TRAIN.RESUME):
         refuse_a_second_run(cfg, store.started(checkpoint.checkpoint_prefix(cfg)))
     with logging_to(output_folder(cfg, cfg.dataset.image_set), cfg):
-        return TrainingRun(task or task_of(cfg), gpus, options, start).fit()
+        return TrainingRun(task or task_of(cfg), gpus, options, start, world).fit()
 
 
 def refuse_a_second_run(cfg: EasyDict, found: bool) -> None:
@@ -84,15 +88,16 @@ class TrainingRun:
         gpus: Optional[str] = None,
         options: TrainOptions = TrainOptions(),
         start: Optional[Start] = None,
+        world: World = World(),
     ):
         task.check_trainable()
         cfg = task.cfg
         self.task, self.cfg, self.options, self.prefix = task, cfg, options, checkpoint.checkpoint_prefix(cfg)
         self.network = symbol_class(cfg)()
         devices = contexts(cfg, gpus, training=True, mean_gradients=self.network.mean_gradients)
-        self.world, devices = joined(cfg, devices)
+        self.world, devices = world, world.own(devices)
         check_operators(cfg, devices[0])
-        _check_nonfinite(cfg)
+        _check_nonfinite(cfg, world)
         if options.tensorboard:
             require_events()
         stored, self._earlier = self._stored(), {}
@@ -107,6 +112,8 @@ class TrainingRun:
         self.images = len(records)
         self.loader = task.train_loader(records, self.symbol, len(devices) * self.world.size)
         self.loader.only_for_devices(self.world.rank * len(devices), len(devices))
+        settings = zlib.crc32(json.dumps(run_settings(cfg), sort_keys=True, default=str).encode())
+        self.world.agree(devices=len(devices), training_images=len(records), settings=settings % (1 << 20))
         flipped = ' with flipped copies' if cfg.TRAIN.FLIP else ''
         LOG.info(
             f'{len(records)} training images{flipped}, {len(self.loader)} batches of {self.loader.batch_size} an '
@@ -235,7 +242,7 @@ class TrainingRun:
         if is_torch(devices[0]):
             from dcn.torch.trainer import Trainer as TorchTrainer
 
-            make = functools.partial(TorchTrainer, bfloat16=self.cfg.engine.bfloat16, world=self.world)
+            make = functools.partial(TorchTrainer, bfloat16=self.cfg.engine.bfloat16)
         trainer = make(
             self.symbol,
             devices,
@@ -248,6 +255,7 @@ class TrainingRun:
             wd=train.wd,
             clip_norm=train.clip_gradient,
             rescale=1.0 / self.loader.batch_size if network.mean_gradients else 1.0,
+            world=self.world,
         )
         trainer.reserve(self.task.largest_inputs(self.symbol))
         return trainer
@@ -269,11 +277,7 @@ class TrainingRun:
         check_origin(start, stored, self.began_with)
         tell_engines(settings.pop('engine.name', 'mxnet'), self.cfg.engine.name)
         check_settings(settings, run_settings(self.cfg), stored.state)
-        if counters['batches'] != len(self.loader):
-            raise UserError(
-                f'{stored.state}: written at {counters["batches"]} batches an epoch, now there are '
-                f'{len(self.loader)}; resume with the same data, TRAIN.BATCH_IMAGES and number of devices.'
-            )
+        counters = self._with_other_devices(counters, stored.state)
         updater.load_state(state.optimizer, counters['update'])
         self.trainer.load_device_states(state.devices)
         self.metrics.load_state(state.metrics)
@@ -284,9 +288,31 @@ class TrainingRun:
             + (': nothing is left to train' if self.start.epoch >= self.cfg.TRAIN.end_epoch else '')
         )
 
+    def _with_other_devices(self, counters, path):
+        """``counters`` of a run whose updates had other numbers of images than those of now, in updates of now."""
+        before, now, batches = counters['images'], self.loader.batch_size, len(self.loader)
+        if before in (0, now) or counters['batches'] != self.images // before:
+            if counters['batches'] != batches:
+                raise UserError(
+                    f'{path}: written at {counters["batches"]} batches an epoch, now there are {batches}; resume with '
+                    'the same data, TRAIN.BATCH_IMAGES and number of devices.'
+                )
+            return counters
+        batch, update = (counters[name] * batches // counters['batches'] for name in ('batch', 'update'))
+        combines = 'averages' if self.network.mean_gradients else 'sums'
+        images = ', images of this epoch may come twice or not at all' if batch else ''
+        LOG.warning(
+            f'{path}: written with {before} images in an update, now there are {now} (workers times devices times '
+            f'TRAIN.BATCH_IMAGES): an update {combines} the gradients of {now} at the same TRAIN.lr, an epoch has '
+            f'{batches} updates instead of {counters["batches"]}; continuing as far into epoch {counters["epoch"]} as '
+            f'before, at batch {batch}{images}, after {update} updates instead of {counters["update"]}'
+        )
+        return dict(counters, batch=batch, update=update)
+
     def _save(self, number: int, position: Position) -> None:
         # all processes add up what the first one then writes
         (arg_params, aux_params), metrics = self.trainer.params(), self.metrics.state()
+        devices = self.trainer.device_states()
         if not self.world.writer:
             return
         if self.cfg.engine.name != 'mxnet':
@@ -295,8 +321,14 @@ class TrainingRun:
         arrays = {f'arg:{name}': array.asnumpy() for name, array in dict(arg_params, **extras).items()}
         arrays.update({f'aux:{name}': array.asnumpy() for name, array in aux_params.items()})
         _require_finite(arrays, updater.count)
-        counters = dict(position._asdict(), update=updater.count, batches=len(self.loader), origin=self.origin)
-        settings, devices = run_settings(self.cfg), self.trainer.device_states()
+        counters = dict(
+            position._asdict(),
+            update=updater.count,
+            batches=len(self.loader),
+            origin=self.origin,
+            images=self.loader.batch_size,
+        )
+        settings = run_settings(self.cfg)
         if self.began_with:
             settings['from'] = self.began_with
         state = checkpoint.TrainingState(updater.state(), metrics, settings, counters, devices)
@@ -308,11 +340,18 @@ class TrainingRun:
             self._earlier = {}
 
 
-def _check_nonfinite(cfg):
-    if cfg.engine.name == 'torch' and cfg.TRAIN.nonfinite == 'skip':
+def _check_nonfinite(cfg, world):
+    if cfg.TRAIN.nonfinite != 'skip':
+        return
+    if cfg.engine.name == 'torch':
         raise UserError(
             'TRAIN.nonfinite: the PyTorch engine does not skip batches; train with --set TRAIN.nonfinite=stop, or with '
             '--engine mxnet.'
+        )
+    if world.size > 1:
+        raise UserError(
+            'TRAIN.nonfinite: several workers do not skip batches; train with --set TRAIN.nonfinite=stop, or in one '
+            'process.'
         )
 
 

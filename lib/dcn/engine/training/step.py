@@ -10,6 +10,7 @@ from dcn.engine.runtime.executors import DeviceExecutors
 from dcn.engine.training.updater import Updater, multipliers, square_norm
 from dcn.errors import NonFinite
 from dcn.optimizer import Layout
+from dcn.world import World
 
 import mxnet as mx
 
@@ -27,6 +28,7 @@ class Trainer:
     so that the step grows with the number of devices, unless the option ``rescale`` averages them (FPN's rule).
     rewrite: whether the graph is rewritten when it is bound (cfg.engine.rewrite).
     undoable: undo_forward() may be called.
+    world: the processes that train together, each on as many devices; all count as if they were of one process.
     """
 
     def __init__(
@@ -39,9 +41,10 @@ class Trainer:
         offset_lr_mult: float = 1.0,
         rewrite: bool = True,
         undoable: bool = False,
+        world: World = World(),
         **options,
     ):
-        self.symbol, self.fixed, self.undoable = symbol, fixed_names(symbol, fixed), undoable
+        self.symbol, self.fixed, self.undoable, self.world = symbol, fixed_names(symbol, fixed), undoable, world
         trainable = [name for name in symbol.list_arguments() if name in arg_params and name not in set(self.fixed)]
         groups = multipliers(symbol, trainable, offset_lr_mult)
         layout = Layout.of(groups, arg_params)
@@ -53,6 +56,9 @@ class Trainer:
         self.seconds = {'forward': 0.0, 'backward': 0.0, 'update': 0.0}
         # two CPU contexts have two engine threads, and the wheel's OpenBLAS must not be entered by both
         self._one_at_a_time = len(contexts) > 1 and contexts[0].device_type == 'cpu'
+        world.equal([self.devices[0].trained.flat])
+        for device in self.devices[1:]:
+            self.devices[0].trained.flat.copyto(device.trained.flat)
 
     def reserve(self, shapes: dict) -> None:
         """Bind at the largest input ``shapes`` {name: shape} first, so that every executor works in the same memory."""
@@ -82,11 +88,12 @@ class Trainer:
         return outputs
 
     def update(self, lr: float) -> None:
-        """Sum the gradients on the first device, update there, copy the parameters to the others. NonFinite, and no
-        update, where the gradients are not finite."""
+        """Sum the gradients on the first device, and those of all processes; update there, copy the parameters to the
+        others. NonFinite, and no update, where the gradients are not finite."""
         begun, first, others = time.perf_counter(), self.devices[0], self.devices[1:]
         for device in others:
             first.grads.flat[:] += device.grads.flat.as_in_context(first.context)
+        self.world.sum(first.grads.flat)
         square = square_norm(first.grads)
         if not math.isfinite(square):
             raise self._nonfinite('the gradient')
@@ -146,26 +153,36 @@ class Trainer:
         return None
 
     def params(self) -> Tuple[dict, dict]:
-        """(arg_params, aux_params); auxiliary states are the mean of the devices', which keep their own."""
-        first = self.devices[0]
-        if len(self.devices) == 1:
+        """(arg_params, aux_params); auxiliary states are the mean of the devices', which keep their own. All processes
+        must call this together, and device_states()."""
+        first, states = self.devices[0], self.device_states()
+        if not states:
             return dict(first.params), dict(first.aux)
-        means = {
-            name: sum(device.aux[name].as_in_context(first.context) for device in self.devices) / len(self.devices)
-            for name in first.aux
-        }
-        return dict(first.params), means
+        means = {name: sum(state[name] for state in states) / len(states) for name in first.aux}
+        return dict(first.params), {name: mx.nd.array(mean) for name, mean in means.items()}
 
     def device_states(self) -> List[dict]:
-        """Auxiliary states {name: numpy array} of each of several devices; of one device params() gives them."""
-        if len(self.devices) == 1:
-            return []
-        return [{name: array.asnumpy() for name, array in device.aux.items()} for device in self.devices]
+        """Auxiliary states {name: numpy array} of each of several devices, those of all processes; of one device
+        params() gives them."""
+        own = [{name: array.asnumpy() for name, array in device.aux.items()} for device in self.devices]
+        if self.world.size == 1 or not own[0]:
+            return own if len(own) > 1 and own[0] else []
+        rows = [np.concatenate([array.ravel() for array in state.values()]) for state in own]
+        table = np.zeros((self.world.size, len(own), rows[0].size), np.float32)
+        table[self.world.rank] = rows
+        table = mx.nd.array(table)
+        self.world.sum(table)
+        ends = np.cumsum([array.size for array in own[0].values()])[:-1]
+        return [
+            {name: part.reshape(own[0][name].shape) for name, part in zip(own[0], np.split(row, ends))}
+            for row in table.asnumpy().reshape(-1, rows[0].size)
+        ]
 
     def load_device_states(self, states: List[dict]) -> None:
         """Take what device_states() gave; of another number of devices nothing."""
-        if len(states) == len(self.devices):
-            for device, state in zip(self.devices, states):
+        first = self.world.rank * len(self.devices)
+        if len(states) == len(self.devices) * self.world.size:
+            for device, state in zip(self.devices, states[first:]):
                 for name, values in state.items():
                     device.aux[name][:] = values
 

@@ -1,0 +1,112 @@
+"""The workers of MXNet's parameter server, as a World: servers add up what all of them push, and all pull the sums.
+
+No optimizer travels: every worker makes the same update from the same sums.
+"""
+
+import atexit
+import contextlib
+import ctypes
+import os
+import signal
+import socket
+import threading
+from typing import Iterator, List, Sequence
+
+import numpy as np
+
+from dcn.errors import UserError
+from dcn.launch.environment import Member, prepare
+from dcn.launch.member import tell
+from dcn.launch.watch import INTERVAL, JOINING, Watch, late, leave
+from dcn.world import World
+
+import mxnet as mx
+
+
+class Job(World):
+    """This process among the workers of a job; waits until all members have come."""
+
+    def __init__(self, member: Member):
+        prepare(member)
+        self._store = _connected(member)
+        self.rank, self.size, self._known = self._store.rank, self._store.num_workers, set()
+        os.environ['DMLC_RANK'] = str(self.rank)  # as ps-lite does, where Python does not see it
+        name = f'worker {self.rank} of {self.size}'
+        tell(name)
+        print(f'{name}: process {os.getpid()} on {socket.gethostname()}', flush=True)
+        _exit_without_waiting(self._store)
+        self._over = threading.Event()
+        watch = Watch(mx.base._LIB, self._store.handle, member)
+        threading.Thread(target=_watch, args=(watch, self._over), daemon=True).start()
+
+    def sum(self, tensor: mx.nd.NDArray) -> None:
+        # a place on the servers for each kind of array: init() is for all workers together, as every call here
+        key = f'{np.dtype(tensor.dtype).name} {tensor.shape}'
+        if key not in self._known:
+            self._store.init(key, tensor)
+            self._known.add(key)
+        self._store.pushpull(key, tensor, out=tensor)
+        tensor.wait_to_read()
+
+    def equal(self, tensors: Sequence[mx.nd.NDArray]) -> None:
+        for tensor in tensors:
+            if not self.writer:
+                tensor[:] = 0
+            self.sum(tensor)
+
+    def any(self, flag: bool) -> bool:
+        return self.sums([float(flag)])[0] > 0
+
+    def sums(self, values: List[float]) -> List[float]:
+        found = mx.nd.array(values, dtype='float64')
+        self.sum(found)
+        return found.asnumpy().tolist()
+
+    def end(self) -> None:
+        mx.nd.waitall()
+        handle, self._store.handle = self._store.handle, None
+        mx.base.check_call(mx.base._LIB.MXKVStoreFree(handle))  # when all have come here, servers and scheduler end too
+        self._over.set()
+
+    @contextlib.contextmanager
+    def writer_first(self) -> Iterator[None]:
+        if not self.writer:
+            self._store._barrier()
+        yield
+        if self.writer:
+            self._store._barrier()
+
+
+def _connected(member):
+    timer = threading.Timer(JOINING, leave, [UserError(late(member))])
+    timer.daemon = True
+    timer.start()
+    main = threading.current_thread() is threading.main_thread()
+    # MXNet waits without looking at Python's signals
+    previous = signal.signal(signal.SIGINT, signal.SIG_DFL) if main else None
+    try:
+        return mx.kv.create('dist_sync')
+    finally:
+        timer.cancel()
+        if main:
+            signal.signal(signal.SIGINT, previous)
+
+
+def _exit_without_waiting(store):
+    """Let this process end with its status where it leaves the others alone: MXNet would wait for them, or abort.
+
+    Python ends as ever; of what C does after that, destructors, nothing but _exit(status) remains.
+    """
+    atexit.unregister(mx.base._notify_shutdown)
+    atexit.register(setattr, store, 'handle', None)
+    libc = ctypes.CDLL(None)
+    libc.on_exit(libc._exit, None)
+
+
+def _watch(watch, over):
+    while not over.wait(INTERVAL):
+        try:
+            watch.look()
+        except UserError as error:
+            if not over.is_set():
+                leave(error)
