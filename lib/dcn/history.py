@@ -26,8 +26,9 @@ the line before:
                 forward ends when the outputs are there, backward when the norm of the gradients is known, both of which
                 training needs. An update is only handed over; on a CPU it is a few hundredths of a step and counts
                 where the next step waits for it. On several CPU contexts, which run one after the other, forward holds
-                both passes. Of several workers backward holds the sum over them too. PyTorch on CPUs is timed as it runs. On GPUs forward and backward are timed by events of
-                the GPU, which cost nothing; update is what the host waits for, the sum over GPUs for the most part
+                both passes; of several workers backward holds the sum over them. PyTorch on CPUs is timed as it runs.
+                On GPUs forward and backward are timed by events of the GPU, which cost nothing; update is what the host
+                waits for, the sum over GPUs for the most part
     save        writing checkpoints
     rest        all else: metrics, this log
 
