@@ -57,10 +57,13 @@ def _train(runs, jobs):
     from dcn.dataset.shapes.detection import complete
     from dcn.paper.training import train_all
 
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the trainings are told
     for root in dict.fromkeys(run.config().dataset.dataset_path for run in runs):
         complete(root)  # once, before trainings that would wait for each other
-    return train_all(runs, jobs, lambda line: print(line, flush=True))
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the trainings are told
+    try:
+        return train_all(runs, jobs, lambda line: print(line, flush=True))
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def parser() -> argparse.ArgumentParser:
