@@ -9,6 +9,7 @@ import runpy
 import numpy as np
 import pytest
 
+from dcn import cli
 from dcn.config import load_config, symbol_class
 from dcn.engine.tasks.task import task_of
 from dcn.engine.training.run import TrainingRun
@@ -92,6 +93,14 @@ def test_learns_and_is_measured(data, tmp_path, capsys):
     assert f'Mean IoU = {scores["mIoU"]:.4f} as the original computed it' in log
     assert len(glob.glob(os.path.join(folder, 'results', 'VOC2012', 'Segmentation', '*.png'))) == 2
     assert len(os.listdir(os.path.join(folder, 'vis'))) == 2
+    # a page of both
+    page = str(tmp_path / 'page.html')
+    assert cli.main(['report', os.path.dirname(folder), '--out', page]) == 0
+    capsys.readouterr()
+    with open(page, encoding='utf-8') as stream:
+        text = stream.read()
+    assert all(f'<h2>{part}</h2>' in text for part in ('Scores', 'Confusion', 'Worst images', 'Training', 'Settings'))
+    assert 'FCNLogLoss: ' in text and f'>{100 * scores["mIoU"]:.1f}<' in text and text.count('<img') == 2
     # the second time nothing is computed; the flag, or another label map, computes anew
     testing.main(arguments)
     log = capsys.readouterr().out

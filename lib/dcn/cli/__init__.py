@@ -29,6 +29,7 @@ COMMANDS = {
         'which network a checkpoint belongs to, what is wrong with it, what to do',
     ),
     'paper': ('dcn.cli.paper', 'main', 'published results: commands, data, and your scores beside them'),
+    'report': ('dcn.cli.report', 'main', 'a page of what a run did: scores, errors, worst images, training'),
     'convert': ('dcn.cli.convert', 'main', 'weights from Gluon, torchvision or Caffe; safetensors, npz, .pth'),
     'export': ('dcn.cli.export', 'main', 'write a checkpoint as an ONNX or OpenVINO file, with a certificate'),
     'verify': ('dcn.cli.verify', 'main', 'compare an exported file with the engine and write its certificate'),

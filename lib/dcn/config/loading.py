@@ -39,6 +39,22 @@ def difference_from_default(cfg: EasyDict) -> dict[str, Any]:
     return {key: value for key, value in flat(cfg).items() if key not in default or default[key] != value}
 
 
+def from_difference(difference: Mapping[str, Any], source: str) -> EasyDict:
+    """The configuration again from its ``difference_from_default``; source: where that was found, for errors."""
+    given: dict[str, Any] = {}
+    for key, value in difference.items():
+        *sections, last = key.split('.')
+        inner = given
+        for section in sections:
+            inner = inner.setdefault(section, {})
+        inner[last] = copy.deepcopy(value)
+    name = given.pop('name', '')
+    family = FAMILIES[lookup(given.get('symbol', ''), source).family]
+    cfg = _merge(family.schema, given, source)
+    cfg.name = name
+    return cfg
+
+
 def output_folder(cfg: EasyDict, image_set: str) -> str:
     """Where logs, checkpoints and results of ``image_set`` go: <output_path>/<name>/<sets joined by _>."""
     return os.path.join(cfg.output_path, cfg.name, '_'.join(image_set.split('+')))

@@ -77,8 +77,11 @@ class Cityscapes(SegmentationSet):
         and <folder>/results_label_ids/<city>/<id>.png with label ids, which the benchmark's tool and server accept."""
         found = resize_nearest(found, (record['height'], record['width']))
         name = os.path.join(self._city(record['id']), record['id'] + '.png')
-        write_palette_png(os.path.join(folder, 'results', name), found, self.palette)
+        write_palette_png(self.result_path(folder, record), found, self.palette)
         write_grey_png(os.path.join(folder, 'results_label_ids', name), LABEL_IDS[found])
+
+    def result_path(self, folder: str, record: dict[str, Any]) -> str:
+        return os.path.join(folder, 'results', self._city(record['id']), record['id'] + '.png')
 
     def compared(self, truth: np.ndarray, found: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return truth, resize_nearest(found, truth.shape)

@@ -107,6 +107,10 @@ class SegmentationSet(ImageSet):
         """Write what the network ``found`` ((h, w) uint8) in a record's image below ``folder``."""
         raise NotImplementedError
 
+    def result_path(self, folder: str, record: Record) -> str:
+        """The one of these files that holds classes at the image's size."""
+        raise NotImplementedError
+
     def compared(self, truth: np.ndarray, found: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Truth and prediction at the one size at which the original compares them."""
         raise NotImplementedError

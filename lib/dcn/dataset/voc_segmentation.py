@@ -62,11 +62,14 @@ class VocSegmentation(VocFolder, SegmentationSet):
     def write_result(self, folder: str, record: dict[str, Any], found: np.ndarray) -> None:
         """Two palette PNGs: <folder>/results/VOC<year>/Segmentation/<id>.png at the network's scale, as the original,
         and below it comp6_<set>_cls/<id>.png at the image's size, which the benchmark's tool and server accept."""
-        folder = os.path.join(folder, 'results', 'VOC' + self.year, 'Segmentation')
-        name, colours = record['id'] + '.png', voc_colours(256)
-        write_palette_png(os.path.join(folder, name), found, colours)
-        official = os.path.join(folder, f'comp6_{official_name(self.image_set)}_cls', name)
+        official, colours = self.result_path(folder, record), voc_colours(256)
+        original = os.path.join(os.path.dirname(os.path.dirname(official)), os.path.basename(official))
+        write_palette_png(original, found, colours)
         write_palette_png(official, resize_nearest(found, (record['height'], record['width'])), colours)
+
+    def result_path(self, folder: str, record: dict[str, Any]) -> str:
+        name = f'comp6_{official_name(self.image_set)}_cls'
+        return os.path.join(folder, 'results', 'VOC' + self.year, 'Segmentation', name, record['id'] + '.png')
 
     def compared(self, truth: np.ndarray, found: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return resize_nearest(truth, found.shape), found

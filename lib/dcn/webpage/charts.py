@@ -30,8 +30,10 @@ def lines(
     filled: bool = False,
     width: int = 460,
     height: int = 250,
+    legend: bool = True,
 ) -> Html:
-    """A line for each Series, its name above. filled: with the area below it tinted."""
+    """A line for each Series, its name above (unless ``legend`` is False: see keys). filled: with the area below it
+    tinted."""
 
     def drawn(place, number, one):
         found = []
@@ -50,7 +52,7 @@ def lines(
         return ''.join(found)
 
     area = _Area(series, x_range, y_range, width, height)
-    return _chart(area, series, drawn, x_label, y_label)
+    return _chart(area, series, drawn, x_label, y_label, legend)
 
 
 def scatter(
@@ -139,7 +141,7 @@ def _unbroken(one):
     return runs + ([here] if here[0] else [])
 
 
-def _chart(area, series, drawn, x_label, y_label):
+def _chart(area, series, drawn, x_label, y_label, legend=True):
     parts = [*_axes(area), *_labels(area, x_label, y_label)]
     parts += [drawn(area.place, number % COLOURS, one) for number, one in enumerate(series)]
     text = escaped(f'{y_label} over {x_label}: {", ".join(one.name for one in series)}')
@@ -147,7 +149,7 @@ def _chart(area, series, drawn, x_label, y_label):
         f'<svg class="chart" viewBox="0 0 {area.width} {area.height}" role="img" aria-label="{text}">'
         f'{"".join(parts)}</svg>'
     )
-    return joined([keys([one.name for one in series]), chart]) if len(series) > 1 else chart
+    return joined([keys([one.name for one in series]), chart]) if legend and len(series) > 1 else chart
 
 
 def _axes(area):
@@ -179,3 +181,82 @@ def _number(value):
     """A tick in few letters: 20k for 20000."""
     value = round(value, 10) + 0.0
     return f'{value / 1000:g}k' if abs(value) >= 10000 else f'{value:g}'
+
+
+def bars(rows: Sequence[tuple[str, Sequence[float]]], names: Sequence[str], digits: int = 1, width: int = 460) -> Html:
+    """Horizontal bars with their values: for each row (label, values) one bar for each of ``names``; nan: none."""
+    most = max((value for _, values in rows for value in values if np.isfinite(value)), default=0.0) or 1.0
+    left, thick, gap = 110, 15, 8
+    room, y, parts = width - left - 48, 4.0, []
+    for label, values in rows:
+        middle = y + thick * len(values) / 2 + 4
+        parts.append(f'<text x="{left - 8}" y="{middle:.1f}" text-anchor="end">{escaped(label)}</text>')
+        for number, value in enumerate(values):
+            if np.isfinite(value):
+                length = max(1.0, room * value / most)
+                parts.append(
+                    f'<rect x="{left}" y="{y:.1f}" width="{length:.1f}" height="{thick - 2}" rx="2" '
+                    f'style="fill: var(--s{number % COLOURS})"/>'
+                    f'<text class="value" x="{left + length + 6:.1f}" y="{y + thick - 3:.1f}">{value:.{digits}f}</text>'
+                )
+            y += thick
+        y += gap
+    text = escaped('; '.join(f'{label} {", ".join(f"{v:.{digits}f}" for v in values)}' for label, values in rows))
+    chart = Html(
+        f'<svg class="chart" style="max-width: {width}px" viewBox="0 0 {width} {y:.0f}" role="img" '
+        f'aria-label="{text}">{"".join(parts)}</svg>'
+    )
+    return joined([keys(names), chart]) if len(names) > 1 else chart
+
+
+def shares(rows: Sequence[tuple[str, Sequence[float]]], names: Sequence[str], width: int = 700) -> Html:
+    """One bar for each row (label, values), divided into ``names`` by their share of the row's sum."""
+    left, thick = (150, 24) if any(label for label, _ in rows) else (0, 24)
+    parts = []
+    for row, (label, values) in enumerate(rows):
+        x, y, total = float(left), 4 + row * (thick + 8), sum(values) or 1.0
+        parts.append(f'<text x="{left - 8}" y="{y + 16}" text-anchor="end">{escaped(label)}</text>' if label else '')
+        for number, value in enumerate(values):
+            length = (width - left) * value / total
+            parts.append(
+                f'<rect x="{x:.1f}" y="{y}" width="{length:.1f}" height="{thick}" '
+                f'style="fill: var(--s{number % COLOURS})"><title>{escaped(names[number])} {value / total:.1%}</title>'
+                '</rect>'
+            )
+            if length > 34:
+                parts.append(
+                    f'<text x="{x + length / 2:.1f}" y="{y + 16}" text-anchor="middle" style="fill: var(--card)">'
+                    f'{100 * value / total:.0f} %</text>'
+                )
+            x += length
+    height = 4 + len(rows) * (thick + 8)
+    chart = Html(
+        f'<svg class="chart" style="max-width: {width}px" viewBox="0 0 {width} {height}" role="img" '
+        f'aria-label="shares of {escaped(", ".join(names))}">{"".join(parts)}</svg>'
+    )
+    return joined([keys(names), chart])
+
+
+def matrix(
+    rows: Sequence[str],
+    columns: Sequence[str],
+    values: np.ndarray,
+    texts: Sequence[Sequence[str]],
+    corner: str = '',
+) -> Html:
+    """A table whose cells are tinted by ``values`` (r, c) in 0 .. 1, the diagonal in another colour; ``texts``: in
+    them."""
+
+    def cell(r, c):
+        strength = 100 * float(np.clip(values[r, c], 0, 1)) ** 0.7 * 0.72
+        colour = 's2' if rows[r] == columns[c] else 's1'
+        style = f'background: color-mix(in srgb, var(--{colour}) {strength:.0f}%, transparent)'
+        return element('td', texts[r][c], class_='n', style=style if values[r, c] > 0 else None)
+
+    head = joined([element('th', corner), *(element('th', element('span', name), scope='col') for name in columns)], '')
+    body = [
+        element('tr', joined([element('th', name, scope='row'), *(cell(r, c) for c in range(len(columns)))], ''))
+        for r, name in enumerate(rows)
+    ]
+    content = joined([element('thead', element('tr', head)), element('tbody', joined(body))])
+    return element('div', element('table', content, class_='matrix'), class_='scroll')

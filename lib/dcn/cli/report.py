@@ -1,0 +1,43 @@
+"""``dcn report``: a page of what a run did, or several side by side."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Sequence
+
+from dcn.files import require_room
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    args = parser().parse_args(argv)
+    require_room(args.out.rpartition('/')[0] or '.', '--out')
+    from dcn.showcase.run_page import write_report
+    from dcn.showcase.runs import find
+
+    runs = find(args.runs, args.tests)
+    print(f'report of {", ".join(run.title for run in runs)}: {write_report(args.out, runs)}')
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(
+        prog='dcn report',
+        description='Write a page of what a run did: scores with their intervals, kinds of errors, precision and '
+        'recall, confusions, the worst images, the course of training, settings. One file; it works offline. Several '
+        'runs stand side by side.',
+    )
+    made.add_argument(
+        'runs',
+        nargs='+',
+        metavar='RUN',
+        help='folder of a run, such as output/rcnn/shapes/shapes_rcnn_end2end, or a checkpoint PREFIX-NNNN.params '
+        'that "dcn test" has tested',
+    )
+    made.add_argument('--out', default='report.html', metavar='FILE', help='the page (default %(default)s)')
+    made.add_argument(
+        '--tests',
+        default='output',
+        metavar='DIR',
+        help='where tests of a checkpoint that lies elsewhere are looked for (default %(default)s)',
+    )
+    return made
