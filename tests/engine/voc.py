@@ -11,15 +11,16 @@ CLASSES = ['tall', 'wide']
 
 
 def write_voc(folder, train=4, test=2, size=(96, 128)):
-    """<folder>/VOC2007 with the sets 'train' and 'test'; ``size``: (height, width). Returns overrides of a
-    configuration.
+    """<folder>/VOC2007 with the sets 'train' and 'test'; ``size``: (height, width), or a list of one for each training
+    image. Returns overrides of a configuration.
     """
     for part in ('JPEGImages', 'Annotations', 'ImageSets/Main'):
         os.makedirs(os.path.join(folder, 'VOC2007', part))
     for name, count in (('train', train), ('test', test)):
         ids = [f'{name}{i}' for i in range(count)]
-        for image_id in ids:
-            _write_image(os.path.join(folder, 'VOC2007'), image_id, size)
+        for number, image_id in enumerate(ids):
+            own = size[number] if isinstance(size, list) else size
+            _write_image(os.path.join(folder, 'VOC2007'), image_id, own)
         with open(os.path.join(folder, 'VOC2007', 'ImageSets', 'Main', name + '.txt'), 'w') as stream:
             stream.write('\n'.join(ids) + '\n')
     return [

@@ -1,0 +1,46 @@
+"""Long runs over images of changing sizes hold no more at their end than in their middle."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+
+def lines(*arguments, **environment):
+    done = subprocess.run(
+        [sys.executable, '-m', 'tests.reliability.leaks', *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env=dict(os.environ, OMP_NUM_THREADS='1', **environment),
+    )
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"count"')]
+
+
+def assert_level(found, megabytes):
+    """From the middle on nothing grows, memory by ``megabytes`` at most."""
+    half = found[len(found) // 2 :]
+    assert max(row['resident'] for row in half) <= half[0]['resident'] + megabytes, found
+    for what in ('files', 'threads'):
+        assert max(row[what] for row in half) <= max(row[what] for row in found[: len(found) // 2]), found
+
+
+@pytest.mark.parametrize(
+    'arguments, megabytes',
+    [
+        (('train', 'mxnet', 60, '--keep', 6), 12),
+        (('detect', 'mxnet', 80), 12),
+        pytest.param(('train', 'mxnet', 500, '--every', 25), 40, marks=pytest.mark.full),
+        pytest.param(('detect', 'mxnet', 500, '--every', 25), 20, marks=pytest.mark.full),
+    ],
+)
+def test_nothing_grows(arguments, megabytes):
+    assert_level(lines(*arguments), megabytes)
+
+
+@pytest.mark.parametrize('count', [80, pytest.param(500, marks=pytest.mark.full)])
+def test_nothing_grows_with_pytorch(count):
+    pytest.importorskip('torch')
+    assert_level(lines('detect', 'torch', count, '--every', count // 20), 20)
