@@ -127,28 +127,29 @@ def test_a_worker_that_dies_ends_the_job_and_other_numbers_resume(data, tmp_path
     assert process.returncode == 0 and 'written with 1 images in an update, now there are 3' in output, output
 
 
-@pytest.mark.full
-@pytest.mark.parametrize('victim, number', [('worker', signal.SIGSTOP), ('server', signal.SIGKILL)])
-def test_without_a_launcher_the_others_end_within_a_minute(victim, number, data, tmp_path):
-    """Processes with DMLC_* variables that nobody looks after: one is killed, or hangs."""
+def alone(commands, folder):
+    """The processes of a scheduler, a server and two workers that nobody looks after: ``commands`` by role, each with
+    its output in <folder>/<number>.txt."""
     with socket.socket() as free:
         free.bind(('127.0.0.1', 0))
         port = free.getsockname()[1]
+    job = dict(NUM_WORKER='2', NUM_SERVER='1', PS_ROOT_URI='127.0.0.1', PS_ROOT_PORT=str(port))
+    variables = dict({f'DMLC_{name}': value for name, value in job.items()}, OMP_NUM_THREADS='1')
+    processes = []
+    for number, (role, command) in enumerate(commands):
+        with open(folder / f'{number}.txt', 'w') as stream:
+            environment = dict(os.environ, DMLC_ROLE=role, **variables)
+            processes.append(subprocess.Popen(command, env=environment, stdout=stream, stderr=subprocess.STDOUT))
+    return processes
+
+
+@pytest.mark.full
+@pytest.mark.parametrize('victim, number', [('worker', signal.SIGSTOP), ('server', signal.SIGKILL)])
+def test_without_a_launcher_the_others_end_within_a_minute(victim, number, data, tmp_path):
     path, overrides = arguments('rfcn', data, tmp_path, 'TRAIN.end_epoch=1000')
     command = train(path, overrides, '--checkpoint-every', '1')
-    variables = {
-        'DMLC_NUM_WORKER': '2',
-        'DMLC_NUM_SERVER': '1',
-        'DMLC_PS_ROOT_URI': '127.0.0.1',
-        'DMLC_PS_ROOT_PORT': str(port),
-        'OMP_NUM_THREADS': '1',
-    }
-    processes = []
+    processes = alone([(role, command) for role in ('scheduler', 'server', 'worker', 'worker')], tmp_path)
     try:
-        for count, role in enumerate(('scheduler', 'server', 'worker', 'worker')):
-            with open(tmp_path / f'{count}.txt', 'w') as stream:
-                environment = dict(os.environ, DMLC_ROLE=role, **variables)
-                processes.append(subprocess.Popen(command, env=environment, stdout=stream, stderr=subprocess.STDOUT))
         for _ in range(400):
             texts = [(tmp_path / f'{number}.txt').read_text() for number in range(4)]
             if any('Saved checkpoint' in text for text in texts):
@@ -166,6 +167,23 @@ def test_without_a_launcher_the_others_end_within_a_minute(victim, number, data,
             process.wait()
     assert f'error: {victim} {int(victim == "worker")} of ' in (tmp_path / '0.txt').read_text()
     assert 'error: the scheduler is gone or silent: the job ends' in (tmp_path / f'{5 - first}.txt').read_text()
+
+
+@pytest.mark.full
+def test_workers_that_were_told_different_things_end_with_a_sentence(data, tmp_path):
+    path, overrides = arguments('rfcn', data, tmp_path)
+    commands = [(role, train(path, overrides)) for role in ('scheduler', 'server', 'worker')]
+    commands.append(('worker', train(path, [*overrides, 'TRAIN.wd=0.1'])))
+    processes = alone(commands, tmp_path)
+    try:
+        assert [process.wait(200) for process in processes] == [2, 2, 2, 2]
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+    for number in (2, 3):
+        text = (tmp_path / f'{number}.txt').read_text()
+        assert 'settings differ between the workers' in text and 'Traceback' not in text, text
 
 
 @pytest.mark.full
@@ -199,6 +217,7 @@ def wait_for(path, words, seconds=300):
         (['default.kvstore=dist_sync'], None, 'nothing says who this process is'),
         (['default.kvstore=dist_sync', 'engine.name=torch'], None, 'which is for the engine mxnet'),
         ([], 'worker', 'DMLC_ROLE says that this is one of 2 workers, but default.kvstore is device'),
+        (['default.kvstore=dist_sync'], 'server', 'DMLC_ROLE is server, which "dcn train" and the training scripts'),
     ],
 )
 def test_what_does_not_fit_together_is_one_sentence(changes, role, message, data, tmp_path, monkeypatch):

@@ -15,13 +15,15 @@ import pytest
 
 from dcn.errors import UserError
 from dcn.history import read
+from tests.deeplab import tiny as segmentation
+from tests.deeplab.test_training import VOC_DCN
 from tests.engine.families import experiment
 from tests.engine.voc import write_voc
 from tests.graphs.filling import picture
 
 pytest.importorskip('torch')
 TORCH = 'engine.name=torch'
-FAMILIES = ('rfcn', 'faster_rcnn', 'fpn')
+FAMILIES = ('rfcn', 'faster_rcnn', 'fpn', 'deeplab')
 
 
 @pytest.fixture(scope='module')
@@ -29,9 +31,14 @@ def data(tmp_path_factory):
     return write_voc(str(tmp_path_factory.mktemp('voc')), train=8, test=2, size=(96, 128))
 
 
+@pytest.fixture(scope='module')
+def label_maps(tmp_path_factory):
+    return segmentation.write_voc(str(tmp_path_factory.mktemp('seg')), train=8, test=2)
+
+
 def arguments(family, data, folder, *changes):
     """(path of the YAML file, overrides) of a small deformable network; no draws but those that the data key."""
-    path, small = experiment(family, 1)
+    path, small = (VOC_DCN, segmentation.SMALL) if family == 'deeplab' else experiment(family, 1)
     order = ['TRAIN.SHUFFLE=false', 'TRAIN.FLIP=false', 'TRAIN.BATCH_IMAGES=1']
     return path, [*small, *data, *order, f'output_path={folder}', *changes]
 
@@ -40,7 +47,7 @@ def trained(folder):
     """{name: array} of the newest .params file below ``folder``."""
     from dcn.formats import params
 
-    (path,) = glob.glob(f'{folder}/*/2007_train/net-0001.params')
+    (path,) = glob.glob(f'{folder}/*/20*_train*/net-0001.params')
     return dict(params.read(path))
 
 
@@ -111,12 +118,13 @@ def environment(repository):
 
 
 @pytest.mark.parametrize('family', ['rfcn', *(pytest.param(f, marks=pytest.mark.full) for f in FAMILIES[1:])])
-def test_two_workers_equal_one_process(family, data, tmp_path, repository):
+def test_two_workers_equal_one_process(family, data, label_maps, tmp_path, repository):
     """Three updates of two images: shared out by torchrun over gloo, and on two devices of one process."""
     from dcn.config import load_config
     from dcn.engine import train
     from dcn.engine.training.options import TrainOptions
 
+    data = label_maps if family == 'deeplab' else data
     path, overrides = arguments(family, data, tmp_path / 'one', TORCH)
     train(load_config(path, overrides), 'cpu0,cpu1', TrainOptions(max_iterations=3))
     path, overrides = arguments(family, data, tmp_path / 'two')

@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import threading
+from typing import List
 
 from dcn.text import printable
 
@@ -50,14 +51,17 @@ def main() -> int:
     except OSError as error:
         return _say(f'{task["command"][0]}, in {task["folder"]}: {error.strerror}', 2)
     os.close(writer)
-    threading.Thread(target=_obey, args=(process,), daemon=True).start()
+    ordered: List[int] = []
+    threading.Thread(target=_obey, args=(process, ordered), daemon=True).start()
     status = process.wait()
     with open(reader) as stream:
         name = stream.read() or environment['DMLC_ROLE']
     who = f'{name} (process {process.pid} on {socket.gethostname()})'
-    if status < 0:
-        return _say(f'{who} was killed by {signal.Signals(-status).name}', 128 - status)
-    return _say(f'{who} ended with status {status}', status) if status else 0
+    code = 128 - status if status < 0 else status
+    if code == 0 or code - 128 in ordered:
+        return code
+    how = f'was killed by {signal.Signals(-status).name}' if status < 0 else f'ended with status {status}'
+    return _say(f'{who} {how}', code)
 
 
 def _default_signals():
@@ -65,9 +69,10 @@ def _default_signals():
         signal.signal(number, signal.SIG_DFL)
 
 
-def _obey(process: subprocess.Popen) -> None:
+def _obey(process: subprocess.Popen, ordered: List[int]) -> None:
     for line in sys.stdin:
-        process.send_signal(int(line))
+        ordered.append(int(line))
+        process.send_signal(ordered[-1])
     process.terminate()
     try:
         process.wait(GRACE)

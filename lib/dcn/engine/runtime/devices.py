@@ -81,6 +81,8 @@ def joined(cfg: EasyDict) -> World:
             f'DMLC_ROLE says that this is one of {member.workers} workers, but default.kvstore is '
             f'{cfg.default.kvstore}: each would train for itself; add --kvstore dist_sync.'
         )
+    if member is not None and member.role != 'worker':
+        raise UserError(f'DMLC_ROLE is {member.role}, which "dcn train" and the training scripts alone take up.')
     if dist:
         return Job(member)
     if count == 1:

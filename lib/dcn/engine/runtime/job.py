@@ -22,6 +22,9 @@ from dcn.world import World
 
 import mxnet as mx
 
+# numbers that travel together: while a server adds up one part, the next is on its way
+PART = 1 << 20
+
 
 class Job(World):
     """This process among the workers of a job; waits until all members have come."""
@@ -29,7 +32,7 @@ class Job(World):
     def __init__(self, member: Member):
         prepare(member)
         self._store = _connected(member)
-        self.rank, self.size, self._known = self._store.rank, self._store.num_workers, set()
+        self.rank, self.size, self._buffers = self._store.rank, self._store.num_workers, {}
         os.environ['DMLC_RANK'] = str(self.rank)  # as ps-lite does, where Python does not see it
         name = f'worker {self.rank} of {self.size}'
         tell(name)
@@ -40,13 +43,26 @@ class Job(World):
         threading.Thread(target=_watch, args=(watch, self._over), daemon=True).start()
 
     def sum(self, tensor: mx.nd.NDArray) -> None:
-        # a place on the servers for each kind of array: init() is for all workers together, as every call here
-        key = f'{np.dtype(tensor.dtype).name} {tensor.shape}'
-        if key not in self._known:
-            self._store.init(key, tensor)
-            self._known.add(key)
-        self._store.pushpull(key, tensor, out=tensor)
+        flat, parts = tensor.reshape(-1), self._parts(tensor)
+        for key, start, part in parts:
+            part[:] = flat[start : start + part.size]
+            self._store.pushpull(key, part, out=part)
+        for _, start, part in parts:
+            flat[start : start + part.size] = part
         tensor.wait_to_read()
+
+    def _parts(self, tensor):
+        """[(key on the servers, first element, buffer)] of the parts in which a tensor of this kind travels; they are
+        made by all workers together, as every call here."""
+        kind = f'{np.dtype(tensor.dtype).name} {tensor.size}'
+        if kind not in self._buffers:
+            starts = range(0, tensor.size, PART)
+            sizes = [min(PART, tensor.size - start) for start in starts]
+            buffers = [mx.nd.zeros(size, dtype=tensor.dtype) for size in sizes]
+            keys = [f'{kind} {start}' for start in starts]
+            self._store.init(keys, buffers)
+            self._buffers[kind] = list(zip(keys, starts, buffers))
+        return self._buffers[kind]
 
     def equal(self, tensors: Sequence[mx.nd.NDArray]) -> None:
         for tensor in tensors:
