@@ -1,13 +1,15 @@
 """`dcn validate` on COCO data: each planted fault is found, with its file and annotation, and nothing else is."""
 
 import os
+import re
 
 import cv2
 import numpy as np
 import pytest
 
 from dcn.cli.validate import main
-from dcn.dataset import validate
+from dcn.dataset import training_roidb, validate
+from dcn.dataset.problems import DataError
 
 
 def found(tree, **cfg):
@@ -159,3 +161,41 @@ def test_command(coco, capsys):
         f'{coco.path("train2014")}: annotation 2 (image 9): the box 0 0 60 0 (x y width height) has no '
         'width or no height; correct it or remove the annotation'
     )
+
+
+def edited(coco, old, new, times=1):
+    """The file of train2014 with ``old`` replaced: JSON from a program always has each key once."""
+    path = coco.write().path('train2014')
+    with open(path, encoding='utf-8') as stream:
+        text = stream.read()
+    assert text.count(old) >= times
+    with open(path, 'w', encoding='utf-8') as stream:
+        stream.write(text.replace(old, new, times))
+    return coco.cfg()
+
+
+@pytest.mark.parametrize(
+    'old, new, what',
+    [
+        ('"category_id": 3', '"category_id": 1, "category_id": 3', 'annotation 1: "category_id" stands twice'),
+        ('"bbox": ', '"bbox": [1, 1, 2, 2], "bbox": ', 'annotation 1: "bbox" stands twice'),
+        ('"iscrowd": 0', '"iscrowd": 0, "iscrowd": 0', 'annotation 1: "iscrowd" stands twice'),
+        ('"file_name": ', '"file_name": "a.jpg", "file_name": ', 'image 9: "file_name" stands twice'),
+        ('"annotations": ', '"annotations": [], "annotations": ', 'the key "annotations" stands twice in it'),
+        ('"images": ', '"images": [], "images": ', 'the key "images" stands twice in it'),
+        ('"name": "cat"', '"name": "cat", "name": "dog"', 'category 1: "name" stands twice'),
+    ],
+)
+def test_keys_that_stand_twice(old, new, what, coco):
+    """Validation tells what stops training, in the same words."""
+    cfg = edited(coco, old, new)
+    told = [problem.what for problem in validate(cfg)]
+    assert told[0] == what
+    with pytest.raises(DataError, match=re.escape(what)):
+        training_roidb(cfg)
+
+
+def test_keys_that_nobody_reads_may_stand_twice(coco):
+    """Such as those of the program that wrote the file."""
+    cfg = edited(coco, '"id": ', '"score": 1, "score": 2, "id": ', times=3)
+    assert validate(cfg) == [] and len(training_roidb(cfg)) > 0

@@ -147,7 +147,7 @@ def category_names(path: str) -> list[str]:
 
 
 def _key(path):
-    key = cache.ContentKey('coco table 2')
+    key = cache.ContentKey('coco table 3')
     try:
         key.add_file(path)
     except OSError as error:
@@ -165,7 +165,7 @@ def _load(path):
     try:
         with open(path, 'rb') as stream:
             text = decoded(stream.read(), path, 'no JSON: the annotation file')
-        content = json.loads(text)
+        content = json.loads(text, object_pairs_hook=_object)
     except json.JSONDecodeError as error:
         word = kind(text[:512].encode())
         why = f'it is {word}' if 'web page' in word or 'LFS' in word else f'{error.msg}, column {error.colno}'
@@ -175,6 +175,8 @@ def _load(path):
     except (ValueError, RecursionError):  # ValueError: numbers of thousands of digits
         raise DataError(path, None, 'no JSON that can be read', 'repair the file or download it again') from None
     content = content if isinstance(content, dict) else {}
+    for name in _again(content, _SINGULAR):
+        raise DataError(path, None, f'the key "{name}" stands twice in it', 'join the two lists, or keep one of them')
     for name in ('images', 'categories'):
         if not (isinstance(content.get(name), list) and content[name]):
             raise DataError(
@@ -188,6 +190,27 @@ def _load(path):
             path, None, '"annotations" is not a list', "write the file in the format of COCO's instances files"
         )
     return content
+
+
+class _Twice(dict):
+    """An object of the file in which some keys stand more than once: the last value counts, as everywhere in Python."""
+
+    keys_again: frozenset[str]
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of the file. Called a million times for a large one, so what is rare is looked for last."""
+    found = dict(pairs)
+    if len(found) == len(pairs):
+        return found
+    twice = _Twice(found)
+    twice.keys_again = frozenset(repeated(name for name, _ in pairs))
+    return twice
+
+
+def _again(row, names):
+    """Those of ``names``, the keys that are read, that stand twice in an object of the file."""
+    return [name for name in names if name in row.keys_again] if isinstance(row, _Twice) else []
 
 
 def _categories(content, path):
@@ -243,6 +266,8 @@ def _rows(content, section, fields, path, faults):
     for index, row in enumerate(content[section]):
         row = row if isinstance(row, dict) else {}
         try:
+            for name in _again(row, (*fields, 'supercategory')):
+                raise _Fault(f'"{name}" stands twice', 'keep the right one')
             values = tuple(_value(row, *field) for field in fields.items())
             if section == 'images':
                 _both_sides(row)
