@@ -1,7 +1,7 @@
 """Training metrics under the original's names; running means since the start of the epoch."""
 
 import copy
-from typing import List, Tuple
+from typing import Dict, List, NamedTuple, Tuple
 
 import numpy as np
 
@@ -42,6 +42,15 @@ def foreground_accuracy(prob: np.ndarray, label: np.ndarray) -> Tuple[float, int
     return accuracy(prob, np.where(label > 0, label, -1))
 
 
+class Labels(NamedTuple):
+    """What a log loss is of: the labels (n,) that count, of so many classes; ``hard``: they were picked by their
+    loss."""
+
+    values: np.ndarray
+    classes: int
+    hard: bool = False
+
+
 class Metrics:
     """Running means of named values. A subclass gives ``names`` and values(outputs, inputs) -> {name: (sum, count)}."""
 
@@ -54,14 +63,21 @@ class Metrics:
         """Of one device, from its outputs, a list of arrays, and its inputs {name: array}."""
         raise NotImplementedError
 
+    def labels(self, outputs: List[np.ndarray], inputs: dict) -> Dict[str, Labels]:
+        """What the log losses among the values are of."""
+        return {}
+
     def reset(self) -> None:
         self.totals = {name: [0.0, 0] for name in self.names}
 
-    def update(self, outputs: List[np.ndarray], inputs: dict) -> None:
-        for name, (value, count) in self.values(outputs, inputs).items():
+    def update(self, outputs: List[np.ndarray], inputs: dict) -> Dict[str, tuple]:
+        """Add the values, which are returned."""
+        found = self.values(outputs, inputs)
+        for name, (value, count) in found.items():
             if name in self.totals:
                 self.totals[name][0] += value
                 self.totals[name][1] += count
+        return found
 
     def get(self) -> List[Tuple[str, float]]:
         """[(name, running mean)], nan where nothing was counted."""
@@ -98,6 +114,9 @@ class DetectionMetrics(Metrics):
             **rcnn_values(*outputs[2:5]),
         }
 
+    def labels(self, outputs: List[np.ndarray], inputs: dict) -> Dict[str, Labels]:
+        return {'RPNLogLoss': rpn_labels(inputs['label']), 'RCNNLogLoss': rcnn_labels(outputs[2], outputs[4])}
+
 
 class RpnMetrics(Metrics):
     """Of an RPN alone. Outputs: [rpn_cls_prob (B, 2, n), rpn_bbox_loss]; the inputs' label is (B, n)."""
@@ -106,6 +125,9 @@ class RpnMetrics(Metrics):
 
     def values(self, outputs: List[np.ndarray], inputs: dict) -> dict:
         return rpn_values(*outputs[:2], inputs['label'])
+
+    def labels(self, outputs: List[np.ndarray], inputs: dict) -> Dict[str, Labels]:
+        return {'RPNLogLoss': rpn_labels(inputs['label'])}
 
 
 class RcnnMetrics(Metrics):
@@ -116,6 +138,9 @@ class RcnnMetrics(Metrics):
 
     def values(self, outputs: List[np.ndarray], inputs: dict) -> dict:
         return rcnn_values(*outputs[:2], *(outputs[2:] or [inputs['label']]))
+
+    def labels(self, outputs: List[np.ndarray], inputs: dict) -> Dict[str, Labels]:
+        return {'RCNNLogLoss': rcnn_labels(outputs[0], *(outputs[2:] or [inputs['label']]))}
 
 
 def rpn_values(prob: np.ndarray, loss: np.ndarray, label: np.ndarray) -> dict:
@@ -130,6 +155,16 @@ def rcnn_values(prob: np.ndarray, loss: np.ndarray, label: np.ndarray) -> dict:
     return {'RCNNAcc': accuracy(prob, label), 'RCNNLogLoss': log_loss(prob, label), 'RCNNL1Loss': l1_loss(loss, label)}
 
 
+def rpn_labels(label: np.ndarray) -> Labels:
+    """Of anchors, (B, n), -1 where one does not count."""
+    return Labels(label[label != -1], 2)
+
+
+def rcnn_labels(prob: np.ndarray, label: np.ndarray) -> Labels:
+    """Of RoIs; after OHEM those that were not picked are -1."""
+    return Labels(label[label != -1], prob.shape[-1], hard=bool((label == -1).any()))
+
+
 class SegmentationMetrics(Metrics):
     """FCNLogLoss over the pixels that count. Outputs: [probabilities (B, C, H, W)]; the inputs' label is (B, 1, H, W),
     255 where a pixel does not count."""
@@ -138,6 +173,10 @@ class SegmentationMetrics(Metrics):
 
     def values(self, outputs: List[np.ndarray], inputs: dict) -> dict:
         return {'FCNLogLoss': log_loss(outputs[0], inputs['label'][:, 0], ignored=255)}
+
+    def labels(self, outputs: List[np.ndarray], inputs: dict) -> Dict[str, Labels]:
+        label = inputs['label']
+        return {'FCNLogLoss': Labels(label[label != 255], outputs[0].shape[1])}
 
 
 class SharedMetrics:
@@ -152,8 +191,12 @@ class SharedMetrics:
     def reset(self) -> None:
         self._own.reset()
 
-    def update(self, outputs: list, inputs: dict) -> None:
-        self._own.update(outputs, inputs)
+    def update(self, outputs: list, inputs: dict) -> Dict[str, tuple]:
+        """Of this process, as are labels()."""
+        return self._own.update(outputs, inputs)
+
+    def labels(self, outputs: list, inputs: dict) -> Dict[str, Labels]:
+        return self._own.labels(outputs, inputs)
 
     def get(self) -> list:
         return self._summed().get()

@@ -10,6 +10,7 @@ from dcn.engine.runtime.progress import Speedometer, bar
 from dcn.engine.tasks.metrics import Metrics
 from dcn.engine.training.interrupt import Interrupt, Stopped
 from dcn.engine.training.step import Trainer
+from dcn.engine.training.watch import LossWatch
 from dcn.errors import NonFinite, UserError
 from dcn.history import History
 from dcn.loader import prefetch
@@ -50,6 +51,7 @@ def fit(
     world: World = World(),
     interrupt: Optional[Interrupt] = None,
     history: Optional[History] = None,
+    watch: Optional[LossWatch] = None,
 ) -> bool:
     """Train from ``start`` until end_epoch or end_update of ``limits``; True when one of them is reached.
 
@@ -57,7 +59,8 @@ def fit(
     at ``position``: within an epoch that is the number of the epoch in progress. batches(loader, epoch, first) yields
     the batches of an epoch in order; where that fails, a checkpoint is written before the error is raised again, unless
     other processes train too, which the error ends. ``world``: the processes that train together, which save and stop
-    together. interrupt: is asked whether to stop. history: writes down what happens.
+    together. interrupt: is asked whether to stop. history: writes down what happens. watch: is told the
+    losses.
     """
     history = history or History(None, {'update': trainer.updater.count, 'batch_images': 0}, 1 << 60)
     save = history.timed('save', save)
@@ -84,7 +87,7 @@ def fit(
                         if done and world.size == 1:  # saving takes all processes
                             save(epoch + 1, Position(epoch, index))
                         raise
-                    _step(trainer, batch, schedule, metrics, Position(epoch, index), limits.skip_nonfinite)
+                    _step(trainer, batch, schedule, metrics, watch, Position(epoch, index), limits.skip_nonfinite)
                     index, done, update = index + 1, done + 1, trainer.updater.count
                     progress.update()
                     if speedometer:
@@ -99,6 +102,8 @@ def fit(
             history.flush()
             if index == len(loader):
                 _log_epoch(epoch, metrics, started)
+                if watch:
+                    watch.end_epoch(epoch)
                 epoch, first = epoch + 1, 0
                 save(epoch, Position(epoch, 0))
                 saved = time.monotonic()
@@ -115,7 +120,7 @@ def _due(limits, update, saved):
     return bool(every and update % every == 0 or minutes and time.monotonic() - saved >= 60 * minutes)
 
 
-def _step(trainer, batch, schedule, metrics, position, skip_nonfinite):
+def _step(trainer, batch, schedule, metrics, watch, position, skip_nonfinite):
     try:
         outputs = trainer.forward_backward(batch.inputs)
         trainer.update(schedule(trainer.updater.count + 1))
@@ -129,7 +134,11 @@ def _step(trainer, batch, schedule, metrics, position, skip_nonfinite):
         return
     # the update runs in MXNet's threads meanwhile
     for device, inputs in zip(outputs, batch.inputs):
-        metrics.update(device, inputs)
+        values = metrics.update(device, inputs)
+        if watch:
+            watch.add(values, metrics.labels(device, inputs))
+    if watch:
+        watch.end_update()
 
 
 def _log_epoch(epoch, metrics, started):

@@ -26,6 +26,7 @@ from dcn.engine.training.schedule import make_schedule
 from dcn.engine.training.settings import check_settings, run_settings, tell_engines
 from dcn.engine.training.start import Start, check_origin, check_start, first_parameters
 from dcn.engine.training.step import Trainer
+from dcn.engine.training.watch import LossWatch
 from dcn.errors import UserError
 from dcn.history import History, history_path, require_events
 from dcn.loader.prefetching import ahead
@@ -156,6 +157,7 @@ class TrainingRun:
                 world=self.world,
                 interrupt=interrupt,
                 history=history,
+                watch=LossWatch() if self.world.writer else None,
             )
         finally:
             history.close()
