@@ -36,25 +36,3 @@ def test_a_full_disk(tmp_path, monkeypatch):
     monkeypatch.setattr('tempfile.TemporaryFile', lambda dir: Full())
     with pytest.raises(UserError, match='No space left on device; give another folder or make room there'):
         require_room(str(tmp_path), '--out')
-
-
-@pytest.mark.parametrize(
-    'command',
-    [
-        ['demo', '--out', '/proc/run'],
-        ['detect', 'none.jpg', '--out', '/proc/run'],
-        ['segment', 'none.jpg', '--out', '/proc/run'],
-        ['train', '--cfg', 'experiments/rfcn/cfgs/shapes_rfcn_end2end_ohem.yaml', '--set', 'output_path=/proc/run'],
-        ['test', '--cfg', 'experiments/rfcn/cfgs/shapes_rfcn_end2end_ohem.yaml', '--set', 'output_path=/proc/run'],
-    ],
-)
-def test_commands_tell_it_first(command, capsys, monkeypatch, tmp_path):
-    from dcn.cli import main
-
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr('sys.argv', ['dcn'])
-    assert main(command) == 2
-    streams = capsys.readouterr()
-    assert streams.out == '' and streams.err.count('\n') == 1
-    assert streams.err.startswith('error: /proc/run: ') and ' must be a folder with room for files' in streams.err
-    assert list(tmp_path.iterdir()) == []

@@ -5,7 +5,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from typing import Iterable, Iterator
+from typing import Iterable, Iterator, Optional
 
 from dcn.errors import UserError
 
@@ -123,11 +123,16 @@ def require_file(path: str, name: str) -> str:
 
 
 class Inputs:
-    """The files that a command reads; paths that are not there do no harm."""
+    """The files that a command reads; paths that are not there, and None, do no harm."""
 
-    def __init__(self, paths: Iterable[str]):
-        self._files = {_identity(path): path for path in paths}
+    def __init__(self, paths: Iterable[Optional[str]]):
+        self._files = {_identity(path): path for path in paths if path is not None}
         self._files.pop(None, None)
+
+    def output(self, path: str, name: str) -> str:
+        """``path`` of a file to write, which ``name`` (an option) gave, after a UserError, before the work, where it
+        cannot be written or would replace one of the inputs."""
+        return self.spare(require_file(path, name))
 
     def spare(self, output: str) -> str:
         """``output``, after a UserError where writing it would replace one of the inputs, by whatever spelling or

@@ -22,7 +22,7 @@ from dcn.benchmarks.libraries import arrays_of
 from dcn.benchmarks.rounds import Peer, chosen, interleaved
 from dcn.compiled import build_module
 from dcn.errors import UserError
-from dcn.files import atomic_write
+from dcn.files import atomic_write, require_file
 from dcn.paths import ROOT
 from dcn.peers import PACKAGES, python_of
 
@@ -184,6 +184,8 @@ def parsed(argv):
 def main(argv=None):
     """The command."""
     args = parsed(argv)
+    if args.json:
+        require_file(args.json, '--json')
     if args.what == 'networks':
         seconds = args.seconds or bench_networks.SECONDS
         bench_networks.run(args.only, args.rounds, args.json, args.peers, seconds, args.against)

@@ -20,9 +20,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
             f'{args.target}: expected a name that ends in {", ".join(containers.ENDINGS)}, found '
             f'{os.path.basename(args.target)!r}; the ending says which format to write'
         )
-    if os.path.exists(args.target) and os.path.samefile(args.source, args.target):
-        raise UserError(f'{args.target}: expected another name than that of the source, found the same; give a new one')
-    Inputs(filter(None, [args.cfg])).spare(args.target)
+    Inputs([args.source, args.cfg]).output(args.target, 'OUT')
     arrays, notes = fitting.read_network(args.source)
     arrays = fitting.prefixed(arrays) if args.target.endswith('.params') or args.cfg else arrays
     if args.cfg:

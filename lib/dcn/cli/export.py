@@ -7,6 +7,8 @@ import time
 from dcn.cli.arguments import positive
 from dcn.config.overriding import override_argument
 from dcn.errors import UserError
+from dcn.export.runtime import PACKAGES, Runtime, certificate_paths, runtime_python, to_openvino
+from dcn.files import Inputs, atomic_write
 from dcn.paths import find
 
 EXAMPLE = """
@@ -25,9 +27,7 @@ def main(argv=None):
     _check(args)
     from dcn.export import certificate
     from dcn.export.model import onnx_model, options_for
-    from dcn.export.runtime import PACKAGES, Runtime, runtime_python, to_openvino
     from dcn.export.trained import open_trained
-    from dcn.files import atomic_write
 
     start = time.time()
     options = options_for(
@@ -132,3 +132,7 @@ def _check(args):
     for key, path in (('--cfg', args.cfg), ('--params', args.params)):
         if not os.path.isfile(path):
             raise UserError(f'{key} {path}: no such file; give the path of one')
+    inputs = Inputs([args.cfg, args.params])
+    inputs.output(args.out, 'OUT')
+    for path in (*_files(args.out)[1:], *certificate_paths(args.out)):
+        inputs.spare(path)

@@ -16,6 +16,7 @@ from dcn.inspection.render.dot import dot
 from dcn.inspection.render.page import write_page
 from dcn.inspection.shape_inference import free_inputs
 from dcn.inspection.sources import PARTS, Source, open_source, symbol_beside
+from dcn.paths import find
 from dcn.text import printable
 
 
@@ -23,6 +24,8 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     args = parser().parse_args(argv)
     if args.offsets and not args.html:
         raise UserError('--offsets needs --html PAGE: the page whose layers are linked to what was measured')
+    if args.html:
+        Inputs([find(args.what), symbol_beside(find(args.what))]).output(args.html, '--html')
     source = open_source(args.what, 'train' if args.train else 'test', args.part, args.overrides)
     if source.params is not None:
         return inspect_checkpoint(source, args)
@@ -80,6 +83,7 @@ def inspect_graph(source: Source, args: argparse.Namespace) -> None:
     network = describe(source.graph, source.label, graph_shapes(source, args.shape))
     if args.html:
         write_page(Inputs([args.what, args.offsets or '']).spare(args.html), network, offsets=args.offsets)
+        write_page(args.html, network)
         print(f'{args.html}: open it in a browser', file=sys.stderr)
     if args.json:
         print(json.dumps(report.network_json(network), indent=1))
@@ -101,6 +105,7 @@ def inspect_checkpoint(source: Source, args: argparse.Namespace) -> None:
         network = describe(graph.graph, source.label, graph_shapes(graph, args.shape))
         page = Inputs([source.label, symbol_beside(source.label), args.offsets or '']).spare(args.html)
         write_page(page, network, {s.name.split(':', 1)[-1]: s for s in found}, args.offsets)
+        write_page(args.html, network, {s.name.split(':', 1)[-1]: s for s in found})
         print(f'{args.html}: open it in a browser', file=sys.stderr)
     if args.json:
         print(json.dumps(report.tensors_json(source.label, found), indent=1))

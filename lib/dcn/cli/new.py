@@ -13,7 +13,7 @@ from dcn.cli.validate import lines
 from dcn.config import load_config
 from dcn.dataset.survey import LAYOUTS, Survey, fitting_anchors, fitting_epochs, fitting_scale, survey
 from dcn.errors import UserError
-from dcn.files import atomic_write
+from dcn.files import atomic_write, require_file
 from dcn.paths import EXPERIMENTS
 from dcn.text import printable
 
@@ -38,6 +38,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument('--family', choices=list(TEMPLATES), help='family (default: rfcn; deeplab for label maps)')
     parser.add_argument('--out', metavar='YAML', help='file to write (default: FOLDER.yaml, here)')
     args = parser.parse_args(argv)
+    out = args.out or os.path.basename(os.path.abspath(args.data)) + '.yaml'
+    if os.path.exists(out):
+        raise UserError(f'{out}: exists already; give another name with --out, or remove it.')
+    require_file(out, '--out')
     classes = [name.strip() for name in args.classes.split(',') if name.strip()] if args.classes else None
     if args.family == 'deeplab' and not args.layout:
         args.layout = 'segmentation'
@@ -45,9 +49,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     family = args.family or ('deeplab' if found.layout == 'segmentation' else 'rfcn')
     if (family == 'deeplab') != (found.layout == 'segmentation'):
         raise UserError(f'--family {family} does not learn from the layout {found.layout}; leave out --family.')
-    out = args.out or os.path.basename(os.path.abspath(args.data)) + '.yaml'
-    if os.path.exists(out):
-        raise UserError(f'{out}: exists already; give another name with --out, or remove it.')
     with atomic_write(out, 'w') as stream:
         stream.write(experiment(found, family, os.path.splitext(os.path.basename(out))[0]))
     load_config(out)  # that it can be read is checked here, not by the user

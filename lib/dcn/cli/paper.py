@@ -6,6 +6,7 @@ from typing import List, Optional
 
 from dcn import ledger
 from dcn.errors import UserError
+from dcn.files import require_file
 from dcn.paper.experiment import all_about
 from dcn.paper.rows import rows
 from dcn.paper.tables import entries_table, markdown, overview
@@ -31,6 +32,7 @@ def main(argv: Optional[list] = None) -> int:
 
 def collected(args: argparse.Namespace) -> List[str]:
     """Add the tests below --output to the ledger, write it, and return the lines of its table."""
+    require_file(args.ledger, '--ledger')
     before = ledger.read(args.ledger)
     entries = ledger.merged([*before, *ledger.below(args.output or 'output')])
     if not entries:

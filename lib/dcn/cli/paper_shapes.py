@@ -10,7 +10,7 @@ from dcn import ledger
 from dcn.cli.arguments import positive
 from dcn.config.overriding import override_argument
 from dcn.errors import UserError
-from dcn.files import atomic_write
+from dcn.files import atomic_write, require_file
 from dcn.paper.ablation import chosen, finished
 from dcn.paper.orderings import overview, run_list
 from dcn.text import markdown_table
@@ -20,6 +20,7 @@ MARKS = ('<!-- tables of dcn paper shapes -->', '<!-- end of tables -->')
 
 def main(argv: list) -> int:
     args = parser().parse_args(argv)
+    _check(args)
     changes = args.overrides + ([f'output_path={args.output}'] if args.output else [])
     runs = chosen(args.only, args.seeds, changes)
     if args.dry_run:
@@ -42,15 +43,30 @@ def main(argv: list) -> int:
     return 0 if well else 1
 
 
+def _check(args):
+    """What is written after hours of training is told now where that cannot be."""
+    for path, name in ((args.ledger, '--ledger'), (args.page, '--page')):
+        if path:
+            require_file(path, name)
+    if args.page:
+        _parts(args.page)
+
+
 def write_page(path: str, lines: Iterable[str]) -> None:
     """Put ``lines`` between the marks of a Markdown page, in the place of those that are there."""
+    before, after = _parts(path)
+    with atomic_write(path, 'w') as stream:
+        stream.write('\n'.join([before + MARKS[0], '', *lines, '', MARKS[1] + after]))
+
+
+def _parts(path):
+    """What a page has before and after the marks."""
     with open(path, encoding='utf-8') as stream:
         before, begin, rest = stream.read().partition(MARKS[0])
     _, end, after = rest.partition(MARKS[1])
     if not (begin and end):
         raise UserError(f'{path}: expected a line "{MARKS[0]}" and after it a line "{MARKS[1]}"; add them.')
-    with atomic_write(path, 'w') as stream:
-        stream.write('\n'.join([before + begin, '', *lines, '', end + after]))
+    return before, after
 
 
 def _train(runs, jobs):

@@ -7,7 +7,7 @@ import json
 from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence
 
 from dcn.errors import UserError
-from dcn.files import Inputs, atomic_write, require_file
+from dcn.files import Inputs, atomic_write
 
 Record = Dict[str, Any]
 
@@ -35,7 +35,7 @@ def check_records(json_path: Optional[str], csv_path: Optional[str], inputs: Inp
     read, or each other."""
     given = [(path, name) for path, name in ((json_path, '--json'), (csv_path, '--csv')) if path]
     for path, name in given:
-        inputs.spare(require_file(path, name))
+        inputs.output(path, name)
     if len(given) == 2 and json_path == csv_path:
         raise UserError(f'{json_path}: --json and --csv name the same file; give two.')
 

@@ -5,13 +5,16 @@ import os
 
 from dcn.cli.export import verification_arguments
 from dcn.errors import UserError
+from dcn.export.runtime import Runtime, certificate_paths
+from dcn.files import Inputs
 from dcn.paths import find
 
 
 def main(argv=None):
     args = parser().parse_args(argv)
+    for path in certificate_paths(args.file):
+        Inputs([args.file, args.cfg, args.params]).output(path, 'the certificate')
     from dcn.export import certificate
-    from dcn.export.runtime import Runtime
     from dcn.export.trained import open_trained, stored_source
 
     with Runtime(args.file, args.peers, args.threads) as runtime:

@@ -18,6 +18,7 @@ from dcn.engine.inference.postprocessing import best_classes, im_detect, select,
 from dcn.engine.inference.predictor import bound
 from dcn.errors import UserError
 from dcn.export.builder import onnx_package
+from dcn.export.runtime import certificate_paths
 from dcn.files import atomic_write, sha256
 from dcn.loader.image import network_input, resized_shape, to_tensor
 from dcn.loader.loaders import testing_scales
@@ -296,12 +297,6 @@ def _about_boxes(boxes):
         f'  corners: largest error {boxes["largest_error_pixels"]:.2g} pixels, mean {boxes["mean_error_pixels"]:.2g}',
         f'  scores: largest error {boxes["largest_error_score"]:.2g}, mean {boxes["mean_error_score"]:.2g}',
     ]
-
-
-def certificate_paths(path):
-    """Where the certificate of the file ``path`` is kept: JSON, and text."""
-    stem = os.path.splitext(path)[0]
-    return f'{stem}.certificate.json', f'{stem}.certificate.txt'
 
 
 def write(path, certificate):

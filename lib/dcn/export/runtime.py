@@ -17,6 +17,12 @@ from dcn.peers import python_of
 PACKAGES = {'.onnx': 'onnxruntime', '.xml': 'openvino'}
 
 
+def certificate_paths(path):
+    """Where the certificate of the file ``path`` is kept: JSON, and text."""
+    stem = os.path.splitext(path)[0]
+    return f'{stem}.certificate.json', f'{stem}.certificate.txt'
+
+
 class Runtime:
     """An exported file, loaded: ``run(inputs)`` gives {name: array} and the seconds. Close it, or use ``with``.
 
