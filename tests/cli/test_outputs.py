@@ -42,12 +42,15 @@ OUTPUTS = [
     ('paper --ledger OUT', 'file', None),
     ('paper shapes --ledger OUT', 'file', None),
     ('paper shapes --page OUT', 'file', None),
+    ('offsets photo.png --cfg cfg.yaml --params net-0000.params --out OUT', 'file', 'photo.png'),
+    ('offsets photo.png --cfg cfg.yaml --params net-0000.params --json OUT', 'file', PARAMS),
+    ('report run --out OUT', 'file', 'run/net-0001.params'),
     ('new data --out OUT', 'file', 'data/VOC2007/Annotations/a.xml'),
     ('demo --out OUT', 'folder', None),
     ('train --cfg cfg.yaml --set output_path=OUT', 'folder', None),
     ('test --cfg cfg.yaml --vis --set output_path=OUT', 'folder', None),
 ]
-SILENT = ('diff', 'doctor', 'validate', 'keys')  # they print
+SILENT = ('diff', 'doctor', 'validate', 'keys', 'launch')  # they print, or start what writes
 
 
 def fill(folder, repository):
@@ -63,6 +66,8 @@ def fill(folder, repository):
     (folder / 'net-symbol.json').write_text(f'{{"nodes": [{node}], "arg_nodes": [0], "heads": [[0, 0, 0]]}}')
     (folder / 'data' / 'VOC2007' / 'Annotations').mkdir(parents=True)
     (folder / 'data' / 'VOC2007' / 'Annotations' / 'a.xml').write_text('<annotation/>')
+    (folder / 'run').mkdir()
+    (folder / 'run' / 'net-0001.params').write_text('weights')
     (folder / 'file').write_text('mine')
 
 

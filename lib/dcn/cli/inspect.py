@@ -25,7 +25,8 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     if args.offsets and not args.html:
         raise UserError('--offsets needs --html PAGE: the page whose layers are linked to what was measured')
     if args.html:
-        Inputs([find(args.what), symbol_beside(find(args.what))]).output(args.html, '--html')
+        what = find(args.what)
+        Inputs([what, symbol_beside(what), args.offsets]).output(args.html, '--html')
     source = open_source(args.what, 'train' if args.train else 'test', args.part, args.overrides)
     if source.params is not None:
         return inspect_checkpoint(source, args)
@@ -82,8 +83,7 @@ def build_arguments(made: argparse.ArgumentParser) -> None:
 def inspect_graph(source: Source, args: argparse.Namespace) -> None:
     network = describe(source.graph, source.label, graph_shapes(source, args.shape))
     if args.html:
-        write_page(Inputs([args.what, args.offsets or '']).spare(args.html), network, offsets=args.offsets)
-        write_page(args.html, network)
+        write_page(args.html, network, offsets=args.offsets)
         print(f'{args.html}: open it in a browser', file=sys.stderr)
     if args.json:
         print(json.dumps(report.network_json(network), indent=1))
@@ -103,9 +103,7 @@ def inspect_checkpoint(source: Source, args: argparse.Namespace) -> None:
     if args.html:
         graph = open_source(symbol_beside(source.label))
         network = describe(graph.graph, source.label, graph_shapes(graph, args.shape))
-        page = Inputs([source.label, symbol_beside(source.label), args.offsets or '']).spare(args.html)
-        write_page(page, network, {s.name.split(':', 1)[-1]: s for s in found}, args.offsets)
-        write_page(args.html, network, {s.name.split(':', 1)[-1]: s for s in found})
+        write_page(args.html, network, {s.name.split(':', 1)[-1]: s for s in found}, args.offsets)
         print(f'{args.html}: open it in a browser', file=sys.stderr)
     if args.json:
         print(json.dumps(report.tensors_json(source.label, found), indent=1))

@@ -12,7 +12,7 @@ from dcn.cli.detect import RELEASED, SHIPPED
 from dcn.cli.photos import chosen_network
 from dcn.config import load_config
 from dcn.config.overriding import engine_arguments, graph_argument, override_argument
-from dcn.files import Inputs, atomic_write, require_room
+from dcn.files import Inputs, atomic_write
 from dcn.loader.photos import find_photos
 from dcn.paths import find
 from dcn.text import printable
@@ -22,10 +22,10 @@ def main(argv: Optional[list] = None) -> None:
     args = parser().parse_args(argv)
     cfg, params = chosen_network(args, SHIPPED)
     out = args.out or os.path.join('output', 'offsets', f'{cfg.name}.html')
-    read = Inputs([params, *(args.cfg and [args.cfg] or []), *(find_photos(args.images) if args.images else [])])
+    read = Inputs([params, args.cfg, *find_photos(args.images), *(args.beside or [])])
     for name, path in (('--out', out), ('--json', args.json)):
         if path:
-            require_room(os.path.dirname(read.spare(path)) or '.', name)
+            read.output(path, name)
     if not args.images:
         generate_test_images(cfg)
 

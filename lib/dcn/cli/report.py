@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import argparse
-from typing import Sequence
+import os
+from typing import Iterator, Sequence
 
-from dcn.files import require_room
+from dcn.files import Inputs
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
-    require_room(args.out.rpartition('/')[0] or '.', '--out')
+    Inputs(_files(args.runs)).output(args.out, '--out')
     from dcn.showcase.run_page import write_report
     from dcn.showcase.runs import find
 
     runs = find(args.runs, args.tests)
     print(f'report of {", ".join(run.title for run in runs)}: {write_report(args.out, runs)}')
     return 0
+
+
+def _files(runs: Sequence[str]) -> Iterator[str]:
+    """What runs consist of, but for pages, which nobody reads here."""
+    for run in runs:
+        yield run
+        for folder, _, names in os.walk(run):
+            yield from (os.path.join(folder, name) for name in names if not name.endswith('.html'))
 
 
 def parser() -> argparse.ArgumentParser:
