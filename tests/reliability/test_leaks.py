@@ -32,8 +32,8 @@ def assert_level(found, megabytes):
     [
         (('train', 'mxnet', 60, '--keep', 6), 12),
         (('detect', 'mxnet', 80), 12),
-        pytest.param(('train', 'mxnet', 500, '--every', 25), 40, marks=pytest.mark.full),
-        pytest.param(('detect', 'mxnet', 500, '--every', 25), 20, marks=pytest.mark.full),
+        pytest.param(('train', 'mxnet', 500, '--every', 25), 12, marks=pytest.mark.full),
+        pytest.param(('detect', 'mxnet', 500, '--every', 25), 12, marks=pytest.mark.full),
     ],
 )
 def test_nothing_grows(arguments, megabytes):
@@ -43,4 +43,4 @@ def test_nothing_grows(arguments, megabytes):
 @pytest.mark.parametrize('count', [80, pytest.param(500, marks=pytest.mark.full)])
 def test_nothing_grows_with_pytorch(count):
     pytest.importorskip('torch')
-    assert_level(lines('detect', 'torch', count, '--every', count // 20), 20)
+    assert_level(lines('detect', 'torch', count, '--every', count // 20), 12)
