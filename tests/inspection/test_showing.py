@@ -17,6 +17,9 @@ def test_a_graph_as_text_and_table():
 def test_rows_are_those_of_the_command():
     graph, inputs, _ = golden(VOC_DCN + 'test')
     folded, every = (show(graph, every=every, **inputs) for every in (False, True))
+    page = folded._repr_html_()
+    assert '<td colspan="7"' in page and '<b>Backbone / res5</b>' in page and '<b>* res5a</b>' in page
+    assert 'input data 1 x 3 x 600 x 1000' in page and '* deformable' in page
     assert 'res5b ... res5c (2)' in repr(folded) and 'res5b_branch2a_relu' in repr(every)
     assert folded.network.totals['params']['total'] == 54007111
 

@@ -7,9 +7,9 @@ from dcn.formats.graph import Graph
 from dcn.formats.symbol_json import loads
 from dcn.inspection.graph.network import Network, describe
 from dcn.inspection.render.report import LAYER_HEAD, LAYER_RIGHT, layer_cells, network_lines
-from dcn.text import printable
+from dcn.text import printable, shape_text
 
-_STYLE = 'text-align:{}; white-space:pre; font-variant-numeric:tabular-nums'
+_STYLE = 'text-align:{}; white-space:pre; padding:2px 10px; font-variant-numeric:tabular-nums'
 
 
 class Shown:
@@ -22,12 +22,21 @@ class Shown:
         return '\n'.join(map(printable, network_lines(self.network, self._every)))
 
     def _repr_html_(self) -> str:
+        network = self.network
         lines = [_html_row(LAYER_HEAD, 'th')]
-        lines += [_html_row(cells, 'td') for cells in layer_cells(self.network, self._every)]
-        totals = self.network.totals
-        text = f'{totals["params"]["total"]:,} parameters, {totals["macs"]["total"]:,} multiply-adds'
-        notes = ''.join(f'<br>{html.escape(printable(note))}' for note in self.network.notes)
-        return f'<table>{"".join(lines)}</table><p>{text}{notes}</p>'
+        lines += [_html_row(cells, 'td') for cells in layer_cells(network, self._every)]
+        ends = [
+            f'{kind} {name} {shape_text(shape)}'
+            for kind, shapes in (('input', network.inputs.items()), ('output', network.outputs))
+            for name, shape in shapes
+        ]
+        totals = network.totals
+        told = [f'{totals["params"]["total"]:,} parameters, {totals["macs"]["total"]:,} multiply-adds']
+        if any(layer.deformable for layer in network.layers):
+            told.append('* deformable; "sees" is the receptive field before offsets move the taps, in pixels')
+        head = f'<b>{_text(network.label)}</b><br>{_text(", ".join(ends))}'
+        notes = '<br>'.join(map(_text, [*told, *network.notes]))
+        return f'<p>{head}</p><div style="overflow-x:auto"><table>{"".join(lines)}</table></div><p>{notes}</p>'
 
 
 def show(symbol: Union[Graph, Any], every: bool = False, **shapes: Tuple[int, ...]) -> Shown:
@@ -42,8 +51,17 @@ def show(symbol: Union[Graph, Any], every: bool = False, **shapes: Tuple[int, ..
 
 
 def _html_row(cells, tag):
+    """A row; the heading of a group, [its name] and empty cells, stands across all of them."""
+    if tag == 'td' and not any(cells[1:]) and str(cells[0]).startswith('['):
+        text = _text(str(cells[0]).strip('[]'))
+        return f'<tr><td colspan="{len(cells)}" style="{_STYLE.format("left")}"><b>{text}</b></td></tr>'
     found = []
     for k, cell in enumerate(cells):
         style = _STYLE.format('right' if k in LAYER_RIGHT else 'left')
-        found.append(f'<{tag} style="{style}">{html.escape(printable(cell))}</{tag}>')
+        text = _text(cell)
+        found.append(f'<{tag} style="{style}">{f"<b>{text}</b>" if k == 0 and text.startswith("*") else text}</{tag}>')
     return f'<tr>{"".join(found)}</tr>'
+
+
+def _text(value):
+    return html.escape(printable(str(value)))
