@@ -148,3 +148,5 @@ def test_a_tree_is_drawn_red_where_it_reads_and_grey_where_not():
     assert drawn.shape == (120, 120, 3)
     assert drawn[20 + 20, 20 + 20].tolist() == list(RED) and drawn[20, 60].tolist() == list(GREEN)
     assert drawn[0, 60].tolist() != [232] * 3  # a ring above the image
+    far = found._replace(points=found.points * [[1e20]])
+    assert draw_tree(np.zeros((100, 100, 3), np.uint8), far, (0, 2), (5, 5), shortest=100).shape == drawn.shape

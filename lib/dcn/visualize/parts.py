@@ -52,7 +52,7 @@ def draw_coloured_parts(image: np.ndarray, roi: Sequence[float], boxes: np.ndarr
     """The surroundings of a RoI, ``side`` x ``side`` pixels, with its parts ``boxes`` (P*P, 4), each in the colour of
     its place, and the RoI in white."""
     crop, corner, factor = _surroundings(image, roi, side)
-    place = (boxes - np.tile(corner, 2)) * factor
+    place = np.clip((boxes - np.tile(corner, 2)) * factor, -4 * side, 4 * side)  # OpenCV knows no farther ones
     count = int(round(len(boxes) ** 0.5))
     filled = crop.copy()
     for index, box in enumerate(place):

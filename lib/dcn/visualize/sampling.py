@@ -194,7 +194,8 @@ def draw_tree(
     canvas = cv2.copyMakeBorder(photo, border, border, border, border, cv2.BORDER_CONSTANT, value=(232, 232, 232))
     colour, places = np.array(RED if moved else BLUE), _pixels(found.points, photo.shape, map_shape) + border
     most = max(float(found.weights.max()), 1e-9)
-    for k in np.argsort(found.weights, kind='stable'):
+    seen = (np.abs(places) < 2 * max(canvas.shape)).all(1)  # others are far off, and too far for OpenCV
+    for k in np.flatnonzero(seen)[np.argsort(found.weights[seen], kind='stable')]:
         if found.reads[k]:
             share = float(found.weights[k]) / most
             dot(canvas, places[k], 2, tuple(int(v) for v in 255 + (colour - 255) * (0.15 + 0.85 * share)))

@@ -89,8 +89,8 @@ def test_a_distribution_is_that_of_all_values():
     assert (x[0], x[-1]) == (0.25, 39.75)
     empty = Distribution()
     assert (empty.mean, empty.std, empty.quantile(0.5)) == (None, None, None)
-    found.add([1e9])
-    assert found.bins[-1] == 1
+    found.add([1e9, 1e30])
+    assert found.bins[-1] == 2
 
 
 def test_rank_correlation_is_spearmans():

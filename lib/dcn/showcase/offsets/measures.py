@@ -153,7 +153,7 @@ class Distribution:
         self.count += values.size
         self._total += float(values.sum())
         self._squares += float((values**2).sum())
-        places = np.minimum((values / self.width).astype(np.int64), len(self.bins) - 1)
+        places = np.minimum(values / self.width, len(self.bins) - 1).astype(np.int64)
         self.bins += np.bincount(places, minlength=len(self.bins))
 
     @property

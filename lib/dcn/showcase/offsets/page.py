@@ -22,7 +22,7 @@ from dcn.showcase.offsets.report import (
     sizes_text,
     with_spread,
 )
-from dcn.showcase.offsets.study import Study
+from dcn.showcase.offsets.study import PART_IMAGES, Study
 from dcn.showcase.offsets.survey import LayerSurvey
 from dcn.visualize.canvas import beside, dashed_frame
 from dcn.visualize.field import draw_field, tile
@@ -293,7 +293,7 @@ def _parts(found):
                 f'Each object\u2019s box is pooled in {side} x {side} parts, each moved by an offset (figure 7 of the '
                 'paper). Moves are in percent of the box\u2019s width and height. Spread: how much a part\u2019s move '
                 'differs from object to object. Outwards: how much wider the parts stand in the mean than the regular '
-                'ones.'
+                f'ones. Over the objects of the first {min(PART_IMAGES, len(found.scenes.scenes))} images.'
             ),
             table(PART_HEAD, part_rows(found), range(1, 5)),
             gallery(shown, PART_SIDE),
@@ -313,14 +313,14 @@ def mean_chart(each: ClassParts, side: int = 240, factor: float = 1.0) -> Html:
     for row in range(parts):
         for column in range(parts):
             x, y = (margin + (at + 0.5) / parts * inner for at in (column, row))
-            dx, dy = (float(v) * factor * inner for v in each.mean[:, row, column])
+            dx, dy = (float(np.clip(v, -3, 3)) * factor * inner for v in each.mean[:, row, column])
             marks.append(
                 f'<circle cx="{x:.1f}" cy="{y:.1f}" r="1.6" style="fill: var(--s7)"/>'
                 f'<path d="M{x:.1f},{y:.1f}l{dx:.1f},{dy:.1f}" style="stroke: var(--s1); stroke-width: 1.6"/>'
                 f'<circle cx="{x + dx:.1f}" cy="{y + dy:.1f}" r="2.6" style="fill: var(--s1)"/>'
             )
     return Html(
-        f'<svg class="chart" viewBox="0 0 {side} {side}" role="img" aria-label="mean moves of the parts">'
+        f'<svg class="chart" style="overflow: hidden" viewBox="0 0 {side} {side}" role="img" aria-label="mean moves of the parts">'
         f'<rect class="axis" x="{margin}" y="{margin}" width="{inner}" height="{inner}"/>{"".join(marks)}</svg>'
     )
 
