@@ -320,7 +320,8 @@ def mean_chart(each: ClassParts, side: int = 240, factor: float = 1.0) -> Html:
                 f'<circle cx="{x + dx:.1f}" cy="{y + dy:.1f}" r="2.6" style="fill: var(--s1)"/>'
             )
     return Html(
-        f'<svg class="chart" style="overflow: hidden" viewBox="0 0 {side} {side}" role="img" aria-label="mean moves of the parts">'
+        f'<svg class="chart" style="overflow: hidden" viewBox="0 0 {side} {side}" role="img" '
+        'aria-label="mean moves of the parts">'
         f'<rect class="axis" x="{margin}" y="{margin}" width="{inner}" height="{inner}"/>{"".join(marks)}</svg>'
     )
 
