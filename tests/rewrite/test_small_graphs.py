@@ -141,3 +141,16 @@ def test_a_map_added_to_itself():
     graph, _ = fused(read(layer + layer), {})
     found, _ = computed(graph, {'one_weight': np.full((1, 1, 1, 1), 3.0)}, {'data': np.ones((1, 1, 2, 2))})
     np.testing.assert_allclose(found[0], 6)
+
+
+def test_a_map_added_to_its_own_convolution():
+    """MXNet's fused node wants an input of its own for the sum: it refused to run."""
+    from tests.rewrite.networks import computed
+
+    import mxnet as mx
+
+    data = mx.sym.Variable('data')
+    layer = mx.sym.Convolution(data, kernel=(1, 1), num_filter=1, no_bias=True, name='one')
+    graph, _ = fused(read(mx.sym.Activation(layer + data, act_type='relu')), {})
+    found, _ = computed(graph, {'one_weight': np.full((1, 1, 1, 1), 3.0)}, {'data': np.ones((1, 1, 2, 2))})
+    np.testing.assert_allclose(found[0], 4)

@@ -97,12 +97,15 @@ def test_a_training_goes_on_with_the_other_engine(data, tmp_path, caplog):
     assert all(record['time']['forward'] > 0 and record['time']['backward'] > 0 for record in records)
 
 
-def test_bfloat16_is_for_pytorch_alone(data, tmp_path):
+def test_training_in_bfloat16_is_for_pytorch_alone(data, tmp_path):
     from dcn.config import load_config
+    from dcn.engine import train
 
     path, overrides = arguments('rfcn', data, tmp_path)
-    with pytest.raises(UserError, match='engine.bfloat16 is true, which is for the PyTorch engine'):
-        load_config(path, [*overrides, 'engine.bfloat16=true'])
+    with pytest.raises(UserError, match='engine.bfloat16 is true, but MXNet trains in float32 only; take'):
+        train(load_config(path, [*overrides, 'engine.bfloat16=true']), 'cpu')
+    with pytest.raises(UserError, match='engine.bfloat16 is true and engine.rewrite false'):
+        load_config(path, [*overrides, 'engine.bfloat16=true', 'engine.rewrite=false'])
 
 
 def command(path, overrides, *more):

@@ -74,8 +74,11 @@ def _batch_rois(cfg):
 
 
 def _engine(cfg):
-    if cfg.engine.bfloat16 and cfg.engine.name != 'torch':
-        return 'engine.bfloat16 is true, which is for the PyTorch engine; set engine.name to torch (--engine torch).'
+    if cfg.engine.bfloat16 and cfg.engine.name == 'mxnet' and not cfg.engine.rewrite:
+        return (
+            'engine.bfloat16 is true and engine.rewrite false, but the published graph is of float32; change one of '
+            'them (--precision float32, or leave --plain-graph out).'
+        )
 
 
 _ALL = (_depth, _engine, _gpus)

@@ -141,7 +141,9 @@ TEST: Schema = {
 # this project's own
 ENGINE: Schema = {
     'name': Key('mxnet', choice('mxnet', 'torch'), 'what runs the networks; torch: PyTorch (docs/torch.md)', BOTH),
-    'bfloat16': Key(False, BOOLEAN, 'PyTorch: layers multiply in bfloat16', BOTH),
+    'bfloat16': Key(
+        False, BOOLEAN, 'layers multiply in bfloat16 (docs/rewrite.md, docs/torch.md); MXNet: in testing only', BOTH
+    ),
     'rewrite': Key(
         True, BOOLEAN, 'bind a faster graph of the same values (docs/rewrite.md); false: as published', BOTH
     ),

@@ -34,7 +34,7 @@ def graph_argument(parser):
 
 
 def engine_arguments(parser):
-    """Add --engine and --bfloat16, the short forms of engine.name and engine.bfloat16."""
+    """Add --engine and --precision, the short forms of engine.name and engine.bfloat16."""
     parser.add_argument(
         '--engine',
         action=_short_form(lambda name: [f'engine.name={name}']),
@@ -43,11 +43,12 @@ def engine_arguments(parser):
         help='run the networks by MXNet (default) or by PyTorch, which knows the GPUs of today',
     )
     parser.add_argument(
-        '--bfloat16',
-        action=_short_form(lambda _: ['engine.bfloat16=true']),
-        nargs=0,
+        '--precision',
+        action=_short_form(lambda name: [f'engine.bfloat16={str(name == "bfloat16").lower()}']),
+        choices=('float32', 'bfloat16'),
         dest='overrides',
-        help='PyTorch: layers multiply in bfloat16; positions, losses and parameters stay in float32',
+        help='bfloat16: layers multiply in it; scores, positions, losses and what is stored stay in float32. Training '
+        'wants --engine torch for it (default: float32)',
     )
 
 

@@ -45,3 +45,9 @@ def type_flag(dtype: DTypeLike) -> Optional[int]:
 def without_bfloat16(array: np.ndarray) -> np.ndarray:
     """A bfloat16 array as float32, exactly: its 16 bits are the upper half of a float32. Any other as it is."""
     return array if array.dtype != BFLOAT16 else (array['bfloat16'].astype(np.uint32) << 16).view(np.float32)
+
+
+def to_bfloat16(array: np.ndarray) -> np.ndarray:
+    """A float32 array rounded to the nearest bfloat16, of two equally near ones to the even one; numbers, no NaN."""
+    bits = np.ascontiguousarray(array, np.float32).view(np.uint32)
+    return ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16).astype(np.uint16).view(BFLOAT16)

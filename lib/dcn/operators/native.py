@@ -24,6 +24,7 @@ import ctypes
 import functools
 import os
 import sys
+import threading
 import warnings
 from pathlib import Path
 from typing import Iterator
@@ -151,6 +152,40 @@ def use_bf16(on: bool) -> None:
         )
     if core() is not None:
         core().dcn_use_bf16(int(on))
+
+
+class _Products:
+    """Who wants products in bfloat16, as the switch is one for all threads."""
+
+    def __init__(self):
+        self.turn = threading.Condition()
+        self.inside = {False: 0, True: 0}
+        self.switched = False
+
+
+_PRODUCTS = _Products()
+
+
+@contextlib.contextmanager
+def products_in_bfloat16(wanted: bool) -> Iterator[None]:
+    """Inside the block `use_bf16` is on where it is ``wanted``, and as it was elsewhere. Blocks of the two kinds wait
+    for each other."""
+    state = _PRODUCTS
+    with state.turn:
+        state.turn.wait_for(lambda: not state.inside[not wanted])
+        state.inside[wanted] += 1
+        if wanted and not core().dcn_bf16():
+            use_bf16(True)
+            state.switched = True
+    try:
+        yield
+    finally:
+        with state.turn:
+            state.inside[wanted] -= 1
+            if state.switched and not state.inside[True]:
+                use_bf16(False)
+                state.switched = False
+            state.turn.notify_all()
 
 
 def _check_instruction_set():

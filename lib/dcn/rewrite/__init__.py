@@ -9,13 +9,16 @@ from __future__ import annotations
 
 from dcn.formats.graph import Graph
 from dcn.rewrite.batch_norm import folded
+from dcn.rewrite.bfloat16 import in_bfloat16
 from dcn.rewrite.onednn import fused
 from dcn.rewrite.sums import sums_by_element
 
 
-def for_inference(graph: Graph, parameters: dict, onednn: bool) -> tuple[Graph, dict]:
-    """What a graph is run as where nothing is trained. onednn: fuse for MXNet's convolutions on a CPU."""
-    for rewrite in (sums_by_element, folded, *([fused] if onednn else [])):
+def for_inference(graph: Graph, parameters: dict, onednn: bool, bfloat16: bool = False) -> tuple[Graph, dict]:
+    """What a graph is run as where nothing is trained. onednn: fuse for MXNet's convolutions on a CPU; bfloat16: and
+    let those of features run in bfloat16."""
+    onednn_passes = [fused, in_bfloat16] if bfloat16 else [fused]
+    for rewrite in (sums_by_element, folded, *(onednn_passes if onednn else [])):
         graph, parameters = rewrite(graph, parameters)
     return graph, parameters
 

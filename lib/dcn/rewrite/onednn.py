@@ -39,6 +39,8 @@ def _chain(graph: Graph, sketch: Sketch, i: int, taken) -> list[int]:
     """The convolution ``i`` and what follows it alone: a ReLU, or a sum with another node and perhaps a ReLU."""
     chain, then = [i], sketch.sole_user(i)
     if then is not None and graph.nodes[then].op == 'elemwise_add' and then not in taken:
+        if set(graph.nodes[then].inputs) & set(graph.nodes[i].inputs):
+            return chain  # x + convolution(x): MXNet wants an input of its own for the sum
         chain.append(then)
         then = sketch.sole_user(then)
     if then is not None and graph.nodes[then].op == 'Activation' and graph.nodes[then].attrs['act_type'] == 'relu':

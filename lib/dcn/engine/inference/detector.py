@@ -26,6 +26,7 @@ class Detector(PhotoNetwork):
     layers   names of inner outputs ('res5a_branch2b_offset_output') that :meth:`outputs` gives too, or a function
              that finds them in the graph
     engine   'mxnet' or 'torch', in the place of cfg.engine.name
+    precision  'float32' or 'bfloat16', in the place of cfg.engine.bfloat16; without such a processor it is float32
 
     ``class_names[0]`` is the background. With several TEST_SCALES a photo is looked at in each of them.
     """
@@ -38,8 +39,9 @@ class Detector(PhotoNetwork):
         thresh: float = 1e-3,
         layers: Layers = (),
         engine: Optional[str] = None,
+        precision: Optional[str] = None,
     ):
-        cfg = with_engine(cfg, engine)
+        cfg = with_engine(cfg, engine, precision)
         self.thresh, self.class_names = thresh, class_names(cfg.dataset)
         graph = detection_graph(cfg)
         super().__init__(graph, params, ctx, layers)

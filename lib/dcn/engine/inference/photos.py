@@ -60,12 +60,15 @@ class PhotoNetwork:
         return network_input(image, *size, self.cfg.network.IMAGE_STRIDE, self.cfg.network.PIXEL_MEANS)
 
 
-def with_engine(cfg: EasyDict, name: Optional[str]) -> EasyDict:
-    """``cfg`` with another engine.name, or itself where ``name`` is None."""
-    if name is None:
+def with_engine(cfg: EasyDict, name: Optional[str], precision: Optional[str]) -> EasyDict:
+    """``cfg`` with another engine.name and engine.bfloat16; what is None stays."""
+    if name is None and precision is None:
         return cfg
-    if name not in ('mxnet', 'torch'):
+    if name not in (None, 'mxnet', 'torch'):
         raise UserError(f"engine: expected 'mxnet' or 'torch', found {name!r}")
+    if precision not in (None, 'float32', 'bfloat16'):
+        raise UserError(f"precision: expected 'float32' or 'bfloat16', found {precision!r}")
     cfg = copy.deepcopy(cfg)
-    cfg.engine.name = name
+    cfg.engine.name = name or cfg.engine.name
+    cfg.engine.bfloat16 = cfg.engine.bfloat16 if precision is None else precision == 'bfloat16'
     return cfg

@@ -12,9 +12,11 @@ import numpy as np
 from dcn.engine.inference.graphs import TestGraph
 from dcn.engine.runtime.devices import is_torch
 from dcn.engine.runtime.executors import DeviceExecutors
+from dcn.engine.runtime.precision import bfloat16_runs
 from dcn.engine.runtime.progress import bar
 from dcn.loader.loaders import TestLoader
 from dcn.loader.prefetching import ahead
+from dcn.operators import native
 
 import mxnet as mx
 
@@ -25,17 +27,26 @@ class Predictor:
     """A test graph with its parameters on one device; executors are kept for each image size.
 
     Several threads may share one: each predict() has the device to itself. rewrite: whether the graph is rewritten when
-    it is bound (cfg.engine.rewrite).
+    it is bound (cfg.engine.rewrite). bfloat16: convolutions run in it where the processor can; else a sentence says so.
     """
 
     def __init__(
-        self, symbol: mx.sym.Symbol, context: mx.Context, arg_params: dict, aux_params: dict, rewrite: bool = True
+        self,
+        symbol: mx.sym.Symbol,
+        context: mx.Context,
+        arg_params: dict,
+        aux_params: dict,
+        rewrite: bool = True,
+        bfloat16: bool = False,
     ):
         self.context = context
+        self.bfloat16 = bfloat16 and bfloat16_runs(context)
         # each CPU context has an engine thread of its own, and the wheel's OpenBLAS must not be entered by two
         self.one_at_a_time = context.device_type == 'cpu'
         # on a GPU each takes little more than its input; six test scales meet many sizes of images
-        self.executors = DeviceExecutors(symbol, context, arg_params, aux_params, limit=48, rewrite=rewrite)
+        self.executors = DeviceExecutors(
+            symbol, context, arg_params, aux_params, limit=48, rewrite=rewrite, bfloat16=self.bfloat16
+        )
         self.names = symbol.list_outputs()
         self._lock = threading.Lock()
 
@@ -58,7 +69,7 @@ class Predictor:
     def predict(self, inputs: dict) -> dict:
         """{output name: numpy array} for the inputs {name: numpy array} of one image; waits for other threads."""
         # the arrays of inputs and outputs belong to the executor, which all calls share
-        with self._lock:
+        with self._lock, native.products_in_bfloat16(self.bfloat16):
             return self.collect(self.start(inputs))
 
 
@@ -77,7 +88,7 @@ def bound(
 def _predictor(engine, symbol, device, arg_params, aux_params):
     """A Predictor of the engine that ``device`` belongs to; ``engine``: that section of the configuration."""
     if not is_torch(device):
-        return Predictor(symbol, device, arg_params, aux_params, rewrite=engine.rewrite)
+        return Predictor(symbol, device, arg_params, aux_params, engine.rewrite, engine.bfloat16)
     from dcn.torch.predictor import Predictor as TorchPredictor
 
     return TorchPredictor(symbol, device, arg_params, aux_params, engine.bfloat16)

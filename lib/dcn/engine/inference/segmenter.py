@@ -25,6 +25,7 @@ class Segmenter(PhotoNetwork):
     layers   names of inner outputs ('res5a_branch2b_offset_output') that :meth:`outputs` gives too, or a function
              that finds them in the graph
     engine   'mxnet' or 'torch', in the place of cfg.engine.name
+    precision  'float32' or 'bfloat16', in the place of cfg.engine.bfloat16; without such a processor it is float32
 
     ``class_names[k]`` is the name of class k, ``palette[k]``, uint8 red green blue, its colour in label maps and
     ``colours[k]`` that on pictures.
@@ -37,10 +38,11 @@ class Segmenter(PhotoNetwork):
         ctx: Optional[mx.Context] = None,
         layers: Layers = (),
         engine: Optional[str] = None,
+        precision: Optional[str] = None,
     ):
         from dcn.visualize.canvas import picture_colours
 
-        cfg = with_engine(cfg, engine)
+        cfg = with_engine(cfg, engine, precision)
         super().__init__(segmentation_graph(cfg), params, ctx, layers)
         self.class_names, self.palette = class_names(cfg.dataset, 'segmentation'), palette(cfg.dataset)
         self.colours = picture_colours(cfg.dataset)

@@ -6,10 +6,11 @@ from dcn.formats import symbol_json
 import mxnet as mx
 
 
-def bound_graph(symbol, context, arg_params, aux_params, training):
+def bound_graph(symbol, context, arg_params, aux_params, training, bfloat16=False):
     """(symbol, arg_params, aux_params) to bind for ``symbol``; parameters {name: NDArray}, new ones on the CPU.
 
-    The outputs are those of ``symbol`` in its order. For training the parameters keep their values.
+    The outputs are those of ``symbol`` in its order. For training the parameters keep their values. bfloat16: let
+    convolutions of features run in it, on a CPU that can (dcn.engine.runtime.precision).
     """
     graph = symbol_json.loads(symbol.tojson(), 'the graph')
     if training:
@@ -18,7 +19,7 @@ def bound_graph(symbol, context, arg_params, aux_params, training):
     given = {**arg_params, **aux_params}
     used = {node.name for node in graph.nodes if node.is_variable}
     arrays = {name: array.asnumpy() for name, array in given.items() if name in used}
-    graph, rewritten = rewrite.for_inference(graph, arrays, onednn=context.device_type == 'cpu')
+    graph, rewritten = rewrite.for_inference(graph, arrays, onednn=context.device_type == 'cpu', bfloat16=bfloat16)
     bound = _symbol(graph)
     params = {
         name: given[name] if array is arrays.get(name) else mx.nd.array(array, dtype=array.dtype)

@@ -28,7 +28,7 @@ class DeviceExecutors:
     gradient (they lie in the Packs ``trained`` and ``grads``); everything else has none. At most ``limit`` executors
     are kept, on a CPU fewer large ones; the least recently used goes first. The largest one of all stays. rewrite: bind
     the graph that dcn.rewrite makes of ``symbol``, which computes the same in less time; its parameters are then those
-    of ``params`` where nothing is trained.
+    of ``params`` where nothing is trained. bfloat16: nothing is trained, and that graph runs in bfloat16 where it may.
     """
 
     def __init__(
@@ -40,12 +40,13 @@ class DeviceExecutors:
         trainable: Layout = Layout([]),
         limit: int = 64,
         rewrite: bool = True,
+        bfloat16: bool = False,
     ):
         self.context, self.limit = context, limit
         self.trained, self.grads = Pack(trainable, context), Pack(trainable, context)
         if rewrite:
             training = bool(self.trained.views)
-            symbol, arg_params, aux_params = bound_graph(symbol, context, arg_params, aux_params, training)
+            symbol, arg_params, aux_params = bound_graph(symbol, context, arg_params, aux_params, training, bfloat16)
         self.symbol, self.params = symbol, {}
         for name in symbol.list_arguments():
             if name in self.trained.views:

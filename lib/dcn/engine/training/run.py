@@ -96,6 +96,10 @@ class TrainingRun:
         self.task, self.cfg, self.options, self.prefix = task, cfg, options, checkpoint.checkpoint_prefix(cfg)
         self.network = symbol_class(cfg)()
         devices = contexts(cfg, gpus, training=True, mean_gradients=self.network.mean_gradients)
+        if cfg.engine.bfloat16 and not is_torch(devices[0]):
+            raise UserError(
+                'engine.bfloat16 is true, but MXNet trains in float32 only; take --engine torch, or --precision float32'
+            )
         self.world, devices = world, world.own(devices)
         check_operators(cfg, devices[0])
         _check_nonfinite(cfg, world)
