@@ -191,4 +191,10 @@ def listed_names(names: Iterable[object] | None) -> tuple[str, ...]:
     repeated = sorted({name for name in listed if listed.count(name) > 1 or name == '__background__'})
     if repeated:
         raise UserError(f'dataset.CLASSES must name every class once, but repeats {", ".join(repeated)}; correct it')
+    outside = [name for name in listed if '..' in name.replace('\\', '/').split('/') or '\0' in name]
+    if outside:
+        raise UserError(
+            f'dataset.CLASSES: {outside[0]!r} leads outside of the folder of results, whose files are named after the '
+            'classes; rename it in the annotations and here'
+        )
     return listed
