@@ -80,4 +80,6 @@ def _points(variant: Variant, number: int, tests: Tested) -> list[float]:
 
 
 def _spread(values):
-    return f'{statistics.mean(values):.1f} ({min(values):.1f} to {max(values):.1f})' if values else NOT_RUN
+    if len(values) < FEWEST:
+        return f'{values[0]:.1f}' if values else NOT_RUN
+    return f'{statistics.mean(values):.1f} ({min(values):.1f} to {max(values):.1f})'
