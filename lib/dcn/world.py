@@ -31,10 +31,6 @@ class World:
     def equal(self, tensors) -> None:
         """Each of ``tensors`` becomes that of the first process."""
 
-    def any(self, flag: bool) -> bool:
-        """Whether ``flag`` is true in one of the processes."""
-        return flag
-
     def sums(self, values: List[float]) -> List[float]:
         """Sums over the processes of each number, in double precision."""
         return values

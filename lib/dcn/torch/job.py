@@ -43,12 +43,6 @@ class Job(World):
             for tensor in tensors:
                 dist.broadcast(tensor, 0)
 
-    def any(self, flag: bool) -> bool:
-        found = torch.tensor([int(flag)])
-        with self._together():
-            dist.all_reduce(found, op=dist.ReduceOp.MAX, group=self._host)
-        return bool(found)
-
     def sums(self, values: List[float]) -> List[float]:
         found = torch.tensor(values, dtype=torch.float64)
         with self._together():

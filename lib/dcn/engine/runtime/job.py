@@ -70,9 +70,6 @@ class Job(World):
                 tensor[:] = 0
             self.sum(tensor)
 
-    def any(self, flag: bool) -> bool:
-        return self.sums([float(flag)])[0] > 0
-
     def sums(self, values: List[float]) -> List[float]:
         found = mx.nd.array(values, dtype='float64')
         self.sum(found)

@@ -93,10 +93,12 @@ def fit(
                     if speedometer:
                         speedometer(epoch, index - 1, metrics)
                     history.step(trainer, schedule(max(1, update)), epoch, index - 1, metrics)
-                    stop = world.any(interrupt.requested)
+                    # what one process has seen all do
+                    wishes = interrupt.requested, _due(limits, update, saved)
+                    stop, due = (count > 0 for count in world.sums([float(wish) for wish in wishes]))
                     if stop or done == limits.max_iterations or update >= limits.end_update:
                         break
-                    if index < len(loader) and world.any(_due(limits, update, saved)):
+                    if index < len(loader) and due:
                         save(epoch + 1, Position(epoch, index))
                         saved = time.monotonic()
             history.flush()
