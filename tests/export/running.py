@@ -7,7 +7,7 @@ import pytest
 
 from dcn.errors import UserError
 from dcn.export.builder import Builder
-from dcn.export.runtime import Runtime, runtime_python
+from dcn.export.runtime import Runtime, runtime_python, to_openvino
 from dcn.formats.attributes import Attributes
 
 PEERS = os.environ.get('DCN_PEERS')  # folder of environments that lib/dcn/peers.py made
@@ -22,12 +22,17 @@ def evaluate(build, opset=19, **inputs):
     return reference.ReferenceEvaluator(_part(build, inputs, opset, None)).run(None, inputs)
 
 
-def evaluate_in_runtime(build, folder, dtypes, **inputs):
-    """The same by ONNX Runtime; ``dtypes`` of the results, ``folder`` for the file."""
-    need_runtime('onnxruntime')
-    path = os.path.join(folder, 'part.onnx')
-    with open(path, 'wb') as stream:
-        stream.write(_part(build, inputs, 19, dtypes).SerializeToString())
+def evaluate_in_runtime(build, folder, dtypes, package='onnxruntime', **inputs):
+    """The same by ONNX Runtime or, as the ``package``, openvino; ``dtypes`` of the results, ``folder`` for the file."""
+    need_runtime(package)
+    model = _part(build, inputs, 19, dtypes)
+    if package == 'openvino':
+        path = os.path.join(folder, 'part.xml')
+        to_openvino(model, path, half=False, peers=PEERS)
+    else:
+        path = os.path.join(folder, 'part.onnx')
+        with open(path, 'wb') as stream:
+            stream.write(model.SerializeToString())
     with Runtime(path, PEERS) as runtime:
         found, _ = runtime.run(inputs)
     return [found[f'result{k}'] for k in range(len(dtypes))]

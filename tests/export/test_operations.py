@@ -11,6 +11,8 @@ from dcn.nms import nms
 from dcn.operators import reference
 from tests.export.running import PEERS, attributes, evaluate, evaluate_in_runtime, need_runtime, random
 
+import mxnet as mx
+
 SPREAD = dict(stride=(2, 1), pad=(1, 0), dilate=(2, 1))
 GEOMETRY = dict(SPREAD, kernel=(3, 2))
 
@@ -82,6 +84,27 @@ def test_eq5_psroi_pooling(group, bins):
     attrs = attributes(spatial_scale=0.0625, output_dim=5, pooled_size=bins, group_size=group)
     (found,) = evaluate(lambda b, *names: pooling.psroi_pooling(b, attrs, names), data=data, rois=rois)
     assert np.abs(found - expected).max() < 1e-6
+
+
+@pytest.mark.parametrize('package', ['onnxruntime', 'openvino'])
+@pytest.mark.parametrize('bins', [3, 7])
+def test_eq5_bins_that_end_between_two_cells_have_the_cells_of_the_operator(tmp_path, package, bins):
+    """Where a bin ends exactly there, one rounding more or less adds a row of cells, here with values of their own."""
+    rng = random(6)
+    data = rng.normal(size=(1, bins * bins, 40, 60)).astype(np.float32)
+    corners = np.sort(rng.integers(0, 640, (3000, 2, 2)), axis=1).reshape(-1, 4)
+    rois = np.concatenate([np.zeros((3000, 1)), corners], axis=1).astype(np.float32)
+    settings = dict(spatial_scale=0.0625, output_dim=1, pooled_size=bins, group_size=bins)
+    expected = mx.nd.contrib.PSROIPooling(mx.nd.array(data), mx.nd.array(rois), **settings).asnumpy()
+    (found,) = evaluate_in_runtime(
+        lambda b, *names: pooling.psroi_pooling(b, attributes(**settings), names),
+        str(tmp_path),
+        [np.float32],
+        package,
+        data=data,
+        rois=rois,
+    )
+    assert np.abs(found - expected).max() < 1e-5
 
 
 @pytest.mark.parametrize(
