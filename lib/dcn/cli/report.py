@@ -12,8 +12,8 @@ from dcn.files import Inputs
 def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
     Inputs(_files(args.runs)).output(args.out, '--out')
-    from dcn.showcase.run_page import write_report
-    from dcn.showcase.runs import find
+    from dcn.showcase.report.page import write_report
+    from dcn.showcase.report.runs import find
 
     runs = find(args.runs, args.tests)
     print(f'report of {", ".join(run.title for run in runs)}: {write_report(args.out, runs)}')

@@ -11,9 +11,9 @@ from dcn import history
 from dcn.config.loading import flat, from_difference
 from dcn.evaluation import bootstrap, box_confusion, error_kinds
 from dcn.ledger import PLACES
-from dcn.showcase import findings
-from dcn.showcase.findings import BoxFindings, PixelFindings
-from dcn.showcase.runs import Run, about, results_of
+from dcn.showcase.report import findings
+from dcn.showcase.report.findings import BoxFindings, PixelFindings
+from dcn.showcase.report.runs import Run, about, results_of
 from dcn.webpage import charts
 from dcn.webpage.document import (
     Html,

@@ -18,8 +18,8 @@ from dcn.errors import UserError
 from dcn.evaluation import error_kinds
 from dcn.files import sha256
 from dcn.rng import generator
-from dcn.showcase.run_page import report
-from dcn.showcase.runs import find, results_of
+from dcn.showcase.report.page import report
+from dcn.showcase.report.runs import find, results_of
 from tests.engine.voc import write_voc
 
 FILE = 'experiments/faster_rcnn/cfgs/shapes_rcnn_end2end.yaml'

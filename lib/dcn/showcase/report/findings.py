@@ -11,7 +11,7 @@ from dcn.dataset.segmentation import load_label
 from dcn.evaluation import bootstrap, box_confusion, error_kinds
 from dcn.evaluation.segmentation import Counts, iou_of
 from dcn.loader.image import load_image
-from dcn.showcase.runs import Tested
+from dcn.showcase.report.runs import Tested
 from dcn.visualize.boxes import draw_detections
 from dcn.visualize.canvas import beside, labelled, picture_colours, shrink
 from dcn.visualize.segmentation import paint_classes

@@ -1,0 +1,1 @@
+"""``dcn report``: pages of what runs did."""
