@@ -114,6 +114,40 @@ def test_published_beside_measured(tmp_path, capsys, repository):
     assert measured['mAP@0.5'] == ['79.6', '78.7', '-0.9'] and measured['mAP@0.7'][:2] == ['63.1', '-']
 
 
+def test_published_measured_and_interval_side_by_side(tmp_path, capsys):
+    folder = tmp_path / 'resnet_v1_101_voc0712_rfcn_end2end_ohem' / '2007_test'
+    os.makedirs(folder)
+    interval = {'confidence': 0.95, 'scores': {'mAP@0.5': [0.7712, 0.8049], 'mAP@0.7': None}}
+    run = {'cfg': 'net', 'checkpoint': 'p', 'images': 4952, 'scores': {'mAP@0.5': 0.7874, 'mAP@0.7': 0.6}}
+    (folder / 'scores.json').write_text(json.dumps(dict(run, interval=interval)))
+    lines = printed(capsys, 'rfcn-voc', '--output', str(tmp_path)).splitlines()
+    head = next(line for line in lines if '95 % interval' in line)
+    assert head.split() == ['published', 'measured', 'difference', '95', '%', 'interval']
+    rows = {line.split()[0]: line.split()[1:] for line in lines if line.startswith('    mAP')}
+    assert rows['mAP@0.5'] == ['79.6', '78.7', '-0.9', '77.1', 'to', '80.5'] and rows['mAP@0.7'] == [
+        '63.1',
+        '60.0',
+        '-3.1',
+    ]
+
+
+def test_tests_are_collected_into_one_file(tmp_path, capsys):
+    path, output = str(tmp_path / 'ledger.jsonl'), str(tmp_path / 'output')
+    assert cli.main(['paper', '--ledger', path, '--output', output]) == 2
+    assert 'nothing to write: no scores.json of a test lies below' in capsys.readouterr().err
+    for name, score in (('one', 0.5), ('two', 0.6)):
+        folder = os.path.join(output, name, '2007_test')
+        os.makedirs(folder)
+        with open(os.path.join(folder, 'scores.json'), 'w') as stream:
+            json.dump({'cfg': name, 'images': 3, 'scores': {'mIoU': score}}, stream)
+        text = printed(capsys, '--ledger', path, '--output', output)
+        assert f'{100 * score:.1f}' in text
+    assert '2 tests: ' in text
+    # as Markdown, without collecting
+    text = printed(capsys, '--ledger', path, '--markdown', '--output', str(tmp_path))
+    assert text.startswith('| test |') and text.count('mIoU') == 2
+
+
 def test_unknown_row(capsys):
     assert cli.main(['paper', 'table9']) == 2
     assert 'no such row; expected one of rfcn-voc' in capsys.readouterr().err

@@ -20,7 +20,7 @@ def main(argv: Optional[list] = None) -> int:
         return paper_shapes.main(argv[1:])
     args = parser().parse_args(argv)
     if args.ledger:
-        print('\n'.join(collected(args)))
+        print('\n'.join(markdown(ledger.read(args.ledger)) if args.markdown else collected(args)))
     elif args.row is None:
         print('\n'.join(overview()))
     elif args.row not in rows():
@@ -33,15 +33,15 @@ def main(argv: Optional[list] = None) -> int:
 def collected(args: argparse.Namespace) -> List[str]:
     """Add the tests below --output to the ledger, write it, and return the lines of its table."""
     require_file(args.ledger, '--ledger')
-    before = ledger.read(args.ledger)
-    entries = ledger.merged([*before, *ledger.below(args.output or 'output')])
+    folder = args.output or 'output'
+    entries = ledger.merged([*ledger.read(args.ledger), *ledger.below(folder)])
     if not entries:
         raise UserError(
-            f'{args.ledger}: nothing to write: no scores.json of a test lies below {args.output or "output"}; test '
-            'with "dcn test", or give its output_path with --output.'
+            f'{args.ledger}: nothing to write: no scores.json of a test lies below {folder}; test with "dcn test", or '
+            'give its output_path with --output.'
         )
     entries = ledger.write(args.ledger, entries)
-    return markdown(entries) if args.markdown else [*entries_table(entries), '', f'{len(entries)} tests: {args.ledger}']
+    return [*entries_table(entries), '', f'{len(entries)} tests: {args.ledger}']
 
 
 def parser() -> argparse.ArgumentParser:
@@ -64,5 +64,7 @@ def parser() -> argparse.ArgumentParser:
         help='add the tests that lie below --output to FILE (JSON lines, see dcn.ledger): settings, commit, data, '
         'engine, machine, command, scores and intervals of each',
     )
-    made.add_argument('--markdown', action='store_true', help='with --ledger: the table in Markdown')
+    made.add_argument(
+        '--markdown', action='store_true', help='with --ledger: collect nothing, print the file as a table in Markdown'
+    )
     return made

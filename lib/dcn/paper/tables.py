@@ -44,12 +44,13 @@ def metrics_table(found: List[Row]) -> List[str]:
     return table(['ROW', '', *metrics], body, range(2, 2 + len(metrics)))
 
 
-COUNTS = ('proposals', 'objects')  # scores that are no shares
+COUNTS = {'proposals', 'objects'}  # scores that are no shares
 LEDGER_HEAD = ('test', 'seed', 'updates', 'engine', 'data', 'score', 'points', 'interval', 'commit')
 
 
 def entry_rows(entries: Sequence[Entry]) -> List[List[str]]:
-    """Rows under LEDGER_HEAD: one for each mean of each test; what is the same as in the row above is left out."""
+    """Rows under LEDGER_HEAD: one for each mean of each test, of those with intervals if there are any; what is the
+    same as in the row above is left out."""
     found = []
     for entry in entries:
         data, engine, project = (entry.get(part, {}) for part in ('data', 'engine', 'project'))
@@ -62,11 +63,8 @@ def entry_rows(entries: Sequence[Entry]) -> List[List[str]]:
         ]
         commit = (project.get('commit') or '')[:7] + ('+' if project.get('changed') else '')
         intervals = (entry.get('interval') or {}).get('scores', {})
-        means = {
-            name: value
-            for name, value in entry['scores'].items()
-            if isinstance(value, (int, float)) and name not in COUNTS
-        }
+        means = {name: value for name, value in entry['scores'].items() if isinstance(value, (int, float))}
+        means = {name: value for name, value in means.items() if name in (intervals or set(means) - COUNTS)}
         for number, (name, value) in enumerate(means.items()):
             row = [name, f'{100 * value:.1f}', interval_text(intervals.get(name))]
             found.append([*(about if number == 0 else [''] * len(about)), *row, commit if number == 0 else ''])

@@ -146,7 +146,7 @@ def _findings_in_short(good):
         image = int(found.image_costs.argmax())
         record = found.tested.records[image]
         worst = joined(['the worst image is ', link(record['id'], '#worst'), '.'], '')
-        name = [element('b', f'{title}:')] if len(good) > 1 else []
+        name = [element('b', f'{title}:'), ' '] if len(good) > 1 else []
         if isinstance(found, BoxFindings):
             costs = error_kinds.costs(found.judged)
             kind = max((value, kind) for kind, value in costs.items() if kind in KIND_TEXTS)
@@ -154,13 +154,13 @@ def _findings_in_short(good):
                 *name,
                 f'From a score of {found.threshold:.2f} up, where F1 is best, {100 * found.recall:.0f} % of the '
                 f'objects are found and {100 * found.precision:.0f} % of the detections are right. Most is lost by '
-                f'errors of the kind {kind[1]} ({100 * kind[0]:.1f} points of AP);',
+                f'errors of the kind {kind[1]} ({100 * kind[0]:.1f} points of AP); ',
                 worst,
             )
         else:
             off = found.confusion.sum() - found.confusion.diagonal().sum()
             share = 100 * off / max(1, found.confusion.sum())
-            yield paragraph(*name, f'{share:.1f} % of the pixels are wrong;', worst)
+            yield paragraph(*name, f'{share:.1f} % of the pixels are wrong; ', worst)
 
 
 # ---- scores ----
@@ -283,7 +283,7 @@ def _errors(good):
         paragraph(
             'How much AP at IoU 0.5 would rise, in points, if all errors of a kind were mended and nothing else. False '
             'positives: all false detections ranked last. False negatives: all objects that were not found no longer '
-            'asked for. Kinds and measure are those of',
+            'asked for. Kinds and measure are those of ',
             TIDE,
         ),
         figure(chart),
