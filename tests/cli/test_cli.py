@@ -25,7 +25,7 @@ def test_each_command_explains_itself(name, capsys):
 
 def test_unknown_command(capsys):
     assert cli.main(['detekt']) == 2
-    assert "unknown command 'detekt'" in capsys.readouterr().err
+    assert "unknown command 'detekt'; did you mean 'detect'?" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize('name', ['train', 'test', 'validate'])

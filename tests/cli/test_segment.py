@@ -111,7 +111,7 @@ def test_wrong_checkpoints_are_told(inside, repository):
                 'net-0000.params',
             ]
         )
-    with pytest.raises(UserError, match=r'net-0002\.params: no such checkpoint; give one with --params, or train it'):
+    with pytest.raises(UserError, match=r'net-0002\.params: no such checkpoint \(there is none\); give'):
         segment.main(['photo.png', '--cfg', str(repository / CFG), '--set', *CHANGES])
 
 

@@ -184,7 +184,7 @@ def test_other_refusals(tmp_path):
         containers.write(str(tmp_path / 'x.safetensors'), {'a': np.zeros(1, np.complex64)})
     path = str(tmp_path / 'same.params')
     params_file.write(path, {'arg:a': np.ones(1)})
-    with pytest.raises(UserError, match='another name than that of the source'):
+    with pytest.raises(UserError, match='this would replace'):
         main([path, path])
 
 

@@ -40,7 +40,7 @@ def shapes(monkeypatch):
 
     def run(wanted, *overrides):
         entries = [SimpleNamespace(name=f'arg:{name}', shape=shape) for name, shape in wanted.items()]
-        monkeypatch.setattr(experiment, 'open_params', lambda path: entries)
+        monkeypatch.setattr(experiment, 'open_source', lambda path: SimpleNamespace(params=entries))
         return experiment_of('/nowhere/net-0000.params', overrides)
 
     return run
@@ -95,3 +95,17 @@ def test_settings_of_the_training_that_wrote_it(tmp_path, repository):
         (tmp_path / f'{name}.config.yaml').write_text('symbol: resnet_v1_101_rcnn\n')
     with pytest.raises(UserError, match='does not record the strides'):
         experiment_of(path)
+
+
+@pytest.mark.parametrize(
+    'name, content, told',
+    [
+        ('w.safetensors', b'\x02\0\0\0\0\0\0\0{}', 'make a checkpoint of it first: dcn convert'),
+        ('my.yaml', b'symbol: resnet_v1_101_rfcn', 'expected a checkpoint PREFIX-NNNN.params, found a network'),
+        ('photo.jpg', b'\xff\xd8\xff\xe0 and more', 'found a JPEG image'),
+    ],
+)
+def test_other_files(name, content, told, tmp_path):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match=told):
+        experiment_of(str(tmp_path / name))

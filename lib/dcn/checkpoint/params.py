@@ -40,7 +40,7 @@ def existing_params(prefix: str, epoch: int) -> str:
     if not os.path.isfile(path):
         raise UserError(
             f'{path}: no such checkpoint; "dcn train --cfg <the YAML file>" makes it, or set '
-            f'TEST.test_epoch (now {epoch}) to one that exists ({_existing(prefix)}).'
+            f'TEST.test_epoch (now {epoch}) to one that exists ({existing(prefix)}).'
         )
     return path
 
@@ -110,7 +110,8 @@ def numbers(prefix: str, ending: str) -> List[int]:
     return sorted(int(match.group(1)) for match in map(pattern.fullmatch, names) if match)
 
 
-def _existing(prefix):
+def existing(prefix: str) -> str:
+    """Which checkpoints ``<prefix>-NNNN.params`` there are, in words."""
     found = [os.path.basename(params_path(prefix, number)) for number in numbers(prefix, 'params')]
     return 'there is none' if not found else 'there are ' + ', '.join(found)
 

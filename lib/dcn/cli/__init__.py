@@ -1,5 +1,6 @@
 """The command ``dcn``: one table of commands; each one's module is imported only when it is called."""
 
+import difflib
 import errno
 import importlib
 import os
@@ -87,7 +88,9 @@ def main(argv: Optional[list] = None) -> int:
     if not argv or argv[0] in ('-h', '--help'):
         return guarded(lambda _: print(usage()))
     if argv[0] not in COMMANDS:
-        print(f"error: unknown command '{argv[0]}'\n\n{usage()}", file=sys.stderr)
+        close = difflib.get_close_matches(argv[0], list(COMMANDS), 1)
+        meant = f"; did you mean '{close[0]}'?" if close else ''
+        print(printable(f"error: unknown command '{argv[0]}'{meant}"), f'\n{usage()}', sep='\n', file=sys.stderr)
         return 2
     module, function, _ = COMMANDS[argv[0]]
     sys.argv = [f'dcn {argv[0]}', *argv[1:]]  # for usage lines and the log

@@ -54,6 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     load_config(out)  # that it can be read is checked here, not by the user
     print('\n'.join(printable(line) for line in lines(found.statistics)))
     print(f'written: {printable(out)}; next: dcn validate --cfg {out}, then dcn train --cfg {out}')
+    print('Training starts from the ImageNet model that network.pretrained names; --from FILE fine-tunes a checkpoint.')
     return 0
 
 

@@ -174,7 +174,7 @@ def chosen_network(
 
     shipped_network: the one without either; kind: what the command does, 'detection' or 'segmentation'; None: both.
     """
-    from dcn.checkpoint import checkpoint_prefix, existing_file, params_path
+    from dcn.checkpoint import checkpoint_prefix, existing, existing_file, params_path
 
     if args.params and not args.cfg:
         return _recognised(existing_file(find(args.params)), args.overrides, kind)
@@ -185,7 +185,10 @@ def chosen_network(
         return cfg, shipped(shipped_network.params)
     path = params_path(checkpoint_prefix(cfg), cfg.TEST.test_epoch)
     if not os.path.isfile(path):
-        raise UserError(f'{path}: no such checkpoint; give one with --params, or train it: dcn train --cfg {args.cfg}')
+        raise UserError(
+            f'{path}: no such checkpoint ({existing(checkpoint_prefix(cfg))}); give one with --params, or train it: '
+            f'dcn train --cfg {args.cfg}'
+        )
     return cfg, path
 
 

@@ -143,17 +143,17 @@ def _options(args):
 def _train(cfg, args, task=None):
     from dcn.engine import train
 
-    return train(cfg, args.gpus, _options(args), task, _start(args.start))
+    return train(cfg, args.gpus, _options(args), task, _start(args.start, args.resume))
 
 
-def _start(path):
-    """The checkpoint of --from, which is read when its turn comes."""
+def _start(path, resume):
+    """The checkpoint of --from, which is read when its turn comes; a run that is resumed does without."""
     if path is None:
         return None
     from dcn.convert import fitting
     from dcn.engine.training.start import Start
 
-    path = find(path)
+    path = find(path) if resume else existing_file(find(path))
     return Start(path, lambda: fitting.prefixed(fitting.read_network(path)[0]))
 
 

@@ -132,6 +132,17 @@ def test_what_no_run_can_begin_with(start, given, tmp_path):
         start(0, 'plain', ['--overwrite', '--from', checkpoint(tmp_path / 'plain')])
 
 
+def test_layers_that_would_stay_random_are_refused(start, given, tmp_path):
+    """network.FIXED_PARAMS keeps conv1 and res2 as they are: a backbone of another size gives them nothing."""
+    path, arrays = given(start(0, 'plain'))
+    heads = {name: array for name, array in arrays.items() if 'rpn' in name or 'rfcn' in name}
+    containers.write(str(tmp_path / 'heads.params'), heads)
+    flags = ['--from', str(tmp_path / 'heads.params')]
+    with pytest.raises(UserError, match=r'layers that network.FIXED_PARAMS keeps .* random values, .*: conv1_weight, '):
+        start(0, 'run', flags)
+    start(0, 'run', flags, (*STILL, 'network.FIXED_PARAMS=[]'))
+
+
 def test_the_backbone_comes_from_the_imagenet_model_where_the_checkpoint_has_none(start, given, tmp_path, caplog):
     path, arrays = given(start(0, 'plain'))
     heads = {name: array for name, array in arrays.items() if 'rpn' in name or 'rfcn' in name}

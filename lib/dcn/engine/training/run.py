@@ -105,10 +105,10 @@ class TrainingRun:
         _check_nonfinite(cfg, world)
         if options.tensorboard:
             require_events()
-        stored, self._earlier = self._stored(), {}
+        stored, given, self._earlier = self._stored(), None, {}
         self.began_with = None  # what checkpoints keep of ``start``
         if stored is None:
-            check_start(cfg, self.prefix, start)
+            given = check_start(cfg, self.prefix, start)
             self.began_with = start and start.origin()
             self._earlier = store.mark(self.prefix) if options.overwrite else {}
         self.symbol, self.devices = task.train_symbol(self.network), devices
@@ -126,7 +126,7 @@ class TrainingRun:
             + (f' in each of {self.world.size} processes' if self.world.size > 1 else '')
         )
         self.metrics = task.metrics() if self.world.size == 1 else SharedMetrics(task.metrics(), self.world)
-        self.trainer = self._trainer(devices, stored, start)
+        self.trainer = self._trainer(devices, stored, start and start.path, given)
         # the next batch, and the epoch at which the schedule began
         self.start, self.origin = Position(cfg.TRAIN.begin_epoch), cfg.TRAIN.begin_epoch
         if stored is not None:
@@ -231,7 +231,7 @@ class TrainingRun:
             )
         return found or checkpoint.Checkpoint(checkpoint.existing_params(self.prefix, epoch), '', epoch, {})
 
-    def _trainer(self, devices, stored, start):
+    def _trainer(self, devices, stored, origin, given):
         train, network = self.cfg.TRAIN, self.network
         # by a thread that may hang on a dead disk
         (batch,) = ahead([functools.partial(self.loader.batch, 0, 0)])
@@ -239,7 +239,7 @@ class TrainingRun:
         shapes = {name: array.shape for name, array in inputs.items() if name in arguments}
         network.infer_shape(shapes)
         if stored is None:
-            arg_params, aux_params = first_parameters(self.cfg, network, shapes, start)
+            arg_params, aux_params = first_parameters(self.cfg, network, shapes, origin, given)
         else:
             arg_params, aux_params = checkpoint.read_params(stored.params)
         network.check_parameter_shapes(arg_params, aux_params, shapes)

@@ -4,21 +4,23 @@ import copy
 import logging
 import os
 import re
-from typing import Callable, Dict, Mapping, NamedTuple, Optional, Tuple
+from typing import Callable, Mapping, NamedTuple, Optional, Tuple
 
 import numpy as np
 from easydict import EasyDict
 
 from dcn import checkpoint
 from dcn.checkpoint import fitting
+from dcn.checkpoint.fitting import Arrays
 from dcn.errors import UserError
 from dcn.files import sha256
 from dcn.formats.dtypes import without_bfloat16
 from dcn.symbols.network import Network
+from dcn.text import names_text
 
 LOG = logging.getLogger(__name__)
 
-_NAMED = 24  # names that a line of the log holds
+_NAMED = 12  # names that a line of the log holds
 
 
 class Start(NamedTuple):
@@ -26,23 +28,23 @@ class Start(NamedTuple):
     {'arg:<name>' or 'aux:<name>': array}, under the names of these networks."""
 
     path: str
-    read: Callable[[], Dict[str, np.ndarray]]
+    read: Callable[[], Arrays]
 
     def origin(self) -> dict:
         """What a run keeps in its checkpoints of where it began."""
         return {'path': os.path.abspath(self.path), 'sha256': sha256(self.path)}
 
 
-def check_start(cfg: EasyDict, prefix: str, start: Optional[Start]) -> None:
-    """UserError where what a run is to begin with is not there, or would be replaced by the checkpoints
-    ``prefix``-NNNN.params of the run itself: told before any data is read."""
+def check_start(cfg: EasyDict, prefix: str, start: Optional[Start]) -> Optional[Arrays]:
+    """The arrays of ``start``. UserError where what a run is to begin with is not there, cannot be read, or would be
+    replaced by the checkpoints ``prefix``-NNNN.params of the run itself: told before any data is read."""
     if start is not None:
         checkpoint.existing_file(start.path)
         _spare(prefix, '--from', start.path)
-        return
+        return start.read()
     network = cfg.network
     if not network.pretrained:
-        return
+        return None
     path = checkpoint.params_path(network.pretrained, network.pretrained_epoch)
     if not os.path.isfile(path):
         raise UserError(
@@ -50,6 +52,7 @@ def check_start(cfg: EasyDict, prefix: str, start: Optional[Start]) -> None:
             "network.pretrained='', or begin with another checkpoint: --from FILE."
         )
     _spare(prefix, 'network.pretrained', path)
+    return None
 
 
 def check_origin(start: Optional[Start], stored: checkpoint.Checkpoint, origin: Optional[dict]) -> None:
@@ -83,24 +86,25 @@ def _spare(prefix, key, path):
 
 
 def first_parameters(
-    cfg: EasyDict, network: Network, inputs: Mapping[str, tuple], start: Optional[Start]
+    cfg: EasyDict, network: Network, inputs: Mapping[str, tuple], path: str = '', given: Optional[Arrays] = None
 ) -> Tuple[dict, dict]:
     """(arg_params, aux_params) {name: NDArray} of a run that begins, after network.infer_shape.
 
-    Without ``start`` from the ImageNet model that network.pretrained names and, for what no such model has, new. With
-    it, what fits of that checkpoint; what it lacks as in any other run, where a missing backbone does not stop it.
-    inputs: names of the arguments that are no parameters.
+    Without a checkpoint from the ImageNet model that network.pretrained names and, for what no such model has, new.
+    With the arrays ``given`` of the checkpoint ``path``, what fits of them; what they lack as in any other run, where a
+    missing backbone does not stop it, unless it would stay as it is. inputs: names of the arguments that are no
+    parameters.
     """
-    if start is not None:
-        return _fitted(cfg, network, inputs, start)
+    if given is not None:
+        return _fitted(cfg, network, inputs, path, given)
     args, auxs = _pretrained(cfg)
-    given = {*args, *auxs}
+    kept = {*args, *auxs}
     network.init_weight(cfg, args, auxs)
     wanted = _wanted(network, inputs)
-    kept = sum(name in given for name in wanted)
+    count = sum(name in kept for name in wanted)
     path = checkpoint.params_path(cfg.network.pretrained, cfg.network.pretrained_epoch)
-    source = f'{kept} from {path}, ' if cfg.network.pretrained else ''
-    LOG.info(f'first values of {len(wanted)} parameters: {source}{len(wanted) - kept} new')
+    source = f'{count} from {path}, ' if cfg.network.pretrained else ''
+    LOG.info(f'first values of {len(wanted)} parameters: {source}{len(wanted) - count} new')
     return args, auxs
 
 
@@ -114,29 +118,45 @@ def _wanted(network, inputs):
     return {**args, **network.aux_shape_dict}
 
 
-def _fitted(cfg, network, inputs, start):
-    arrays = start.read()
+def _fitted(cfg, network, inputs, path, arrays):
     wanted, auxiliary = _wanted(network, inputs), set(network.aux_shape_dict)
     fitted = fitting.fit(arrays, wanted, auxiliary)
     if not fitted.kept:
         raise UserError(
-            f'--from {start.path}: expected a checkpoint of {cfg.symbol} or of a related network, found none of its '
-            f'{len(wanted)} parameters; "dcn doctor {start.path}" says what the file is.'
+            f'--from {path}: expected a checkpoint of {cfg.symbol} or of a related network, found none of its '
+            f'{len(wanted)} parameters; "dcn doctor {path}" says what the file is.'
         )
-    args, auxs = checkpoint.split_params({name: _numbers(name, array, start) for name, array in fitted.kept.items()})
+    args, auxs = checkpoint.split_params({name: _numbers(name, array, path) for name, array in fitted.kept.items()})
     backbone = _backbone(cfg, wanted, {*args, *auxs})
+    _require_trained(cfg, [name for name in fitted.fresh if name not in backbone], path)
     for name, array in backbone.items():
         (auxs if name in auxiliary else args)[name] = array
     from_scratch = copy.deepcopy(cfg)
     from_scratch.network.pretrained = ''
     network.init_weight(from_scratch, args, auxs)
-    LOG.info(f'first values of {len(wanted)} parameters: {len(fitted.kept)} from {start.path}')
-    for note in fitting.notes(fitted, _NAMED):
+    LOG.info(f'first values of {len(wanted)} parameters: {len(fitted.kept)} from {path}')
+    # what is for testing alone is made anew with every checkpoint
+    dropped = [name for name in fitted.dropped if not name.endswith('_test')]
+    for note in fitting.notes(fitted._replace(dropped=dropped), _NAMED):
         LOG.info(f'  {note}')
     if backbone:
-        path = checkpoint.params_path(cfg.network.pretrained, cfg.network.pretrained_epoch)
-        LOG.info(f'  {len(backbone)} of these not anew, but from {path}')
+        model = checkpoint.params_path(cfg.network.pretrained, cfg.network.pretrained_epoch)
+        LOG.info(f'  {len(backbone)} of these not anew, but from {model}')
     return args, auxs
+
+
+def _require_trained(cfg, fresh, path):
+    """Random filters that no update ever touches would spoil the network, and nobody would notice."""
+    stuck = [
+        name for name in fresh if name.endswith('_weight') and any(part in name for part in cfg.network.FIXED_PARAMS)
+    ]
+    if stuck:
+        raise UserError(
+            f'--from {path}: {len(stuck)} layers that network.FIXED_PARAMS keeps as they are would have random values, '
+            f'as the checkpoint has none that fit: {names_text(stuck, 3)}. "dcn doctor {path}" says which network it '
+            'is of; give one with this backbone, put the ImageNet model that network.pretrained names there, or train '
+            'all layers with --set network.FIXED_PARAMS=[].'
+        )
 
 
 def _backbone(cfg, wanted, given):
@@ -153,12 +173,12 @@ def _backbone(cfg, wanted, given):
     }
 
 
-def _numbers(name, array, start):
+def _numbers(name, array, path):
     """float32, in which graphs compute."""
     array = np.asarray(without_bfloat16(array), np.float32)
     if not np.isfinite(array).all():
         raise UserError(
-            f'--from {start.path}: {name} holds numbers that are not finite: the training that wrote it diverged; '
+            f'--from {path}: {name} holds numbers that are not finite: the training that wrote it diverged; '
             'begin with an earlier checkpoint.'
         )
     return array

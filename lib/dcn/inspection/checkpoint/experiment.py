@@ -6,10 +6,9 @@ import shlex
 from typing import List, NamedTuple, Sequence
 
 from dcn.errors import UserError
-from dcn.formats.params import open_params
 from dcn.inspection.checkpoint import advice, checks
 from dcn.inspection.checkpoint.recognise import bare, recognise, stranger
-from dcn.inspection.sources import yaml_symbol
+from dcn.inspection.sources import open_source, yaml_symbol
 from dcn.paths import find
 
 # keys that a checkpoint does not settle: how the anchors look, where blocks have their strides
@@ -35,7 +34,7 @@ def experiment_of(path: str, overrides: Sequence[str] = ()) -> Experiment:
     """The Experiment of the ``.params`` file ``path``: the settings beside it, if training here wrote it, or else the
     project's file that the doctor advises. UserError where either leaves a doubt that ``overrides``, the user's own
     KEY=VALUE, do not settle."""
-    shapes = bare({entry.name: entry.shape for entry in open_params(path)})
+    shapes = bare({entry.name: entry.shape for entry in _opened(path)})
     found = None if stranger(shapes) else recognise(shapes)
     beside = _beside(path)
     if beside is not None and (found is None or yaml_symbol(beside) == found.table.symbol):
@@ -61,6 +60,13 @@ def experiment_of(path: str, overrides: Sequence[str] = ()) -> Experiment:
             f'(--set {_CLASSES}[a,b,...] gives them)',
         )
     return Experiment(cfg, changes, found.table.symbol, 'the experiment file that fits its names and shapes')
+
+
+def _opened(path):
+    source = open_source(path) if not path.lower().endswith(('.yaml', '.yml')) else None
+    if source is None or source.params is None:
+        raise UserError(f'{path}: expected a checkpoint PREFIX-NNNN.params, found a network; it goes to --cfg')
+    return source.params
 
 
 def _doubt(path, why):
