@@ -139,7 +139,9 @@ def test_mistakes_end_in_one_sentence(tmp_path, repository, data, capsys):
     params_file.write(str(tmp_path / 'nan-0000.params'), broken)
     empty = tmp_path / 'empty'
     empty.mkdir()
+    nowhere = ['--set', *CHANGES['rfcn'], 'dataset.dataset=PascalVOC', f'dataset.dataset_path={tmp_path}/none']
     cases = [
+        (['--cfg', cfg, '--params', path, *nowhere], 'none/VOC2007'),
         (['--cfg', plain, '--params', flat], 'has no deformable convolution'),
         (['--cfg', cfg, '--params', flat], 'offset'),
         (['--cfg', cfg, '--params', str(tmp_path / 'nan-0000.params')], 'not finite'),
@@ -151,7 +153,7 @@ def test_mistakes_end_in_one_sentence(tmp_path, repository, data, capsys):
     ]
     for arguments, sentence in cases:
         out = [] if '--out' in arguments else ['--out', str(tmp_path / 'page.html')]
-        assert cli.main(['offsets', *arguments, *out, *places]) == 2, arguments
+        assert cli.main(['offsets', *arguments, *out, *([] if nowhere[-1] in arguments else places)]) == 2, arguments
         error = capsys.readouterr().err.strip().splitlines()[-1]
         assert error.startswith('error: ') and sentence in error, (arguments, error)
     assert not (tmp_path / 'page.html').exists()

@@ -87,6 +87,7 @@ def test_a_distribution_is_that_of_all_values():
     x, y = found.density(0.5, 40)
     np.testing.assert_allclose(y, np.histogram(values, 80, (0, 40), density=True)[0], atol=1e-12)
     assert (x[0], x[-1]) == (0.25, 39.75)
+    assert found.density(2.0, 1e6)[0][-1] == 59  # as far as bins are kept
     empty = Distribution()
     assert (empty.mean, empty.std, empty.quantile(0.5)) == (None, None, None)
     found.add([1e9, 1e30])

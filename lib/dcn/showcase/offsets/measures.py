@@ -17,6 +17,7 @@ BACKGROUND = 'background'
 CATEGORIES = (*SIZES, BACKGROUND)
 # sides of a square in pixels: areas below the first are small, from the second on large
 LIMITS = {'paper': (96.0, 224.0), 'coco': (32.0, 96.0)}
+MOST = 60.0  # cells, up to which distributions keep their shape
 NO_OBJECT, DOES_NOT_COUNT = -1, -2  # in the place of an object's number
 
 # mean and standard deviation by size and on the background, as published: R-FCN, ResNet-101, VOC 2007 test
@@ -142,7 +143,7 @@ def limits_of(sides: np.ndarray, rule: str = 'auto') -> Limits:
 class Distribution:
     """Values of which the mean and the standard deviation are exact and the shape is kept in bins."""
 
-    def __init__(self, width: float = 0.05, most: float = 60.0) -> None:
+    def __init__(self, width: float = 0.05, most: float = MOST) -> None:
         self.width = width
         self.count, self._total, self._squares = 0, 0.0, 0.0
         self.bins = np.zeros(int(round(most / width)) + 1, np.int64)  # the last one holds all beyond
@@ -174,8 +175,10 @@ class Distribution:
         return float((np.searchsorted(np.cumsum(self.bins), share * self.count) + 0.5) * self.width)
 
     def density(self, step: float, most: float) -> tuple[np.ndarray, np.ndarray]:
-        """(x, share of the values per unit) over bins of ``step``, a multiple of the width, up to ``most``."""
-        several, bins = int(round(step / self.width)), int(np.ceil(most / step - 1e-9))
+        """(x, share of the values per unit) over bins of ``step``, a multiple of the width, up to ``most``, or as far as
+        bins are kept."""
+        several = int(round(step / self.width))
+        bins = min(int(np.ceil(most / step - 1e-9)), (len(self.bins) - 1) // several)
         counts = self.bins[: several * bins].reshape(bins, several).sum(1)
         return (np.arange(bins) + 0.5) * step, counts / max(1, self.count) / step
 

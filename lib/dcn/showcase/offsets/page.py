@@ -6,7 +6,7 @@ import os
 
 import numpy as np
 
-from dcn.showcase.offsets.measures import CATEGORIES, PUBLISHED
+from dcn.showcase.offsets.measures import CATEGORIES, MOST, PUBLISHED
 from dcn.showcase.offsets.parts import ClassParts
 from dcn.showcase.offsets.report import (
     FIELD_HEAD,
@@ -100,6 +100,7 @@ def _layer(each: LayerSurvey) -> list[Html]:
     layer = each.layer
     measured = [(name, each.places[name].dilation) for name in CATEGORIES if each.places[name].dilation.count]
     most = max([1.0, layer.dilate * 1.5] + [value.quantile(0.99) for _, value in measured])
+    most = min(most, MOST)
     step = next(s for s in (0.05, 0.1, 0.2, 0.5, 1.0, 2.0) if most / s <= 64 or s == 2.0)
     densities = [charts.Series(name, *value.density(step, most)) for name, value in measured]
     low = step * int(max(0.0, min([layer.dilate / 2] + [value.quantile(0.01) for _, value in measured])) / step)

@@ -10,7 +10,7 @@ from easydict import EasyDict
 
 from dcn.config.families import kind_of
 from dcn.engine import Detector, Segmenter
-from dcn.engine.inference.graphs import detection_graph, segmentation_graph
+from dcn.engine.inference.graphs import TestGraph, detection_graph, segmentation_graph
 from dcn.engine.inference.photos import PhotoNetwork
 from dcn.engine.runtime.devices import is_torch
 from dcn.engine.runtime.progress import bar
@@ -108,25 +108,13 @@ def study(
     ctx: Any = None,
 ) -> Study:
     """Look at the network of ``cfg`` with the checkpoint ``params`` on ``photos``, or else on its test set."""
-    arrays = parameters(cfg, params)
+    graph = graph_of(cfg)
+    check(cfg, deformable_layers(graph.symbol), options)
+    scenes = None if photos else found_scenes.of_test_set(cfg, options.count)
+    arrays = graph.read_parameters(params)
     network = opened(cfg, arrays, ctx)
     layers = deformable_layers(network.symbol)
-    if not layers:
-        raise UserError(
-            f'{cfg.name}: {cfg.symbol} has no deformable convolution, so there are no offsets to look at; give the '
-            'experiment file and the checkpoint of a deformable network'
-        )
-    for layer in layers:
-        if not 0 <= options.group < layer.groups:
-            raise UserError(
-                f'--group {options.group}: expected a number from 0 to {layer.groups - 1}, as {layer.name} has '
-                f'{layer.groups} deformable group{"s" * (layer.groups > 1)}'
-            )
-    limits_of(np.zeros(0), options.sizes)  # a mistake there is told before the work
-    if photos:
-        scenes = found_scenes.of_photos(network, photos, options.threshold)
-    else:
-        scenes = found_scenes.of_test_set(cfg, options.count)
+    scenes = scenes or found_scenes.of_photos(network, photos, options.threshold)
     sides = [scene.objects().sides for scene in scenes.scenes]
     limits = limits_of(np.concatenate(sides), options.sizes)
     surveys = survey(network, layers, _shown(scenes.scenes, 'offsets'), limits)
@@ -135,19 +123,11 @@ def study(
     images = {spot.scene: scenes.scenes[spot.scene].image() for spot in spots}
     looks = {number: look(network, layers, image) for number, image in images.items()}
     trees = [tree(spot, looks[spot.scene], chain, options.group) for spot in spots]
-    ctx = mx.cpu() if ctx is None or is_torch(ctx) else ctx
     fields = []
     if options.fields:
-        columns = [
-            ('with its offsets', network, ResponseField(network.symbol, layers[-1].name, arrays, ctx)),
-            ('offsets at zero', network, ResponseField(network.symbol, layers[-1].name, arrays, ctx, still=True)),
-        ]
-        if beside:
-            other = parameters(beside.cfg, beside.params)
-            plain = opened(beside.cfg, other)
-            columns.insert(1, ('plain network', plain, ResponseField(plain.symbol, layers[-1].name, other, ctx)))
         places = chosen_spots(scenes, limits, options.fields)
-        fields = [measured_fields(*column, layers[-1], scenes, spots, places) for column in columns]
+        columns = field_columns(network, arrays, layers[-1], beside, ctx)
+        fields = [measured_fields(*column, scenes, spots, places) for column in columns]
     parts = surveyed_parts(cfg, arrays, scenes)
     for each in parts or ():
         images.setdefault(each.example.scene, scenes.scenes[each.example.scene].image())
@@ -170,9 +150,25 @@ def study(
     )
 
 
-def parameters(cfg: EasyDict, path: str) -> tuple[dict, dict]:
-    """(arg_params, aux_params) of the checkpoint ``path`` for the network of ``cfg``."""
-    return (detection_graph if kind_of(cfg) == 'detection' else segmentation_graph)(cfg).read_parameters(path)
+def check(cfg: EasyDict, layers: Sequence[Layer], options: Options) -> None:
+    """Raise UserError where a network with the deformable ``layers`` cannot be looked at so; told before the work."""
+    if not layers:
+        raise UserError(
+            f'{cfg.name}: {cfg.symbol} has no deformable convolution, so there are no offsets to look at; give the '
+            'experiment file and the checkpoint of a deformable network'
+        )
+    for layer in layers:
+        if not 0 <= options.group < layer.groups:
+            raise UserError(
+                f'--group {options.group}: expected a number from 0 to {layer.groups - 1}, as {layer.name} has '
+                f'{layer.groups} deformable group{"s" * (layer.groups > 1)}'
+            )
+    limits_of(np.zeros(0), options.sizes)
+
+
+def graph_of(cfg: EasyDict) -> TestGraph:
+    """What is bound to test the network of ``cfg``."""
+    return (detection_graph if kind_of(cfg) == 'detection' else segmentation_graph)(cfg)
 
 
 def opened(cfg: EasyDict, params: tuple[dict, dict], ctx: Any = None) -> PhotoNetwork:
@@ -231,16 +227,30 @@ def tree(spot: Spot, seen: Look, chain: Sequence[Layer], group: int = 0) -> Tree
     return Tree(spot, cell, seen.frame.covered(read), root, still, trace(offsets, windows, cell, group, masks))
 
 
+def field_columns(
+    network: PhotoNetwork, params: tuple[dict, dict], layer: Layer, beside: Beside | None, ctx: Any
+) -> list[tuple[str, PhotoNetwork, ResponseField]]:
+    """(title, network, its responses at ``layer``) of what is compared: the network, the plain one ``beside``, and the
+    network with its offsets at zero. Gradients are MXNet's, whatever engine the networks run by."""
+    ctx = mx.cpu() if ctx is None or is_torch(ctx) else ctx
+    columns = [('with its offsets', network, ResponseField(network.symbol, layer.name, params, ctx))]
+    if beside:
+        other = graph_of(beside.cfg).read_parameters(beside.params)
+        plain = opened(beside.cfg, other)
+        columns.append(('plain network', plain, ResponseField(plain.symbol, layer.name, other, ctx)))
+    still = ResponseField(network.symbol, layer.name, params, ctx, still=True)
+    return [*columns, ('offsets at zero', network, still)]
+
+
 def measured_fields(
     title: str,
     network: PhotoNetwork,
     response: ResponseField,
-    layer: Layer,
     scenes: Scenes,
     shown: Sequence[Spot],
     places: Sequence[Spot],
 ) -> Fields:
-    """Effective receptive fields of ``layer`` at the spots that are ``shown`` and, averaged, at ``places``."""
+    """Effective receptive fields of a layer at the spots that are ``shown`` and, averaged, at ``places``."""
     radius, means, extents = None, {}, {category: [] for category in CATEGORIES}
 
     def at(spot):
