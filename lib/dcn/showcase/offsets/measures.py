@@ -175,8 +175,8 @@ class Distribution:
         return float((np.searchsorted(np.cumsum(self.bins), share * self.count) + 0.5) * self.width)
 
     def density(self, step: float, most: float) -> tuple[np.ndarray, np.ndarray]:
-        """(x, share of the values per unit) over bins of ``step``, a multiple of the width, up to ``most``, or as far as
-        bins are kept."""
+        """(x, share of the values per unit) over bins of ``step``, a multiple of the width, up to ``most`` or as far as
+        they are kept."""
         several = int(round(step / self.width))
         bins = min(int(np.ceil(most / step - 1e-9)), (len(self.bins) - 1) // several)
         counts = self.bins[: several * bins].reshape(bins, several).sum(1)
