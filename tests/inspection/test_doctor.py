@@ -389,6 +389,15 @@ def test_what_can_be_repaired_is_repaired_first(arrays, diagnose, in_project):
         assert detect[detect.index('--params') + 1] == target
 
 
+def test_names_without_a_prefix_hide_no_missing_weights(diagnose):
+    """One repair mends both."""
+    arrays = {name.split(':')[1]: array for name, array in checkpoint().items() if not name.endswith('_test')}
+    report = diagnose(arrays)
+    assert len(report.problems) == 2 and 'no rfcn_bbox_weight_test' in ' '.join(report.problems)
+    ((*_, flag),) = commands(report.steps, 'convert')
+    assert flag == '--test-weights'
+
+
 def test_values_that_cannot_be_right_lead_to_an_earlier_checkpoint(diagnose):
     steps = diagnose(checkpoint(changes={'conv_new_1_bias': np.full(16, np.nan, np.float32)})).steps
     assert 'take an earlier checkpoint' in steps[-1] and not any('dcn ' in step for step in steps)

@@ -72,6 +72,7 @@ def test_names_of_other_classes_are_asked_for(shapes):
         (sister(), 'it is not recognised as a checkpoint'),
         (checkpoint(changes={'conv1_weight': None}), 'it is not recognised as a checkpoint'),
         (checkpoint(changes={'rpn_cls_score_bias': None}), 'it looks like .*, but not all of its parameters'),
+        ({name.split(':')[1]: array for name, array in checkpoint().items()}, 'its names lack arg: or aux: in front'),
         (checkpoint(), 'a checkpoint does not record the strides of its blocks'),
     ],
 )

@@ -120,7 +120,8 @@ def _box_arrays(opened: ParamsFile) -> Dict[str, np.ndarray]:
     found = {}
     for layer in checks.BOX_LAYERS:
         for name in (f'{layer}_{kind}{test}' for kind in ('weight', 'bias') for test in ('', '_test')):
-            array = opened[f'arg:{name}'].array() if f'arg:{name}' in opened else None
+            stored = next((key for key in (f'arg:{name}', name) if key in opened), None)
+            array = None if stored is None else opened[stored].array()
             if array is not None and not isinstance(array, SparseArray):
                 found[name] = dtypes.without_bfloat16(array)
     return found

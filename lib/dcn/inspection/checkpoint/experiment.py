@@ -34,7 +34,8 @@ def experiment_of(path: str, overrides: Sequence[str] = ()) -> Experiment:
     """The Experiment of the ``.params`` file ``path``: the settings beside it, if training here wrote it, or else the
     project's file that the doctor advises. UserError where either leaves a doubt that ``overrides``, the user's own
     KEY=VALUE, do not settle."""
-    shapes = bare({entry.name: entry.shape for entry in _opened(path)})
+    entries = list(_opened(path))
+    shapes = bare({entry.name: entry.shape for entry in entries})
     found = None if stranger(shapes) else recognise(shapes)
     beside = _beside(path)
     if beside is not None and (found is None or yaml_symbol(beside) == found.table.symbol):
@@ -44,6 +45,8 @@ def experiment_of(path: str, overrides: Sequence[str] = ()) -> Experiment:
     judged = checks.names_and_shapes(found.wanted, shapes)
     if advice.misfit(judged):
         raise _doubt(path, f'it looks like {found.table.symbol}, but not all of its parameters are there and fit')
+    if not all(entry.name.startswith(('arg:', 'aux:')) for entry in entries):
+        raise _doubt(path, f'it looks like {found.table.symbol}, but its names lack arg: or aux: in front')
     cfg, changes = advice.yaml_for(found)
     for key, what in _OPEN.items():
         if any(change.startswith(f'{key}=') for change in changes):
