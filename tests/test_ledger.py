@@ -48,6 +48,8 @@ def test_a_ledger_holds_each_test_once_the_latest(tmp_path):
         assert len(ledger.merged([entry(), entry(**{changed: 'else'})])) == 2
     assert len(ledger.merged([entry(), entry(engine={'name': 'torch'})])) == 2
     assert ledger.read(str(tmp_path / 'none')) == []
+    with pytest.raises(UserError, match='none: there is no test in it'):
+        ledger.existing(str(tmp_path / 'none'))
 
 
 def test_entries_are_found_below_a_folder(tmp_path):

@@ -23,9 +23,9 @@ the line before:
     data        waiting for a batch; preparing them runs beside training in threads of its own
     forward, backward, update
                 MXNet computes in threads of its own, and nothing here makes it wait more than training does anyway:
-                forward ends when the outputs are there, backward when the norm of the gradients is known, both of which
-                training needs. An update is only handed over; on a CPU it is a few hundredths of a step and counts
-                where the next step waits for it. On several CPU contexts, which run one after the other, forward holds
+                forward begins with copying the inputs and ends when the outputs are here; backward ends when the norm
+                of the gradients is known. Training needs both. An update is only handed over, and counts where the next
+                step waits for it. On several CPU contexts, which run one after the other, forward holds
                 both passes; of several workers backward holds the sum over them. PyTorch on CPUs is timed as it runs.
                 On GPUs forward and backward are timed by events of the GPU, which cost nothing; update is what the host
                 waits for, the sum over GPUs for the most part

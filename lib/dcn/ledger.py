@@ -164,6 +164,14 @@ def read(path: str) -> list[Entry]:
     return found
 
 
+def existing(path: str) -> list[Entry]:
+    """The entries of a ledger; UserError where there are none."""
+    found = read(path)
+    if not found:
+        raise UserError(f'{path}: there is no test in it; "dcn paper --ledger {path} --output DIR" collects some.')
+    return found
+
+
 def _checked(entry, place):
     if not (isinstance(entry, dict) and isinstance(entry.get('scores'), dict) and 'cfg' in entry):
         raise UserError(f'{place}: expected an object with "cfg" and "scores"; is this a file of "dcn test"?')

@@ -55,6 +55,12 @@ def test_crowds_are_no_objects(coco):
     coco.add('train2014', 5, (1, 1, 1, 9, 9, {'iscrowd': 1}), (3, 2, 2, 9, 9), (3, 3, 3, 9, 9, {'area': 0}))
     record = coco.write().imdb().gt_roidb()[1]
     assert record['id'] == '5' and record['boxes'].tolist() == [[2, 2, 10, 10]]
+    # judging knows them all, as COCO's own tool does
+    objects = coco.imdb().objects()
+    assert [len(one.boxes) for one in objects] == [0, 3, 2]
+    assert objects[1].boxes.tolist() == [[1, 1, 9, 9], [2, 2, 10, 10], [3, 3, 11, 11]]
+    assert objects[1].classes.tolist() == [1, 2, 2]
+    assert objects[1].ignored.tolist() == objects[1].crowd.tolist() == [True, False, False]
 
 
 def test_against_pycocotools_and_the_rule_written_plainly(coco):

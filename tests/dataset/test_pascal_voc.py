@@ -19,6 +19,10 @@ def test_record_of_an_image(tree):
     assert record['gt_overlaps'].tolist() == [[0, 1, 0]]
     assert record['max_classes'].tolist() == [1] and record['max_overlaps'].tolist() == [1]
     assert 'difficult' not in record
+    # judging knows it, and that it does not count
+    objects = get_imdb(tree.cfg(), '2007_trainval').objects()[0]
+    assert objects.boxes.tolist() == [[0, 0, 19, 29], [4, 4, 59, 39]] and objects.classes.tolist() == [1, 2]
+    assert objects.ignored.tolist() == [False, True] and not objects.crowd.any()
 
 
 def test_names_and_default_classes(tree):

@@ -19,8 +19,10 @@ def main(argv: Optional[list] = None) -> int:
 
         return paper_shapes.main(argv[1:])
     args = parser().parse_args(argv)
-    if args.ledger:
-        print('\n'.join(markdown(ledger.read(args.ledger)) if args.markdown else collected(args)))
+    if args.ledger and args.markdown:
+        print('\n'.join(markdown(ledger.existing(args.ledger))))
+    elif args.ledger:
+        print('\n'.join(collected(args)))
     elif args.row is None:
         print('\n'.join(overview()))
     elif args.row not in rows():

@@ -117,11 +117,13 @@ class COCO(IMDB):
         classes = np.array([class_of.get(label, 0) for label in table.labels.tolist()], dtype=np.int32)
         x, y, width, height = table.boxes.T
         boxes = np.stack([x, y, x + width - 1, y + height - 1], axis=1)
-        found = []
+        order = np.argsort(table.owners, kind='stable')
+        order = order[classes[order] > 0]
+        owners, found = table.owners[order], []
         for image_id in table.image_ids:
-            rows = np.flatnonzero((table.owners == image_id) & (classes > 0))
-            crowd = table.crowd[rows].astype(bool)
-            found.append(Objects(boxes[rows], classes[rows], crowd, crowd))
+            first, end = np.searchsorted(owners, [image_id, image_id + 1])
+            crowd = table.crowd[order[first:end]].astype(bool)
+            found.append(Objects(boxes[order[first:end]], classes[order[first:end]], crowd, crowd))
         return found
 
     def left_out(self) -> dict[str, int]:

@@ -267,7 +267,7 @@ def _by_class(runs):
             rows.sort(key=lambda row: float(row[1] or 'inf'))
         head = ['class', *(run.title for run in runs), *(['difference'] if len(runs) == 2 else [])]
         content = table(head if len(runs) > 1 else ['class', key], rows, range(1, len(runs) + 2))
-        yield folded(f'{key} of each class', content)
+        yield folded(f'{key.replace(" per class", "")} of each class', content)
 
 
 # ---- errors of detectors ----
@@ -277,7 +277,7 @@ def _errors(good):
     names = [title for title, _ in good]
     costs = [error_kinds.costs(found.judged) for _, found in good]
     counts = [found.judged.counts() for _, found in good]
-    chart = charts.bars([(kind, [100 * cost[kind] for cost in costs]) for kind in costs[0]], names, width=560)
+    chart = charts.bars([(kind, [100 * cost[kind] for cost in costs]) for kind in costs[0]], names, width=440)
     rows = [[kind, *(count[kind] for count in counts), text] for kind, text in KIND_TEXTS.items()]
     parts = [
         paragraph(
