@@ -308,8 +308,8 @@ def _errors(good):
 
 
 def _curves(good):
-    found = good[0][1]
-    classes = list(found.tested.imdb.classes)
+    classes = list(good[0][1].tested.imdb.classes)
+    good = [(title, found) for title, found in good if list(found.tested.imdb.classes) == classes]
     order = []
     for label, name in enumerate(classes[1:], 1):
         series, aps = [], []
