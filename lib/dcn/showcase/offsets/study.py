@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Iterable, NamedTuple, Sequence
+from typing import Any, Iterable, Iterator, NamedTuple, Sequence
 
 import cv2
 import numpy as np
@@ -229,17 +229,19 @@ def tree(spot: Spot, seen: Look, chain: Sequence[Layer], group: int = 0) -> Tree
 
 def field_columns(
     network: PhotoNetwork, params: tuple[dict, dict], layer: Layer, beside: Beside | None, ctx: Any
-) -> list[tuple[str, PhotoNetwork, ResponseField]]:
+) -> Iterator[tuple[str, PhotoNetwork, ResponseField]]:
     """(title, network, its responses at ``layer``) of what is compared: the network, the plain one ``beside``, and the
-    network with its offsets at zero. Gradients are MXNet's, whatever engine the networks run by."""
+    network with its offsets at zero. Gradients are MXNet's, whatever engine the networks run by.
+
+    One after the other, as each takes gigabytes at the size of a photo.
+    """
     ctx = mx.cpu() if ctx is None or is_torch(ctx) else ctx
-    columns = [('with its offsets', network, ResponseField(network.symbol, layer.name, params, ctx))]
+    yield 'with its offsets', network, ResponseField(network.symbol, layer.name, params, ctx)
     if beside:
         other = graph_of(beside.cfg).read_parameters(beside.params)
         plain = opened(beside.cfg, other)
-        columns.append(('plain network', plain, ResponseField(plain.symbol, layer.name, other, ctx)))
-    still = ResponseField(network.symbol, layer.name, params, ctx, still=True)
-    return [*columns, ('offsets at zero', network, still)]
+        yield 'plain network', plain, ResponseField(plain.symbol, layer.name, other, ctx)
+    yield 'offsets at zero', network, ResponseField(network.symbol, layer.name, params, ctx, still=True)
 
 
 def measured_fields(
