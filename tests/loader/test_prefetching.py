@@ -74,3 +74,11 @@ def test_a_file_that_is_never_read_to_its_end_is_named(tmp_path, monkeypatch):
         pass  # lets the thread go
     for thread in loader_threads():
         thread.join(10)
+
+
+def test_dead_threads_are_not_waited_for(monkeypatch):
+    """A thread that is gone without a result."""
+    monkeypatch.setattr(prefetching, '_LOOK', 0.05)
+    monkeypatch.setattr(prefetching._Work, 'run', lambda self: None)
+    with pytest.raises(UserError, match='the threads that read images have died'):
+        next(prefetch(Numbers(), 0))

@@ -13,6 +13,7 @@ import time
 from typing import Dict, List, NamedTuple, Optional, Sequence
 
 from dcn.errors import UserError
+from dcn.text import printable
 
 GRACE = 5  # seconds in which the others may still say something, when one has ended
 LOOPBACK = '127.0.0.1'
@@ -71,12 +72,16 @@ def launch(plan: Plan) -> int:
 
 def read_hosts(path: str) -> List[str]:
     """The ssh destinations in a file, one a line; what follows a # is a remark."""
-    with open(path, encoding='utf-8') as stream:
+    with open(path, encoding='utf-8', errors='replace') as stream:
         lines = [line.partition('#')[0].strip() for line in stream]
     hosts = [line for line in lines if line]
-    wrong = [host for host in hosts if host.startswith('-') or len(host.split()) > 1]
+    wrong = [
+        host
+        for host in hosts
+        if host.startswith('-') or len(host.split()) > 1 or not host.replace('\ufffd', '\0').isprintable()
+    ]
     if wrong or not hosts:
-        found = f"'{wrong[0]}'" if wrong else 'none'
+        found = f"'{printable(wrong[0][:100])}'" if wrong else 'none'
         raise UserError(f'{path}: expected one host a line, as ssh takes it, such as user@gpu-a; found {found}.')
     return hosts
 

@@ -83,7 +83,8 @@ class _Work:
             self._changed.notify_all()
             while index not in self._results:
                 self._changed.wait(_LOOK)
-                _check(threads)
+                if index not in self._results:
+                    _check(threads)
             value, error = self._results.pop(index)
         if error is not None:
             raise error
@@ -96,6 +97,8 @@ class _Work:
 
 
 def _check(threads: List[threading.Thread]) -> None:
+    if not any(thread.is_alive() for thread in threads):
+        raise UserError('the threads that read images have died; is memory used up? Start again.')
     for thread in threads:
         if _seconds(thread) > PATIENCE:
             raise UserError(

@@ -149,14 +149,15 @@ def test_batches_that_are_not_finite_are_left_out(stop, caplog):
     assert_same(second.state(), straight.state())
 
 
-def test_a_loader_that_fails_leaves_a_checkpoint():
+@pytest.mark.parametrize('error', [OSError(5, 'Input/output error', 'images/7.jpg'), MemoryError('images/7.jpg')])
+def test_a_loader_that_fails_leaves_a_checkpoint(error):
     run = Run()
 
     def failing(loader, epoch, start):
         yield from list(tiny.batches(loader, epoch, start))[:2]
-        raise OSError(5, 'Input/output error', 'images/7.jpg')
+        raise error
 
-    with pytest.raises(OSError, match='images/7.jpg'):
+    with pytest.raises(type(error), match='images/7.jpg'):
         run.fit(batches=failing)
     assert [position for position, _ in run.saved] == [(1, 0, 2)]
 

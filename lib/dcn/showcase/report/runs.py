@@ -52,7 +52,7 @@ def find(paths: Sequence[str], output: str = 'output') -> list[Run]:
 
 
 def _is_checkpoint(path):
-    return path.endswith('.params') or os.path.isfile(path)
+    return path.endswith('.params')
 
 
 def _below(path):
