@@ -34,17 +34,25 @@ def data(tmp_path_factory):
     return write_voc(str(tmp_path_factory.mktemp('voc')), train=4, test=1)
 
 
+def run(folder, data, deformable, flags=(), changes=STILL, iterations=1):
+    """{name: array} that a training of the plain (0) or deformable (1) network saves."""
+    path, small = experiment('rfcn', deformable)
+    overrides = [*small, *data, f'output_path={folder}', *changes]
+    dcn_train(['--cfg', path, '--max-iterations', str(iterations), *flags, '--set', *overrides])
+    return params_file.read(checkpoint(folder))
+
+
+@pytest.fixture(scope='module')
+def plain(data, tmp_path_factory, operators):
+    """(folder of a finished update of the plain network, {name: array} that it saved)"""
+    folder = tmp_path_factory.mktemp('plain')
+    return folder, run(folder, data, 0)
+
+
 @pytest.fixture
-def start(data, tmp_path, operators):
-    """A function: (deformable or not, folder, flags, overrides) -> {name: array} that a training saves."""
-
-    def run(deformable, name, flags=(), changes=STILL, iterations=1):
-        path, small = experiment('rfcn', deformable)
-        overrides = [*small, *data, f'output_path={tmp_path / name}', *changes]
-        dcn_train(['--cfg', path, '--max-iterations', str(iterations), *flags, '--set', *overrides])
-        return params_file.read(checkpoint(tmp_path / name))
-
-    return run
+def start(data, tmp_path):
+    """A function: (plain or deformable, folder, flags, overrides) -> {name: array} that a training saves."""
+    return lambda deformable, name, *rest, **more: run(tmp_path / name, data, deformable, *rest, **more)
 
 
 def checkpoint(folder):
@@ -57,11 +65,11 @@ def engines():
 
 
 @pytest.fixture
-def given(tmp_path):
-    """A checkpoint of the plain network with numbers of its own, from a folder that is no run's."""
+def given(tmp_path, plain):
+    """A function: name of a file -> its path and arrays: a checkpoint of the plain network with numbers of its own."""
 
-    def make(arrays, name='given.params'):
-        rng = np.random.default_rng(5)
+    def make(name='given.params', seed=5):
+        rng, arrays = np.random.default_rng(seed), plain[1]
         found = {
             key: rng.normal(0, 0.01, array.shape).astype(np.float32) if key.startswith('arg:') else array
             for key, array in arrays.items()
@@ -74,7 +82,7 @@ def given(tmp_path):
 
 def test_a_plain_checkpoint_begins_a_deformable_network(start, given, caplog):
     """Of other classes, in another format: what fits is kept, the rest is what a fresh run has."""
-    path, arrays = given(start(0, 'plain'), 'given.safetensors')
+    path, arrays = given('given.safetensors')
     fresh = start(1, 'fresh', changes=(*STILL, 'dataset.CLASSES=[tall,wide,round]', 'dataset.NUM_CLASSES=4'))
     for engine in engines():
         caplog.clear()
@@ -92,10 +100,10 @@ def test_a_plain_checkpoint_begins_a_deformable_network(start, given, caplog):
         assert '2 start anew: rfcn_cls_weight (shape (27, 16, 1, 1) -> (36, 16, 1, 1)), rfcn_cls_bias' in caplog.text
 
 
-def test_a_run_is_resumed_as_it_began(start, given, caplog):
+def test_a_run_is_resumed_as_it_began(start, given, plain, data, caplog):
     """Its origin is in its checkpoints: --resume may name it again, by any path, but no other."""
-    path, _ = given(start(0, 'plain'))
-    other, _ = given(start(0, 'other'), 'other.npz')
+    path, _ = given()
+    other, _ = given('other.npz', 6)
     start(0, 'run', ['--from', path], ())
     shutil.copy(path, path + '.copy')
     with caplog.at_level(logging.INFO, 'dcn'):
@@ -105,11 +113,11 @@ def test_a_run_is_resumed_as_it_began(start, given, caplog):
     with pytest.raises(UserError, match=rf'--from {other}: this run, .*, began with {path} \(SHA-256 '):
         start(0, 'run', ['--resume', '--from', other], ())
     with pytest.raises(UserError, match='began without --from; leave --from out to resume it'):
-        start(0, 'plain', ['--resume', '--from', path])
+        run(plain[0], data, 0, ['--resume', '--from', path])
 
 
 def test_straight_and_stopped_come_out_the_same(start, given):
-    path, _ = given(start(0, 'plain'))
+    path, _ = given()
     whole = start(0, 'whole', ['--from', path], ('TRAIN.lr=0.001',), iterations=2)
     start(0, 'parts', ['--from', path], ('TRAIN.lr=0.001',))
     parts = start(0, 'parts', ['--resume'], ('TRAIN.lr=0.001',))
@@ -117,8 +125,8 @@ def test_straight_and_stopped_come_out_the_same(start, given):
         np.testing.assert_array_equal(whole[name], parts[name], err_msg=name)
 
 
-def test_what_no_run_can_begin_with(start, given, tmp_path):
-    arrays = start(0, 'plain')
+def test_what_no_run_can_begin_with(start, plain, data, tmp_path):
+    folder, arrays = plain[0], dict(plain[1])
     with pytest.raises(UserError, match='none.params: no such file; expected a checkpoint'):
         start(0, 'run', ['--from', str(tmp_path / 'none.params')])
     containers.write(str(tmp_path / 'strange.params'), {'arg:w': np.ones(3, np.float32)})
@@ -129,12 +137,12 @@ def test_what_no_run_can_begin_with(start, given, tmp_path):
     with pytest.raises(UserError, match='conv1_weight holds numbers that are not finite'):
         start(0, 'run', ['--from', str(tmp_path / 'nan.params')])
     with pytest.raises(UserError, match='is a checkpoint of the very folder that this training writes to'):
-        start(0, 'plain', ['--overwrite', '--from', checkpoint(tmp_path / 'plain')])
+        run(folder, data, 0, ['--overwrite', '--from', checkpoint(folder)])
 
 
 def test_layers_that_would_stay_random_are_refused(start, given, tmp_path):
     """network.FIXED_PARAMS keeps conv1 and res2 as they are: a backbone of another size gives them nothing."""
-    path, arrays = given(start(0, 'plain'))
+    path, arrays = given()
     heads = {name: array for name, array in arrays.items() if 'rpn' in name or 'rfcn' in name}
     containers.write(str(tmp_path / 'heads.params'), heads)
     flags = ['--from', str(tmp_path / 'heads.params')]
@@ -144,7 +152,7 @@ def test_layers_that_would_stay_random_are_refused(start, given, tmp_path):
 
 
 def test_the_backbone_comes_from_the_imagenet_model_where_the_checkpoint_has_none(start, given, tmp_path, caplog):
-    path, arrays = given(start(0, 'plain'))
+    path, arrays = given()
     heads = {name: array for name, array in arrays.items() if 'rpn' in name or 'rfcn' in name}
     containers.write(str(tmp_path / 'heads.params'), heads)
     containers.write(str(tmp_path / 'backbone-0000.params'), arrays)
