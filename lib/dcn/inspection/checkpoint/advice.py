@@ -47,7 +47,7 @@ def _profile(finding: Recognised) -> Dict[str, Any]:
     if finding.deformable:
         profile['network.deformable_groups'] = finding.groups
     profile['network.head_filters'] = sizes['H']
-    profile['network.strides'] = _STRIDES.get(sizes['S'])
+    profile['network.strides'] = _STRIDES.get(sizes['S'] or 0)
     if family != 'deeplab':
         profile.update(
             {
