@@ -89,7 +89,8 @@ def parser() -> argparse.ArgumentParser:
         description="Train small networks for the paper's tables 1 and 3 on the generated data set, several seeds each,"
         "\ntest them, and say which of the paper's orderings hold here. Runs that are finished are not done again;\n"
         'interrupted ones go on where they stopped.',
-        epilog='A little over two hours of one core in all. In the background:\n  nohup nice dcn paper shapes > shapes.log 2>&1 &',
+        epilog='All of them take a little over two hours of one core. In the background:\n'
+        '  nohup nice dcn paper shapes > shapes.log 2>&1 &',
     )
     add = made.add_argument
     add('--only', nargs='+', default=[], metavar='ROW', help='some rows, such as rfcn-plain rfcn-conv3')
