@@ -6,6 +6,7 @@ import pytest
 
 from dcn.benchmarks import networks
 from dcn.errors import UserError
+from dcn.operators import native
 from tests.export.running import PEERS, need_runtime
 
 SMALL = (
@@ -58,6 +59,15 @@ def test_a_folder_without_libraries_gets_the_command_that_makes_them(tmp_path):
 def test_an_unknown_name_lists_the_cases():
     with pytest.raises(UserError, match='no case name contains that(.|\n)*DeepLab 1024x2048'):
         networks.run('unknown', 1, None)
+
+
+@pytest.mark.skipif(native.bf16_known(), reason='the processor has bfloat16 products')
+def test_bfloat16_is_not_timed_where_it_would_be_float32(capsys, operators):
+    case = networks.Network(CFG, (96, 128), (*SMALL, 'engine.bfloat16=true'))
+    networks.run('', 1, None, cases={'small': case})
+    printed = capsys.readouterr().out
+    assert 'small: own failed: UserError: this processor has no bfloat16' in printed
+    assert 'small: plain failed: ' in printed and 'the published graph is of float32' in printed
 
 
 def test_an_unknown_peer_lists_those_that_are_there():

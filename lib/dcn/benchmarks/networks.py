@@ -42,9 +42,11 @@ _VOC = 'experiments/{0}/cfgs/resnet_v1_101_voc0712_{1}.yaml'
 _FPN = 'experiments/fpn/cfgs/resnet_v1_101_coco_trainval_fpn_{0}end2end_ohem.yaml'
 _DEEPLAB = 'experiments/deeplab/cfgs/deeplab_resnet_v1_101_cityscapes_segmentation_{0}.yaml'
 _ONE_SCALE = ('SCALES=[[800,1280]]', 'TEST_SCALES=[[800,1280]]', 'TEST.USE_SOFTNMS=false')  # what a file can hold
+_BFLOAT16 = 'engine.bfloat16=true'
 _RFCN_DCN = _VOC.format('rfcn', 'rfcn_dcn_end2end_ohem')
 CASES = {
     'Deformable R-FCN 600x1000': Network(_RFCN_DCN, (600, 1000)),
+    'Deformable R-FCN 600x1000, bfloat16': Network(_RFCN_DCN, (600, 1000), (_BFLOAT16,)),
     'R-FCN 600x1000': Network(_VOC.format('rfcn', 'rfcn_end2end_ohem'), (600, 1000)),
     'Faster R-CNN 600x1000': Network(_VOC.format('faster_rcnn', 'rcnn_end2end'), (600, 1000)),
     'Deformable Faster R-CNN 600x1000': Network(_VOC.format('faster_rcnn', 'rcnn_dcn_end2end'), (600, 1000)),
@@ -137,7 +139,10 @@ def _times(name, network, rounds, seconds, peers, folder):
 def _started(peer, network, scratch, folder):
     if peer in PEERS:
         return Peer(peer, 'dcn.benchmarks.networks')
-    return _Library(peer, _exported(network, peer, scratch, folder), folder, network.size)
+    precision = 'bf16' if _BFLOAT16 in network.changes else 'f32'
+    if precision == 'bf16' and peer != 'openvino':
+        raise UserError('float32 only')
+    return _Library(peer, _exported(network, peer, scratch, folder), folder, network.size, precision)
 
 
 def _exported(network, library, folder, peers):
@@ -164,11 +169,11 @@ def _exported(network, library, folder, peers):
 class _Library(Asked):
     """A library with an exported file."""
 
-    def __init__(self, name, path, folder, size):
+    def __init__(self, name, path, folder, size, precision):
         from dcn.export.runtime import Runtime
 
         self.name, self._inputs = name, {'image': _photo(size)}
-        self._runtime = Runtime(path, folder, int(os.environ['OMP_NUM_THREADS']))
+        self._runtime = Runtime(path, folder, int(os.environ['OMP_NUM_THREADS']), precision)
         self.pid, self.version = self._runtime.pid, self._runtime.about['runtime']
         self._runtime.run(self._inputs)  # what is allocated and compiled at first does not count
 
@@ -183,11 +188,22 @@ class _Library(Asked):
 def prepared(network: Network, peer: str) -> Call:
     """A Call: photo in, boxes or classes out; or a training step on one image. It has been made once."""
     cfg = _configuration(network, *([] if peer == 'own' else ['engine.rewrite=false']))
+    if cfg.engine.bfloat16:
+        _need_bfloat16()
     call = _training(cfg, network.size) if network.training else _testing(cfg, network.size)
     call.run()
     if call.wait:
         call.wait()
     return call
+
+
+def _need_bfloat16():
+    from dcn.engine.runtime.precision import bfloat16_runs
+
+    import mxnet as mx
+
+    if not bfloat16_runs(mx.cpu()):
+        raise UserError('this processor has no bfloat16')
 
 
 def _configuration(network, *changes):

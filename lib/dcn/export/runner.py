@@ -1,6 +1,6 @@
 """Runs an exported file in a Python that has its runtime, and NumPy, but needs nothing of this project.
 
-    python runner.py MODEL THREADS
+    python runner.py MODEL THREADS PRECISION
 
 loads the model, prints a line of JSON about it, and then answers each line ``IN.npz OUT.npz`` on its standard input:
 the arrays of the first are the inputs, those of the second become the outputs, and a line with the seconds is printed.
@@ -33,14 +33,14 @@ class OnnxRuntime:
 
 
 class OpenVino:
-    """An OpenVINO file, .xml with its .bin, in OpenVINO, in single precision."""
+    """An OpenVINO file, .xml with its .bin, in OpenVINO; precision: 'f32' or 'bf16', where the processor has it."""
 
-    def __init__(self, path, threads):
+    def __init__(self, path, threads, precision):
         import openvino
 
         core = openvino.Core()
         model = core.read_model(path)
-        settings = {'INFERENCE_PRECISION_HINT': 'f32', 'INFERENCE_NUM_THREADS': threads}
+        settings = {'INFERENCE_PRECISION_HINT': precision, 'INFERENCE_NUM_THREADS': threads}
         self._model = core.compile_model(model, 'CPU', settings)
         self.version = f'openvino {openvino.__version__}'
         about = model.get_rt_info('dcn').value if model.has_rt_info('dcn') else {}
@@ -57,9 +57,9 @@ def _shape(partial):
     return [item.get_length() if item.is_static else None for item in partial]
 
 
-def main(path, threads):
+def main(path, threads, precision):
     try:
-        runtime = (OpenVino if path.endswith('.xml') else OnnxRuntime)(path, int(threads))
+        runtime = OpenVino(path, int(threads), precision) if path.endswith('.xml') else OnnxRuntime(path, int(threads))
     except Exception as error:
         print(json.dumps({'error': f'{type(error).__name__}: {error}'}), flush=True)
         return

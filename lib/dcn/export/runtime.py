@@ -26,11 +26,12 @@ def certificate_paths(path):
 class Runtime:
     """An exported file, loaded: ``run(inputs)`` gives {name: array} and the seconds. Close it, or use ``with``.
 
-    path: a .onnx or .xml file; peers: folder of environments (lib/dcn/peers.py makes them), or None for
-    this Python. ``about``: runtime, its version, the file's metadata, inputs {name: shape}; ``pid``: its process.
+    path: a .onnx or .xml file; peers: folder of environments (lib/dcn/peers.py makes them), or None for this Python;
+    precision: of OpenVINO, 'f32' or 'bf16'. ``about``: runtime, its version, the file's metadata, inputs {name: shape};
+    ``pid``: its process.
     """
 
-    def __init__(self, path, peers=None, threads=1):
+    def __init__(self, path, peers=None, threads=1, precision='f32'):
         package = PACKAGES.get(os.path.splitext(path)[1])
         if package is None:
             raise UserError(f'{path}: expected a file .onnx or .xml, as dcn export writes them; name one of those')
@@ -39,7 +40,7 @@ class Runtime:
         self.path = path
         self._folder = tempfile.TemporaryDirectory()
         self._process = subprocess.Popen(
-            [str(runtime_python(package, peers)), runner.__file__, os.path.abspath(path), str(threads)],
+            [str(runtime_python(package, peers)), runner.__file__, os.path.abspath(path), str(threads), precision],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
