@@ -79,7 +79,7 @@ def test_a_scheduler_listens_on_an_address_of_its_machine(variables):
         variables(DMLC_ROLE='scheduler', DMLC_PS_ROOT_PORT=str(other.getsockname()[1]))
         with pytest.raises(UserError, match='the scheduler cannot listen on 127.0.0.1, port'):
             prepare(member())
-    variables(DMLC_ROLE='scheduler', DMLC_PS_ROOT_URI='192.0.2.1')  # reserved for documentation
+    variables(DMLC_ROLE='scheduler', DMLC_PS_ROOT_URI='203.0.113.1')  # reserved for documentation
     with pytest.raises(UserError, match='is to be an address of the machine that it runs on'):
         prepare(member())
     variables(DMLC_ROLE='scheduler', DMLC_PS_ROOT_URI='localhost')

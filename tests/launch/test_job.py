@@ -163,7 +163,7 @@ def test_a_host_is_one_word(text, tmp_path):
     [
         (['--hosts', 'HOSTS'], '--hosts: say with --interface on which network'),
         (['--interface', 'nothing0'], '--interface nothing0: expected one of'),
-        (['--interface', '192.0.2.1'], 'or an IPv4 address of this machine'),
+        (['--interface', '203.0.113.1'], 'or an IPv4 address of this machine'),
         (['--workers', '0'], 'expected a number above 0'),
     ],
 )

@@ -41,10 +41,11 @@ class Process(NamedTuple):
     host: str
     popen: subprocess.Popen
 
-    def send(self, number: int) -> None:
-        """Let the command have a signal."""
+    def send(self, line: str) -> None:
+        """A line of what dcn.launch.member reads."""
+        assert self.popen.stdin is not None
         try:
-            self.popen.stdin.write(f'{number}\n'.encode())
+            self.popen.stdin.write(line.encode() + b'\n')
             self.popen.stdin.flush()
         except OSError:
             pass  # it has ended
@@ -62,7 +63,7 @@ def launch(plan: Plan) -> int:
             return _watched(processes, signals)
         finally:
             for process in processes:
-                process.send(signal.SIGKILL)
+                process.send(str(int(signal.SIGKILL)))
             for process in processes:
                 try:
                     process.popen.wait(10)
@@ -95,7 +96,7 @@ def _places(plan):
             yield role, hosts[number % len(hosts)]
 
 
-def _environment(plan) -> Dict[str, str]:
+def _environment(plan: Plan) -> Dict[str, str]:
     interface, names = plan.interface, [name for _, name in socket.if_nameindex()]
     if plan.hosts and interface is None:
         raise UserError(
@@ -114,7 +115,9 @@ def _environment(plan) -> Dict[str, str]:
         'DMLC_PS_ROOT_URI': address,
         'DMLC_PS_ROOT_PORT': str(plan.port or _free_port(address)),
     }
-    return dict(found, DMLC_INTERFACE=interface) if named else found
+    if interface and named:
+        found['DMLC_INTERFACE'] = interface
+    return found
 
 
 def _address_of(interface):
@@ -152,9 +155,7 @@ def _started(role, host, command, environment):
     # a session of its own: the terminal's Ctrl-C comes to the launcher alone
     popen = subprocess.Popen(member, stdin=subprocess.PIPE, start_new_session=True)
     process = Process(role, host, popen)
-    task = dict(command=list(command), environment=environment, folder=os.getcwd())
-    popen.stdin.write(json.dumps(task).encode() + b'\n')
-    popen.stdin.flush()
+    process.send(json.dumps(dict(command=list(command), environment=environment, folder=os.getcwd())))
     return process
 
 
@@ -173,7 +174,7 @@ def _watched(processes, signals):
                 return 128 + signals.came[-1]  # the second: at once
             told = len(signals.came)
             for worker in workers:
-                worker.send(signals.came[0])
+                worker.send(str(signals.came[0]))
         ends = {process: process.popen.poll() for process in processes}
         stopped = told and 128 + signals.came[0]
         bad = [status for status in ends.values() if status not in (None, 0, stopped)]

@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 from pathlib import Path
+from typing import List
 
 from dcn import gpu_libraries
 from dcn.errors import UserError
@@ -24,7 +25,8 @@ def serve(member: Member) -> None:
     """Be ``member``, the scheduler or a server, until the workers end the job. UserError where one of them is gone."""
     prepare(member)
     gpu_libraries.preload()
-    library, handle, failures = _library(), ctypes.c_void_p(), []
+    library, handle = _library(), ctypes.c_void_p()
+    failures: List[UserError] = []
     if library.MXKVStoreCreate(b'dist', ctypes.byref(handle)):
         raise _failure(library)
     thread = threading.Thread(target=_run, args=(library, handle, failures), daemon=True)
