@@ -103,10 +103,11 @@ def _layer(each: LayerSurvey) -> list[Html]:
     most = min(most, MOST)
     step = next(s for s in (0.05, 0.1, 0.2, 0.5, 1.0, 2.0) if most / s <= 64 or s == 2.0)
     densities = [charts.Series(name, *value.density(step, most)) for name, value in measured]
+    highest = 1.05 * max([float(each.y.max()) for each in densities if len(each.y)] + [0.0]) or 1.0
     low = step * int(max(0.0, min([layer.dilate / 2] + [value.quantile(0.01) for _, value in measured])) / step)
     shown = [
         figure(
-            charts.lines(densities, 'effective dilation in cells', 'density', (low, most), filled=True),
+            charts.lines(densities, 'effective dilation in cells', 'density', (low, most), (0, highest), filled=True),
             'All filters, by what they are centred on.',
         )
     ]
@@ -269,7 +270,7 @@ def _mean_tiles(found, titles):
         most = max(float(np.quantile(column.means[name], 0.999)) for column in found.fields)
         side = len(found.fields[0].means[name])
         pair = beside([tile(column.means[name], most, TILE_SIDE) for column in found.fields])
-        caption = f'{name}: mean over {len(found.fields[0].extents[name])} places, {side} pixels of the input a side'
+        caption = f'{name}: mean over {_places(found.fields[0].extents[name])}, {side} pixels of the input a side'
         figures.append(figure(picture(pair, f'{caption}: {", ".join(titles)}'), caption))
     return gallery(figures, 150 * len(titles))
 
@@ -376,6 +377,10 @@ def _margin(tree) -> float:
     places = np.concatenate([tree.moved.points, tree.regular.points]) + 0.5
     beyond = np.quantile(np.maximum(-places, places - size).max(1), 0.95)
     return float(np.clip(beyond / size.min() + 0.03, 0.06, 0.2))
+
+
+def _places(found) -> str:
+    return f'{len(found)} place{"s" * (len(found) > 1)}'
 
 
 def _count(number: int) -> str:

@@ -17,11 +17,18 @@ SQUARE = '\u00b2'
 
 def with_spread(mean: float | None, std: float | None) -> str:
     """'2.3 ± 0.4', or a dash where nothing was measured."""
-    return '-' if mean is None or std is None else f'{mean:.2f} \u00b1 {std:.2f}'
+    return '-' if mean is None or std is None else f'{_short(mean)} \u00b1 {_short(std)}'
+
+
+def _short(value: float) -> str:
+    """Two digits behind the point; of what no sound network gives, the first three in all."""
+    return f'{value:.2f}' if abs(value) < 1e4 else f'{value:.3g}'
 
 
 def percent(share: float | None) -> str:
-    return '-' if share is None else f'{100 * share:.1f} %'
+    if share is None:
+        return '-'
+    return f'{100 * share:.1f} %' if abs(share) < 100 else f'{100 * share:.3g} %'
 
 
 def dilation_rows(found: Study) -> list[list[str]]:
@@ -59,7 +66,8 @@ def field_rows(found: Study) -> list[list[str]]:
             cells = mean_extent(column, name)
             if cells is not None:
                 half, most, inside = cells
-                first = f'{name}, {len(column.extents[name])} places' if k == 0 else ''
+                places = len(column.extents[name])
+                first = f'{name}, {places} place{"s" * (places > 1)}' if k == 0 else ''
                 rows.append([first, column.title, f'{half:.1f}', f'{most:.1f}', percent(inside)])
     return rows
 
@@ -72,7 +80,7 @@ def part_rows(found: Study) -> list[list[str]]:
             f'{each.count}',
             percent(each.length),
             percent(each.std),
-            f'{100 * each.outwards:+.1f} %',
+            f'{"+" * (each.outwards >= 0)}{percent(each.outwards)}',
         ]
         for each in found.parts or ()
     ]
