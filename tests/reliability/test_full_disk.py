@@ -98,29 +98,41 @@ def refused(process, path, told):
         ('w.params', ['convert', WEIGHTS]),
         ('w.npz', ['convert', WEIGHTS]),
         ('w.safetensors', ['convert', WEIGHTS]),
-        ('page.html', ['inspect', 'tests/corpus/attrs_1_9_1-symbol.json', '--html']),
         ('net.onnx', ['export', '--cfg', SHAPES, '--params', WEIGHTS]),
-        ('mine.yaml', ['new', 'DATA', '--out']),
     ],
 )
-def test_a_file_that_finds_no_room_is_named_and_not_there(disk, name, words, repository, tmp_path, monkeypatch):
+def test_a_file_that_finds_no_room_is_named_and_not_there(disk, name, words, repository, monkeypatch):
     monkeypatch.chdir(repository)
     if words[0] == 'export':
         pytest.importorskip('onnx')
-    if words[0] == 'new':
-        runs.data(tmp_path / 'mine')
-        words = [str(tmp_path / 'mine') if word == 'DATA' else word for word in words]
     path = os.path.join(disk.folder, name)
     with open(path, 'w') as stream:
         stream.write('of before')
-    if words[0] == 'new':
-        os.unlink(path)  # it replaces nothing
-    disk.leave(0 if words[0] == 'new' else 10_000)
+    disk.leave(1_200_000)
     refused(command(*words, path), path, disk.told)
-    assert files_below(disk.folder) == [name] * (words[0] != 'new')
-    if words[0] != 'new':
-        with open(path) as stream:
-            assert stream.read() == 'of before'
+    assert files_below(disk.folder) == [name]
+    with open(path) as stream:
+        assert stream.read() == 'of before'
+
+
+@pytest.mark.parametrize(
+    'name, words',
+    [
+        ('w.npz', ['convert', WEIGHTS]),
+        ('page.html', ['inspect', 'tests/corpus/attrs_1_9_1-symbol.json', '--html']),
+        ('mine.yaml', ['new', 'DATA', '--out']),
+    ],
+)
+def test_a_disk_that_is_full_from_the_start_is_told_before_the_work(
+    disk, name, words, repository, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(repository)
+    runs.data(tmp_path / 'mine')
+    disk.leave(0)
+    words = [str(tmp_path / 'mine') if word == 'DATA' else word for word in words]
+    shown, complaint = command(*words, os.path.join(disk.folder, name)).communicate()
+    assert complaint.splitlines()[-1].startswith(f'error: {disk.folder}') and f': {disk.told}; ' in complaint, complaint
+    assert 'Traceback' not in shown + complaint and files_below(disk.folder) == []
 
 
 def test_pictures_of_photos(disk, tmp_path):
