@@ -28,8 +28,13 @@ def report(tmp_path_factory):
     folder = tmp_path_factory.mktemp('peers')
     python = peers.python_of(folder, 'onnxruntime')
     python.parent.mkdir(parents=True)
+    missing = folder / 'missing'  # for the library may be installed beside NumPy
+    missing.mkdir()
+    for name in ('onnx', 'onnxruntime'):
+        (missing / f'{name}.py').write_text(f'raise ModuleNotFoundError("No module named \'{name}\'")\n')
     # no link: that of an environment whose own Python is a link would lose the environment, and NumPy with it
-    python.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n')
+    run = f'PYTHONPATH={shlex.quote(str(missing))} exec {shlex.quote(sys.executable)} "$@"'
+    python.write_text(f'#!/bin/sh\n{run}\n')
     python.chmod(0o755)
     path = folder / 'times.json'
     with contextlib.redirect_stdout(io.StringIO()) as printed:
