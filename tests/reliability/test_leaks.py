@@ -23,8 +23,8 @@ def assert_level(found, megabytes):
     """From the middle on nothing grows, memory by ``megabytes`` at most."""
     half = found[len(found) // 2 :]
     assert max(row['resident'] for row in half) <= half[0]['resident'] + megabytes, found
-    for what in ('files', 'threads'):
-        assert max(row[what] for row in half) <= max(row[what] for row in found[: len(found) // 2]), found
+    for what, more in (('files', 0), ('threads', 1)):  # a thread of the loader may or may not be at its end
+        assert max(row[what] for row in half) <= max(row[what] for row in found[: len(found) // 2]) + more, found
 
 
 @pytest.mark.parametrize(
