@@ -15,7 +15,6 @@ from __future__ import annotations
 from typing import Any, Iterable, Mapping, NamedTuple, Sequence
 
 import numpy as np
-from scipy import sparse
 
 from dcn.rng import generator
 
@@ -55,6 +54,8 @@ def average_precisions(ranking: Ranking, weights: np.ndarray, levels: Sequence[f
     weights: (R, n). levels: AP is the mean over these levels of recall of the best precision from there on; None: the
     area below that curve.
     """
+    from scipy import sparse  # here, as naming classes imports this module and needs no SciPy
+
     found = np.full(len(weights), np.nan)
     hits = np.flatnonzero(ranking.hits)
     # misses of each image between one hit and the next: (n, hits); those after the last hit change nothing
