@@ -150,7 +150,8 @@ def test_a_checkpoint_and_the_folder_of_a_set_lead_to_the_same(runs, tmp_path):
     # one that lies elsewhere is known by its bytes
     copied = str(shutil.copy(params, tmp_path / 'else-0000.params'))
     assert find([copied], runs)[0].entry == by_folder.entry
-    assert find([copied], str(tmp_path))[0].entry is None
+    with pytest.raises(UserError, match=r'found neither; test it first: dcn test --cfg FILE --params .*else-0000'):
+        find([copied], str(tmp_path))
 
 
 def test_what_is_missing_is_said(data, tmp_path, repository):

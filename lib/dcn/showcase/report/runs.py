@@ -102,7 +102,13 @@ def _of_checkpoint(path, output):
             if (found := ledger.read_entry(file)).get('checkpoint_sha256') == digest:
                 entry, tested = found, os.path.dirname(file)
     log = history.history_path(re.sub(r'-\d+\.params$', '', path))
-    return [_run(path, log if os.path.isfile(log) else None, entry, tested)]
+    log = log if os.path.isfile(log) else None
+    if entry is None and log is None:
+        raise UserError(
+            f'{path}: expected a test of this checkpoint below {output}, or the log of its training beside it, found '
+            f'neither; test it first: dcn test --cfg FILE --params {path}'
+        )
+    return [_run(path, log, entry, tested)]
 
 
 def _run(folder, log, entry, tested):
