@@ -21,8 +21,7 @@ def in_bfloat16(graph: Graph, parameters: dict) -> tuple[Graph, dict]:
     their parameters in it; the largest cells of their maps are found in it, too. Casts stand where a run begins and
     ends."""
     sketch, changed = Sketch(graph), dict(parameters)
-    users = _users(graph)
-    rounded = {i for i, node in enumerate(graph.nodes) if node.op == FUSED and _makes_features(graph, users, i)}
+    rounded = {i for i, node in enumerate(graph.nodes) if node.op == FUSED and _makes_features(graph, sketch, i)}
     rounded = {i for i in rounded if _owns_parameters(graph, sketch, i, parameters)}
     for i, node in enumerate(graph.nodes):  # a map stays in bfloat16 on its way through max pooling
         if node.op == 'Pooling' and node.attrs.get('pool_type', 'max') == 'max' and node.inputs[0][0] in rounded:
@@ -49,20 +48,9 @@ def in_bfloat16(graph: Graph, parameters: dict) -> tuple[Graph, dict]:
     return sketch.finish(), changed
 
 
-def _users(graph):
-    """For each node (reader, which of its inputs), and None where it is an output."""
-    users: list[list] = [[] for _ in graph.nodes]
-    for i, node in enumerate(graph.nodes):
-        for slot, (source, _) in enumerate(node.inputs):
-            users[source].append((i, slot))
-    for source, _ in graph.heads:
-        users[source].append(None)
-    return users
-
-
-def _makes_features(graph, users, i):
+def _makes_features(graph, sketch, i):
     """Whether what node ``i`` gives is read as features by all."""
-    return all(user is not None and _reads_features(graph.nodes[user[0]], user[1]) for user in users[i])
+    return all(user is not None and _reads_features(graph.nodes[user[0]], user[1]) for user in sketch.users(i))
 
 
 def _reads_features(node, slot):

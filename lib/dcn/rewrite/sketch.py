@@ -18,17 +18,21 @@ class Sketch:
         self.nodes: list[Node] = list(graph.nodes)
         self._graph = graph
         self._instead: dict[int, int] = {}
-        self._users: list[list[int | None]] = [[] for _ in self.nodes]
+        self._users: list[list[tuple[int, int] | None]] = [[] for _ in self.nodes]
         for i, node in enumerate(graph.nodes):
-            for source, _ in node.inputs:
-                self._users[source].append(i)
+            for slot, (source, _) in enumerate(node.inputs):
+                self._users[source].append((i, slot))
         for source, _ in graph.heads:
             self._users[source].append(None)
+
+    def users(self, i: int) -> list[tuple[int, int] | None]:
+        """What uses node ``i`` of the old graph: (node, which of its inputs), and None where it is an output."""
+        return self._users[i]
 
     def sole_user(self, i: int) -> int | None:
         """The node of the old graph that alone uses node ``i``; None where several do, or where it is an output."""
         users = self._users[i]
-        return users[0] if len(users) == 1 else None
+        return users[0][0] if len(users) == 1 and users[0] is not None else None
 
     def add(self, node: Node) -> int:
         """The position of the new ``node``."""
