@@ -97,7 +97,7 @@ def _git(*arguments):
 def machine() -> dict[str, Any]:
     """What the figures were computed on; no name of a host."""
     return {
-        'processor': _processor(),
+        'processor': processor(),
         'cores': os.cpu_count(),
         'threads': os.environ.get('OMP_NUM_THREADS'),
         'system': f'{platform.system()} {platform.machine()}',
@@ -105,7 +105,8 @@ def machine() -> dict[str, Any]:
     }
 
 
-def _processor():
+def processor() -> str:
+    """The name of the processor, as the system tells it."""
     try:
         with open('/proc/cpuinfo', encoding='utf-8') as stream:
             for line in stream:
@@ -113,7 +114,7 @@ def _processor():
                     return line.partition(':')[2].strip()
     except OSError:
         pass
-    return platform.processor() or None
+    return platform.processor() or platform.machine()
 
 
 def command() -> str:

@@ -1,7 +1,8 @@
 """What ``dcn bench ops`` prints: the machine, the table of times, and what must be known to read it."""
 
 import os
-import platform
+
+from dcn.ledger import processor
 
 LEGEND = {
     'dense': "dense: MXNet's convolution (oneDNN) of the same shape, which leaves out products with padding",
@@ -16,7 +17,7 @@ def machine():
     from dcn.operators import native
 
     return {
-        'processor': _processor(),
+        'processor': processor(),
         'cores': len(os.sched_getaffinity(0)),
         'threads': int(os.environ['OMP_NUM_THREADS']),
         'instruction set': native.instruction_set(),
@@ -26,12 +27,6 @@ def machine():
 def where(machine):
     """A machine in a few words."""
     return f'{machine["processor"]}, {machine["threads"]} threads, {machine["instruction set"]}'
-
-
-def _processor():
-    with open('/proc/cpuinfo') as stream:
-        names = [line.partition(':')[2].strip() for line in stream if line.startswith('model name')]
-    return names[0] if names else platform.machine()
 
 
 def with_own(versions):
