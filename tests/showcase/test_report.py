@@ -150,6 +150,11 @@ def test_a_checkpoint_and_the_folder_of_a_set_lead_to_the_same(runs, tmp_path):
     # one that lies elsewhere is known by its bytes
     copied = str(shutil.copy(params, tmp_path / 'else-0000.params'))
     assert find([copied], runs)[0].entry == by_folder.entry
+    moved = shutil.copytree(os.path.join(runs, 'good'), tmp_path / 'runs [of May]' / 'good')
+    in_brackets = find([str(moved)])[0]
+    assert in_brackets.training == by_folder.training and in_brackets.entry == by_folder.entry
+    assert find([copied], str(tmp_path / 'runs [of May]'))[0].entry == by_folder.entry
+    shutil.rmtree(moved.parent)
     with pytest.raises(UserError, match=r'found neither; test it first: dcn test --cfg FILE --params .*else-0000'):
         find([copied], str(tmp_path))
 

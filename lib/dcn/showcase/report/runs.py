@@ -86,7 +86,8 @@ def _of_folder(folder):
     entry = ledger.read_entry(tests) if tests else None
     logs = _newest(os.path.join(glob.escape(folder), '*', '*-training.jsonl'))
     if entry:  # of several stages the one that was tested
-        named = os.path.join(folder, '*', re.sub(r'-\d+\.params$', '', os.path.basename(entry['checkpoint'])))
+        prefix = re.sub(r'-\d+\.params$', '', os.path.basename(entry['checkpoint']))
+        named = os.path.join(glob.escape(folder), '*', glob.escape(prefix))
         logs = _newest(history.history_path(named)) or logs
     return _run(folder, logs, entry, tests and os.path.dirname(tests))
 
@@ -95,7 +96,7 @@ def _of_checkpoint(path, output):
     if not os.path.isfile(path):
         raise UserError(f'{path}: no such checkpoint; give the path of a .params file, or the folder of a run.')
     digest, folder = sha256(path), os.path.dirname(os.path.abspath(path))
-    places = [os.path.join(os.path.dirname(folder), '*'), os.path.join(output, '**')]
+    places = [os.path.join(glob.escape(os.path.dirname(folder)), '*'), os.path.join(glob.escape(output), '**')]
     entry = tested = None
     for place in places:
         for file in sorted(glob.glob(os.path.join(place, '*scores.json'), recursive=True), key=os.path.getmtime):
