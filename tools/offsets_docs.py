@@ -57,7 +57,8 @@ def section(title, path, found):
     lines += [f'Sizes {report.sizes_text(found)}.\n']
     lines += markdown_table(('effective dilation', *report.HEAD[1:]), report.dilation_rows(found))
     lines += ['', *markdown_table(('moves, in cells', *CATEGORIES), report.move_rows(found))]
-    lines += ['', *markdown_table((f'gradient of {found.field_layer}', *report.FIELD_HEAD[1:]), report.field_rows(found))]
+    gradient = f'gradient of {found.field_layer}', *report.FIELD_HEAD[1:]
+    lines += ['', *markdown_table(gradient, report.field_rows(found))]
     if found.parts:
         lines += ['', *markdown_table(report.PART_HEAD, report.part_rows(found))]
     return lines
