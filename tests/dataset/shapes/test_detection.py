@@ -241,3 +241,19 @@ def test_module_runs_and_refuses_in_one_sentence(tmp_path):
 
 def test_class_names_are_those_of_the_creatures():
     assert shapes.SHAPES_CLASSES == tuple(sorted(CREATURES))
+
+
+def test_what_the_painter_paints_belongs_to_its_number():
+    """Whoever changes what is painted raises scene.PAINTER, and then these numbers: old sets are made anew."""
+    scene = make_scene(generator(5), 96)
+    blocks = scene.image.mean(axis=2).reshape(6, 16, 6, 16).mean(axis=(1, 3))
+    assert shapes.shapes_scene.PAINTER == 1
+    np.testing.assert_allclose(
+        blocks[2:4],
+        [[197.9, 196.6, 173.9, 127.6, 163.5, 173.5], [167.3, 171.9, 89.8, 118.0, 113.7, 136.0]],
+        atol=0.3,  # OpenCV's resampling differs a little between processors
+    )
+    assert [(item.name, item.box) for item in scene.objects] == [
+        ('starfish', (30, 27, 90, 89)),
+        ('starfish', (1, 52, 20, 76)),
+    ]

@@ -9,22 +9,35 @@ box has the wanted longer side. A part is (paint, strands): ``paint(canvas, fiel
 each given as points (n, 2) and radii (n,).
 """
 
-from collections import namedtuple
+from __future__ import annotations
+
+from typing import Any, Callable, List, NamedTuple, Tuple
 
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 
-from dcn.dataset.shapes.paint import Canvas, bounds, hsv, mix, ramp, rotate, spine, strand
+from dcn.dataset.shapes.paint import Canvas, Field, Piece, bounds, hsv, mix, ramp, rotate, spine, strand
 
-Creature = namedtuple('Creature', 'name canvas geometry')
-"""geometry: rotation (degrees, 0..360), bend (degrees, absolute turn of the body, or the mean over limbs), aspect
-(length / width of the body, or of a limb)."""
+Part = Tuple[Callable[[Canvas, Field], None], List[Piece]]
+
+
+class Creature(NamedTuple):
+    """A painted creature.
+
+    geometry: rotation (degrees, 0..360), bend (degrees, absolute turn of the body, or the mean over limbs), aspect
+    (length / width of the body, or of a limb).
+    """
+
+    name: str
+    canvas: Canvas
+    geometry: dict[str, Any]
+
 
 THINNEST = 0.75  # radius in pixels: legs and feelers of small animals stay visible
 WHITE, BLACK, CREAM = (0.97, 0.97, 0.97), (0.05, 0.04, 0.04), (0.72, 0.88, 0.98)
 
 
-def draw(name, rng, side):
+def draw(name: str, rng: np.random.Generator, side: float) -> Creature:
     """A random creature of class ``name``, about ``side`` pixels on the longer side of its box."""
     parts, geometry = CREATURES[name](rng)
     low, high = bounds([piece for _, pieces in parts for piece in pieces])
@@ -39,7 +52,7 @@ def draw(name, rng, side):
     return Creature(name, canvas, geometry)
 
 
-def snake(rng):
+def snake(rng: np.random.Generator) -> tuple[list[Part], dict[str, Any]]:
     """A long bent tube with dark bands edged in white; eyes and a forked tongue."""
     angle, aspect = rng.uniform(0, 2 * np.pi), rng.uniform(7, 11)
     body, bend = _bent_spine(rng, 3.0, 1.1, angle)
@@ -72,7 +85,7 @@ def snake(rng):
     return parts, _geometry(angle, bend, aspect)
 
 
-def fish(rng):
+def fish(rng: np.random.Generator) -> tuple[list[Part], dict[str, Any]]:
     """A bent spindle with two white stripes, a forked tail that swings, fins and one eye."""
     angle, aspect = rng.uniform(0, 2 * np.pi), rng.uniform(1.9, 3.6)
     body, bend = _bent_spine(rng, 1.3, 0.15, angle)
@@ -125,7 +138,7 @@ def _tail(rng, body, radius):
         yield end + lobe, radius * (0.12 + 0.26 * _bump(12))
 
 
-def starfish(rng):
+def starfish(rng: np.random.Generator) -> tuple[list[Part], dict[str, Any]]:
     """Five tapered arms, each bent for itself, with rows of pale dots."""
     angle, aspect = rng.uniform(0, 2 * np.pi), rng.uniform(1.7, 2.9)
     twist, wild = rng.uniform(-0.7, 0.7), 0.8
@@ -152,7 +165,7 @@ def starfish(rng):
     return [_part(skin, *arms)], _geometry(angle, np.mean(bends), aspect)
 
 
-def octopus(rng):
+def octopus(rng: np.random.Generator) -> tuple[list[Part], dict[str, Any]]:
     """A round head with two eyes and six or seven bent arms with suckers."""
     angle, aspect = rng.uniform(0, 2 * np.pi), rng.uniform(3.4, 5.2)
     base = hsv(rng.uniform(258, 304), rng.uniform(0.45, 0.72), rng.uniform(0.6, 0.88))
@@ -185,7 +198,7 @@ def octopus(rng):
     return parts, _geometry(angle, np.mean(bends), aspect)
 
 
-def caterpillar(rng):
+def caterpillar(rng: np.random.Generator) -> tuple[list[Part], dict[str, Any]]:
     """A bent chain of round beads in two colours, with legs, antennae and a dark head."""
     angle, count = rng.uniform(0, 2 * np.pi), rng.integers(6, 10)
     line, bend = _bent_spine(rng, 2.6, 0.7, angle, samples=6 * count + 1)

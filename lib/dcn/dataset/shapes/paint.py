@@ -4,7 +4,9 @@ Everything works on distance to a strand, so edges are anti-aliased and patterns
 Colours are BGR, float32 0..1; coordinates are (x, y) in pixels.
 """
 
-from collections import namedtuple
+from __future__ import annotations
+
+from typing import NamedTuple, Sequence, Tuple
 
 import cv2
 import numpy as np
@@ -12,36 +14,53 @@ import numpy as np
 MARGIN = 3  # pixels around an object for its anti-aliased edge and shadow
 LIGHT = np.array([-0.48, -0.62, 0.62], np.float32)  # from the upper left, towards the viewer
 
-Strand = namedtuple('Strand', 'points tangents radii along back ahead length')
-"""points (n, 2), unit tangents (n, 2), radii (n,) in pixels; along (n,): 0..1 from start to end; back, ahead (n,): half
-the way to the neighbour before and after, 0 at the ends; length (n,): of the whole strand in pixels, at least 1."""
-
-Field = namedtuple('Field', 'window along across depth normal radius')
-"""What each pixel of ``window`` (two slices) sees of the nearest strand, arrays (h, w):
-along: 0..1 from the strand's start to its end; across: -1..1 from its left to its right edge; depth: pixels inside the
-edge (negative outside); normal: (h, w, 3) of the round surface; radius: of the strand there."""
+Window = Tuple[slice, slice]  # rows and columns
+Piece = Tuple[np.ndarray, np.ndarray]  # points (n, 2) and radii (n,)
 
 
-def hsv(hue, saturation, value):
+class Strand(NamedTuple):
+    """A bent line with a radius, in pixels, at n samples."""
+
+    points: np.ndarray  # (n, 2)
+    tangents: np.ndarray  # (n, 2), unit
+    radii: np.ndarray  # (n,)
+    along: np.ndarray  # (n,), 0..1 from start to end
+    back: np.ndarray  # (n,), half the way to the sample before, 0 at the start
+    ahead: np.ndarray  # (n,), half the way to the sample after, 0 at the end
+    length: np.ndarray  # (n,), of the whole strand, at least 1
+
+
+class Field(NamedTuple):
+    """What each pixel of a window of (h, w) sees of the nearest strand."""
+
+    window: Window
+    along: np.ndarray  # (h, w), 0..1 from the strand's start to its end
+    across: np.ndarray  # (h, w), -1..1 from its left to its right edge
+    depth: np.ndarray  # (h, w), pixels inside the edge, negative outside
+    normal: np.ndarray  # (h, w, 3), of the round surface
+    radius: np.ndarray  # (h, w), of the strand there
+
+
+def hsv(hue: float, saturation: float, value: float) -> np.ndarray:
     """Hue in degrees, the others 0..1 -> BGR (3,)."""
     shade = (np.array([240.0, 120.0, 0.0]) - hue + 180) % 360 - 180
     pure = np.clip(2 - np.abs(shade) / 60, 0, 1)
     return (value * (1 - saturation * (1 - pure))).astype(np.float32)
 
 
-def ramp(low, high, values):
+def ramp(low: float, high: float | np.ndarray, values: np.ndarray) -> np.ndarray:
     """0 below ``low``, 1 above ``high``, smooth between."""
     t = np.minimum(np.maximum((values - low) / (high - low), 0), 1)
     return t * t * (3 - 2 * t)
 
 
-def mix(first, second, weight):
+def mix(first: np.ndarray, second: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """``first`` where weight is 0, ``second`` where it is 1; weight (h, w), colours (3,) or (h, w, 3)."""
     weight = np.asarray(weight, np.float32)[..., None]
     return first * (1 - weight) + second * weight
 
 
-def spine(bend, swing, phase, samples=48):
+def spine(bend: float, swing: float, phase: float, samples: int = 48) -> np.ndarray:
     """A line of length 1 whose heading turns by ``bend`` in total and swings by ``swing`` (radians) -> (samples, 2).
 
     It starts at the origin and runs, on average, along +x.
@@ -52,13 +71,13 @@ def spine(bend, swing, phase, samples=48):
     return np.concatenate([np.zeros((1, 2)), steps.cumsum(axis=0)])
 
 
-def rotate(points, angle):
+def rotate(points: np.ndarray, angle: float) -> np.ndarray:
     """``points`` (n, 2) turned by ``angle`` (radians) about the origin."""
     c, s = np.cos(angle), np.sin(angle)
     return points @ np.array([[c, s], [-s, c]])
 
 
-def strand(points, radii):
+def strand(points: np.ndarray, radii: np.ndarray | float) -> Strand:
     """Strand through ``points`` (n, 2) with radii (n,) or one number."""
     points = np.asarray(points, np.float32).reshape(-1, 2)
     count = len(points)
@@ -79,7 +98,7 @@ def strand(points, radii):
     return Strand(points, tangents, *rows)
 
 
-def bounds(strands):
+def bounds(strands: Sequence[Piece]) -> tuple[np.ndarray, np.ndarray]:
     """Corners (x, y) of the box around ``strands``, pairs of points (n, 2) and radii (n,)."""
     low = np.min([(points - radii[:, None]).min(axis=0) for points, radii in strands], axis=0)
     high = np.max([(points + radii[:, None]).max(axis=0) for points, radii in strands], axis=0)
@@ -89,16 +108,16 @@ def bounds(strands):
 class Canvas:
     """A transparent picture, ``width`` x ``height``; ``rgb`` is premultiplied by ``alpha``."""
 
-    def __init__(self, width, height):
+    def __init__(self, width: int, height: int) -> None:
         self.rgb = np.zeros((height, width, 3), np.float32)
         self.alpha = np.zeros((height, width), np.float32)
 
-    def blend(self, window, colour, alpha):
+    def blend(self, window: Window, colour: np.ndarray, alpha: np.ndarray) -> None:
         """Lay ``colour`` (h, w, 3) or (3,) with opacity ``alpha`` (h, w) over the window."""
         self.rgb[window] = self.rgb[window] * (1 - alpha[..., None]) + colour * alpha[..., None]
         self.alpha[window] = self.alpha[window] * (1 - alpha) + alpha
 
-    def field(self, strands):
+    def field(self, strands: Sequence[Strand]) -> Field:
         """Field of the union of ``strands``, which must touch the canvas."""
         samples = Strand(*(np.concatenate(parts) for parts in zip(*strands)))
         points, around = samples.points, samples.radii[:, None] + 2
@@ -111,7 +130,7 @@ class Canvas:
         distance -= samples.radii
         return _look_up((slice(y1, y2), slice(x1, x2)), distance.argmin(axis=2), samples)
 
-    def paint(self, field, colour, gloss=0.35, outline=0.55):
+    def paint(self, field: Field, colour: np.ndarray, gloss: float = 0.35, outline: float = 0.55) -> None:
         """Fill a field with ``colour`` ((3,) or (h, w, 3)), shaded by its normals, with a dark rim a pixel wide."""
         light = np.maximum(field.normal @ LIGHT, 0)
         rim = outline * (1 - ramp(0.2, np.minimum(np.maximum(field.radius * 0.35, 1.0), 2.2), field.depth))
@@ -120,13 +139,13 @@ class Canvas:
         self.blend(field.window, np.minimum(shaded, 1), np.minimum(np.maximum(field.depth + 0.5, 0), 1))
 
     @classmethod
-    def around(cls, strands):
+    def around(cls, strands: Sequence[Piece]) -> tuple[Canvas, np.ndarray]:
         """A canvas that just holds ``strands`` (see ``bounds``), and the place of its corner (x, y) in their frame."""
         low, high = bounds(strands)
         corner = np.floor(low).astype(int) - MARGIN
         return cls(*(np.ceil(high).astype(int) + MARGIN + 1 - corner)), corner
 
-    def mask(self):
+    def mask(self) -> np.ndarray:
         """(h, w) bool: pixels that belong to the object."""
         return self.alpha > 0.5
 
@@ -148,7 +167,7 @@ def _look_up(window, nearest, samples):
     return Field(window, along, (tx * dy - ty * dx) / radius, radius - length, normal, radius)
 
 
-def lay(image, canvas, x, y, shadow=0.0):
+def lay(image: np.ndarray, canvas: Canvas, x: int, y: int, shadow: float = 0.0) -> None:
     """Composite a canvas onto ``image`` (H, W, 3) with its corner at (x, y); ``shadow``: opacity of its soft shadow."""
     if shadow:
         soft = cv2.GaussianBlur(np.pad(canvas.alpha, 4), (0, 0), 2.0) * shadow
@@ -158,7 +177,7 @@ def lay(image, canvas, x, y, shadow=0.0):
     image[region] = image[region] * (1 - canvas.alpha[cut][..., None]) + canvas.rgb[cut]
 
 
-def shared(image, patch, x, y):
+def shared(image: np.ndarray, patch: np.ndarray, x: int, y: int) -> tuple[Window, Window]:
     """Slices of ``image`` and of ``patch``, whose corner lies at (x, y), where both have pixels (perhaps none)."""
     sizes = zip((y, x), patch.shape, image.shape)
     spans = [(max(-start, 0), max(min(length, limit - start), max(-start, 0)), start) for start, length, limit in sizes]

@@ -1,8 +1,10 @@
 """Scenes of the generated data set: a blurred piece of a photograph, clutter, one to four creatures, perhaps a leaf."""
 
+from __future__ import annotations
+
 import functools
 import os
-from collections import namedtuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -13,25 +15,40 @@ from dcn.dataset.shapes.creatures import CREATURES, draw
 from dcn.dataset.shapes.paint import Canvas, hsv, lay, rotate, shared, spine, strand
 from dcn.errors import UserError
 
-SceneObject = namedtuple('SceneObject', 'name box geometry')
-"""box: x1 y1 x2 y2, 0-based inclusive, tight around the object's own mask before anything covers it; geometry: dict of
-scale (longer side in pixels), rotation, bend (degrees), aspect, visible (0..1, the part that nothing covers)."""
 
-Scene = namedtuple('Scene', 'image objects owner')
-"""image: (size, size, 3) uint8 BGR; objects: list of SceneObject; owner: (size, size) int, the index of the object that
-is seen at each pixel, or -1 where there is none."""
+class SceneObject(NamedTuple):
+    """A creature in a scene.
+
+    box: x1 y1 x2 y2, 0-based inclusive, tight around the object's own mask before anything covers it.
+    geometry: scale (longer side in pixels), rotation, bend (degrees), aspect, visible (0..1, the part that nothing
+    covers).
+    """
+
+    name: str
+    box: tuple[int, ...]
+    geometry: dict[str, Any]
+
+
+class Scene(NamedTuple):
+    """An image, what is on it, and whose each pixel is."""
+
+    image: np.ndarray  # (size, size, 3) uint8 BGR
+    objects: list[SceneObject]
+    owner: np.ndarray  # (size, size) int: index of the object that is seen there, or -1
+
 
 PHOTOS = ('chelsea.png', 'coffee.png', 'rocket.jpg')  # in colour
 TEXTURES = ('brick.png', 'grass.png', 'gravel.png', 'moon.png')  # grey, to be tinted
 # hues in degrees
 TINTS = {'brick.png': (5, 40), 'grass.png': (45, 140), 'gravel.png': (25, 230), 'moon.png': (25, 50)}
 
+PAINTER = 1  # to be raised with every change of what is painted: sets of another number are made anew
 SMALLEST, LARGEST = 0.19, 0.76  # longer side of an object as a part of the image's side: a factor of four
 MOST_OVERLAP = 0.15  # of the smaller of two boxes
 MOST_COVERED = 0.3  # of an object's mask
 
 
-def make_scene(rng, size):
+def make_scene(rng: np.random.Generator, size: int) -> Scene:
     """A random Scene of ``size`` x ``size`` pixels."""
     image = background(rng, size)
     for _ in range(rng.integers(0, 6)):
@@ -60,7 +77,7 @@ def _photo(name):
     return np.ascontiguousarray(pixels[..., ::-1], np.float32) / 255
 
 
-def background(rng, size):
+def background(rng: np.random.Generator, size: int) -> np.ndarray:
     """A random piece of a photograph, turned, blurred and low in contrast, so that objects stand out -> 0..1."""
     name = (PHOTOS + TEXTURES)[rng.integers(len(PHOTOS) + len(TEXTURES))]
     photo = _photo(name)
@@ -132,7 +149,7 @@ def _place(rng, size):
     return placed
 
 
-def mask_box(mask):
+def mask_box(mask: np.ndarray) -> np.ndarray:
     """x1 y1 x2 y2 (inclusive) around the True pixels of ``mask`` (h, w)."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     return np.array([columns[0], rows[0], columns[-1], rows[-1]])
