@@ -18,6 +18,7 @@ ALTERNATE = """
 Four stages: rpn1, rcnn1, rpn2, rcnn2. TRAIN.ALTERNATE gives rpn1_lr, rpn1_lr_step and rpn1_epoch, likewise rfcn1_*,
 rpn2_* and rfcn2_* (in every family), RPN_BATCH_IMAGES and RCNN_BATCH_IMAGES; where one is 0 or empty, TRAIN's lr,
 lr_step, end_epoch and BATCH_IMAGES hold for that stage. Everything else is as TRAIN says, in each stage.
+--from CHECKPOINT takes the place of the ImageNet model, with which rpn1 and rcnn1 begin.
 --resume goes on in the stage that was interrupted. The result, final-0000.params, is tested with
 --set TRAIN.model_prefix=final TEST.test_epoch=0 TEST.HAS_RPN=true"""
 
@@ -78,7 +79,7 @@ def train_alternate(description: str) -> Main:
     """Alternate training of the network of --cfg."""
 
     def main(argv=None):
-        args, cfg = parse(argv, description + ALTERNATE, train_arguments)
+        args, cfg = parse(argv, description + ALTERNATE, train_arguments, from_argument)
         _train_alternate(cfg, args)
 
     return main
@@ -88,7 +89,7 @@ def train_alternate_and_test(description: str) -> Main:
     """Alternate training of the network of --cfg to its end, then testing."""
 
     def main(argv=None):
-        args, cfg = parse(argv, description + ALTERNATE, train_arguments, test_arguments)
+        args, cfg = parse(argv, description + ALTERNATE, train_arguments, from_argument, test_arguments)
         if _train_alternate(cfg, args):
             from dcn.engine.training.alternate import final_config
 
@@ -158,9 +159,10 @@ def _start(path, resume):
 
 
 def _train_alternate(cfg, args):
-    from dcn.engine.training.alternate import train_alternate
+    from dcn.engine.training.alternate import to_begin_with, train_alternate
 
-    return train_alternate(cfg, args.gpus, _options(args))
+    path = args.start or (to_begin_with(cfg) if args.resume else None)
+    return train_alternate(cfg, args.gpus, _options(args), _start(path, args.resume))
 
 
 def _test(cfg, args, task=None):

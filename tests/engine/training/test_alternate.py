@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import logging
 import os
 import runpy
 
@@ -130,6 +131,76 @@ def test_a_new_start_forgets_the_old_run(data, tmp_path, capsys):
     assert 'resuming at epoch 0, batch 1, after 1 updates' in capsys.readouterr().out
     with pytest.raises(UserError, match=r'alternate.json: written with TRAIN.seed = 0, now it is 1'):
         train(command('rfcn', data, out, 'TRAIN.seed=1') + ['--resume'])
+
+
+def _given(folder, name='final-0000.params', seed=3):
+    """{name: array} of a network end to end, with numbers of its own."""
+    rng = np.random.default_rng(seed)
+    return {
+        key: rng.normal(0, 0.01, array.shape).astype(np.float32) if key.startswith('arg:') else array
+        for key, array in read(folder, name).items()
+    }
+
+
+def test_a_checkpoint_takes_the_place_of_the_imagenet_model(trained, data, tmp_path, caplog):
+    """Both first stages begin with what fits of it, also after a stop, when the run itself knows the file."""
+    family, out = trained
+    arrays, given = _given(folder_of(family, out)), str(tmp_path / 'given.params')
+    params_file.write(given, arrays)
+    still = ('TRAIN.lr=0', 'TRAIN.wd=0', 'TRAIN.ALTERNATE.rpn1_epoch=0', 'TRAIN.ALTERNATE.rfcn2_epoch=0')
+    still += ('TRAIN.iterations=1',)
+    train, place = training(family), str(tmp_path / 'out')
+    with caplog.at_level(logging.INFO, 'dcn'):
+        train(command(family, data, place, *still) + ['--from', given, '--max-iterations', '1'])
+        train(command(family, data, place, *still) + ['--resume'])
+    folder = folder_of(family, place)
+    for stage in ('rpn1', 'rcnn1'):
+        found = read(folder, f'{stage}-0001.params')
+        for name, array in found.items():
+            if name.startswith('arg:') and not name.endswith('_test'):
+                np.testing.assert_array_equal(array, arrays[name], err_msg=f'{stage} {name}')
+    assert 'arg:rpn_conv_3x3_weight' in read(folder, 'rpn1-0001.params')
+    counted = [line for line in caplog.messages if line.startswith('first values of')]
+    assert len(counted) == 4 and all(line.endswith(f'from {given}') for line in counted[:2])
+    assert given not in counted[2] + counted[3]
+    with open(os.path.join(folder, 'alternate.json')) as stream:
+        assert json.load(stream)['from']['path'] == given
+
+
+def test_a_checkpoint_that_is_not_what_the_run_began_with(trained, data, tmp_path):
+    family, out = trained
+    given, train, place = str(tmp_path / 'given.params'), training(family), str(tmp_path / 'out')
+    params_file.write(given, _given(folder_of(family, out)))
+    start = command(family, data, place) + ['--max-iterations', '1']
+    train(start + ['--from', given])
+    other = str(tmp_path / 'other.params')
+    params_file.write(other, _given(folder_of(family, out), seed=4))
+    with pytest.raises(UserError, match=rf'--from {other}: this run, .*alternate.json, began with {given} '):
+        train(start + ['--resume', '--from', other])
+    os.replace(other, given)
+    with pytest.raises(UserError, match=rf'--from {given}: the file has changed since this run began with it'):
+        train(start + ['--resume'])
+    with pytest.raises(UserError, match='began without --from; leave --from out to resume it'):
+        train(command(family, data, out) + ['--resume', '--from', given])
+    # what is to be read is not replaced, and nothing of the earlier run is lost
+    before = sorted(os.listdir(folder_of(family, out)))
+    for name in ('final-0000.params', 'rcnn1-0001.params'):
+        inside = os.path.join(folder_of(family, out), name)
+        with pytest.raises(UserError, match=f'{name} is a checkpoint of the very folder'):
+            train(command(family, data, out) + ['--overwrite', '--from', inside])
+    with pytest.raises(UserError, match='nothing.params'):
+        train(command(family, data, out) + ['--overwrite', '--from', str(tmp_path / 'nothing.params')])
+    assert sorted(os.listdir(folder_of(family, out))) == before
+
+
+def test_a_file_of_the_stages_that_is_damaged(data, tmp_path):
+    folder = folder_of('rfcn', str(tmp_path))
+    os.makedirs(folder)
+    for text in ('', '[]', '{"finished": []}', '{"settings": 3, "finished": 4}'):
+        with open(os.path.join(folder, 'alternate.json'), 'w') as stream:
+            stream.write(text)
+        with pytest.raises(UserError, match='alternate.json: expected what alternate training writes'):
+            training('rfcn')(command('rfcn', data, str(tmp_path)) + ['--resume'])
 
 
 def test_resuming_nothing(data, tmp_path):

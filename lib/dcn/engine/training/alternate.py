@@ -6,6 +6,8 @@
     rcnn2   detection on these from rcnn1, shared layers as they are
     final   the parameters of both, for testing as one network
 
+A checkpoint to fine-tune takes the place of the ImageNet model, in rpn1 and in rcnn1.
+
 Checkpoints <folder>/<stage>-NNNN.params and final-0000.params lie where training end to end has its own, proposals in
 <folder>/<rpn stage>_data/. What is finished stands in alternate.json and is not repeated with --resume.
 """
@@ -28,6 +30,7 @@ from dcn.engine.tasks.proposals import RoisOnly, RpnOnly, write_proposals
 from dcn.engine.training.options import TrainOptions
 from dcn.engine.training.run import refuse_a_second_run, train_claimed
 from dcn.engine.training.settings import check_settings, run_settings
+from dcn.engine.training.start import Start, check_origin, check_start
 from dcn.errors import UserError
 from dcn.files import atomic_write
 from dcn.launch import environment
@@ -56,10 +59,16 @@ STAGES = (
 FINAL = 'final'
 
 
-def train_alternate(cfg: EasyDict, gpus: Optional[str] = None, options: TrainOptions = TrainOptions()) -> bool:
+def train_alternate(
+    cfg: EasyDict,
+    gpus: Optional[str] = None,
+    options: TrainOptions = TrainOptions(),
+    start: Optional[Start] = None,
+) -> bool:
     """All stages. True when final-0000.params is written, False when it stopped with a checkpoint to resume from.
 
-    Signals and folders in use are as in dcn.engine.train.
+    start: a checkpoint to begin with, in the place of the ImageNet model; a run that is resumed needs the one that it
+    began with, as long as rcnn1 has no checkpoint of its own. Signals and folders in use are as in dcn.engine.train.
     """
     check_alternate(cfg)
     if environment.member() or cfg.default.kvstore == 'dist_sync':
@@ -70,18 +79,30 @@ def train_alternate(cfg: EasyDict, gpus: Optional[str] = None, options: TrainOpt
             f'torchrun started {processes} processes; alternate training is for one: start it without torchrun.'
         )
     with claimed(output_folder(cfg, cfg.dataset.image_set)):
-        return _train_stages(cfg, gpus, options)
+        return _train_stages(cfg, gpus, options, start)
 
 
-def _train_stages(cfg, gpus, options):
+def to_begin_with(cfg: EasyDict) -> Optional[str]:
+    """The path of the checkpoint with which rcnn1, of the run in the output folder of ``cfg``, has yet to begin."""
+    path, folder = _progress_path(cfg), output_folder(cfg, cfg.dataset.image_set)
+    if not os.path.isfile(path) or store.started(os.path.join(folder, 'rcnn1')):
+        return None
+    origin = _read(path)['from']
+    return origin and origin['path']
+
+
+def _train_stages(cfg, gpus, options, start):
     folder, left = output_folder(cfg, cfg.dataset.image_set), options.max_iterations
-    progress = Progress(os.path.join(folder, 'alternate.json'), run_settings(cfg))
+    progress = Progress(_progress_path(cfg), run_settings(cfg))
     if options.resume:
         progress.load()
+        check_origin(start, progress.path, progress.began_with)
     else:
         if not options.overwrite:
             refuse_a_second_run(cfg, os.path.exists(progress.path))
-        progress.start([os.path.join(folder, stage.name) for stage in STAGES])
+        prefixes = [os.path.join(folder, stage.name) for stage in STAGES]
+        check_start(cfg, (*prefixes, os.path.join(folder, FINAL)), start)
+        progress.start(prefixes, start and start.origin())
     for stage in STAGES:
         stage_cfg = stage_config(cfg, stage)
         prefix = checkpoint.checkpoint_prefix(stage_cfg)
@@ -90,7 +111,10 @@ def _train_stages(cfg, gpus, options):
             print(f'alternate training, stage {stage.name}', flush=True)
             # what earlier runs left was forgotten at the start
             of_stage = options._replace(max_iterations=left, resume=before is not None, overwrite=True)
-            if not train_claimed(stage_cfg, gpus, of_stage, stage.task(stage_cfg)):
+            begin = start if stage.start is None else None
+            if before is None:
+                check_origin(begin, progress.path, progress.began_with)
+            if not train_claimed(stage_cfg, gpus, of_stage, stage.task(stage_cfg), begin):
                 return False
             progress.finish(stage.name)
             if left is not None:
@@ -178,28 +202,31 @@ def _number(prefix):
     return 0 if found is None else found.number
 
 
+def _progress_path(cfg):
+    return os.path.join(output_folder(cfg, cfg.dataset.image_set), 'alternate.json')
+
+
 class Progress:
-    """What is finished, in the file ``path``; ``settings``: of the run, which resuming compares."""
+    """What is finished, in the file ``path``; ``settings``: of the run, which resuming compares; ``began_with``: the
+    Start.origin() of a run that began with a checkpoint."""
 
     def __init__(self, path: str, settings: dict):
         self.path, self.settings, self.finished = path, settings, []
+        self.began_with: Optional[dict] = None
 
-    def start(self, prefixes: List[str]) -> None:
+    def start(self, prefixes: List[str], began_with: Optional[dict]) -> None:
         """Begin anew: training states of an earlier run must not be taken up."""
         for prefix in prefixes:
             store.forget(store.mark(prefix))
+        self.began_with = began_with
         self._write()
 
     def load(self) -> None:
-        try:
-            with open(self.path, encoding='utf-8') as stream:
-                stored = json.load(stream)
-        except (OSError, ValueError):
-            raise UserError(
-                f'--resume: there is no {self.path} of an earlier run to resume; start without --resume.'
-            ) from None
+        if not os.path.isfile(self.path):
+            raise UserError(f'--resume: there is no {self.path} of an earlier run to resume; start without --resume.')
+        stored = _read(self.path)
         check_settings(stored['settings'], self.settings, self.path)
-        self.finished = stored['finished']
+        self.finished, self.began_with = stored['finished'], stored['from']
 
     def finish(self, name: str) -> None:
         self.finished.append(name)
@@ -207,4 +234,18 @@ class Progress:
 
     def _write(self):
         with atomic_write(self.path, 'w', durable=True) as stream:
-            json.dump({'settings': self.settings, 'finished': self.finished}, stream, indent=1)
+            stored = {'settings': self.settings, 'from': self.began_with, 'finished': self.finished}
+            json.dump(stored, stream, indent=1)
+
+
+def _read(path):
+    """What Progress writes; files of older versions have no "from"."""
+    try:
+        with open(path, encoding='utf-8') as stream:
+            stored = json.load(stream)
+        return {'settings': dict(stored['settings']), 'from': stored.get('from'), 'finished': list(stored['finished'])}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        raise UserError(
+            f'{path}: expected what alternate training writes of its stages, found something else; start over with '
+            '--overwrite, or with --run-name NAME.'
+        ) from None

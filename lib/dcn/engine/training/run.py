@@ -108,7 +108,7 @@ class TrainingRun:
         stored, given, self._earlier = self._stored(), None, {}
         self.began_with = None  # what checkpoints keep of ``start``
         if stored is None:
-            given = check_start(cfg, self.prefix, start)
+            given = check_start(cfg, [self.prefix], start)
             self.began_with = start and start.origin()
             self._earlier = store.mark(self.prefix) if options.overwrite else {}
         self.symbol, self.devices = task.train_symbol(self.network), devices
@@ -270,7 +270,7 @@ class TrainingRun:
         """Take up optimizer state, update count and position; for parameters alone the count follows from the epoch."""
         updater = self.trainer.updater
         if not stored.state:
-            check_origin(start, stored, None)
+            check_origin(start, stored.params, None)
             self.start, self.origin, updater.count = Position(stored.number), 0, stored.number * len(self.loader)
             LOG.warning(
                 f'{checkpoint.state_path(self.prefix, stored.number)} does not exist (pickled .states files of MXNet '
@@ -280,7 +280,7 @@ class TrainingRun:
         state = checkpoint.read_state(stored.state)
         counters, settings = state.counters, dict(state.settings)
         self.began_with = settings.pop('from', None)
-        check_origin(start, stored, self.began_with)
+        check_origin(start, stored.params, self.began_with)
         tell_engines(settings.pop('engine.name', 'mxnet'), self.cfg.engine.name)
         check_settings(settings, run_settings(self.cfg), stored.state)
         counters = self._with_other_devices(counters, stored.state)

@@ -4,7 +4,7 @@ import copy
 import logging
 import os
 import re
-from typing import Callable, Mapping, NamedTuple, Optional, Tuple
+from typing import Callable, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 from easydict import EasyDict
@@ -35,12 +35,12 @@ class Start(NamedTuple):
         return {'path': os.path.abspath(self.path), 'sha256': sha256(self.path)}
 
 
-def check_start(cfg: EasyDict, prefix: str, start: Optional[Start]) -> Optional[Arrays]:
+def check_start(cfg: EasyDict, prefixes: Sequence[str], start: Optional[Start]) -> Optional[Arrays]:
     """The arrays of ``start``. UserError where what a run is to begin with is not there, cannot be read, or would be
-    replaced by the checkpoints ``prefix``-NNNN.params of the run itself: told before any data is read."""
+    replaced by the checkpoints <prefix>-NNNN.params of the run itself: told before any data is read."""
     if start is not None:
         checkpoint.existing_file(start.path)
-        _spare(prefix, '--from', start.path)
+        _spare(prefixes, '--from', start.path)
         return start.read()
     network = cfg.network
     if not network.pretrained:
@@ -51,18 +51,23 @@ def check_start(cfg: EasyDict, prefix: str, start: Optional[Start]) -> Optional[
             f'network.pretrained: the ImageNet model {path} is missing; put it there, train from scratch with --set '
             "network.pretrained='', or begin with another checkpoint: --from FILE."
         )
-    _spare(prefix, 'network.pretrained', path)
+    _spare(prefixes, 'network.pretrained', path)
     return None
 
 
-def check_origin(start: Optional[Start], stored: checkpoint.Checkpoint, origin: Optional[dict]) -> None:
-    """UserError where a run that is resumed from ``stored`` began otherwise than with ``start``; ``origin``: what it
-    keeps of that."""
+def check_origin(start: Optional[Start], stored: str, origin: Optional[dict]) -> None:
+    """UserError where a run that is resumed from the file ``stored`` began otherwise than with ``start``; ``origin``:
+    what it keeps of that."""
     if start is None or (origin is not None and _same(start, origin)):
         return
+    if origin is not None and os.path.abspath(start.path) == origin['path']:
+        raise UserError(
+            f'--from {start.path}: the file has changed since this run began with it (SHA-256 {origin["sha256"]} then); '
+            'put that file back, or start anew with --run-name NAME or --overwrite.'
+        )
     began = f'with {origin["path"]} (SHA-256 {origin["sha256"]})' if origin else 'without --from'
     raise UserError(
-        f'--from {start.path}: this run, resumed from {stored.params}, began {began}; leave --from out to resume it, '
+        f'--from {start.path}: this run, resumed from {stored}, began {began}; leave --from out to resume it, '
         'or start anew with --run-name NAME or --overwrite.'
     )
 
@@ -74,15 +79,17 @@ def _same(start, origin):
     return sha256(start.path) == origin['sha256']
 
 
-def _spare(prefix, key, path):
+def _spare(prefixes, key, path):
     """Nothing that a run reads is replaced by what it writes."""
-    folder, name = os.path.split(os.path.realpath(prefix))
-    inside = os.path.relpath(os.path.realpath(path), folder)
-    if re.fullmatch(re.escape(name) + rf'(-\d{{4,}}\.params|-checkpoints{os.sep}.*)', inside):
-        raise UserError(
-            f'{key}: {path} is a checkpoint of the very folder that this training writes to, and would be replaced; '
-            'give the training a folder of its own with --run-name NAME, or copy the file to another folder first.'
-        )
+    for prefix in prefixes:
+        folder, name = os.path.split(os.path.realpath(prefix))
+        inside = os.path.relpath(os.path.realpath(path), folder)
+        if re.fullmatch(re.escape(name) + rf'(-\d{{4,}}\.params|-checkpoints{os.sep}.*)', inside):
+            raise UserError(
+                f'{key}: {path} is a checkpoint of the very folder that this training writes to, and would be '
+                'replaced; give the training a folder of its own with --run-name NAME, or copy the file to another '
+                'folder first.'
+            )
 
 
 def first_parameters(
