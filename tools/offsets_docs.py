@@ -56,7 +56,7 @@ def section(title, path, found):
     lines = [f'\n### {title}\n', f'`{os.path.relpath(path, in_project("."))}`, SHA-256 {sha256(path)[:16]}...\n']
     lines += [f'Sizes {report.sizes_text(found)}.\n']
     lines += markdown_table(('effective dilation', *report.HEAD[1:]), report.dilation_rows(found))
-    lines += ['', *markdown_table(('moves, in cells', *CATEGORIES), report.move_rows(found))]
+    lines += ['', *markdown_table(('offsets, in cells', *CATEGORIES), report.border_rows(found))]
     gradient = f'gradient of {found.field_layer}', *report.FIELD_HEAD[1:]
     lines += ['', *markdown_table(gradient, report.field_rows(found))]
     if found.parts:

@@ -89,7 +89,7 @@ def test_table_2_of_a_network_of_constant_offsets(tmp_path, repository, data, ca
     parts = found['parts']
     assert parts and len(parts[0]['mean_move'][0]) == 5
     fields = found['receptive_fields']['columns']
-    assert [column['title'] for column in fields] == ['with its offsets', 'offsets at zero']
+    assert [column['title'] for column in fields] == ['with its offsets', 'with offsets at zero']
     nesting = Nesting(page)
     assert nesting.tags.count('img') >= 12 and all(
         source.startswith(('data:', '#', 'https://arxiv.org/')) for source in nesting.sources

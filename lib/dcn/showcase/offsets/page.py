@@ -16,7 +16,7 @@ from dcn.showcase.offsets.report import (
     dilation_rows,
     field_rows,
     findings,
-    move_rows,
+    border_rows,
     part_rows,
     percent,
     sizes_text,
@@ -55,7 +55,7 @@ TREE_SIDE, FIELD_SIDE, TILE_SIDE, PART_SIDE = 260, 260, 180, 240  # pixels of th
 
 def page(found: Study, command: str) -> str:
     """A Study as a page; ``command``: what was typed to make it."""
-    sections = [_dilation(found), _moves(found)]
+    sections = [_dilation(found), _border(found)]
     if any(each.layer.mask for each in found.layers):
         sections.append(_masks(found))
     sections += [_trees(found)] if found.trees else []
@@ -129,18 +129,18 @@ def _layer(each: LayerSurvey) -> list[Html]:
     ]
 
 
-def _moves(found):
+def _border(found):
     return Section(
-        'Moves and the border',
-        'moves',
+        'Offsets and the border',
+        'border',
         [
             paragraph(
-                'How far a tap is moved by its offset, in cells, mean and standard deviation; and the share of samples '
-                'that lie outside the map, where they read zero, with that of regular filters at the same places in '
-                'brackets. A filter whose taps all move together looks elsewhere but no wider: then moves are large '
-                'and the effective dilation stays what it is.'
+                'Length of the offsets in cells, mean and standard deviation; and the share of samples that lie '
+                'outside the map, where they read zero, in brackets that of regular filters at the same places. A '
+                'filter whose taps all move together looks elsewhere but no wider: its offsets are long, and its '
+                'effective dilation stays what it is.'
             ),
-            table(('', *CATEGORIES), move_rows(found), range(1, 5)),
+            table(('', *CATEGORIES), border_rows(found), range(1, 5)),
         ],
     )
 
@@ -293,7 +293,7 @@ def _parts(found):
         [
             paragraph(
                 f'Each object\u2019s box is pooled in {side} x {side} parts, each moved by an offset (figure 7 of the '
-                'paper). Moves are in percent of the box\u2019s width and height. Spread: how much a part\u2019s move '
+                'paper). Offsets are in percent of the box\u2019s width and height. Spread: how much a part\u2019s offset '
                 'differs from object to object. Outwards: how much wider the parts stand in the mean than the regular '
                 f'ones. Over the objects of the first {min(PART_IMAGES, len(found.scenes.scenes))} images.'
             ),
@@ -308,7 +308,7 @@ def _parts(found):
 
 
 def mean_chart(each: ClassParts, side: int = 240, factor: float = 1.0) -> Html:
-    """The mean moves of a class's parts, ``factor`` times enlarged, in a box of ``side`` pixels."""
+    """The mean offsets of a class's parts, ``factor`` times enlarged, in a box of ``side`` pixels."""
     parts, margin = each.mean.shape[-1], 44
     inner = side - 2 * margin
     marks = []
@@ -323,7 +323,7 @@ def mean_chart(each: ClassParts, side: int = 240, factor: float = 1.0) -> Html:
             )
     return Html(
         f'<svg class="chart" style="overflow: hidden" viewBox="0 0 {side} {side}" role="img" '
-        'aria-label="mean moves of the parts">'
+        'aria-label="mean offsets of the parts">'
         f'<rect class="axis" x="{margin}" y="{margin}" width="{inner}" height="{inner}"/>{"".join(marks)}</svg>'
     )
 

@@ -31,25 +31,25 @@ class ClassParts:
 
     @property
     def mean(self) -> np.ndarray:
-        """(2, P, P): mean move of each part along x and y, as a share of the box's width and height."""
+        """(2, P, P): mean offset of each part along x and y, as a share of the box's width and height."""
         return self._sum / self.count
 
     @property
     def std(self) -> float:
-        """How much the moves of a part differ from object to object: the root of the mean square distance from the
+        """How much the offsets of a part differ from object to object: the root of the mean square distance from the
         part's mean, over all parts."""
         return float(np.sqrt(np.maximum(0, self._squares / self.count - self.mean**2).sum(0).mean()))
 
     @property
     def length(self) -> float:
-        """Mean length of a part's move, as a share of the box's sides."""
+        """Mean length of a part's offset, as a share of the box's sides."""
         return self._lengths / self.count
 
     @property
     def outwards(self) -> float:
         """How much wider the parts are spread in the mean than the regular ones: 0.1 for a tenth; negative: narrower.
 
-        It is the slope of the mean moves over the parts' places, along x and y together.
+        It is the slope of the mean offsets over the parts' places, along x and y together.
         """
         parts = self._sum.shape[-1]
         if parts == 1:

@@ -43,16 +43,16 @@ def dilation_rows(found: Study) -> list[list[str]]:
 
 
 FIELD_HEAD = ('', '', 'half', 'nine tenths', 'inside the box')
-PART_HEAD = ('class', 'objects', 'mean move', 'spread', 'outwards')
+PART_HEAD = ('class', 'objects', 'mean offset', 'spread', 'outwards')
 
 
-def move_rows(found: Study) -> list[list[str]]:
-    """Two rows for each layer under ('', *CATEGORIES): how far taps move in cells, and the shares of samples outside
-    the map, in brackets of regular filters."""
+def border_rows(found: Study) -> list[list[str]]:
+    """Two rows for each layer under ('', *CATEGORIES): lengths of offsets in cells, and the shares of samples outside
+    the map, in brackets those of regular filters."""
     rows = []
     for each in reversed(found.layers):
         places = [each.places[name] for name in CATEGORIES]
-        rows.append([f'{each.layer.name}: move', *(with_spread(p.moved.mean, p.moved.std) for p in places)])
+        rows.append([f'{each.layer.name}: offset', *(with_spread(p.moved.mean, p.moved.std) for p in places)])
         shares = [f'{percent(p.outside_share)} ({percent(p.regular_share)})' if p.taps else '-' for p in places]
         rows.append([f'{each.layer.name}: outside', *shares])
     return rows
@@ -73,7 +73,7 @@ def field_rows(found: Study) -> list[list[str]]:
 
 
 def part_rows(found: Study) -> list[list[str]]:
-    """Rows under PART_HEAD: moves of parts for each class."""
+    """Rows under PART_HEAD: offsets of parts for each class."""
     return [
         [
             found.scenes.names[each.label],

@@ -241,7 +241,7 @@ def field_columns(
         other = graph_of(beside.cfg).read_parameters(beside.params)
         plain = opened(beside.cfg, other)
         yield 'plain network', plain, ResponseField(plain.symbol, layer.name, other, ctx)
-    yield 'offsets at zero', network, ResponseField(network.symbol, layer.name, params, ctx, still=True)
+    yield 'with offsets at zero', network, ResponseField(network.symbol, layer.name, params, ctx, still=True)
 
 
 def measured_fields(
