@@ -294,8 +294,8 @@ def _parts(found):
             paragraph(
                 f'Each object\u2019s box is pooled in {side} x {side} parts, each moved by an offset (figure 7 of the '
                 'paper). Offsets are in percent of the box\u2019s width and height. Spread: how much a part\u2019s '
-                'offset differs from object to object. Outwards: how much wider the parts stand in the mean than the regular '
-                f'ones. Over the objects of the first {min(PART_IMAGES, len(found.scenes.scenes))} images.'
+                'offset differs from object to object. Outwards: how much wider the parts stand in the mean than the '
+                f'regular ones. Over the objects of the first {min(PART_IMAGES, len(found.scenes.scenes))} images.'
             ),
             table(PART_HEAD, part_rows(found), range(1, 5)),
             gallery(shown, PART_SIDE),

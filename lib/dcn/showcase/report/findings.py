@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Sequence
+from typing import NamedTuple, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -41,6 +41,10 @@ class PixelFindings(NamedTuple):
     image_costs: np.ndarray  # (images,) 1 - mean IoU of the image's classes
 
 
+Findings = Union[BoxFindings, PixelFindings]
+Titled = Sequence[Tuple[str, Findings]]  # of runs, with their titles
+
+
 def of_boxes(tested: Tested) -> BoxFindings:
     truth = tested.imdb.objects()
     judged = error_kinds.judge(tested.results, truth)
@@ -60,7 +64,7 @@ def _pixel_costs(counts: Counts) -> np.ndarray:
     return 1 - np.where(occurs, iou, 0).sum(axis=1) / np.maximum(occurs.sum(axis=1), 1)
 
 
-def class_samples(found: BoxFindings | PixelFindings, weights: np.ndarray) -> list[np.ndarray]:
+def class_samples(found: Findings, weights: np.ndarray) -> list[np.ndarray]:
     """For each class, background left out where boxes are found, its AP at IoU 0.5 or its IoU in each resample (R,)."""
     if isinstance(found, PixelFindings):
         iou, occurs = iou_of(np.tensordot(weights, found.images, axes=1))
@@ -79,7 +83,7 @@ def ranking(judged: error_kinds.Judged, label: int, images: int) -> bootstrap.Ra
     return bootstrap.Ranking(judged.images[rows], judged.kinds[rows] == error_kinds.RIGHT, positives)
 
 
-def worst(found: Sequence[BoxFindings | PixelFindings], most: int) -> list[int]:
+def worst(found: Sequence[Findings], most: int) -> list[int]:
     """The images that cost most, over all of ``found`` together; those that cost nothing are left out."""
     costs = sum(one.image_costs for one in found)
     return [int(image) for image in np.argsort(-costs, kind='stable')[:most] if costs[image] > 1e-9]
