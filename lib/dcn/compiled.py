@@ -27,6 +27,7 @@ def usable(product: str) -> tuple[bool, str]:
 def build_module(script: str = 'build.py') -> ModuleType:
     """A script of operator_cxx that knows what its products are made from, loaded by path."""
     spec = importlib.util.spec_from_file_location('dcn_operator_build', str(OPERATOR_CXX / script))
+    assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

@@ -5,6 +5,8 @@ put them into site-packages/nvidia, where the dynamic loader does not look; a li
 looked for. So this loads them first. On the CPU build it does nothing.
 """
 
+from __future__ import annotations
+
 import ctypes
 import importlib.metadata
 import importlib.util
@@ -29,7 +31,7 @@ LIBRARIES = (
 )
 
 
-def preload():
+def preload() -> None:
     """Call before ``import mxnet``. UserError with one sentence where MXNet's GPU build cannot be loaded here."""
     if 'mxnet' in sys.modules or not gpu_build():
         return
@@ -44,7 +46,7 @@ def preload():
         _load(folder, name)
 
 
-def gpu_build():
+def gpu_build() -> bool:
     """Whether the MXNet that is installed is the one for GPUs."""
     try:
         importlib.metadata.distribution('mxnet-cu112')
@@ -69,4 +71,4 @@ def _load(folder, name):
 def _package_folders():
     """The folders of the package ``nvidia``, which several distributions share."""
     spec = importlib.util.find_spec('nvidia')
-    return list(spec.submodule_search_locations) if spec else []
+    return list(spec.submodule_search_locations or ()) if spec else []

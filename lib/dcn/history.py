@@ -105,7 +105,9 @@ class History:
 
     def __init__(self, path: str | None, run: Mapping[str, Any], frequent: int, events: str | None = None):
         self.path, self.frequent, self.batch_images = path, frequent, run['batch_images']
-        self._last, self._engine = run['update'], {}
+        self._last = run['update']
+        self._engine: dict[str, float] = {}  # trainer.seconds at the last line
+        self._batches = 0
         self._events = event_writer(events, self._last) if path and events else None
         if path:
             kept = [] if run['update'] == 0 else self._kept(path, run['update'])
@@ -186,8 +188,10 @@ class History:
         if self._events:
             self._events.close()
 
-    def _restart(self):
-        self._since, self._batches, self._parts = time.perf_counter(), 0, dict.fromkeys(('data', 'save'), 0.0)
+    def _restart(self) -> None:
+        self._since = time.perf_counter()
+        self._batches = 0
+        self._parts: dict[str, float] = dict.fromkeys(('data', 'save'), 0.0)
 
     def _write(self, record):
         if self.path:

@@ -5,12 +5,17 @@
 torch from PyPI brings CUDA, gigabytes of it; PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu spares them.
 """
 
+from __future__ import annotations
+
 import argparse
 import os
 import re
 import subprocess
 import venv
 from pathlib import Path
+from typing import Iterable, Union
+
+PathLike = Union[str, 'os.PathLike[str]']
 
 PACKAGES = {
     'torchvision': ['torch==2.13.0', 'torchvision==0.28.0', 'numpy==2.4.6'],
@@ -21,19 +26,20 @@ STAND_INS = 'stand_ins'  # folder of an environment that its library loader sear
 CUDA_OF_TORCH = ('libc10_cuda.so', 'libtorch_cuda.so')
 
 
-def python_of(folder, name):
+def python_of(folder: PathLike, name: str) -> Path:
     """The interpreter of a peer's environment below ``folder``."""
     return Path(folder, name, 'bin', 'python')
 
 
-def settings(folder, name):
+def settings(folder: PathLike, name: str) -> dict[str, str]:
     """Environment variables that a peer's process needs."""
     stand_ins = Path(folder, name, STAND_INS)
     return {'LD_LIBRARY_PATH': str(stand_ins.resolve())} if stand_ins.is_dir() else {}
 
 
-def make(folder, names):
-    """Make the environments, or complete those that are there."""
+def make(folder: PathLike, names: Iterable[str]) -> None:
+    """Make the environments of ``names``, keys of PACKAGES, or complete those that are there. CalledProcessError where
+    pip fails."""
     for name in names:
         python = python_of(folder, name)
         if not python.exists():
@@ -75,7 +81,7 @@ def _complete_torchvision(folder):
             link.symlink_to(runtime.resolve())
 
 
-def main():
+def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description='Environments for the peers of "dcn bench ops --peers".')
     parser.add_argument('--make', metavar='DIR', required=True, help='make the environments below DIR')

@@ -4,11 +4,18 @@ dcn.torch.job has the processes that torchrun starts; what they are is known fro
 dcn.engine.runtime.job has the workers of MXNet's parameter server, whose ranks are known when they have met.
 """
 
+from __future__ import annotations
+
 import contextlib
 import os
-from typing import Any, Iterator, List
+from typing import TYPE_CHECKING, Any, Iterator, Sequence
 
 from dcn.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+
+    import mxnet as mx
 
 
 class World:
@@ -21,17 +28,17 @@ class World:
         """Whether this process writes checkpoints and results."""
         return self.rank == 0
 
-    def own(self, devices: List[Any]) -> List[Any]:
+    def own(self, devices: list[Any]) -> list[Any]:
         """Those of this machine's ``devices`` that this process trains on. Work with the others begins here."""
         return devices
 
-    def sum(self, tensor) -> None:
-        """``tensor`` becomes the sum of all processes' tensors."""
+    def sum(self, tensor: mx.nd.NDArray | torch.Tensor) -> None:
+        """``tensor``, of any shape, becomes the sum of all processes' tensors."""
 
-    def equal(self, tensors) -> None:
+    def equal(self, tensors: Sequence[mx.nd.NDArray] | Sequence[torch.Tensor]) -> None:
         """Each of ``tensors`` becomes that of the first process."""
 
-    def sums(self, values: List[float]) -> List[float]:
+    def sums(self, values: list[float]) -> list[float]:
         """Sums over the processes of each number, in double precision."""
         return values
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple, Sequence
+from typing import Iterator, NamedTuple, Sequence
 
 import numpy as np
 
@@ -108,7 +108,14 @@ def ticks(low: float, high: float, most: int = 6) -> list[float]:
 class _Area:
     """Ranges of a chart's axes, and the way from values to pixels."""
 
-    def __init__(self, series, x_range, y_range, width, height):
+    def __init__(
+        self,
+        series: Sequence[Series],
+        x_range: tuple[float, float] | None,
+        y_range: tuple[float, float] | None,
+        width: int,
+        height: int,
+    ):
         self.x = x_range or _range([value for one in series for value in one.x])
         self.y = y_range or _range([value for one in series for value in one.y])
         self.width, self.height = width, height
@@ -122,7 +129,7 @@ class _Area:
         )
 
 
-def _range(values):
+def _range(values: Sequence[float]) -> tuple[float, float]:
     finite = [float(value) for value in values if np.isfinite(value)]
     low, high = (min(finite), max(finite)) if finite else (0.0, 1.0)
     return (low, high) if high > low else (low - 0.5, high + 0.5)
@@ -130,7 +137,8 @@ def _range(values):
 
 def _unbroken(one):
     """[(x values, y values)] of the runs of finite points."""
-    runs, here = [], ([], [])
+    runs: list[tuple[list[float], list[float]]] = []
+    here: tuple[list[float], list[float]] = ([], [])
     for x, y in zip(one.x, one.y):
         if np.isfinite(x) and np.isfinite(y):
             here[0].append(float(x))
@@ -152,7 +160,7 @@ def _chart(area, series, drawn, x_label, y_label, legend=True):
     return joined([keys([one.name for one in series]), chart]) if legend and len(series) > 1 else chart
 
 
-def _axes(area):
+def _axes(area: _Area) -> Iterator[str]:
     """Grid lines with their numbers."""
     left, bottom = area.place(area.x[0], area.y[0])
     right, top = area.place(area.x[1], area.y[1])
