@@ -79,3 +79,16 @@ def test_own_modules_load_mxnet_with_all_cores(module):
         text=True,
     )
     assert done.returncode == 0, done.stdout
+
+
+def test_a_package_that_is_missing_is_named(capsys):
+    def unknown(_):
+        raise ModuleNotFoundError("No module named 'easydict.deep'", name='easydict.deep')
+
+    def own(_):
+        raise ModuleNotFoundError("No module named 'dcn.nothing'", name='dcn.nothing')
+
+    assert cli.guarded(unknown) == 2
+    assert 'easydict.deep is not installed' in capsys.readouterr().err
+    with pytest.raises(ModuleNotFoundError):
+        cli.guarded(own)

@@ -61,6 +61,15 @@ def guarded(main: Callable, argv: Optional[list] = None) -> int:
         # nobody reads any more, as after "| head": end without a word, with the status of that signal
         _to_nowhere(sys.stdout, sys.stderr)
         return 141
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.split('.')[0] == 'dcn':
+            raise
+        print(
+            f'error: the package {error.name} is not installed for {sys.executable}; activate the environment first '
+            "(source .venv/bin/activate; ./setup.sh makes it), or install this project with its dependencies there",
+            file=sys.stderr,
+        )
+        return 2
     except OSError as error:
         if error.strerror is None:
             raise  # not the system's word on a file or folder
