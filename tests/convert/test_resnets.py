@@ -161,7 +161,7 @@ def caffe_blobs(converted):
     """The blobs of a Caffe model with the parameters of a Converted, its batch norms with a factor of 2."""
     blobs = {}
     for name, array in converted.arrays.items():
-        layer, what = resnets._place(name.split(':')[1]) if 'fc1000' not in name else ('fc1000', name[-6:])
+        layer, what = resnets.place(name.split(':')[1]) if 'fc1000' not in name else ('fc1000', name[-6:])
         norm = layer[3:] if layer.startswith('res') else '_' + layer
         place = {
             'weight': f'{layer}/0',

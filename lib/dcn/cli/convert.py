@@ -7,7 +7,7 @@ from typing import Optional, Sequence
 
 from dcn.cli import guarded
 from dcn.config.overriding import override_argument
-from dcn.convert import containers, fitting
+from dcn.convert import containers, fitting, torchvision
 from dcn.errors import UserError
 from dcn.files import Inputs
 from dcn.text import printable
@@ -20,6 +20,11 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
             f'{args.target}: expected a name that ends in {", ".join(containers.ENDINGS)}, found '
             f'{os.path.basename(args.target)!r}; the ending says which format to write'
         )
+    if args.names and args.target.lower().endswith('.params'):
+        raise UserError(
+            f'--names {args.names}: expected a file that PyTorch reads, .safetensors or .npz, found {args.target}; '
+            'choose another ending'
+        )
     Inputs([args.source, args.cfg]).output(args.target, 'OUT')
     arrays, notes = fitting.read_network(args.source)
     arrays = fitting.prefixed(arrays) if args.target.endswith('.params') or args.cfg else arrays
@@ -28,6 +33,9 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
         notes += more
     if args.test_weights:
         arrays, more = fitting.with_test_weights(arrays, args.cfg, args.overrides)
+        notes += more
+    if args.names:
+        arrays, more = RENAMED[args.names](arrays)
         notes += more
     scalars = [name for name, array in arrays.items() if not array.ndim] if args.target.endswith('.params') else []
     if scalars:
@@ -40,6 +48,10 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     print('\n'.join(map(printable, lines)))
 
 
+# what gives (arrays, sentences)
+RENAMED = {'mxnet': lambda arrays: (fitting.without_prefixes(arrays), []), 'torchvision': torchvision.to_torchvision}
+
+
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog='dcn convert',
@@ -49,6 +61,7 @@ def parser() -> argparse.ArgumentParser:
         'checkpoint to a related network: what fits is kept, new offset layers start at zero, so a deformable network '
         'starts as the plain one.',
         epilog='examples: dcn convert resnet101_v1.params model/pretrained_model/resnet_v1_101-0000.params\n'
+        '          dcn convert rfcn_coco-0008.params resnet101.safetensors --names torchvision\n'
         '          dcn convert rfcn_voc-0007.params start-0000.params --cfg '
         'experiments/rfcn/cfgs/resnet_v1_101_voc0712_rfcn_dcn_end2end_ohem.yaml',
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -61,6 +74,12 @@ def parser() -> argparse.ArgumentParser:
         '--test-weights',
         action='store_true',
         help='add or replace the *_test weights (box layer times TRAIN.BBOX_STDS)',
+    )
+    made.add_argument(
+        '--names',
+        choices=sorted(RENAMED),
+        help="names for a PyTorch state_dict: mxnet, the network's own without arg: and aux:, as dcn.torch has them; "
+        "torchvision, where the ResNet is plain, those of torchvision's ResNets and of its backbone with a pyramid",
     )
     return made
 

@@ -1,5 +1,6 @@
 """A checkpoint made to fit a related network: what fits is kept, new offset layers start at zero, the rest anew."""
 
+import re
 from typing import List, Optional, Sequence, Tuple
 
 import numpy as np
@@ -44,6 +45,11 @@ def prefixed(arrays: Arrays) -> Arrays:
     return {key(name): array for name, array in arrays.items()}
 
 
+def without_prefixes(arrays: Arrays) -> Arrays:
+    """Names without arg: and aux:, as a state_dict of PyTorch has them."""
+    return {re.sub('^(arg|aux):', '', name): array for name, array in arrays.items()}
+
+
 def fit_to(arrays: Arrays, cfg: str, overrides: Sequence[str] = ()) -> Tuple[Arrays, List[str]]:
     """``arrays`` made to fit the network of the YAML file ``cfg``, and sentences on what was kept, added, dropped."""
     parameters = network_of(cfg, overrides).parameters()
@@ -55,7 +61,7 @@ def fit_to(arrays: Arrays, cfg: str, overrides: Sequence[str] = ()) -> Tuple[Arr
             f'{cfg}: expected a checkpoint of a related network, found none of its {len(parameters)} '
             'parameters; "dcn doctor" says what the file is'
         )
-    given, whole = {name.split(':', 1)[-1]: array for name, array in arrays.items()}, {}
+    given, whole = without_prefixes(arrays), {}
     for name, shape in shapes.items():
         key = prefix(name, auxiliary) + name
         whole[key] = fitted.kept[key] if key in fitted.kept else first_value(name, shape, 0, given.get(name))

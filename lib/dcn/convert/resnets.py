@@ -82,7 +82,7 @@ def convert(arrays: Mapping[str, np.ndarray], kind: str) -> Converted:
     if kind in ('torchvision', 'gluon v1b'):
         notes.append(_STRIDE)
     layers['conv1']['weight'] = np.ascontiguousarray(conv1)
-    found = _checked(layers, depth)
+    found = checked(layers, depth)
     found.update(_last_layer(arrays))
     return Converted(found, notes, depth)
 
@@ -220,13 +220,14 @@ def _fold_biases(layers):
             layer['moving_mean'] = (layer['moving_mean'].astype(np.float64) - bias).astype(np.float32)
 
 
-def _checked(layers, depth):
-    """{'arg:...' or 'aux:...': array}, every one there and of the right shape."""
+def checked(layers: Layers, depth: int) -> Dict[str, np.ndarray]:
+    """{'arg:...' or 'aux:...': float32 array} of ``layers`` {layer: {kind: array}}; one that is missing or has
+    another shape is a UserError."""
     args, auxs = Backbone(plan(depth).units, FILTERS).shapes()
     found = {}
     for group, shapes in (('arg', args), ('aux', auxs)):
         for name, shape in shapes.items():
-            layer, what = _place(name)
+            layer, what = place(name)
             array = layers.get(layer, {}).get(what)
             if array is None:
                 raise UserError(f'{name}: expected a tensor for it, found none; is the file a whole ResNet-{depth}?')
@@ -239,8 +240,8 @@ def _checked(layers, depth):
     return found
 
 
-def _place(name):
-    """'bn3a_branch1_moving_mean' -> ('res3a_branch1', 'moving_mean')."""
+def place(name: str) -> Tuple[str, str]:
+    """Layer and kind: 'bn3a_branch1_moving_mean' -> ('res3a_branch1', 'moving_mean')."""
     what = next(kind for kind in ('weight', 'gamma', 'beta', 'moving_mean', 'moving_var') if name.endswith(f'_{kind}'))
     layer = name[: -len(what) - 1]
     layer = layer[len('bn_') :] if layer.startswith('bn_') else re.sub('^bn', 'res', layer)
