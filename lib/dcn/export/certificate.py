@@ -59,8 +59,8 @@ def images(count, shape=None):
 class Engine:
     """The MXNet engine, asked the same things as the file."""
 
-    def __init__(self, trained, params_path, threshold):
-        self.cfg, self._threshold = trained.cfg, threshold
+    def __init__(self, cfg, params_path, threshold):
+        self.cfg, self._threshold = cfg, threshold
         params = read_params(params_path, process=True)
         (self._predictor,) = bound(task_of(self.cfg, is_train=False).test_graph(), params, [mx.cpu()])
         self.detector = kind_of(self.cfg) == 'detection'
@@ -93,16 +93,16 @@ class Engine:
         return best_classes(without_padding(outputs, resized_shape(*shape, scale)), shape)
 
 
-def compare(runtime, trained, params_path, count=FEWEST, log=print):
+def compare(runtime, trained, params_path, count=FEWEST, log=print, engine=None):
     """The certificate, a dict of plain values, of the file that ``runtime`` has loaded.
 
     trained: of the checkpoint that it was made from, at ``params_path``; count: how many images; log: called with a
-    line for each.
+    line for each; engine: an Engine of these that is there already.
     """
     metadata, shapes = runtime.about['metadata'], runtime.about['inputs']
     stage, inside = metadata['stage'], metadata['preprocessing'] == 'inside'
     threshold = float(metadata['threshold'])
-    engine = Engine(trained, params_path, threshold)
+    engine = engine or Engine(trained.cfg, params_path, threshold)
     sides = shapes['image'][:2] if inside else shapes['data'][2:]
     fixed = tuple(sides) if all(isinstance(side, int) for side in sides) else None
     totals, rows, boxes = {}, [], _Boxes(threshold)
@@ -146,9 +146,9 @@ class _Boxes:
     def add(self, own, others):
         """Match an image's boxes one to one, the best overlap first; returns what there is to say of the image."""
         pairs = matches(own, others)
-        left = [np.delete(scores, [pair[side] for pair in pairs]) for side, scores in enumerate((own[1], others[1]))]
-        left = np.concatenate(left)
-        near = int((left < self._threshold + AT_THRESHOLD).sum())
+        left = [*_left(own, others, {i for i, _, _ in pairs}, 'engine')]
+        left += _left(others, own, {j for _, j, _ in pairs}, 'file')
+        near = sum(box['score'] < self._threshold + AT_THRESHOLD for box in left)
         added = {
             'engine': len(own[1]),
             'file': len(others[1]),
@@ -158,6 +158,7 @@ class _Boxes:
         }
         for key, value in added.items():
             self.counts[key] += value
+        added['left'] = left
         for i, j, iou in pairs:
             self.lowest_iou = min(self.lowest_iou, iou)
             self.pixels.append(float(np.abs(own[0][i] - others[0][j]).max()))
@@ -196,6 +197,22 @@ def matches(own, others):
             other_taken.add(b)
             found.append((int(a), int(b), float(overlaps[a, b])))
     return found
+
+
+def _left(found, others, matched, name):
+    """What there is to say of the boxes of ``found``, of the side ``name``, that are not ``matched``."""
+    boxes, scores, classes = found
+    for i in set(range(len(scores))) - matched:
+        rivals = np.asarray(others[0], np.float64)[others[2] == classes[i]]
+        overlaps = bbox_overlaps(np.asarray(boxes[i : i + 1], np.float64), rivals) if len(rivals) else np.zeros((1, 1))
+        yield {
+            'of': name,
+            'class': int(classes[i]),
+            'score': float(scores[i]),
+            'box': [float(x) for x in boxes[i]],
+            'lowest_score': float(min(scores)),
+            'best_iou': float(overlaps.max()),
+        }
 
 
 def _add_errors(totals, expected, found):
