@@ -62,8 +62,8 @@ def check_origin(start: Optional[Start], stored: str, origin: Optional[dict]) ->
         return
     if origin is not None and os.path.abspath(start.path) == origin['path']:
         raise UserError(
-            f'--from {start.path}: the file has changed since this run began with it (SHA-256 {origin["sha256"]} then); '
-            'put that file back, or start anew with --run-name NAME or --overwrite.'
+            f'--from {start.path}: the file has changed since this run began with it (SHA-256 {origin["sha256"]} then)'
+            '; put that file back, or start anew with --run-name NAME or --overwrite.'
         )
     began = f'with {origin["path"]} (SHA-256 {origin["sha256"]})' if origin else 'without --from'
     raise UserError(
