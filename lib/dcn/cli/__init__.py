@@ -66,7 +66,7 @@ def guarded(main: Callable, argv: Optional[list] = None) -> int:
             raise
         print(
             f'error: the package {error.name} is not installed for {sys.executable}; activate the environment first '
-            "(source .venv/bin/activate; ./setup.sh makes it), or install this project with its dependencies there",
+            '(source .venv/bin/activate; ./setup.sh makes it), or install this project with its dependencies there',
             file=sys.stderr,
         )
         return 2
