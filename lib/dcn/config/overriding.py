@@ -8,7 +8,7 @@ import argparse
 from dcn.errors import UserError
 
 
-def override_argument(parser):
+def override_argument(parser: argparse.ArgumentParser) -> None:
     """Add --set."""
     parser.add_argument(
         '--set',
@@ -21,7 +21,7 @@ def override_argument(parser):
     )
 
 
-def graph_argument(parser):
+def graph_argument(parser: argparse.ArgumentParser) -> None:
     """Add --plain-graph, the short form of engine.rewrite."""
     parser.add_argument(
         '--plain-graph',
@@ -33,7 +33,7 @@ def graph_argument(parser):
     )
 
 
-def engine_arguments(parser):
+def engine_arguments(parser: argparse.ArgumentParser) -> None:
     """Add --engine and --precision, the short forms of engine.name and engine.bfloat16."""
     parser.add_argument(
         '--engine',
@@ -52,7 +52,7 @@ def engine_arguments(parser):
     )
 
 
-def kvstore_argument(parser):
+def kvstore_argument(parser: argparse.ArgumentParser) -> None:
     """Add --kvstore, the short form of default.kvstore."""
     parser.add_argument(
         '--kvstore',
@@ -63,7 +63,7 @@ def kvstore_argument(parser):
     )
 
 
-def detection_arguments(parser):
+def detection_arguments(parser: argparse.ArgumentParser) -> None:
     """Add --test-scales and --soft-nms, the short forms of detection's own keys."""
     parser.add_argument(
         '--test-scales',
