@@ -3,6 +3,7 @@
 import argparse
 import os
 import time
+from typing import Optional, Sequence
 
 from dcn.cli.arguments import positive
 from dcn.config.overriding import override_argument
@@ -22,7 +23,7 @@ docs/export.md shows how the file is used, in ten lines."""
 _ENDINGS = {'onnx': '.onnx', 'openvino': '.xml'}
 
 
-def main(argv=None):
+def main(argv: Optional[Sequence[str]] = None) -> None:
     args = parser().parse_args(argv)
     _check(args)
     from dcn.export import certificate
@@ -72,7 +73,7 @@ def _files(path):
     return [path] if path.endswith('.onnx') else [path, os.path.splitext(path)[0] + '.bin']
 
 
-def parser():
+def parser() -> argparse.ArgumentParser:
     result = argparse.ArgumentParser(
         prog='dcn export',
         description='Write a trained network as a file of standard operations that stock ONNX Runtime or OpenVINO '
@@ -111,7 +112,7 @@ def parser():
     return result
 
 
-def verification_arguments(result):
+def verification_arguments(result: argparse.ArgumentParser) -> None:
     """How the file is checked: shared with ``dcn verify``."""
     add = result.add_argument
     add(

@@ -7,6 +7,8 @@ import shlex
 import sys
 from typing import Optional
 
+from easydict import EasyDict
+
 from dcn.cli.arguments import network_arguments, score
 from dcn.cli.detect import RELEASED, SHIPPED
 from dcn.cli.photos import chosen_network
@@ -116,7 +118,7 @@ def count(text: str) -> int:
     return value
 
 
-def generate_test_images(cfg):
+def generate_test_images(cfg: EasyDict) -> None:
     """Of the generated data set, if it is not there yet, the test images alone."""
     if cfg.dataset.dataset.startswith('shapes'):
         from dcn.cli.demo import without_training_images

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+from typing import Optional, Sequence
 
 from dcn.cli.export import verification_arguments
 from dcn.errors import UserError
@@ -10,7 +11,7 @@ from dcn.files import Inputs
 from dcn.paths import find
 
 
-def main(argv=None):
+def main(argv: Optional[Sequence[str]] = None) -> None:
     args = parser().parse_args(argv)
     for path in certificate_paths(args.file):
         Inputs([args.file, args.cfg, args.params]).output(path, 'the certificate')
@@ -39,7 +40,7 @@ def main(argv=None):
         raise certificate.differing(args.file, found)
 
 
-def parser():
+def parser() -> argparse.ArgumentParser:
     result = argparse.ArgumentParser(
         prog='dcn verify',
         description='Run an exported file and the MXNet engine on the same images, and write the certificate beside '
