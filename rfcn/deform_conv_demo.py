@@ -2,11 +2,14 @@
 
 import argparse
 import sys
+from typing import Optional, Sequence
 
 try:
     from dcn.cli import guarded
 except ModuleNotFoundError as error:
     sys.exit(f'error: {error}; activate the environment first: source .venv/bin/activate (./setup.sh makes it)')
+import numpy as np
+
 from dcn.cli.arguments import photo_arguments
 from dcn.cli.photo_demos import demo_config, in_model, photos
 from dcn.cli.photos import Sight, each_photo, jobs
@@ -21,8 +24,9 @@ CAPTION = (
 )
 
 
-def picture(image, offsets):
-    """A sheet of cells, each with its points: offsets are a list of (18, H, W), last layer first."""
+def picture(image: np.ndarray, offsets: Sequence[np.ndarray]) -> np.ndarray:
+    """A sheet of cells of the photo (h, w, 3) uint8 BGR, each with its points: offsets are a list of (18, H, W), last
+    layer first."""
     size = offsets[0].shape[1:]
     rows = [
         [draw_samples(image, trace_samples(offsets, cell), cell, size) for cell in row] for row in spread_cells(size)
@@ -30,7 +34,7 @@ def picture(image, offsets):
     return page('Sampling points of deformable convolution', CAPTION, [sheet(rows)], margin=10)
 
 
-def main(argv=None):
+def main(argv: Optional[Sequence[str]] = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     photo_arguments(parser, 'output/deform_conv_demo')
     parser.add_argument('--animate', action='store_true', help='write a GIF with a frame for every second cell')

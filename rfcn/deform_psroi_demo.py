@@ -7,6 +7,7 @@ scores best on the RoI.
 
 import argparse
 import sys
+from typing import Optional, Sequence
 
 try:
     from dcn.cli import guarded
@@ -23,7 +24,7 @@ from dcn.visualize.parts import class_offsets, draw_parts, middle_half, parse_ro
 CFG = 'experiments/rfcn/cfgs/deform_psroi_demo.yaml'
 
 
-def main(argv=None):
+def main(argv: Optional[Sequence[str]] = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     photo_arguments(parser, 'output/deform_psroi_demo')
     parser.add_argument(

@@ -1,5 +1,7 @@
 """The graph that both DeepLab networks are variants of."""
 
+from typing import Optional
+
 from dcn.networks.resnet import ResNetNetwork
 from dcn.symbols.losses import softmax_loss
 from dcn.symbols.segmentation_head import segmentation_head
@@ -36,7 +38,7 @@ class DeepLab(ResNetNetwork):
         )
 
 
-def pixel_losses(scores, label, images):
+def pixel_losses(scores: mx.sym.Symbol, label: mx.sym.Symbol, images: int) -> mx.sym.Symbol:
     """Probabilities (B, C, H, W), the mean over the pixels of each of the ``images`` as its loss. Images on a device
     add up as those on several devices do, however many of their pixels count."""
     if images == 1:
@@ -46,6 +48,7 @@ def pixel_losses(scores, label, images):
     return mx.sym.Concat(*losses, dim=0, name='softmax')
 
 
-def pixel_loss(scores, label, name):
-    """Probabilities of the classes at each pixel, their cross entropy as the loss."""
+def pixel_loss(scores: mx.sym.Symbol, label: Optional[mx.sym.Symbol], name: str) -> mx.sym.Symbol:
+    """Probabilities of the classes at each pixel (B, C, H, W) from ``scores`` of that shape, their cross entropy with
+    ``label`` (B, 1, H, W) as the loss."""
     return softmax_loss(scores, label, name, None, IGNORED, multi_output=True)
