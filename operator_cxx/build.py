@@ -14,6 +14,8 @@ In an installed package, where this folder is dcn/operator_cxx, `import dcn.oper
 them: in build/ as well if that may be written, else in a folder of the user's cache.
 """
 
+from __future__ import annotations
+
 import argparse
 import concurrent.futures
 import contextlib
@@ -30,6 +32,7 @@ import sys
 import sysconfig
 import tempfile
 from pathlib import Path
+from typing import Any, Iterable, Iterator, Mapping, Sequence
 
 HERE = Path(__file__).resolve().parent
 INSTALLED = not (HERE.parent / 'lib' / 'dcn').is_dir()  # no checkout: this folder is dcn/operator_cxx
@@ -68,7 +71,7 @@ BINDING_FLAGS = [
 ]
 
 
-def digest(*parts):
+def digest(*parts: object) -> str:
     """Short hash over strings and the contents of files."""
     state = hashlib.sha256()
     for part in parts:
@@ -77,27 +80,27 @@ def digest(*parts):
     return state.hexdigest()[:16]
 
 
-def sources():
+def sources() -> list[Path]:
     """All files that the products are made from, in a fixed order."""
     found = [path for folder in ('include', 'cpu', 'mxnet') for path in (HERE / folder).iterdir()] + [CUDA_INTERFACE]
     return sorted(path for path in found if path.suffix in ('.h', '.cc')) + sorted(NMS.glob('*.pyx'))
 
 
-def read_manifest(folder):
-    """What the products in a folder were made from."""
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """What the products in a folder were made from; {} where nothing is known."""
     try:
         return json.loads((folder / MANIFEST).read_text())
     except (OSError, ValueError):
         return {}
 
 
-def write_manifest(manifest):
+def write_manifest(manifest: Mapping[str, Any]) -> None:
     temporary = BUILD / (MANIFEST + '.tmp')
     temporary.write_text(json.dumps(manifest, indent=1, sort_keys=True) + '\n')
     os.replace(str(temporary), str(BUILD / MANIFEST))
 
 
-def build_folder():
+def build_folder() -> Path:
     """Where the products lie: beside the sources, or below the user's cache where an installed package is read-only.
 
     A folder of the cache is keyed by the sources and by the place of the package, whose MXNet the bindings belong to.
@@ -130,7 +133,7 @@ class BuildError(Exception):
 class Toolchain:
     """The C++ compiler of this machine and the optional flags that it understands."""
 
-    def __init__(self, command, verbose):
+    def __init__(self, command: list[str], verbose: bool):
         self.command = command
         self.verbose = verbose
         self.version = self.run(['--version'], 'asking for the version').splitlines()[0]
@@ -139,7 +142,7 @@ class Toolchain:
         self.local = self.supported('-fno-gnu-unique')
         self.short_paths = self.supported(f'-fmacro-prefix-map={HERE.parent}/=')  # messages say operator_cxx/...
 
-    def supported(self, *flags):
+    def supported(self, *flags: str) -> list[str]:
         """The flags as a list if a small program compiles and links with them, else []."""
         with tempfile.TemporaryDirectory() as folder:
             source = Path(folder, 'probe.cc')
@@ -151,11 +154,11 @@ class Toolchain:
             )
         return list(flags) if probe.returncode == 0 else []
 
-    def run(self, arguments, purpose):
+    def run(self, arguments: list[str], purpose: str) -> str:
         return run(self.command + arguments, purpose, self.verbose)
 
 
-def run(command, purpose, verbose=False):
+def run(command: list[str], purpose: str, verbose: bool = False) -> str:
     """Run a command; its output, or a BuildError that says what it was for."""
     if verbose:
         print(' '.join(shlex.quote(part) for part in command), flush=True)
@@ -167,7 +170,7 @@ def run(command, purpose, verbose=False):
     return result.stdout
 
 
-def find_compiler():
+def find_compiler() -> list[str] | None:
     """The command of a C++ compiler as a list (CXX may carry arguments), or None."""
     named = shlex.split(os.environ.get('CXX', ''))
     for command in [named] if named else [['g++'], ['c++'], ['clang++']]:
@@ -176,13 +179,13 @@ def find_compiler():
     return None
 
 
-def find_package(name):
+def find_package(name: str) -> Path | None:
     """Folder of an installed package of the running Python, found without importing it, or None."""
     spec = importlib.util.find_spec(name)
     return Path(spec.origin).parent if spec and spec.origin else None
 
 
-def wanted_flags(source):
+def wanted_flags(source: Path) -> list[str]:
     """Flags that a source asks for in its own '// flags:' line."""
     for line in source.read_text().splitlines():
         for mark in ('// flags:', '# flags:'):
@@ -191,19 +194,19 @@ def wanted_flags(source):
     return []
 
 
-def how_to_run(script='build.py'):
+def how_to_run(script: str = 'build.py') -> str:
     """How a user runs a script of this folder from where he is."""
     path = HERE / script
     near = os.path.relpath(str(path))
     return f'python {path if near.startswith(os.pardir) else near}'
 
 
-def extension(stem):
+def extension(stem: str) -> Path:
     """Path of a Cython module for the running Python."""
     return BUILD / (stem + sysconfig.get_config_var('EXT_SUFFIX'))
 
 
-def state(product):
+def state(product: str) -> tuple[str, str]:
     """(verdict, sentence) on libdcn.so or libdcn_mxnet.so, judged without a compiler; for dcn.operators.native.
 
     'missing', 'damaged' and 'foreign' products must not be loaded: code for another processor or a file cut short ends
@@ -224,14 +227,15 @@ def state(product):
     return 'current', f'{product} is built'
 
 
-def mxnet_identity(folder):
+def mxnet_identity(folder: Path | None) -> str | None:
+    """A short hash of the MXNet in ``folder``; None where there is none."""
     return digest(folder / 'libinfo.py', (folder / 'libmxnet.so').stat().st_size) if folder else None
 
 
 class Builder:
     """Compiles what changed and links it; products move into place whole."""
 
-    def __init__(self, tools, force):
+    def __init__(self, tools: Toolchain, force: bool):
         self.tools = tools
         self.force = force
         manifest = {} if force else read_manifest(BUILD)
@@ -241,7 +245,7 @@ class Builder:
         self.base = digest(tools.command, tools.version, machine)
         (BUILD / 'objects').mkdir(exist_ok=True)
 
-    def compile(self, source, flags, headers, variant=''):
+    def compile(self, source: Path, flags: list[str], headers: Iterable[Path], variant: str = '') -> Path:
         """Object file of one source, compiled unless the same was compiled before; `variant` is part of its name."""
         flags = COMMON_FLAGS + flags + self.tools.openmp + self.tools.short_paths + wanted_flags(source)
         stem = f'{source.parent.name}-{source.stem}{variant}'
@@ -257,15 +261,15 @@ class Builder:
                 old.unlink()
         return target
 
-    def compile_all(self, folder, jobs):
+    def compile_all(self, folder: str, jobs: Iterable[tuple[Path, list[str], str]]) -> list[Path]:
         """Object files of (source, flags, variant), in their order."""
         headers = sorted((HERE / folder).glob('*.h')) + sorted((HERE / 'include').glob('*.h'))
         headers += [CUDA_INTERFACE] * (folder == 'mxnet')
         with concurrent.futures.ThreadPoolExecutor(JOBS) as pool:
             return list(pool.map(lambda job: self.compile(job[0], job[1], headers, job[2]), jobs))
 
-    def link(self, product, objects, flags):
-        """Link objects to a shared library unless it was linked from the same before."""
+    def link(self, product: Path, objects: Sequence[Path], flags: list[str]) -> bool:
+        """Link objects to a shared library; False where it was linked from the same before."""
         name = product.name
         key = digest(self.base, flags, *[path.name for path in objects])
         if self.manifest.get(name) == key and state(name)[0] not in ('missing', 'damaged'):
@@ -279,9 +283,12 @@ class Builder:
         write_manifest(self.manifest)  # now, should the next product fail
         return True
 
-    def core(self):
-        """libdcn.so. Portable objects come first: of the library's templates that several objects carry, linkers keep
-        the first copy, which must run on every processor."""
+    def core(self) -> bool:
+        """libdcn.so, as link().
+
+        Portable objects come first: of the library's templates that several objects carry, linkers keep the first copy,
+        which must run on every processor.
+        """
         kernels = [source for source in sorted((HERE / 'cpu').glob('*.cc')) if source.name != DISPATCH]
         flags = CORE_FLAGS + [f'-I{HERE / "include"}']
         chosen = [f'-DDCN_WITH_{name.upper()}' for name in self.tools.instruction_sets]
@@ -290,7 +297,8 @@ class Builder:
             jobs += [(source, flags + extra + [f'-Ddcn=dcn_{name}'], f'-{name}') for source in kernels]
         return self.link(BUILD / CORE, self.compile_all('cpu', jobs), ['-Wl,-soname,' + CORE, '-Wl,-z,defs'])
 
-    def bindings(self, mxnet):
+    def bindings(self, mxnet: Path) -> bool:
+        """libdcn_mxnet.so for the MXNet in the folder ``mxnet``, as link()."""
         includes = [f'-I{HERE / "include"}', '-isystem', str(mxnet / 'include')]
         flags = BINDING_FLAGS + self.tools.local + includes
         objects = self.compile_all('mxnet', [(source, flags, '') for source in sorted((HERE / 'mxnet').glob('*.cc'))])
@@ -310,8 +318,8 @@ class Builder:
             ],
         )
 
-    def cython(self, source):
-        """Extension module for the running Python."""
+    def cython(self, source: Path) -> bool:
+        """Extension module for the running Python; False where it was made from the same before."""
         generated = BUILD / 'objects' / f'{source.stem}.cpp'
         key_name = f'{source.stem} {sysconfig.get_config_var("SOABI")}'
         flags = ['-std=c++17', '-fPIC', '-shared', '-w', '-O2', f'-I{HERE / "include"}']
@@ -334,23 +342,24 @@ class Builder:
         self.manifest[key_name] = key
         return True
 
-    def finish(self):
+    def finish(self) -> None:
+        """Note that all products are of the sources as they were at the beginning."""
         self.manifest['sources'] = self.sources
         write_manifest(self.manifest)
 
 
-def numpy_include():
+def numpy_include() -> list[str]:
     folder = find_package('numpy')
     include = folder / 'core' / 'include' if folder else None
     return [f'-I{include}'] if include and include.exists() else []
 
 
-def cython_available():
+def cython_available() -> bool:
     return find_package('Cython') is not None and Path(sysconfig.get_paths()['include'], 'Python.h').exists()
 
 
-def build(force=False, verbose=False):
-    """Build everything that this machine can; sentences that say what happened."""
+def build(force: bool = False, verbose: bool = False) -> list[str]:
+    """Build everything that this machine can; sentences that say what happened. BuildError where it fails."""
     command = find_compiler()
     if command is None:
         return [NO_COMPILER]
@@ -372,12 +381,12 @@ def build(force=False, verbose=False):
     return said
 
 
-def report(name, built):
+def report(name: str, built: bool) -> str:
     return f'{name}: built' if built else f'{name}: up to date'
 
 
 @contextlib.contextmanager
-def build_lock(name='lock'):
+def build_lock(name: str = 'lock') -> Iterator[None]:
     """One build of a kind at a time: a second one waits, then finds everything up to date."""
     BUILD.mkdir(parents=True, exist_ok=True)
     with open(str(BUILD / name), 'w') as lock:
@@ -385,7 +394,7 @@ def build_lock(name='lock'):
         yield
 
 
-def main():
+def main() -> int:
     parser = argparse.ArgumentParser(
         description="Build the project's operators (C++ core, MXNet bindings, Cython modules)."
     )

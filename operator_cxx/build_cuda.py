@@ -11,6 +11,8 @@ sources, flags and compiler, so a second run does nothing. NVCC names another co
 /usr/local/cuda. A source may ask for flags of nvcc in a line of its own: ``// flags: -fmad=false``.
 """
 
+from __future__ import annotations
+
 import argparse
 import importlib.util
 import os
@@ -18,6 +20,7 @@ import shutil
 import sys
 import tempfile
 from pathlib import Path
+from typing import Callable, Iterable, Sequence
 
 HERE = Path(__file__).resolve().parent
 
@@ -25,6 +28,7 @@ HERE = Path(__file__).resolve().parent
 def _core_build():
     """build.py, which is a script as well, hence loaded by path."""
     spec = importlib.util.spec_from_file_location('dcn_operator_build', str(HERE / 'build.py'))
+    assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -53,7 +57,7 @@ NO_NVCC = (
 )
 
 
-def find_nvcc():
+def find_nvcc() -> str | None:
     """Path of nvcc as a string, or None."""
     named = os.environ.get('NVCC')
     if named:
@@ -61,48 +65,57 @@ def find_nvcc():
     return shutil.which('nvcc') or shutil.which('/usr/local/cuda/bin/nvcc')
 
 
-def supported_architectures(nvcc):
+def supported_architectures(nvcc: str) -> list[int]:
     """Numbers such as 75 that this nvcc compiles for."""
     listed = core.run([nvcc, '--list-gpu-code'], 'asking nvcc for its architectures').split()
     return sorted(int(name[3:]) for name in listed if name.startswith('sm_') and name[3:].isdigit())
 
 
-def architecture_flags(architectures):
+def architecture_flags(architectures: Sequence[int]) -> list[str]:
     """Machine code for each architecture, and PTX for the newest."""
     newest = max(architectures)
     flags = [f'-gencode=arch=compute_{number},code=sm_{number}' for number in architectures]
     return flags + [f'-gencode=arch=compute_{newest},code=compute_{newest}']
 
 
-def sources():
+def sources() -> list[Path]:
     """The .cu files, in a fixed order."""
     return sorted((HERE / 'cuda').glob('*.cu'))
 
 
-def headers():
+def headers() -> list[Path]:
     """All that the sources include."""
     return sorted(path for folder in ('cuda', 'include') for path in (HERE / folder).glob('*.*h'))
 
 
-def key_of(*parts):
+def key_of(*parts: object) -> str:
     """What a product depends on, as a short hash."""
     return core.digest(*parts, *sources(), *headers())
 
 
-def up_to_date(product, key):
+def up_to_date(product: Path, key: str) -> bool:
     """Was the product built from exactly this?"""
     stamp = product.with_suffix('.key')
     return product.exists() and stamp.exists() and stamp.read_text() == key
 
 
-def is_stale(product):
+def is_stale(product: Path) -> bool:
     """Is the product older than its sources? Needs no compiler; for dcn.operators.native."""
     stamp = product.with_suffix('.sources')
     return product.exists() and stamp.exists() and stamp.read_text() != key_of()
 
 
-def produce(product, key, compile_one, link):
-    """Compile every source to an object in a temporary folder, link them, and move the product into place."""
+def produce(
+    product: Path,
+    key: str,
+    compile_one: Callable[[Path, str], list[str]],
+    link: Callable[[list[str], str], list[str]],
+) -> None:
+    """Compile every source to an object in a temporary folder, link them, and move the product into place.
+
+    compile_one, link: the commands, of a source and its object, and of the objects and the product. BuildError where
+    one fails.
+    """
     BUILD.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=str(BUILD)) as folder:
         objects = []
@@ -116,7 +129,7 @@ def produce(product, key, compile_one, link):
     product.with_suffix('.sources').write_text(key_of())
 
 
-def build(architectures=None, force=False, name=PRODUCT):
+def build(architectures: Iterable[int] | None = None, force: bool = False, name: str = PRODUCT) -> str:
     """Build libdcn_cuda.so, or another ``name``; a sentence that says what happened. BuildError where that fails, or
     nvcc is missing."""
     nvcc = find_nvcc()
@@ -141,7 +154,7 @@ def build(architectures=None, force=False, name=PRODUCT):
     return f'{name} ({named}): built'
 
 
-def build_emulated(force=False, extra=()):
+def build_emulated(force: bool = False, extra: Iterable[str] = ()) -> Path:
     """Build libdcn_cuda_emulated.so with the C++ compiler; its path. ``extra``: flags, such as a sanitizer's."""
     command = core.find_compiler()
     if command is None:
@@ -158,7 +171,7 @@ def build_emulated(force=False, extra=()):
     return product
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description='Build the operators for GPUs (libdcn_cuda.so); needs nvcc.')
     parser.add_argument(
         '--arch',
