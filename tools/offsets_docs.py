@@ -5,12 +5,15 @@ docs/offsets.md and the pictures that it shows: python tools/offsets_docs.py
 About two minutes on one core.
 """
 
+from __future__ import annotations
+
 import argparse
 import os
 import sys
-from types import SimpleNamespace
+from typing import Sequence
 
 import cv2
+import numpy as np
 
 from dcn.cli import guarded
 from dcn.cli.demo import NETWORKS, configuration, without_training_images
@@ -19,7 +22,7 @@ from dcn.files import atomic_write, sha256
 from dcn.paths import in_project
 from dcn.showcase.offsets import page, report
 from dcn.showcase.offsets.measures import CATEGORIES
-from dcn.showcase.offsets.study import Beside, Options, study
+from dcn.showcase.offsets.study import Beside, Options, Study, study
 from dcn.text import markdown_table
 from dcn.visualize.canvas import below, beside, labelled, shrink
 
@@ -29,13 +32,13 @@ OPTIONS = Options(count=0, trees=1, fields=24)
 PICTURES = {'rfcn': ('trees', 'fields'), 'fpn': ('trees',)}
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--out', default='output/offsets_docs', help='folder for the generated test images')
     args = parser.parse_args(argv)
     tables = []
     for family, networks in NETWORKS.items():
-        given = SimpleNamespace(train=False, out=args.out, overrides=[])
+        given = argparse.Namespace(train=False, out=args.out, overrides=[])
         plain, deformable = (configuration(network, given) for network in networks)
         without_training_images([plain, deformable], args.out)
         files = [shipped(network.prefix + '-0000.params') for network in networks]
@@ -51,8 +54,8 @@ def main(argv=None):
         stream.write(text)
 
 
-def section(title, path, found):
-    """Markdown on one network."""
+def section(title: str, path: str, found: Study) -> list[str]:
+    """Lines of Markdown on one network, of the checkpoint at ``path``."""
     lines = [f'\n### {title}\n', f'`{os.path.relpath(path, in_project("."))}`, SHA-256 {sha256(path)[:16]}...\n']
     lines += [f'Sizes {report.sizes_text(found)}.\n']
     lines += markdown_table(('effective dilation', *report.HEAD[1:]), report.dilation_rows(found))
@@ -64,8 +67,8 @@ def section(title, path, found):
     return lines
 
 
-def sheet(found, kind):
-    """The pictures of one kind below each other, two in a row, with their captions."""
+def sheet(found: Study, kind: str) -> np.ndarray:
+    """(h, w, 3) uint8 BGR: the pictures of one kind below each other, two in a row, with their captions."""
     make = {'trees': page.tree_picture, 'fields': page.field_picture}[kind]
     texts = [f'{tree.spot.category}: {tree.spot.text}' for tree in found.trees]
     pictures = [labelled(make(found, k), text, 13) for k, text in enumerate(texts)]
@@ -73,8 +76,8 @@ def sheet(found, kind):
     return shrink(below(rows, 12), 860)
 
 
-def write(path, image):
-    """A JPEG that is small enough for a repository."""
+def write(path: str, image: np.ndarray) -> None:
+    """``image`` (h, w, 3) uint8 BGR as a JPEG that is small enough for a repository."""
     _, data = cv2.imencode('.jpg', image, [cv2.IMWRITE_JPEG_QUALITY, 80, cv2.IMWRITE_JPEG_OPTIMIZE, 1])
     with atomic_write(path) as stream:
         stream.write(data.tobytes())

@@ -13,6 +13,8 @@ does not compile or is not found though it is planted; 2: wrong arguments, or th
 NumPy and g++ with OpenMP and its sanitizer libraries (Debian/Ubuntu: apt-get install g++), not MXNet.
 """
 
+from __future__ import annotations
+
 import argparse
 import collections
 import importlib.util
@@ -21,6 +23,8 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
+from typing import Sequence
 
 ROOT = Path(__file__).absolute().parents[1]
 OPERATOR_CXX = ROOT / 'operator_cxx'
@@ -75,19 +79,20 @@ class Unusable(Exception):
     """The sanitizer is not installed or does not run here; one sentence."""
 
 
-def load_build(folder):
+def load_build(folder: Path) -> ModuleType:
     """operator_cxx/build.py as a module of our own, whose products go to ``folder``."""
     spec = importlib.util.spec_from_file_location('dcn_sanitized_build', str(OPERATOR_CXX / 'build.py'))
+    assert spec is not None and spec.loader is not None
     build = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(build)
-    build.BUILD, build.CORE_FLAGS = folder, CORE_FLAGS
+    vars(build).update(BUILD=folder, CORE_FLAGS=CORE_FLAGS)
     return build
 
 
 class Run:
     """One sanitizer: its build of the core, and Python processes in which it watches."""
 
-    def __init__(self, name, instruction_sets, verbose):
+    def __init__(self, name: str, instruction_sets: Sequence[str], verbose: bool):
         self.sanitizer, self.verbose = SANITIZERS[name], verbose
         self.folder = OUT / name
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -162,7 +167,7 @@ class Run:
                 f'the core uses {", ".join(sorted(missing))} of OpenMP, which {THREADS.name} lacks: write it there'
             )
 
-    def python(self, arguments, **environment):
+    def python(self, arguments: Sequence[str], **environment: str) -> tuple[int, str]:
         """(exit status, what was printed) of a Python process that the sanitizer watches."""
         settings = dict(os.environ, OMP_NUM_THREADS='2', OPENBLAS_NUM_THREADS='1', **self.sanitizer.environment)
         settings.update(environment, LD_PRELOAD=' '.join(self.preload))
@@ -179,14 +184,14 @@ class Run:
         )
         return process.returncode, process.stdout
 
-    def prove(self):
-        """The planted faults must be found."""
+    def prove(self) -> None:
+        """The planted faults must be found; Broken where one is not."""
         for call, words in self.sanitizer.planted.items():
             status, said = self.python(['-c', f'import ctypes, numpy; ctypes.CDLL("{self.faults}").{call}'])
             if status == 0 or words not in said:
                 raise Broken(f'{call} is a fault on purpose and was not found (status {status}):\n{said.strip()}')
 
-    def check(self, instruction_set):
+    def check(self, instruction_set: str) -> str:
         """Run all checks on the code for one instruction set; a line about them, or a Finding."""
         arguments = WORKER + [str(self.core), 'heap'] + self.sanitizer.parts
         status, said = self.python(arguments, DCN_ISA=instruction_set, DCN_BF16='1')
@@ -198,7 +203,7 @@ class Run:
         return last
 
 
-def main():
+def main() -> int:
     parser = argparse.ArgumentParser(description='Run the core of the operators under sanitizers.')
     parser.add_argument('sanitizers', nargs='*', metavar='sanitizer', help=f'of {", ".join(SANITIZERS)}; default all')
     parser.add_argument('--isa', choices=INSTRUCTION_SETS, action='append', help='instruction sets; default all')
