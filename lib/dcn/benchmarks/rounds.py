@@ -84,8 +84,9 @@ class Peer(Asked):
 
 
 def chosen(cases, only, rounds):
-    """Names of the ``cases`` that contain the text ``only``; a UserError where none does, or for less than a round."""
-    names = [name for name in cases if only in name]
+    """The case ``only``, or the names of all ``cases`` that contain this text; a UserError where none does, or for less
+    than a round."""
+    names = [only] if only in cases else [name for name in cases if only in name]
     if not names:
         raise UserError('\n  '.join([f'--only {only}: no case name contains that; the cases are:', *cases]))
     if rounds < 1:
