@@ -3,10 +3,7 @@
 import numpy as np
 
 from dcn.formats import symbol_json
-from dcn.formats.dtypes import BFLOAT16, without_bfloat16
 from dcn.formats.graph import VARIABLE, Graph, Node
-from dcn.rewrite.bfloat16 import CAST
-from dcn.rewrite.onednn import FUSED
 from dcn.rewrite.sketch import Sketch
 from tests.graphs import conftest as stems
 from tests.graphs.filling import parameter, picture
@@ -92,33 +89,6 @@ def computed(graph, parameters, inputs, trained=()):
     if trained:
         executor.backward()
     return [output.asnumpy() for output in outputs], {name: grad.asnumpy() for name, grad in grads.items()}
-
-
-def rounded(graph, parameters):
-    """What a graph in bfloat16 computes, as one of float32 that every processor runs: parameters and what nodes of
-    bfloat16 give are rounded to it, sums within a node are float32, as oneDNN has them."""
-    sketch = Sketch(graph)
-
-    def then_rounded(i):
-        for dtype in ('bfloat16', 'float32'):
-            i = sketch.add(Node(CAST, f'{i}_{dtype}', {'dtype': dtype}, ((i, 0),), (0,)))
-        return i
-
-    for i, node in enumerate(graph.nodes):
-        if node.op == CAST and node.attrs['dtype'] == 'float32':
-            sketch.replace(i, node.inputs[0][0])
-        elif node.op == CAST:
-            copy = sketch.add(Node('_copy', f'{node.name}_copy', {}, node.inputs, (0,)))
-            sketch.replace(i, then_rounded(copy))
-        elif node.op == FUSED and in_bfloat16_are(graph, parameters, i):
-            sketch.replace(i, then_rounded(sketch.add(node)))
-    return sketch.finish(), {name: without_bfloat16(array) for name, array in parameters.items()}
-
-
-def in_bfloat16_are(graph, parameters, i):
-    """Whether the parameters of node ``i`` are in bfloat16."""
-    names = [graph.nodes[source].name for source, _ in graph.nodes[i].inputs]
-    return any(name in parameters and parameters[name].dtype == BFLOAT16 for name in names)
 
 
 def assert_close(found, expected, tolerance=1e-5):

@@ -64,7 +64,8 @@ def test_features_are_rounded_and_predictions_are_not(filled):
 
 def test_what_is_computed_stays_near(filled):
     """Features are rounded to 8 bits, a part in 256, a few dozen times on the way."""
-    from tests.rewrite.networks import computed, rounded
+    from tests.rewrite.networks import computed
+    from tests.rewrite.rounding import rounded
 
     expected, _ = computed(filled.graph, filled.parameters, filled.inputs)
     found, _ = computed(*rounded(*rewritten(filled)), filled.inputs)
@@ -74,7 +75,8 @@ def test_what_is_computed_stays_near(filled):
 
 @pytest.mark.skipif(not native.bf16_known(), reason='the processor has no bfloat16 products')
 def test_the_processor_computes_what_the_rounded_graph_does(filled):
-    from tests.rewrite.networks import computed, rounded
+    from tests.rewrite.networks import computed
+    from tests.rewrite.rounding import rounded
 
     graph, parameters = rewritten(filled)
     found, _ = computed(graph, parameters, filled.inputs)
@@ -85,7 +87,8 @@ def test_the_processor_computes_what_the_rounded_graph_does(filled):
 
 def test_two_layers_by_hand():
     """1x1 convolutions of one channel: 1.01 * 3 + 0.5, ReLU, times 1.3 in float32; 1.01 becomes 1.0078125."""
-    from tests.rewrite.networks import computed, rounded
+    from tests.rewrite.networks import computed
+    from tests.rewrite.rounding import rounded
 
     import mxnet as mx
 
@@ -103,6 +106,71 @@ def test_two_layers_by_hand():
     between = without_bfloat16(to_bfloat16(np.float32([1.0078125 * 3 + 0.5])))[0]  # 3.5234375 to 3.53125
     assert between == 3.53125 or between == 3.515625
     np.testing.assert_allclose(found[0].ravel(), between * np.float32(1.3), rtol=1e-6)
+
+
+def test_deformable_samples_are_rounded():
+    """The middle between 1 and 1 + 2**-7 is no bfloat16: of equally near ones it becomes the even one, 1."""
+    from tests.rewrite.networks import computed
+    from tests.rewrite.rounding import rounded
+
+    import mxnet as mx
+
+    data, offset = mx.sym.Variable('data'), mx.sym.Variable('offset')
+    one = mx.sym.contrib.DeformableConvolution(data, offset, kernel=(1, 1), num_filter=1, no_bias=False, name='one')
+    graph = symbol_json.loads(one.tojson())
+    parameters = {'one_weight': np.full((1, 1, 1, 1), 1.01, np.float32), 'one_bias': np.full(1, 0.001, np.float32)}
+    inputs = {'data': np.float32([1, 1 + 2**-7]).reshape(1, 1, 1, 2), 'offset': np.float32([0, 0, 0.5, 0])}
+    inputs['offset'] = inputs['offset'].reshape(1, 2, 1, 2)
+    for deformable, sample in ((True, 1), (False, 1 + 2**-8)):
+        found, _ = computed(*rounded(graph, parameters, deformable), inputs)
+        weight = 1.0078125 if deformable else 1.01
+        np.testing.assert_allclose(found[0].ravel(), [sample * weight + 0.001, (1 + 2**-7) * weight + 0.001], rtol=1e-6)
+
+
+@pytest.mark.parametrize('which', ['plain', 'grouped'])
+def test_deformable_layers_without_offsets_are_plain_ones_of_rounded_numbers(which):
+    from tests.rewrite.networks import computed
+    from tests.rewrite.rounding import rounded
+
+    import mxnet as mx
+
+    rng, groups = np.random.default_rng(3), 1 if which == 'plain' else 2
+    attrs = dict(kernel=(3, 2), stride=(2, 1), num_filter=6, num_group=groups, no_bias=False)
+    data, offset = mx.sym.Variable('data'), mx.sym.Variable('offset')
+    layer = mx.sym.contrib.DeformableConvolution(data, offset, num_deformable_group=2, name='one', **attrs)
+    arrays = {
+        name: rng.normal(0, 1, shape).astype(np.float32)
+        for name, shape in [('data', (2, 8, 9, 7)), ('one_weight', (6, 8 // groups, 3, 2)), ('one_bias', (6,))]
+    }
+    parameters = {name: arrays[name] for name in ('one_weight', 'one_bias')}
+    inputs = dict(data=arrays['data'], offset=np.zeros((2, 24, 4, 6), np.float32))
+    (found,), _ = computed(*rounded(symbol_json.loads(layer.tojson()), parameters, deformable=True), inputs)
+    near = {name: mx.nd.array(without_bfloat16(to_bfloat16(arrays[name]))) for name in ('data', 'one_weight')}
+    expected = mx.nd.Convolution(near['data'], near['one_weight'], mx.nd.array(arrays['one_bias']), **attrs).asnumpy()
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_a_rounded_layer_has_the_bits_of_pytorch():
+    """PyTorch sums in another order, which changes what a sum between two bfloat16 is rounded to, now and then."""
+    torch = pytest.importorskip('torch')
+    from tests.rewrite.networks import computed
+    from tests.rewrite.rounding import rounded
+
+    import mxnet as mx
+
+    rng = np.random.default_rng(5)
+    one = mx.sym.Convolution(mx.sym.Variable('data'), kernel=(3, 3), pad=(1, 1), num_filter=32, name='one')
+    two = mx.sym.Convolution(mx.sym.Activation(one, act_type='relu'), kernel=(1, 1), num_filter=32, name='two')
+    shapes = {'data': (1, 64, 20, 20), 'one_weight': (32, 64, 3, 3), 'one_bias': (32,)}
+    arrays = {name: rng.normal(0, 1, shape).astype(np.float32) for name, shape in shapes.items()}
+    parameters = {name: arrays[name] for name in ('one_weight', 'one_bias')}
+    same = {'two_weight': np.eye(32, dtype=np.float32).reshape(32, 32, 1, 1), 'two_bias': np.zeros(32, np.float32)}
+    graph, parameters = in_bfloat16(*fused(symbol_json.loads(two.tojson()), {**parameters, **same}))
+    (found,), _ = computed(*rounded(graph, parameters), {'data': arrays['data']})
+    near = [torch.from_numpy(arrays[name]).bfloat16() for name in shapes]
+    expected = torch.nn.functional.conv2d(*near, padding=1).relu().float().numpy()
+    assert (found == expected).mean() > 0.999
+    np.testing.assert_allclose(found, expected, rtol=2**-7)
 
 
 def test_weights_that_layers_share_stay():
