@@ -145,6 +145,19 @@ int dcn_roi_pooling_backward(const dcn_roi_shape* shape, int dtype, const void* 
   return kernels().roi_pooling_backward(shape, dtype, out_grad, data, rois, data_grad, rois_grad, requests);
 }
 
+size_t dcn_winograd_packed(const dcn_winograd_shape* shape) { return kernels().winograd_packed(shape); }
+
+int dcn_winograd_pack(const dcn_winograd_shape* shape, const float* weight, float* packed) {
+  return kernels().winograd_pack(shape, weight, packed);
+}
+
+size_t dcn_winograd_workspace(const dcn_winograd_shape* shape) { return kernels().winograd_workspace(shape); }
+
+int dcn_winograd_forward(const dcn_winograd_shape* shape, const float* data, const float* packed, const float* bias,
+                         float* out, int request, void* workspace) {
+  return kernels().winograd_forward(shape, data, packed, bias, out, request, workspace);
+}
+
 int dcn_contrib_proposal(const dcn_contrib_proposal_shape* shape, const float* ratios, const float* scales,
                          const float* cls_prob, const float* bbox_pred, const float* im_info, float* rois,
                          float* scores, const int requests[2]) {

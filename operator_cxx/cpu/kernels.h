@@ -11,6 +11,7 @@
 #include "../include/nms.h"
 #include "../include/psroi_pooling.h"
 #include "../include/roi_pooling.h"
+#include "../include/winograd.h"
 
 // Functions of the C interface without their dcn_.
 #define DCN_EACH_FUNCTION(USE)           \
@@ -23,6 +24,10 @@
   USE(psroi_pooling_backward)            \
   USE(roi_pooling_forward)               \
   USE(roi_pooling_backward)              \
+  USE(winograd_packed)                   \
+  USE(winograd_pack)                     \
+  USE(winograd_workspace)                \
+  USE(winograd_forward)                  \
   USE(contrib_proposal)                  \
   USE(nms)                               \
   USE(soft_nms)                          \

@@ -53,6 +53,12 @@ class ConvGradients(ctypes.Structure):
     ]
 
 
+class WinogradShape(ctypes.Structure):
+    """dcn_winograd_shape."""
+
+    _fields_ = _ints('images channels height width filters relu')
+
+
 class RoiShape(ctypes.Structure):
     """dcn_roi_shape."""
 

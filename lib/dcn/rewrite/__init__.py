@@ -7,20 +7,34 @@ ones that someone asked for, keep their meaning and their order, not their names
 
 from __future__ import annotations
 
+from typing import Callable
+
+import numpy as np
+
 from dcn.formats.graph import Graph
 from dcn.rewrite.batch_norm import folded
 from dcn.rewrite.bfloat16 import in_bfloat16
 from dcn.rewrite.onednn import fused
 from dcn.rewrite.sums import sums_by_element
+from dcn.rewrite.winograd import in_winograd
 
 
-def for_inference(graph: Graph, parameters: dict, onednn: bool, bfloat16: bool = False) -> tuple[Graph, dict]:
+def for_inference(
+    graph: Graph,
+    parameters: dict,
+    onednn: bool,
+    bfloat16: bool = False,
+    pack: Callable[[np.ndarray], np.ndarray] | None = None,
+) -> tuple[Graph, dict]:
     """What a graph is run as where nothing is trained. onednn: fuse for MXNet's convolutions on a CPU; bfloat16: and
-    let those of features run in bfloat16."""
-    onednn_passes = [fused, in_bfloat16] if bfloat16 else [fused]
-    for rewrite in (sums_by_element, folded, *(onednn_passes if onednn else [])):
-        graph, parameters = rewrite(graph, parameters)
-    return graph, parameters
+    let those of features run in bfloat16; pack: else let 3x3 ones run by Winograd's operator, for which it packs
+    weights (dcn.operators.winograd)."""
+    graph, parameters = folded(*sums_by_element(graph, parameters))
+    if not onednn:
+        return graph, parameters
+    if bfloat16:
+        return in_bfloat16(*fused(graph, parameters))
+    return fused(*(in_winograd(graph, parameters, pack) if pack else (graph, parameters)))
 
 
 def for_training(graph: Graph, parameters: dict) -> tuple[Graph, dict]:

@@ -14,7 +14,7 @@ import numpy as np
 from dcn.formats.attributes import Attributes
 from dcn.formats.graph import Graph
 from dcn.formats.operators import input_names
-from dcn.rewrite.sketch import CONVOLUTIONS, Sketch
+from dcn.rewrite.sketch import CONVOLUTIONS, Sketch, without_unread
 
 
 class _Pair(NamedTuple):
@@ -43,7 +43,7 @@ def folded(graph: Graph, parameters: dict) -> tuple[Graph, dict]:
         changed[bias] = pair.shift.astype(weight.dtype)
         sketch.change(pair.convolution, (*pair.inputs, (sketch.add_variable(bias), 0)), no_bias='False')
         sketch.replace(pair.norm, pair.convolution)
-    return _kept(sketch.finish(), changed)
+    return without_unread(sketch.finish(), changed)
 
 
 def _pairs(graph: Graph, sketch: Sketch, parameters: dict) -> Iterator[_Pair]:
@@ -84,9 +84,3 @@ def _times(weight: np.ndarray, scale: np.ndarray) -> np.ndarray:
     for filter_, factor, out in zip(weight, scale, product):
         np.multiply(filter_, factor, out=out, dtype=np.float64, casting='same_kind')
     return product
-
-
-def _kept(graph: Graph, parameters: dict) -> tuple[Graph, dict]:
-    """Without the parameters that no node reads any more."""
-    names = {node.name for node in graph.nodes if node.is_variable}
-    return graph, {name: value for name, value in parameters.items() if name in names}

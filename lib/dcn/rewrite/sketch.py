@@ -96,3 +96,9 @@ class Sketch:
         while source in self._instead:
             source = self._instead[source]
         return source, output
+
+
+def without_unread(graph: Graph, parameters: dict) -> tuple[Graph, dict]:
+    """``graph``, and the ``parameters`` that its nodes read."""
+    names = {node.name for node in graph.nodes if node.is_variable}
+    return graph, {name: value for name, value in parameters.items() if name in names}

@@ -2,6 +2,7 @@
 
 from dcn import rewrite
 from dcn.formats import symbol_json
+from dcn.operators import winograd
 
 import mxnet as mx
 
@@ -19,12 +20,16 @@ def bound_graph(symbol, context, arg_params, aux_params, training, bfloat16=Fals
     given = {**arg_params, **aux_params}
     used = {node.name for node in graph.nodes if node.is_variable}
     arrays = {name: array.asnumpy() for name, array in given.items() if name in used}
-    graph, rewritten = rewrite.for_inference(graph, arrays, onednn=context.device_type == 'cpu', bfloat16=bfloat16)
+    cpu = context.device_type == 'cpu'
+    pack = winograd.pack if cpu and winograd.available() else None
+    graph, rewritten = rewrite.for_inference(graph, arrays, onednn=cpu, bfloat16=bfloat16, pack=pack)
     bound = _symbol(graph)
-    params = {
-        name: given[name] if array is arrays.get(name) else mx.nd.array(array, dtype=array.dtype)
-        for name, array in rewritten.items()
-    }
+    unchanged = {name for name, array in rewritten.items() if array is arrays.get(name)}
+    arrays.clear()
+    params = {}
+    while rewritten:  # each array goes when its copy is there
+        name, array = rewritten.popitem()
+        params[name] = given[name] if name in unchanged else mx.nd.array(array, dtype=array.dtype)
     return bound, params, {name: params[name] for name in bound.list_auxiliary_states()}
 
 
