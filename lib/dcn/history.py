@@ -88,6 +88,7 @@ def _lines(path):
             entry = json.loads(line)
             if not (isinstance(entry, dict) and (isinstance(entry.get('run'), dict) or 'iteration' in entry)):
                 raise ValueError('neither a run nor an iteration')
+            ledger.check_parts(entry.get('run', {}))
         except ValueError as error:
             if number == len(lines):  # whole lines end with a line break: the program was killed here
                 break

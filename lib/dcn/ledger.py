@@ -58,6 +58,17 @@ PLACES = (
     'dataset.proposal_path',
     'default.frequent',
 )
+_KINDS: Mapping[str, Any] = {
+    **dict.fromkeys(('cfg', 'symbol', 'config_sha256', 'checkpoint', 'checkpoint_sha256', 'command', 'tested'), str),
+    **dict.fromkeys(('seed', 'updates', 'images'), int),
+    **dict.fromkeys(('difference', 'data', 'engine', 'project', 'machine', 'interval', 'results'), dict),
+}
+_FIELDS = {
+    'data': ('set', 'images', 'objects'),
+    'engine': ('name', 'version', 'devices', 'operators'),
+    'project': ('version', 'commit'),
+    'machine': ('processor', 'cores', 'threads', 'system', 'python'),
+}
 _LOCAL = ('results',)  # what means nothing away from its folder
 
 
@@ -144,7 +155,7 @@ def read_entry(path: str) -> Entry:
     """One entry from its own file; UserError where the file holds none."""
     with open(path, encoding='utf-8') as stream:
         try:
-            return _checked(json.load(stream), path)
+            return _checked(json.load(stream))
         except ValueError as error:
             raise UserError(f'{path}: not the scores of a test ({error}); test again with "dcn test".') from None
 
@@ -159,7 +170,7 @@ def read(path: str) -> list[Entry]:
     found = []
     for number, line in enumerate(lines, 1):
         try:
-            found.append(_checked(json.loads(line), f'{path}:{number}'))
+            found.append(_checked(json.loads(line)))
         except ValueError as error:
             raise UserError(f'{path}:{number}: not an entry of a ledger ({error}); remove this line.') from None
     return found
@@ -173,10 +184,33 @@ def existing(path: str) -> list[Entry]:
     return found
 
 
-def _checked(entry, place):
-    if not (isinstance(entry, dict) and isinstance(entry.get('scores'), dict) and 'cfg' in entry):
-        raise UserError(f'{place}: expected an object with "cfg" and "scores"; is this a file of "dcn test"?')
+def _checked(entry):
+    """``entry``, when it is one; ValueError where a part is not what the docstring of this module says."""
+    if not (isinstance(entry, dict) and isinstance(entry.get('scores'), dict) and isinstance(entry.get('cfg'), str)):
+        raise ValueError('expected an object with "cfg" and "scores"')
+    check_parts(entry)
+    results, interval = entry.get('results'), entry.get('interval')
+    if results is not None:
+        file = results.get('file')
+        if not isinstance(file, str) or os.path.basename(file) != file or not isinstance(results.get('key'), str):
+            raise ValueError('"results" is not the name and key of a file beside it')
+    if interval is not None and not isinstance(interval.get('scores'), dict):
+        raise ValueError('"interval" has no scores')
     return entry
+
+
+def check_parts(entry: Entry) -> None:
+    """ValueError where a part of ``entry`` that is there, and not None, is of another kind or lacks something."""
+    for name, kind in _KINDS.items():
+        if not isinstance(entry.get(name), (kind, type(None))):
+            raise ValueError(f'"{name}" is not what belongs there')
+    for name, fields in _FIELDS.items():
+        lacking = [field for field in fields if entry.get(name) and field not in entry[name]]
+        if lacking:
+            raise ValueError(f'"{name}" has no "{lacking[0]}"')
+    devices = (entry.get('engine') or {}).get('devices', [])
+    if not isinstance(devices, list) or not all(isinstance(device, str) for device in devices):
+        raise ValueError('"devices" are not names')
 
 
 def identity(entry: Entry) -> tuple:

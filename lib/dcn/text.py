@@ -8,6 +8,11 @@ def printable(text: str) -> str:
     return ''.join(c if c.isprintable() else c.encode('unicode_escape').decode() for c in text)
 
 
+def printable_lines(text: str) -> str:
+    """The same of a text of several lines, whose line breaks and tabs stay."""
+    return '\n'.join('\t'.join(map(printable, line.split('\t'))) for line in text.split('\n'))
+
+
 def table(head: Sequence[object], rows: Sequence[Sequence[object]], right: Collection[int] = ()) -> List[str]:
     """Lines of a table; columns whose number is in ``right`` are flush right."""
     cells = [head, *rows]

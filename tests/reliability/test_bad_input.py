@@ -1,11 +1,16 @@
 """Every command on files that are not what they should be: one sentence, status 2, nothing written."""
 
+import importlib.util
 import os
+import re
 import shutil
 
+import numpy as np
 import pytest
 
 from dcn.cli import COMMANDS, main
+from dcn.convert import containers
+from dcn.formats import params
 from tests.rfcn.tiny import write_photo
 
 CFG = 'experiments/rfcn/cfgs/shapes_rfcn_end2end_ohem.yaml'
@@ -90,3 +95,67 @@ def test_one_sentence(name, place, tmp_path, monkeypatch, capsys, repository):
             assert os.listdir('OUT') == [], where
         assert not os.path.isfile('OUT')
         shutil.rmtree(bad) if kind == 'folder' else content is not None and os.unlink(bad)
+
+
+OTHERS = {  # what a checkpoint is not -> what is said of it
+    'state': 'this is the training state of a run, which --resume reads; expected its parameters',
+    'safetensors': 'found a safetensors file; make one of it first: dcn convert',
+    'npz': 'found a zip archive .*; make one of it first: dcn convert',
+    'bare': "parameter 'conv1_weight': expected a name that begins with arg: or aux:",
+    'part': r'expected shape \(16, 3, 7, 7\), found none; does the checkpoint belong to this network',
+    'segmentation': r'expected shape .*, found shape .*; does the checkpoint belong to this network',
+    'deformable': 'holds offsets of deformable layers .*has none there',
+    'integers': 'expected floating-point numbers, found int32',
+    'infinite': 'hold numbers that are not finite',
+}
+
+
+def _other(kind, folder, experiments):
+    """The path of a file of that kind."""
+    arrays = params.read(os.path.join(experiments, 'rfcn/shapes/shapes_rfcn-0000.params'))
+    trained = {key: array for key, array in arrays.items() if not key.endswith('_test')}
+    path = str(folder / f'{kind}-0000.params')
+    if kind in ('segmentation', 'deformable'):
+        name = {'segmentation': 'deeplab/shapes/shapes_deeplab', 'deformable': 'rfcn/shapes/shapes_rfcn_dcn'}[kind]
+        shutil.copy(os.path.join(experiments, f'{name}-0000.params'), path)
+    elif kind == 'state':
+        path = str(folder / 'net-0000.state')
+        params.write(path, {'mean:conv1_weight': np.zeros(3), 'counter:update': np.zeros(1, np.int64)})
+    elif kind in ('safetensors', 'npz'):
+        path = str(folder / f'x.{kind}')
+        containers.write(path, arrays)
+    else:
+        params.write(
+            path,
+            {
+                'bare': {key.partition(':')[2]: array for key, array in trained.items()},
+                'part': {key: trained[key] for key in sorted(trained)[::2] if key != 'arg:conv1_weight'},
+                'integers': {key: array.astype(np.int32) for key, array in trained.items()},
+                'infinite': {key: array * np.float32('inf') for key, array in trained.items()},
+            }[kind],
+        )
+    return path
+
+
+@pytest.mark.parametrize('kind', OTHERS)
+def test_what_is_no_checkpoint_of_this_network(kind, tmp_path, repository, capsys, caplog):
+    """The file and what it is, and nothing before: a warning of it would lead astray."""
+    path = _other(kind, tmp_path, str(repository / 'experiments'))
+    photo, out = str(write_photo(tmp_path / 'photo.png')), str(tmp_path / 'out')
+    cfg = ['--cfg', str(repository / CFG)]
+    for command in (
+        ['test', *cfg, '--gpus', 'cpu', '--params', path, '--set', f'output_path={out}'],
+        ['detect', photo, *cfg, '--params', path, '--out', out],
+        ['offsets', str(photo), *cfg, '--params', path, '--out', str(tmp_path / 'out.html')],
+        ['export', *cfg, '--params', path, str(tmp_path / 'out.onnx')],
+    ):
+        if command[0] == 'export' and importlib.util.find_spec('onnx') is None:
+            continue
+        caplog.clear()
+        status, error = main(command), capsys.readouterr().err
+        if command[0] == 'offsets' and 'no deformable' in error:
+            continue  # told first
+        assert status == 2 and error.count('\n') == 1, f'{command[0]}: {error}'
+        assert re.match(f'error: {re.escape(path)}: .*{OTHERS[kind]}', error), f'{command[0]}: {error}'
+        assert not [record for record in caplog.records if '_test weights' in record.getMessage()], command[0]
+    assert not os.path.exists(tmp_path / 'out.onnx') and not os.path.exists(tmp_path / 'out.html')

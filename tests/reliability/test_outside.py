@@ -1,17 +1,27 @@
 """No name in the files of a data set makes a command read or write outside of its folders."""
 
 import json
+import logging
 import os
+import types
 
 import cv2
 import numpy as np
 import pytest
 
+from dcn import ledger
 from dcn.cli import main
+from dcn.dataset.cache import write_npz
+from dcn.dataset.proposals import read_rpn
+from dcn.engine.runtime.progress import ConsoleHandler
+from dcn.errors import UserError
+from dcn.text import printable_lines
 from tests.deeplab import tiny as deeplab
 from tests.engine.test_end_to_end import PLAIN, SMALL
 from tests.engine.voc import CLASSES, write_voc
 
+# what a terminal, a path or a table would stumble over
+STRANGE = ['x\0y', '\x1b[2J\x1b]0;owned\x07', 'x\ny', 'x' * 5000, 'x/' * 2500, '.', '\u202egpj.x', '\ud800', '-rf']
 NAMES = ['{outside}/victim', '../../../outside/victim', 'a/../../../../outside/victim', '..\\..\\..\\outside\\victim']
 
 
@@ -99,3 +109,92 @@ def test_names_of_classes(name, tmp_path, capsys):
     data = write_voc(str(tmp_path / 'voc'), train=4, test=1)
     rest = ['--set', *data, f"dataset.CLASSES=['{name}','wide']", *SMALL, f'output_path={tmp_path}/out', 'gpus=']
     refused(['train', '--cfg', PLAIN, *rest], capsys, 'leads outside of the folder of results')
+
+
+def shown_in_one_piece(text):
+    """Nothing in it steers the terminal."""
+    assert text == printable_lines(text)
+
+
+def validated(changes, capsys):
+    status = main(['validate', '--cfg', PLAIN, '--set', *changes])
+    shown = ''.join(capsys.readouterr())
+    assert status in (1, 2), shown
+    shown_in_one_piece(shown)
+    return shown
+
+
+@pytest.mark.parametrize('name', STRANGE)
+def test_strange_names(name, outside, tmp_path, capsys):
+    """In image lists, in <filename> of annotations, and as "file_name" of COCO files."""
+    data = write_voc(str(tmp_path / 'voc'), train=4, test=1)
+    year = tmp_path / 'voc' / 'VOC2007'
+    xml = year / 'Annotations' / 'train1.xml'
+    xml.write_bytes(
+        xml.read_bytes().replace(b'<annotation>', b'<annotation><filename>../../../outside/victim.jpg</filename>')
+    )
+    (year / 'ImageSets' / 'Main' / 'train.txt').write_bytes(b'train1\n' + name.encode('utf-8', 'surrogatepass') + b'\n')
+    validated(data, capsys)
+    folder = tmp_path / 'coco'
+    (folder / 'annotations').mkdir(parents=True)
+    (folder / 'images' / 'train').mkdir(parents=True)
+    rows = {
+        'images': [{'id': 1, 'file_name': name, 'height': 96, 'width': 128}],
+        'categories': [{'id': 1, 'name': f'tall{name}'}, {'id': 2, 'name': 'wide'}],
+        'annotations': [{'id': 1, 'image_id': 1, 'category_id': 1, 'bbox': [1, 1, 20, 20], 'area': 400, 'iscrowd': 0}],
+    }
+    (folder / 'annotations' / 'instances_train.json').write_text(json.dumps(rows))
+    coco = ['dataset.dataset=coco', f'dataset.root_path={tmp_path}', f'dataset.dataset_path={folder}']
+    validated([*coco, 'dataset.image_set=train', 'dataset.test_image_set=train'], capsys)
+    assert unread(outside)
+
+
+@pytest.mark.parametrize('name', [*NAMES, *STRANGE])
+def test_proposals_of_images_with_strange_names(name, outside, tmp_path):
+    """The ids in a file of proposals are looked up, and never become a path."""
+    path = str(tmp_path / 'set_rpn.npz')
+    ids = [name.format(outside=outside), 'a']
+    arrays = {'imdb': 'set', 'ids': ids, 'counts': [1, 1], 'boxes': np.zeros((2, 4)), 'scores': np.zeros(2)}
+    if '\ud800' in name:
+        arrays['ids'] = ['b', 'a']
+    write_npz(path, {key: np.array(value) for key, value in arrays.items()})
+    imdb = types.SimpleNamespace(name='set', image_ids=['a'])
+    assert len(read_rpn(path, imdb)) == 1
+    imdb.image_ids = ['gone\x1b[2J']
+    with pytest.raises(UserError, match=r'no proposals of image gone\\x1b') as error:
+        read_rpn(path, imdb)
+    shown_in_one_piece(str(error.value))
+    assert unread(outside)
+
+
+def test_scores_that_name_another_file(outside, tmp_path):
+    """What "dcn report" reads back lies beside scores.json."""
+    path = str(tmp_path / 'scores.json')
+    entry = {'cfg': 'net', 'scores': {'mAP@0.5': 0.5}, 'results': {'file': 'x_detections.npz', 'key': '1'}}
+    assert ledger.read_entry(_written(path, entry)) == entry
+    for name in ('/etc/x_detections.npz', '../x_detections.npz', 'a/b.npz', None, 3, ['x'], {}):
+        with pytest.raises(UserError, match='"results" is not the name and key of a file beside it'):
+            ledger.read_entry(_written(path, dict(entry, results={'file': name, 'key': '1'})))
+    for part, value in (
+        ('results', 'x'), ('difference', 3), ('data', []), ('data', {'images': 3}), ('cfg', 3), ('scores', None),
+        ('engine', {'name': 'x'}), ('checkpoint', {}), ('interval', {}), ('interval', 'x'), ('images', '3'),
+    ):  # fmt: skip
+        with pytest.raises(UserError, match='not the scores of a test'):
+            ledger.read_entry(_written(path, dict(entry, **{part: value})))
+
+
+def _written(path, entry):
+    with open(path, 'w') as stream:
+        json.dump(entry, stream)
+    return path
+
+
+def test_log_lines_do_not_steer_the_terminal(capsys):
+    log = logging.getLogger('dcn.test')
+    handler = ConsoleHandler()
+    log.addHandler(handler)
+    try:
+        log.warning('skipped:\n  \x1b[2Jx\x07.jpg\t1')
+    finally:
+        log.removeHandler(handler)
+    assert capsys.readouterr().out == 'skipped:\n  \\x1b[2Jx\\x07.jpg\t1\n'

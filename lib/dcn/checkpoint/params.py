@@ -11,6 +11,7 @@ from dcn import bbox
 from dcn.config import output_folder
 from dcn.errors import UserError
 from dcn.formats import params as params_file
+from dcn.formats.pytorch import refuse_convertible
 
 
 def params_path(prefix: str, epoch: int) -> str:
@@ -47,7 +48,15 @@ def existing_params(prefix: str, epoch: int) -> str:
 
 def read_params(path: str, process: bool = False) -> Tuple[dict, dict]:
     """(arg_params, aux_params) of the .params file ``path``."""
-    return split_params(params_file.read(existing_file(path)), process)
+    refuse_convertible(existing_file(path))
+    arrays = params_file.read(path)
+    if 'counter:update' in arrays:
+        beside = f'{os.path.splitext(path)[0]}.params'
+        raise UserError(
+            f'{path}: this is the training state of a run, which --resume reads; expected its parameters'
+            + (f', {beside}.' if os.path.isfile(beside) else ', a file PREFIX-NNNN.params.')
+        )
+    return split_params(arrays, process, path)
 
 
 def names(path: str) -> List[str]:
@@ -63,20 +72,22 @@ def existing_file(path: str) -> str:
     return path
 
 
-def split_params(arrays: dict, process: bool = False) -> Tuple[dict, dict]:
+def split_params(arrays: dict, process: bool = False, path: str = '') -> Tuple[dict, dict]:
     """As split_arrays(), as NDArrays."""
-    args, auxs = split_arrays(arrays, process)
+    args, auxs = split_arrays(arrays, process, path)
     return _ndarrays(args), _ndarrays(auxs)
 
 
-def split_arrays(arrays: dict, process: bool = False) -> Tuple[dict, dict]:
-    """{'arg:<name>' or 'aux:<name>': array} -> ({name: array}, {name: array}); process: see load_param()."""
-    groups = {'arg': {}, 'aux': {}}
+def split_arrays(arrays: dict, process: bool = False, path: str = '') -> Tuple[dict, dict]:
+    """{'arg:<name>' or 'aux:<name>': array} -> ({name: array}, {name: array}); process: see load_param(); path: of the
+    file that they are from, for the error."""
+    groups, where = {'arg': {}, 'aux': {}}, f'{path}: ' if path else ''
     for key, array in arrays.items():
         kind, _, name = key.partition(':')
         if kind not in groups:
             raise UserError(
-                f"parameter '{key}': expected a name that begins with arg: or aux:; it is not a network checkpoint."
+                f"{where}parameter '{key}': expected a name that begins with arg: or aux:; it is not a network "
+                f'checkpoint. "dcn doctor {path or "FILE"}" says what it is.'
             )
         groups[kind][name] = array
     args = groups['arg']

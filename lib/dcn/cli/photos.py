@@ -106,9 +106,10 @@ def each_photo(work: Iterable[Job], sight: Sight, videos: Videos = Videos(), rec
                     written.append(path)
         except _Unreadable as error:
             failed += 1
-            print(f'error: {error}', file=sys.stderr, flush=True)
+            print(printable(f'error: {error}'), file=sys.stderr, flush=True)
             records.add({'file': job.photo, 'error': str(error)})
-    print('\n'.join(['pictures:', *(f'  {path}' for path in written)]) if written else 'no pictures written')
+    lines = ['pictures:', *(f'  {path}' for path in written)] if written else ['no pictures written']
+    print('\n'.join(map(printable, lines)))
     return 1 if failed else 0
 
 
@@ -160,9 +161,9 @@ def _looked(job, sight, image, name):
     """What is found; it is printed with the time that it took."""
     start = time.time()
     found = sight.look(image, job)
-    print(f'testing {name} {time.time() - start:.4f}s')
+    print(printable(f'testing {name} {time.time() - start:.4f}s'))
     for line in sight.lines(found):
-        print(line)
+        print(printable(line))
     sys.stdout.flush()
     return found
 

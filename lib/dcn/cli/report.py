@@ -7,6 +7,7 @@ import os
 from typing import Iterator, Sequence
 
 from dcn.files import Inputs
+from dcn.text import printable
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -16,7 +17,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from dcn.showcase.report.runs import find
 
     runs = find(args.runs, args.tests)
-    print(f'report of {", ".join(run.title for run in runs)}: {write_report(args.out, runs)}')
+    print(printable(f'report of {", ".join(run.title for run in runs)}: {write_report(args.out, runs)}'))
     return 0
 
 

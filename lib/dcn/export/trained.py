@@ -7,7 +7,6 @@ from typing import Any, Dict, NamedTuple, Tuple
 
 import numpy as np
 
-from dcn.checkpoint import read_params
 from dcn.config import load_config
 from dcn.config.families import kind_of
 from dcn.dataset.class_names import class_names
@@ -39,7 +38,8 @@ def open_trained(cfg_path, params_path, overrides=()):
         'params': os.fspath(params_path),
         'params_sha256': sha256(params_path),
     }
-    return trained(cfg, *read_params(params_path, process=True), source)
+    params = task_of(cfg, is_train=False).test_graph().read_parameters(os.fspath(params_path))
+    return trained(cfg, *params, source)
 
 
 def trained(cfg, arg_params, aux_params, source):

@@ -6,6 +6,7 @@ The machine here knows the instructions that PyTorch writes; of the functions th
 make a tensor of a storage. Any other name becomes an Unknown, which is never called.
 """
 
+import shlex
 import struct
 import zipfile
 import zlib
@@ -35,6 +36,19 @@ _STORAGES = {
 _TYPES = (*_STORAGES.values(), 'uint16', 'uint32', 'uint64')
 # where a training script keeps the weights among other things
 _USUAL_KEYS = ('state_dict', 'model_state_dict', 'model', 'module', 'net', 'network', 'weights', 'params')
+
+
+def refuse_convertible(path: PathLike) -> None:
+    """UserError where ``path`` is a file of weights that is none of MXNet's, but that dcn convert reads."""
+    with open(path, 'rb') as stream:
+        head = stream.read(512)
+    kind = foreign.code(head)
+    if kind in ('torch', 'zip', 'safetensors'):
+        found = 'a PyTorch file' if kind == 'zip' and is_archive(path) else foreign.kind(head)
+        raise UserError(
+            f'{path}: expected a checkpoint of MXNet, found {found}; make one of it first: dcn convert '
+            f'{shlex.quote(str(path))} model/NAME-0000.params'
+        )
 
 
 def is_archive(path: PathLike) -> bool:

@@ -6,7 +6,6 @@ import importlib.util
 import json
 import os
 import re
-import shlex
 import subprocess
 import sys
 import tempfile
@@ -15,10 +14,9 @@ from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 import dcn
 from dcn.config.families import SYMBOLS, nearest
 from dcn.errors import UserError
-from dcn.formats import foreign
 from dcn.formats.graph import Graph
 from dcn.formats.params import ParamsFile, open_params
-from dcn.formats.pytorch import is_archive
+from dcn.formats.pytorch import refuse_convertible
 from dcn.formats.symbol_json import read_symbol
 from dcn.inspection.graph.network import Network, describe
 from dcn.paths import ROOT, find
@@ -54,13 +52,7 @@ def open_source(what: str, mode: str = 'test', part: str = '', overrides: Sequen
             head = stream.read(512)
         if head.lstrip()[:1] == b'{':
             return Source(what, graph=read_symbol(what))
-        kind = foreign.code(head)
-        if kind in ('torch', 'zip', 'safetensors'):
-            found = 'a PyTorch file' if kind == 'zip' and is_archive(what) else foreign.kind(head)
-            raise UserError(
-                f'{what}: expected a checkpoint or a symbol of MXNet, found {found}; '
-                f'make a checkpoint of it first: dcn convert {shlex.quote(what)} model/NAME-0000.params'
-            )
+        refuse_convertible(what)
         return Source(what, params=open_params(what))
     if os.path.sep not in what and re.fullmatch(r'[A-Za-z_]\w*(\.\w+)*', what) and '-' not in what:
         return _symbol_class(what, mode, part, overrides)

@@ -7,7 +7,6 @@ from typing import List, NamedTuple, Optional, Tuple
 import numpy as np
 from easydict import EasyDict
 
-from dcn.checkpoint import read_params
 from dcn.engine.inference.graphs import rcnn_graph
 from dcn.engine.inference.photos import Params, PhotoNetwork
 from dcn.errors import UserError
@@ -79,7 +78,7 @@ class PartNetwork(PhotoNetwork):
                 'network.roi_pooling to deformable'
             )
         if isinstance(params, (str, os.PathLike)):
-            params = read_params(os.fspath(params), process=True)
+            params = graph.read_parameters(os.fspath(params))
         super().__init__(graph, params, ctx, layers)
         self._params = params[0]
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Sequence
 
+import numpy as np
+
 from dcn.errors import UserError
 
 import mxnet as mx
@@ -45,7 +47,8 @@ class Network:
         data_shape_dict: dict[str, tuple[int, ...]],
         is_train: bool = True,
     ) -> None:
-        """Raise UserError unless every parameter of the graph is there with its shape; further ones do no harm."""
+        """Raise UserError unless every parameter of the graph is there with its shape, in floating point; further
+        ones do no harm."""
         wanted = {
             name: shape
             for name, shape in self.arg_shape_dict.items()
@@ -60,7 +63,13 @@ class Network:
                 if found != f'shape {tuple(shape)}':
                     raise UserError(
                         f'{kind} {name}: expected shape {tuple(shape)}, found {found}; does the '
-                        f'checkpoint belong to this network?'
+                        'checkpoint belong to this network? "dcn doctor FILE" says of which it is.'
+                    )
+                dtype = np.dtype(params[name].dtype)
+                if dtype.kind in 'biu':
+                    raise UserError(
+                        f'{kind} {name}: expected floating-point numbers, found {dtype}; a network '
+                        'that was quantised, or converted wrongly, is of no use here: take the one that it was made of.'
                     )
 
 

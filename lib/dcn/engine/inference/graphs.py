@@ -13,6 +13,7 @@ from dcn.config.families import kind_of
 from dcn.errors import UserError
 from dcn.loader.image import largest_size
 from dcn.loader.loaders import testing_scales
+from dcn.text import names_text
 
 import mxnet as mx
 
@@ -53,13 +54,18 @@ class TestGraph:
         return mx.sym.Group([self.symbol, *(internals[name] for name in layers)]) if layers else self.symbol
 
     def read_parameters(self, path: str) -> Tuple[dict, dict]:
-        """(arg_params, aux_params) of the ``.params`` file ``path`` with the *_test weights in place."""
+        """(arg_params, aux_params) of the ``.params`` file ``path``, which fit, with the *_test weights in place."""
+        params = read_params(path, process=True)
+        try:
+            self.check_parameters(*params)
+        except UserError as error:
+            raise UserError(f'{path}: {error}') from None
         if self._normalised and not any(name.endswith('_test') for name in names(path)):
             LOG.warning(
                 f'{path} has no *_test weights, so boxes will be wrong: they are what the network was trained to give, '
                 'divided by TRAIN.BBOX_STDS. Make a file that has them: dcn convert IN OUT --cfg FILE --test-weights'
             )
-        return read_params(path, process=True)
+        return params
 
     def check_parameters(self, arg_params: dict, aux_params: dict) -> None:
         """Raise UserError unless the parameters {name: NDArray} fit the graph, and are numbers."""
@@ -77,8 +83,8 @@ class TestGraph:
         surplus = sorted(name for name in set(arg_params) - known if 'offset' in name)
         if surplus and self._whole:
             raise UserError(
-                f'the checkpoint holds offsets of deformable layers ({", ".join(surplus)}), but {self.cfg.name} has '
-                'none there; give the experiment file of the deformable network.'
+                f'the checkpoint holds offsets of deformable layers ({names_text(surplus, 3)}), but '
+                f'{self.cfg.name} has none there; give the experiment file of the deformable network.'
             )
 
 

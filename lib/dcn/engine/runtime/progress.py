@@ -6,6 +6,7 @@ import time
 
 import tqdm
 
+from dcn.text import printable_lines
 from dcn.world import is_writer
 
 LOG = logging.getLogger(__name__)
@@ -37,8 +38,19 @@ def bar(total: int, first: str, label: str) -> tqdm.tqdm:
     return tqdm.tqdm(total=total, initial=first, desc=label, unit='it', disable=silent, leave=False, mininterval=0.5)
 
 
+class LogFormatter(logging.Formatter):
+    """Log lines in which a name from a file cannot steer the terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable_lines(super().format(record))
+
+
 class ConsoleHandler(logging.Handler):
     """Log lines on standard output, above the progress bar where there is one."""
+
+    def __init__(self, level: int = logging.NOTSET):
+        super().__init__(level)
+        self.setFormatter(LogFormatter())
 
     def emit(self, record: logging.LogRecord) -> None:
         tqdm.tqdm.write(self.format(record), file=sys.stdout)

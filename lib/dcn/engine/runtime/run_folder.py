@@ -16,7 +16,7 @@ from easydict import EasyDict
 
 from dcn.config import difference_from_default
 from dcn.config.loading import plain
-from dcn.engine.runtime.progress import ConsoleHandler
+from dcn.engine.runtime.progress import ConsoleHandler, LogFormatter
 from dcn.errors import UserError
 from dcn.files import atomic_write, named
 from dcn.world import is_writer
@@ -44,7 +44,7 @@ def logging_to(folder: str, cfg: EasyDict) -> Iterator[str]:
         with atomic_write(f'{stem}.{suffix}.yaml', 'w') as stream:
             yaml.safe_dump(values, stream, default_flow_style=None, sort_keys=False)
     to_file, to_console = LogFile(f'{stem}.log'), ConsoleHandler()
-    to_file.setFormatter(logging.Formatter('%(asctime)-15s %(message)s'))
+    to_file.setFormatter(LogFormatter('%(asctime)-15s %(message)s'))
     handlers, level = (to_file, to_console), LOG.level
     LOG.setLevel(logging.INFO)
     for handler in handlers:

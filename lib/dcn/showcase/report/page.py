@@ -56,10 +56,10 @@ def report(runs: Sequence[Run]) -> str:
 
 def _about(run, several):
     entry = about(run)
-    if 'symbol' in entry and not several:
+    if entry.get('symbol') and not several:
         yield entry['symbol']
-    if 'data' in entry:
-        yield f'tested on {entry["images"]} images of {entry["data"]["set"]}'
+    if entry.get('data'):
+        yield f'tested on {entry.get("images")} images of {entry["data"]["set"]}'
 
 
 def _findings(run):

@@ -86,7 +86,7 @@ def _of_folder(folder):
     entry = ledger.read_entry(tests) if tests else None
     logs = _newest(os.path.join(glob.escape(folder), '*', '*-training.jsonl'))
     if entry:  # of several stages the one that was tested
-        prefix = re.sub(r'-\d+\.params$', '', os.path.basename(entry['checkpoint']))
+        prefix = re.sub(r'-\d+\.params$', '', os.path.basename(entry.get('checkpoint') or ''))
         named = os.path.join(glob.escape(folder), '*', glob.escape(prefix))
         logs = _newest(history.history_path(named)) or logs
     return _run(folder, logs, entry, tests and os.path.dirname(tests))
@@ -167,6 +167,6 @@ def results_of(run: Run) -> Tested | str:
             records = imdb.gt_segdb()
     except (UserError, OSError) as error:
         return f'The test images cannot be read, so that nothing can be said about single ones: {error}'
-    if len(records) != entry['images']:
-        return f'{imdb.name} has {len(records)} images now, {entry["images"]} were tested; "dcn test" again.'
+    if len(records) != entry.get('images'):
+        return f'{imdb.name} has {len(records)} images now, {entry.get("images")} were tested; "dcn test" again.'
     return Tested(cfg, imdb, records, run.test_folder, results)
