@@ -14,8 +14,9 @@ import time
 from dcn.config import load_config
 from dcn.engine import task_of
 from dcn.export import certificate
-from dcn.export.runtime import Runtime
-from dcn.export.trained import open_trained, stored_source
+from dcn.export.model import Options, onnx_model, options_for
+from dcn.export.runtime import PACKAGES, Runtime, to_openvino
+from dcn.export.trained import open_trained
 from dcn.formats import params
 from dcn.paths import in_project
 from dcn.text import markdown_table
@@ -68,6 +69,7 @@ def main(argv=None):
     parser.add_argument('--to', nargs='+', choices=sorted(ENDINGS), default=sorted(ENDINGS), help='formats')
     parser.add_argument('--images', type=int, default=3, metavar='N', help='images of each network (default 3)')
     parser.add_argument('--scale', nargs=2, type=int, metavar=('SHORT', 'LONG'), help="instead of the file's own")
+    parser.add_argument('--measure', action='store_true', help='make the files by dcn export; its time and memory')
     parser.add_argument('--json', metavar='FILE', help='add a line for each network and format')
     args = parser.parse_args(argv)
     unknown = set(args.names) - set(NETWORKS)
@@ -88,19 +90,25 @@ def main(argv=None):
 
 def check(name, folder, args):
     """What there is to say of each file of the network ``name``, as dicts."""
-    cfg_path = in_project(f'experiments/{NETWORKS[name]}')
+    cfg_path, path = in_project(f'experiments/{NETWORKS[name]}'), os.path.join(folder, 'net-0000.params')
     settings = [f'TEST_SCALES=[[{args.scale[0]},{args.scale[1]}]]'] if args.scale else []
-    cfg, path = load_config(cfg_path, settings), os.path.join(folder, 'net-0000.params')
+    cfg = load_config(cfg_path, settings)
     fill(cfg, path)
-    engine = None
+    trained = open_trained(cfg_path, path, settings)
+    options = dict(stage='boxes', preprocessing=True)
+    engine = Remembering(cfg, path, Options().threshold)
     for to in args.to:
         target = os.path.join(folder, 'net' + ENDINGS[to])
-        made = export(cfg_path, path, settings, to, target, args.peers)
+        made = export(cfg_path, path, settings, to, target, args.peers) if args.measure else {}
+        if not made:
+            model = onnx_model(trained, options_for(PACKAGES[ENDINGS[to]], **options))
+            if to == 'openvino':
+                to_openvino(model, target, False, args.peers)
+            else:
+                with open(target, 'wb') as stream:
+                    stream.write(model.SerializeToString())
+            del model
         with Runtime(target, args.peers) as runtime:
-            threshold = float(runtime.about['metadata']['threshold'])
-            engine = engine or Remembering(cfg, path, threshold)
-            source = stored_source(runtime.about['metadata'])
-            trained = open_trained(source['cfg'], path, source['settings'])
             found = certificate.compare(runtime, trained, path, args.images, log=lambda line: None, engine=engine)
         yield {'network': name, 'to': to, 'scale': args.scale, **made, **summary(found)}
 
@@ -191,7 +199,7 @@ def row_of(found):
         what += [f'{boxes["largest_error_pixels"]:.2g}', f'{boxes["largest_error_score"]:.2g}']
     else:
         what = ['', f'all but {found["different_pixels"]} pixels', '', '']
-    sizes = found['megabytes'], found['export_seconds'], found['peak_gb']
+    sizes = [found.get(key, '') for key in ('megabytes', 'export_seconds', 'peak_gb')]
     return (found['network'], found['to'], found['images'], *what, *sizes)
 
 

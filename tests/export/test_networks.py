@@ -116,6 +116,45 @@ def test_a_file_of_a_fixed_size_and_with_half_the_bytes(tmp_path):
     assert half < 0.65 * (tmp_path / 'net.onnx').stat().st_size
 
 
+@pytest.mark.full
+@pytest.mark.parametrize('opset', ['20', '21'])
+@pytest.mark.parametrize('family', ['rfcn', 'fpn'])
+def test_newer_opsets(tmp_path, family, opset):
+    assert exported(tmp_path, *shipped(family, '_dcn'), '--opset', opset, '--images', '4')['equal']
+
+
+@pytest.mark.parametrize('runtime, ending', [('onnxruntime', '.onnx'), ('openvino', '.xml')])
+def test_odd_photos(tmp_path, runtime, ending):
+    """One pixel wide or high, larger than any of the data, without colours, without anything."""
+    need_runtime(runtime)
+    from dcn.config import load_config
+    from dcn.engine import Detector
+    from dcn.export.certificate import matches
+    from dcn.export.runtime import Runtime
+
+    _, cfg, _, params = shipped('rfcn', '_dcn')
+    target = str(tmp_path / f'net{ending}')
+    to = ['--to', 'openvino'] if ending == '.xml' else []
+    given = ['--preprocessing', 'inside', '--images', '1', '--force']  # a photo counts in other tests
+    assert main(['export', *shipped('rfcn', '_dcn'), *to, *given, *peers(), target]) == 0
+    rng, scene = generator(0, 'odd photos'), make_scene(generator(0, 'docs', 4), 160).image
+    gray = np.repeat(scene.mean(axis=2, keepdims=True), 3, axis=2)
+    photos = [rng.integers(0, 256, (*shape, 3)) for shape in ((200, 1), (1, 300), (1, 1), (2, 3))]
+    photos += [gray, np.zeros((100, 120, 3)), np.full((77, 333, 3), 255), cv2.resize(scene, (4000, 3000))]
+    detector, counts = Detector(load_config(cfg), params), []
+    with Runtime(target, PEERS) as file:
+        for photo in photos:
+            photo = np.ascontiguousarray(photo, np.uint8)
+            own, (found, _) = detector.detect(photo), file.run({'image': photo})
+            assert len(own.scores) == len(found['scores'])
+            pairs = matches(
+                (own.boxes, own.scores, own.classes), tuple(found[k] for k in ('boxes', 'scores', 'classes'))
+            )
+            counts.append(len(pairs))
+            assert len(pairs) == len(own.scores)
+    assert min(counts) == 0 and max(counts) > 8
+
+
 def test_a_file_that_differs_is_refused(tmp_path, monkeypatch, capsys):
     need_runtime('onnxruntime')
     from dcn.export import certificate
@@ -168,6 +207,13 @@ def test_what_cannot_be_exported_is_one_sentence(tmp_path, capsys):
     assert 'error:' in error([*given[:3], wrong[3], out], capsys)
 
 
+@pytest.mark.parametrize('threshold', ['nan', '-0.1', '1.5', 'high'])
+def test_a_threshold_is_a_score(threshold, capsys):
+    with pytest.raises(SystemExit):
+        main(['export', *shipped('rfcn'), 'net.onnx', '--threshold', threshold])
+    assert 'argument --threshold: ' in capsys.readouterr().err.splitlines()[-1]
+
+
 def test_the_projects_own_files_are_found_from_any_folder(tmp_path, monkeypatch, capsys):
     pytest.importorskip('onnx', reason='the package onnx is not installed')
     monkeypatch.chdir(tmp_path)
@@ -205,6 +251,20 @@ def test_boxes_are_matched_one_to_one_within_their_class():
     assert [pair[:2] for pair in matches(own, others)] in ([(0, 1), (1, 0)], [(1, 0), (0, 1)])
     none = np.zeros((0, 4)), np.zeros(0), np.zeros(0, int)
     assert matches(own, none) == matches(none, own) == []
+
+
+def test_the_commands_of_the_page_are_understood(repository):
+    import shlex
+
+    from dcn.cli import export, verify
+
+    text = (repository / 'docs' / 'export.md').read_text()
+    code = '\n'.join(line[4:] for line in text.splitlines() if line.startswith('    ')).replace('\\\n', ' ')
+    lines = [shlex.split(line, comments=True)[1:] for line in code.splitlines() if line.startswith('dcn ')]
+    assert {line[0] for line in lines} == {'export', 'verify'}
+    for command, *arguments in lines:
+        given = {'export': export, 'verify': verify}[command].parser().parse_args(arguments)
+        assert all((repository / path).is_file() for path in (given.cfg, given.params) if path)
 
 
 def example(repository, runtime):

@@ -5,7 +5,7 @@ import os
 import time
 from typing import Optional, Sequence
 
-from dcn.cli.arguments import positive
+from dcn.cli.arguments import positive, score
 from dcn.config.overriding import override_argument
 from dcn.errors import UserError
 from dcn.export.runtime import PACKAGES, Runtime, certificate_paths, runtime_python, to_openvino
@@ -104,7 +104,7 @@ def parser() -> argparse.ArgumentParser:
     sizes = result.add_mutually_exclusive_group()
     sizes.add_argument('--size', nargs=2, type=positive, metavar=('H', 'W'), help='accept inputs of this size only')
     sizes.add_argument('--dynamic', action='store_true', help='accept inputs of any size (the default)')
-    add('--threshold', type=float, default=1e-3, metavar='S', help='drop boxes up to this score (default %(default)s)')
+    add('--threshold', type=score, default=1e-3, metavar='S', help='drop boxes up to this score (default %(default)s)')
     add('--half', action='store_true', help='store the parameters in half precision, which halves the file')
     add('--opset', type=int, default=19, help='version of the ONNX operations (default %(default)s)')
     verification_arguments(result)

@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import time
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import cv2
 import numpy as np
@@ -18,7 +19,8 @@ from dcn.engine.inference.postprocessing import best_classes, im_detect, select,
 from dcn.engine.inference.predictor import bound
 from dcn.errors import UserError
 from dcn.export.builder import onnx_package
-from dcn.export.runtime import certificate_paths
+from dcn.export.runtime import Runtime, certificate_paths
+from dcn.export.trained import Trained
 from dcn.files import atomic_write, sha256
 from dcn.loader.image import network_input, resized_shape, to_tensor
 from dcn.loader.loaders import testing_scales
@@ -28,6 +30,7 @@ from dcn.rng import generator
 
 import mxnet as mx
 
+Found = Tuple[np.ndarray, np.ndarray, np.ndarray]  # boxes (N, 4), scores (N,), classes (N,)
 IOU = 0.99  # boxes that overlap by this much, of one class, are the same
 AT_THRESHOLD = 1e-4  # a score this near to the threshold may fall to either side of it
 SAME_PIXELS = 0.9999  # of a segmentation
@@ -38,12 +41,12 @@ PHOTOS = (
 FEWEST = 20
 
 
-def images(count, shape=None):
+def images(count: int, shape: Optional[Tuple[int, int]] = None) -> List[Tuple[str, np.ndarray]]:
     """[(name, image (h, w, 3) uint8 BGR), ...]: photos that scikit-image ships, then generated scenes, ``count`` in
     all; of ``shape`` (h, w) where the file takes no other."""
     folder = os.path.join(os.path.dirname(skimage.__file__), 'data')
-    found = [(name, os.path.join(folder, name)) for name in PHOTOS]
-    found = [(name, bgr_image(path)) for name, path in found if os.path.isfile(path)][:count]
+    paths = {name: os.path.join(folder, name) for name in PHOTOS}
+    found = [(name, bgr_image(path)) for name, path in paths.items() if os.path.isfile(path)][:count]
     for index in range(count - len(found)):
         rng = generator(0, 'export', index)
         # of one side 160, as the shapes networks know them, and others
@@ -59,13 +62,13 @@ def images(count, shape=None):
 class Engine:
     """The MXNet engine, asked the same things as the file."""
 
-    def __init__(self, cfg, params_path, threshold):
+    def __init__(self, cfg: Any, params_path: str, threshold: float):
         self.cfg, self._threshold = cfg, threshold
         params = read_params(params_path, process=True)
         (self._predictor,) = bound(task_of(self.cfg, is_train=False).test_graph(), params, [mx.cpu()])
         self.detector = kind_of(self.cfg) == 'detection'
 
-    def inputs(self, image, fixed):
+    def inputs(self, image: np.ndarray, fixed: bool) -> Tuple[Dict[str, np.ndarray], float]:
         """The network's inputs for a photo, and the scale; as it is where its size is ``fixed``."""
         if fixed:
             height, width = image.shape[:2]
@@ -74,13 +77,13 @@ class Engine:
         network = self.cfg.network
         return network_input(image, *testing_scales(self.cfg)[0], network.IMAGE_STRIDE, network.PIXEL_MEANS)
 
-    def run(self, inputs):
+    def run(self, inputs: Dict[str, np.ndarray]) -> Tuple[Dict[str, np.ndarray], float]:
         """The graph's outputs {name: array}, and the seconds."""
         inputs = inputs if self.detector else graph_inputs(inputs)
         start = time.perf_counter()
         return self._predictor.predict(inputs), time.perf_counter() - start
 
-    def boxes(self, outputs, inputs, scale):
+    def boxes(self, outputs: Dict[str, np.ndarray], inputs: Dict[str, np.ndarray], scale: float) -> Found:
         """boxes (N, 4), scores (N,), classes (N,), best first."""
         found = select(*im_detect(outputs, inputs, scale), self._threshold, self.cfg.TEST, self.cfg.CLASS_AGNOSTIC)
         rows = np.concatenate(found)
@@ -88,12 +91,21 @@ class Engine:
         order = np.argsort(-rows[:, 4], kind='stable')
         return rows[order, :4], rows[order, 4], classes[order]
 
-    def pixels(self, outputs, inputs, scale, shape):
+    def pixels(
+        self, outputs: Dict[str, np.ndarray], inputs: Dict[str, np.ndarray], scale: float, shape: Tuple[int, int]
+    ) -> np.ndarray:
         """The class of each pixel of an image of ``shape``."""
         return best_classes(without_padding(outputs, resized_shape(*shape, scale)), shape)
 
 
-def compare(runtime, trained, params_path, count=FEWEST, log=print, engine=None):
+def compare(
+    runtime: Runtime,
+    trained: Trained,
+    params_path: str,
+    count: int = FEWEST,
+    log: Callable[[str], None] = print,
+    engine: Optional[Engine] = None,
+) -> Dict[str, Any]:
     """The certificate, a dict of plain values, of the file that ``runtime`` has loaded.
 
     trained: of the checkpoint that it was made from, at ``params_path``; count: how many images; log: called with a
@@ -104,10 +116,11 @@ def compare(runtime, trained, params_path, count=FEWEST, log=print, engine=None)
     threshold = float(metadata['threshold'])
     engine = engine or Engine(trained.cfg, params_path, threshold)
     sides = shapes['image'][:2] if inside else shapes['data'][2:]
-    fixed = tuple(sides) if all(isinstance(side, int) for side in sides) else None
-    totals, rows, boxes = {}, [], _Boxes(threshold)
+    fixed = (sides[0], sides[1]) if all(isinstance(side, int) for side in sides) else None
+    totals: Dict[str, Dict[str, float]] = {}
+    rows, boxes = [], _Boxes(threshold)
     for number, (name, image) in enumerate(images(count, fixed)):
-        inputs, scale = engine.inputs(image, fixed and not inside)
+        inputs, scale = engine.inputs(image, fixed is not None and not inside)
         given = {'image': image} if inside else {key: inputs[key] for key in shapes}
         if number == 0:  # the first run of each makes its memory
             engine.run(inputs)
@@ -118,14 +131,12 @@ def compare(runtime, trained, params_path, count=FEWEST, log=print, engine=None)
         if stage == 'network':
             _add_errors(totals, expected, found)
         if engine.detector:
-            own = engine.boxes(expected, inputs, scale)
             others = engine.boxes(found, inputs, scale) if stage == 'network' else _of_file(found)
-            row.update(boxes.add(own, others))
+            row.update(boxes.add(engine.boxes(expected, inputs, scale), others))
         else:
-            shape, scale = (image.shape[:2], scale) if inside else (inputs['data'].shape[2:], 1.0)
-            own = engine.pixels(expected, inputs, scale, shape)
-            others = engine.pixels(found, inputs, scale, shape) if stage == 'network' else found['classes']
-            row['same_pixels'] = float((own == others).mean())
+            (height, width), scale = (image.shape[:2], scale) if inside else (inputs['data'].shape[2:], 1.0)
+            pixels = engine.pixels(found, inputs, scale, (height, width)) if stage == 'network' else found['classes']
+            row['same_pixels'] = float(np.mean(pixels == engine.pixels(expected, inputs, scale, (height, width))))
         rows.append(row)
         log(_line(row))
     return _certificate(runtime, trained, stage, rows, totals, boxes if engine.detector else None)
@@ -177,7 +188,7 @@ class _Boxes:
         }
 
 
-def matches(own, others):
+def matches(own: Found, others: Found) -> List[Tuple[int, int, float]]:
     """[(i, j, IoU), ...] of boxes of one class that overlap by IOU or more, each in one pair, the best first.
 
     own, others: boxes (N, 4), scores (N,), classes (N,).
@@ -280,7 +291,7 @@ def _line(row):
     return f'{row["image"]:24s} {size:>10s}  engine {row["engine_ms"]:6.0f} ms  file {row["file_ms"]:6.0f} ms  {what}'
 
 
-def table(certificate):
+def table(certificate: Dict[str, Any]) -> str:
     """The certificate as text to read."""
     source = certificate['source']
     lines = [
@@ -301,9 +312,16 @@ def table(certificate):
         lines.append(f'  pixels of the same class: {certificate["same_pixels"]:.6f} on the worst image')
     times = certificate['milliseconds']
     lines.append(f'  median time: engine {times["engine"]:.0f} ms, file {times["file"]:.0f} ms')
-    lines.append('the results are the same' if certificate['equal'] else 'THE RESULTS DIFFER')
+    lines.append(_verdict(certificate))
     lines += ['', *map(_line, certificate['rows'])]
     return '\n'.join(lines) + '\n'
+
+
+def _verdict(certificate):
+    if not certificate['equal']:
+        return 'THE RESULTS DIFFER'
+    some = 'boxes' not in certificate or certificate['boxes']['engine']
+    return 'the results are the same' if some else 'NO BOX ON ANY IMAGE: nothing was compared; lower --threshold'
 
 
 def _about_boxes(boxes):
@@ -316,7 +334,7 @@ def _about_boxes(boxes):
     ]
 
 
-def write(path, certificate):
+def write(path: str, certificate: Dict[str, Any]) -> Tuple[str, str]:
     """Write the certificate beside the file ``path``; returns the two paths."""
     paths = certificate_paths(path)
     for target, text in zip(paths, (json.dumps(certificate, indent=1) + '\n', table(certificate))):
@@ -325,7 +343,7 @@ def write(path, certificate):
     return paths
 
 
-def differing(path, certificate):
+def differing(path: str, certificate: Dict[str, Any]) -> UserError:
     """The sentence for a file whose results differ."""
     if 'boxes' in certificate:
         boxes = certificate['boxes']

@@ -4,14 +4,19 @@ ONNX samples by one rule, zeros outside the map. Other rules are written into th
 map beforehand, and a mask says which samples count.
 """
 
+from typing import List, Optional, Sequence
+
 import numpy as np
 
+from dcn.export.builder import Builder
 from dcn.export.layers import spread
 from dcn.export.regions import regions
+from dcn.formats.attributes import Attributes
 
 
-def deformable_convolution(b, attrs, inputs):
-    """Inputs data, offset, weight [, bias]; rule v1 unless the attribute ``boundary`` says v2."""
+def deformable_convolution(b: Builder, attrs: Attributes, inputs: Sequence[str]) -> List[str]:
+    """Inputs data (1, C, h, w), offset (1, 2GK, h', w'), weight [, bias] -> (1, F, h', w'), for K taps and G deformable
+    groups; rule v1 unless the attribute ``boundary`` says v2."""
     data, offset, weight, *bias = inputs
     mask = None
     if attrs.text('boundary', 'v1') != 'v2':
@@ -19,8 +24,8 @@ def deformable_convolution(b, attrs, inputs):
     return [_deform_conv(b, attrs, data, weight, offset, bias, mask)]
 
 
-def modulated_convolution(b, attrs, inputs):
-    """Inputs data, offset, mask, weight [, bias]; always rule v2, which is ONNX's own."""
+def modulated_convolution(b: Builder, attrs: Attributes, inputs: Sequence[str]) -> List[str]:
+    """Inputs data, offset, mask (1, GK, h', w'), weight [, bias] -> (1, F, h', w'); always rule v2, ONNX's own."""
     data, offset, mask, weight, *bias = inputs
     return [_deform_conv(b, attrs, data, weight, offset, bias, mask)]
 
@@ -66,7 +71,9 @@ def _first_rule(b, attrs, data, offset):
     )
 
 
-def deformable_psroi_pooling(b, attrs, inputs, shapes):
+def deformable_psroi_pooling(
+    b: Builder, attrs: Attributes, inputs: Sequence[str], shapes: Sequence[Sequence[int]]
+) -> List[str]:
     """Inputs data (1, D * g * g, h, w), rois (R, 5) [, trans (R, 2K, part, part)] -> (R, D, P, P)."""
     data, rois, *trans = inputs
     bins, group = attrs.integer('pooled_size'), attrs.integer('group_size')
@@ -87,7 +94,20 @@ def deformable_psroi_pooling(b, attrs, inputs, shapes):
     return [pooled]
 
 
-def moved_bins(b, data, rois, trans, outputs, group, bins, samples, scale, std=0.0, part=0, classes=1):
+def moved_bins(
+    b: Builder,
+    data: str,
+    rois: str,
+    trans: Optional[str],
+    outputs: int,
+    group: int,
+    bins: int,
+    samples: int,
+    scale: float,
+    std: float = 0.0,
+    part: int = 0,
+    classes: int = 1,
+) -> str:
     """Deformable position-sensitive pooling (eq. 6): (R, outputs, bins, bins).
 
     ``classes``: K, how many pairs of moves ``trans`` (R, 2K, part, part) holds for each part; ``samples``: S, so many

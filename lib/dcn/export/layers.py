@@ -5,11 +5,17 @@ at a time.
 """
 
 import functools
+from typing import Any, Callable, Dict, List, Sequence
 
 import numpy as np
 
+from dcn.export.builder import Builder
+from dcn.formats.attributes import Attributes
 
-def spread(attrs):
+Rule = Callable[[Builder, Any, Sequence[str]], List[str]]
+
+
+def spread(attrs: Attributes) -> Dict[str, Any]:
     """kernel_shape, strides, pads (begins, then ends) and dilations of a convolution or pooling."""
     kernel, stride, pad, dilate = attrs.window()
     return {'kernel_shape': kernel, 'strides': stride, 'pads': pad + pad, 'dilations': dilate}
@@ -175,7 +181,7 @@ def _with_scalar(op, turned=False):
     return rule
 
 
-LAYERS = {
+LAYERS: Dict[str, Rule] = {
     'Convolution': _convolution,
     'Convolution_v1': _convolution,
     'Deconvolution': _deconvolution,

@@ -1,7 +1,7 @@
 """A trained network as one ONNX file: photo or blob in, boxes or the network's own outputs out."""
 
 import json
-from typing import NamedTuple, Optional, Tuple
+from typing import Any, NamedTuple, Optional, Tuple
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from dcn.errors import UserError
 from dcn.export import preprocessing, results
 from dcn.export.builder import Builder
 from dcn.export.network import add_network, graph_inputs, output_name
+from dcn.export.trained import Trained
 from dcn.loader.loaders import testing_scales
 
 STAGES = ('boxes', 'network')
@@ -38,14 +39,14 @@ class Options(NamedTuple):
     iou_slack: float = 0.0
 
 
-def options_for(runtime, **options):
+def options_for(runtime: str, **options: Any) -> Options:
     """The Options of a file for 'onnxruntime' or 'openvino'; the latter drops clipped boxes whose IoU is 0.7, say, to
     the last digit."""
     return Options(iou_slack=1e-6 if runtime == 'openvino' else 0.0, **options)
 
 
-def onnx_model(trained, options=Options()):
-    """The ModelProto of a test graph: of a dcn.export.trained.Trained."""
+def onnx_model(trained: Trained, options: Options = Options()) -> Any:
+    """The ModelProto of the test graph of ``trained``."""
     cfg = trained.cfg
     _check(cfg, options)
     # batch norm becomes part of the convolutions; outputs keep their order, not always their names

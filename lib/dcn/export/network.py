@@ -1,16 +1,20 @@
 """A graph with its parameters as ONNX's standard operations: the network as it is, output for output."""
 
+from typing import Any, Callable, Dict, List, Mapping, Set, Tuple
+
 import numpy as np
 
 from dcn.errors import UserError
+from dcn.export.builder import Builder
 from dcn.export.deformable import deformable_convolution, deformable_psroi_pooling, modulated_convolution
-from dcn.export.layers import LAYERS
+from dcn.export.layers import LAYERS, Rule
 from dcn.export.pooling import fpn_roi_pooling, psroi_pooling, roi_pooling
 from dcn.export.proposals import proposal, pyramid_proposal
 from dcn.formats.attributes import Attributes
+from dcn.formats.graph import Graph, Node
 from dcn.inspection.shape_inference import infer_shapes, operator_name
 
-_RULES = {
+_RULES: Dict[str, Rule] = {
     **LAYERS,
     '_contrib_DeformableConvolution': deformable_convolution,
     '_contrib_ModulatedDeformableConvolution': modulated_convolution,
@@ -20,7 +24,7 @@ _RULES = {
     'pyramid_proposal': pyramid_proposal,
 }
 # these want the shapes of their inputs too
-_SHAPED = {
+_SHAPED: Dict[str, Callable[..., List[str]]] = {
     '_contrib_DeformablePSROIPooling': deformable_psroi_pooling,
     'fpn_roi_pooling': fpn_roi_pooling,
 }
@@ -30,18 +34,25 @@ _LABELS = {'SoftmaxOutput': 1}  # an input that only a loss reads: its place
 class _Attributes(Attributes):
     """An operator's attributes, and the sentence for one that has no counterpart."""
 
-    def __init__(self, node):
+    def __init__(self, node: Node) -> None:
         self._node = node
         super().__init__(node.attrs, f'node {node.name} ({operator_name(node)})')
 
-    def refuse(self, key):
+    def refuse(self, key: str) -> UserError:
+        """The sentence on the attribute ``key``, to raise."""
         return UserError(
             f'node {self._node.name} ({operator_name(self._node)}): {key}={self.text(key, "(not given)")} is not '
             'supported by the export; change the network, or export a part of it'
         )
 
 
-def add_network(b, graph, params, shapes, known):
+def add_network(
+    b: Builder,
+    graph: Graph,
+    params: Mapping[str, np.ndarray],
+    shapes: Mapping[str, Tuple[int, ...]],
+    known: Mapping[str, str],
+) -> List[Tuple[str, Any]]:
     """Add ``graph`` to the Builder ``b``; returns (value, its usual shape) of each output.
 
     params: {name: array}, arguments and auxiliary states together; shapes: {input: a usual shape}, from which those of
@@ -49,7 +60,8 @@ def add_network(b, graph, params, shapes, known):
     """
     _check_operators(graph)
     inferred = infer_shapes(graph, shapes).outputs
-    wanted, values = _needed(graph), [None] * len(graph.nodes)
+    wanted: Set[int] = _needed(graph)
+    values: Dict[int, List[str]] = {}
     for i in sorted(wanted):
         node = graph.nodes[i]
         if node.is_variable:
@@ -67,7 +79,7 @@ def add_network(b, graph, params, shapes, known):
     return [(values[i][k], inferred[i][k]) for i, k in graph.heads]
 
 
-def graph_inputs(graph, params):
+def graph_inputs(graph: Graph, params: Mapping[str, np.ndarray]) -> List[str]:
     """Names of the inputs that the outputs depend on, labels of losses aside."""
     return [
         graph.nodes[i].name
@@ -76,7 +88,7 @@ def graph_inputs(graph, params):
     ]
 
 
-def output_name(node, k):
+def output_name(node: Node, k: int) -> str:
     """What MXNet calls output ``k`` of ``node``."""
     names = {'proposal': ('output', 'score'), 'pyramid_proposal': ('output', 'score')}.get(
         _rule_name(node), ('output',)
@@ -106,7 +118,7 @@ def _needed(graph):
 
 
 def _check_operators(graph):
-    unknown = {}
+    unknown: Dict[str, str] = {}
     for i in sorted(_needed(graph)):
         node = graph.nodes[i]
         if not node.is_variable and _rule_name(node) not in _RULES and _rule_name(node) not in _SHAPED:

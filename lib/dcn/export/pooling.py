@@ -1,22 +1,26 @@
 """RoI pooling over whole cells as ONNX: plain, position-sensitive, and from the levels of a feature pyramid."""
 
+from typing import List, Sequence
+
 import numpy as np
 
+from dcn.export.builder import Builder
 from dcn.export.deformable import moved_bins
 from dcn.export.regions import regions
+from dcn.formats.attributes import Attributes
 
 CANONICAL_LEVEL = 2  # counted from the finest: RoIs of the canonical size go to P4
 SAMPLES = {False: 4, True: 2}  # a side of a bin; modulated or not
 
 
-def roi_pooling(b, attrs, inputs):
+def roi_pooling(b: Builder, attrs: Attributes, inputs: Sequence[str]) -> List[str]:
     """Inputs data (1, C, h, w), rois (R, 5) -> (R, C, P, P), the largest cell of each bin."""
     return [
         b('MaxRoiPool', *inputs, pooled_shape=attrs.pair('pooled_size', 7), spatial_scale=attrs.number('spatial_scale'))
     ]
 
 
-def psroi_pooling(b, attrs, inputs):
+def psroi_pooling(b: Builder, attrs: Attributes, inputs: Sequence[str]) -> List[str]:
     """Inputs data (1, D * g * g, h, w), rois (R, 5) -> (R, D, P, P): the mean of a bin's whole cells, by sums over the
     map in double precision, of which each bin takes four."""
     data, rois = inputs
@@ -64,7 +68,7 @@ def _cells(b, side, bins, limit, shape):
     return found
 
 
-def level_of_roi(b, rois, levels, canonical_size):
+def level_of_roi(b: Builder, rois: str, levels: int, canonical_size: float) -> str:
     """Index (R,) int64 of the pyramid's level for each of ``rois`` (R, 5): 0 for the finest.
 
     Compared with powers of two instead of by a logarithm, which could fall to either side of a whole number.
@@ -80,27 +84,27 @@ def level_of_roi(b, rois, levels, canonical_size):
     return b('ReduceSum', b.cast(above, np.int64), np.array([1], np.int64), keepdims=0)
 
 
-def fpn_roi_pooling(b, attrs, inputs, shapes):
+def fpn_roi_pooling(b: Builder, attrs: Attributes, inputs: Sequence[str], shapes: Sequence[Sequence[int]]) -> List[str]:
     """Inputs data p2, p3, ..., then the layers of each level where deformable, then rois (R, 5) -> (R, C, P, P).
 
     Each level pools its own RoIs and one more, the first of all, so that none is ever without; that one is dropped.
     """
     strides, bins = attrs.tuple('feat_strides', (4, 8, 16, 32)), attrs.integer('pooled_height', 7)
-    *inputs, rois = inputs
-    layers, channels = inputs[len(strides) :], shapes[0][1]
+    *maps, rois = inputs
+    layers, channels = maps[len(strides) :], shapes[0][1]
     level_of = level_of_roi(b, rois, len(strides), attrs.number('canonical_size', 224))
     each = len(layers) // len(strides)
     pooled, places = [], []
     for level, stride in enumerate(strides):
         own = b.reshape(b('NonZero', b('Equal', level_of, np.int64(level))), -1)
         some = b('Gather', rois, b('Concat', own, np.array([0], np.int64), axis=0))
-        pool = _Level(b, inputs[level], some, channels, bins, 1.0 / stride)
+        pool = _Level(b, maps[level], some, channels, bins, 1.0 / stride)
         values = pool.plain() if not layers else pool.moved(layers[each * level : each * (level + 1)], attrs)
         pooled.append(b.slice(values, 0, 0, -1))
         places.append(own)
     # the RoIs' own order: place k of the sorted list is where RoI k is found
-    places = b('Concat', *places, axis=0)
-    back = b('TopK', places, b.reshape(b.size(places, 0), 1), outputs=2, largest=0)[1]
+    order = b('Concat', *places, axis=0)
+    back = b('TopK', order, b.reshape(b.size(order, 0), 1), outputs=2, largest=0)[1]
     return [b('Gather', b('Concat', *pooled, axis=0), back)]
 
 

@@ -4,14 +4,19 @@ OpenCV interpolates bytes in whole numbers: weights count in 1/2048, columns fir
 still adds two rounded halves of the same row, which is one less for some values; beyond a column it does not.
 """
 
+from typing import Sequence, Tuple
+
 import numpy as np
 
+from dcn.export.builder import Builder
 from dcn.loader.image import SMALLEST
 
 _UNIT = 2048
 
 
-def network_input(b, image, short, longest, stride, means):
+def network_input(
+    b: Builder, image: str, short: int, longest: int, stride: int, means: Sequence[float]
+) -> Tuple[str, str, str]:
     """``image`` (h, w, 3) uint8 BGR -> data (1, 3, H, W), im_info (1, 3), float32, and the scale, float64 scalar.
 
     The short side becomes ``short`` pixels unless the long one would exceed ``longest``; zeros are added at the bottom

@@ -4,19 +4,23 @@ What is left out of the map's last rows and columns, or too small, gets the scor
 boxes than asked for are filled up with the best one, where the operator draws some at random.
 """
 
+from typing import List, Sequence, Union
+
 import numpy as np
 
 from dcn.bbox.anchors import generate_anchors
+from dcn.export.builder import Builder
+from dcn.formats.attributes import Attributes
 
 EXCLUDED = -1.0
 
 
-def proposal(b, attrs, inputs):
+def proposal(b: Builder, attrs: Attributes, inputs: Sequence[str]) -> List[str]:
     """Inputs cls_prob (1, 2A, h, w), bbox_pred (1, 4A, h, w), im_info (1, 3) -> rois (post, 5), scores (post, 1)."""
     return _propose(b, attrs, inputs, [attrs.integer('feat_stride', 16)], (8, 16, 32))
 
 
-def pyramid_proposal(b, attrs, inputs):
+def pyramid_proposal(b: Builder, attrs: Attributes, inputs: Sequence[str]) -> List[str]:
     """Inputs cls_prob of each level, bbox_pred of each level, im_info -> rois (post, 5), scores (post, 1)."""
     return _propose(b, attrs, inputs, list(attrs.tuple('feat_stride', (4, 8, 16, 32, 64))), (8,))
 
@@ -87,7 +91,7 @@ def _decoded(b, anchors, deltas, size):
     return clipped(b, moved_boxes(b, anchors, deltas), size)
 
 
-def moved_boxes(b, boxes, deltas):
+def moved_boxes(b: Builder, boxes: str, deltas: str) -> str:
     """``boxes`` (..., 4) float64 moved by ``deltas`` (..., 4) float32 (R-CNN, appendix C): (..., 4) float64.
 
     The exponential is taken in float32, everything else in float64, as dcn.bbox.bbox_pred does.
@@ -106,13 +110,13 @@ def moved_boxes(b, boxes, deltas):
     return b('Concat', b('Sub', centre, half), b('Add', centre, half), axis=-1)
 
 
-def clipped(b, boxes, size):
+def clipped(b: Builder, boxes: str, size: str) -> str:
     """``boxes`` (..., 4) float64 limited to the pixels of an image of ``size`` (2,) [height, width] float32."""
     last = b('Sub', b.cast(b('Gather', size, np.array([1, 0, 1, 0])), np.float64), np.float64(1))
     return b.clip(boxes, np.float64(0), last)
 
 
-def suppressed(b, boxes, scores, most, threshold, lowest):
+def suppressed(b: Builder, boxes: str, scores: str, most: Union[int, str], threshold: float, lowest: float) -> str:
     """Non-maximum suppression of ``boxes`` (B, n, 4) float32 with inclusive corners; ``scores`` (B, C, n) above
     ``lowest`` count. Returns (k, 3) int64 [image, class, box], in each class best first, ``most`` of them
     (a number, or a value (1,)).

@@ -3,12 +3,26 @@
 The steps are those of dcn.engine.inference: postprocessing.py for boxes, tasks/segmentation.py for pixels.
 """
 
+from typing import Any, Tuple
+
 import numpy as np
 
+from dcn.export.builder import Builder
 from dcn.export.proposals import clipped, moved_boxes, suppressed
 
 
-def detections(b, rois, scores, deltas, size, scale, classes, class_agnostic, settings, threshold):
+def detections(
+    b: Builder,
+    rois: str,
+    scores: str,
+    deltas: str,
+    size: str,
+    scale: str,
+    classes: int,
+    class_agnostic: bool,
+    settings: Any,
+    threshold: float,
+) -> Tuple[str, str, str]:
     """boxes (N, 4) float32 in pixels of the photo, scores (N,) float32, classes (N,) int64 from 1 on; best first.
 
     rois (R, 5); scores (1, R, C); deltas (1, R, 4K); size (2,) float32 [height, width] of the network's input; scale:
@@ -44,7 +58,7 @@ def _limited(b, order, best, most):
     return b.slice(order, 0, 0, count), b.slice(best, 0, 0, count)
 
 
-def pixel_classes(b, probability, inner, size):
+def pixel_classes(b: Builder, probability: str, inner: str, size: str) -> str:
     """classes (H, W) int64 from ``probability`` (1, C, h, w); of the first ``inner`` (2,) rows and columns, the rest
     being padding, interpolated to ``size`` (2,), both int64."""
     axes = np.array([2, 3], np.int64)

@@ -10,6 +10,7 @@ import json
 import os
 import sys
 import time
+from typing import Dict
 
 import numpy as np
 
@@ -17,7 +18,7 @@ import numpy as np
 class OnnxRuntime:
     """An ONNX file in ONNX Runtime."""
 
-    def __init__(self, path, threads):
+    def __init__(self, path: str, threads: int):
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
@@ -28,14 +29,14 @@ class OnnxRuntime:
         self.inputs = {item.name: item.shape for item in self._session.get_inputs()}
         self._names = [item.name for item in self._session.get_outputs()]
 
-    def run(self, inputs):
+    def run(self, inputs: Dict[str, np.ndarray]) -> Dict[str, np.ndarray]:
         return dict(zip(self._names, self._session.run(None, inputs)))
 
 
 class OpenVino:
     """An OpenVINO file, .xml with its .bin, in OpenVINO; precision: 'f32' or 'bf16', where the processor has it."""
 
-    def __init__(self, path, threads, precision):
+    def __init__(self, path: str, threads: int, precision: str):
         import openvino
 
         core = openvino.Core()
@@ -48,7 +49,7 @@ class OpenVino:
         self.inputs = {item.any_name: _shape(item.partial_shape) for item in model.inputs}
         self._names = [item.any_name for item in model.outputs]
 
-    def run(self, inputs):
+    def run(self, inputs: Dict[str, np.ndarray]) -> Dict[str, np.ndarray]:
         results = self._model(inputs)
         return {name: results[name] for name in self._names}
 
@@ -57,7 +58,8 @@ def _shape(partial):
     return [item.get_length() if item.is_static else None for item in partial]
 
 
-def main(path, threads, precision):
+def main(path: str, threads: str, precision: str) -> None:
+    """The program, with its arguments."""
     try:
         runtime = OpenVino(path, int(threads), precision) if path.endswith('.xml') else OnnxRuntime(path, int(threads))
     except Exception as error:

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from typing import Any, Dict, Mapping, Optional, Tuple
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from dcn.peers import python_of
 PACKAGES = {'.onnx': 'onnxruntime', '.xml': 'openvino'}
 
 
-def certificate_paths(path):
+def certificate_paths(path: str) -> Tuple[str, str]:
     """Where the certificate of the file ``path`` is kept: JSON, and text."""
     stem = os.path.splitext(path)[0]
     return f'{stem}.certificate.json', f'{stem}.certificate.txt'
@@ -31,7 +32,7 @@ class Runtime:
     ``pid``: its process.
     """
 
-    def __init__(self, path, peers=None, threads=1, precision='f32'):
+    def __init__(self, path: str, peers: Optional[str] = None, threads: int = 1, precision: str = 'f32'):
         package = PACKAGES.get(os.path.splitext(path)[1])
         if package is None:
             raise UserError(f'{path}: expected a file .onnx or .xml, as dcn export writes them; name one of those')
@@ -48,24 +49,27 @@ class Runtime:
             env=_environment(),
             cwd=self._folder.name,
         )
+        self._requests: Any = self._process.stdin
+        self._answers: Any = self._process.stdout
         self.pid = self._process.pid
         self.about = self._answer()
 
-    def run(self, inputs):
+    def run(self, inputs: Mapping[str, np.ndarray]) -> Tuple[Dict[str, np.ndarray], float]:
         """Outputs {name: array} for ``inputs`` {name: array}, and the seconds that the runtime took."""
         given, found = (os.path.join(self._folder.name, name) for name in ('in.npz', 'out.npz'))
         with named(given):
             np.savez(given, **inputs)
-        self._process.stdin.write(json.dumps([given, found]) + '\n')
-        self._process.stdin.flush()
+        self._requests.write(json.dumps([given, found]) + '\n')
+        self._requests.flush()
         seconds = self._answer()['seconds']
         with np.load(found) as arrays:
             return {name: arrays[name] for name in arrays.files}, seconds
 
-    def close(self):
-        self._process.stdin.close()
+    def close(self) -> None:
+        """End its process."""
+        self._requests.close()
         self._process.wait()
-        self._process.stdout.close()
+        self._answers.close()
         self._folder.cleanup()
 
     def __enter__(self):
@@ -75,14 +79,14 @@ class Runtime:
         self.close()
 
     def _answer(self):
-        line = self._process.stdout.readline()
+        line = self._answers.readline()
         answer = json.loads(line) if line else {'error': f'the process ended with status {self._process.wait()}'}
         if 'error' in answer:
             raise UserError(f'{self.path}: the runtime rejects it: {" ".join(answer["error"].split())[:300]}')
         return answer
 
 
-def to_openvino(model, path, half, peers=None):
+def to_openvino(model: Any, path: str, half: bool, peers: Optional[str] = None) -> None:
     """Write the ModelProto ``model`` as the OpenVINO file ``path`` (.xml) with its .bin, whole or not at all."""
     python = runtime_python('openvino', peers)
     script = os.path.join(os.path.dirname(runner.__file__), 'to_openvino.py')
@@ -116,7 +120,7 @@ def _environment():
     return {key: value for key, value in os.environ.items() if key != 'PYTHONPATH'}
 
 
-def runtime_python(package, peers=None):
+def runtime_python(package: str, peers: Optional[str] = None) -> Any:
     """The interpreter that has ``package``, or one sentence that tells how to get one."""
     if peers is None:
         if importlib.util.find_spec(package) is not None:

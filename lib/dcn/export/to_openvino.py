@@ -9,6 +9,7 @@ parameters are stored in half precision}. Prints a line of JSON: {} or {"error":
 
 import json
 import sys
+from typing import Any, Dict, List
 
 import numpy as np
 import openvino
@@ -16,7 +17,7 @@ from openvino import opset8, opset11
 from openvino.frontend.onnx import ConversionExtension
 
 
-def deformable_convolution(node):
+def deformable_convolution(node: Any) -> List[Any]:
     """DeformConv of ONNX as dcn.export writes it: without a bias, with or without a mask."""
     data, weight, offset = (node.get_input(k) for k in range(3))
     pads = list(node.get_attribute('pads'))
@@ -39,7 +40,7 @@ def deformable_convolution(node):
 MOST = 46340  # its square is the largest that 32 bits hold
 
 
-def top_k(node):
+def top_k(node: Any) -> List[Any]:
     """TopK of ONNX over a line of values, where the first of equal ones comes first; the converter's own rule lets
     their order fall as it may, and saturated scores are equal.
 
@@ -105,8 +106,8 @@ def _line(number):
 RULES = {'DeformConv': deformable_convolution, 'TopK': top_k}
 
 
-def convert(source, target, metadata, half):
-    """Write ``target`` and its .bin."""
+def convert(source: str, target: str, metadata: Dict[str, str], half: bool) -> None:
+    """Write ``target`` and its .bin, of the ONNX file ``source``."""
     model = openvino.convert_model(source, extension=[ConversionExtension(*rule) for rule in RULES.items()])
     for key, value in metadata.items():
         model.set_rt_info(value, ['dcn', key])
@@ -115,7 +116,7 @@ def convert(source, target, metadata, half):
 
 if __name__ == '__main__':
     try:
-        convert(*sys.argv[1:], **json.load(sys.stdin))
+        convert(sys.argv[1], sys.argv[2], **json.load(sys.stdin))
         answer = {}
     except Exception as error:
         answer = {'error': f'{type(error).__name__}: {error}'}

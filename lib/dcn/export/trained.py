@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from typing import Any, Dict, NamedTuple, Tuple
+from typing import Any, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -29,7 +29,7 @@ class Trained(NamedTuple):
     source: Dict[str, Any]
 
 
-def open_trained(cfg_path, params_path, overrides=()):
+def open_trained(cfg_path: str, params_path: str, overrides: Sequence[str] = ()) -> Trained:
     """The Trained of a YAML file and a ``.params`` file; files that are none, or do not fit, are a UserError."""
     cfg = load_config(cfg_path, overrides)
     source = {
@@ -42,7 +42,7 @@ def open_trained(cfg_path, params_path, overrides=()):
     return trained(cfg, *params, source)
 
 
-def trained(cfg, arg_params, aux_params, source):
+def trained(cfg: Any, arg_params: Dict[str, Any], aux_params: Dict[str, Any], source: Mapping[str, Any]) -> Trained:
     """The Trained of a configuration and {name: NDArray}, the *_test weights in place; ``source``: what is known of
     their files."""
     graph = task_of(cfg, is_train=False).test_graph()
@@ -53,6 +53,6 @@ def trained(cfg, arg_params, aux_params, source):
     return Trained(cfg, loads(text), params, graph.inputs, class_names(cfg.dataset, kind_of(cfg)), source)
 
 
-def stored_source(metadata):
+def stored_source(metadata: Mapping[str, str]) -> Optional[Dict[str, Any]]:
     """The ``source`` that a file's metadata {text: text} hold, or None."""
     return json.loads(metadata['source']) if 'source' in metadata else None
