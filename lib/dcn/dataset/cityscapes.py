@@ -11,6 +11,7 @@ import os
 from typing import Any
 
 import numpy as np
+from easydict import EasyDict
 
 from dcn.dataset.checks import Place
 from dcn.dataset.class_names import (
@@ -36,7 +37,7 @@ class Cityscapes(SegmentationSet):
     base = 'cityscape'
 
     @classmethod
-    def from_config(cls, dataset: Any, image_set: str) -> Cityscapes:
+    def from_config(cls, dataset: EasyDict, image_set: str) -> Cityscapes:
         segmentation_names(dataset)  # refuses other classes
         return cls(image_set, dataset.root_path, dataset.dataset_path)
 

@@ -20,6 +20,7 @@ from typing import Any, Iterator, Sequence
 from urllib.parse import unquote
 
 import numpy as np
+from easydict import EasyDict
 
 from dcn.dataset import coco_file
 from dcn.dataset.checks import Place
@@ -51,7 +52,7 @@ class COCO(IMDB):
     base = 'COCO'
 
     @classmethod
-    def from_config(cls, dataset: Any, image_set: str) -> COCO:
+    def from_config(cls, dataset: EasyDict, image_set: str) -> COCO:
         """``dataset``: the section of that name of a configuration."""
         return cls(
             image_set, dataset.root_path, dataset.dataset_path, dataset.get('CLASSES'), dataset.get('ORIENTATION')

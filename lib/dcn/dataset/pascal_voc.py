@@ -7,6 +7,7 @@ import os
 from typing import Any, NamedTuple, Sequence
 
 import numpy as np
+from easydict import EasyDict
 
 from dcn.dataset import cache
 from dcn.dataset.annotation import Annotation, Object, parse_annotation
@@ -44,7 +45,7 @@ class PascalVOC(VocFolder, IMDB):
     base = 'voc'
 
     @classmethod
-    def from_config(cls, dataset: Any, image_set: str) -> PascalVOC:
+    def from_config(cls, dataset: EasyDict, image_set: str) -> PascalVOC:
         """``dataset``: the section of that name of a configuration."""
         return cls(
             image_set,

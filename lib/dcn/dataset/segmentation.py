@@ -18,6 +18,7 @@ import os
 from typing import Any, Iterable, Iterator, Sequence
 
 import numpy as np
+from easydict import EasyDict
 
 from dcn.dataset.checks import Place
 from dcn.dataset.images import AS_STORED
@@ -71,7 +72,7 @@ class SegmentationSet(ImageSet):
     reader = AS_STORED  # dcn.dataset.images.ImageReader
 
     @classmethod
-    def from_config(cls, dataset: Any, image_set: str) -> SegmentationSet:
+    def from_config(cls, dataset: EasyDict, image_set: str) -> SegmentationSet:
         """``dataset``: the section of that name of a configuration."""
         raise NotImplementedError
 

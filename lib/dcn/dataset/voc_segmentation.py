@@ -13,9 +13,10 @@ Own data in this layout: dataset.CLASSES names the classes in the order of their
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Any, Sequence
 
 import numpy as np
+from easydict import EasyDict
 
 from dcn.dataset.class_names import KNOWN, segmentation_names, voc_colours
 from dcn.dataset.images import ImageReader
@@ -31,7 +32,7 @@ class VocSegmentation(VocFolder, SegmentationSet):
     base = 'voc'
 
     @classmethod
-    def from_config(cls, dataset: Any, image_set: str) -> VocSegmentation:
+    def from_config(cls, dataset: EasyDict, image_set: str) -> VocSegmentation:
         return cls(
             image_set,
             dataset.root_path,
@@ -45,7 +46,12 @@ class VocSegmentation(VocFolder, SegmentationSet):
         return voc_colours(self.num_classes)
 
     def __init__(
-        self, image_set, root_path, dataset_path, classes=KNOWN['segmentation']['PascalVOC'], orientation=None
+        self,
+        image_set: str,
+        root_path: str,
+        dataset_path: str,
+        classes: Sequence[str] = KNOWN['segmentation']['PascalVOC'],
+        orientation: str | None = None,
     ):
         self.year, name = year_and_name(image_set)
         super().__init__(f'{self.base}_{self.year}', name, classes, root_path)

@@ -10,7 +10,6 @@ import json
 import logging
 import os
 import shutil
-from typing import Any
 
 from easydict import EasyDict
 
@@ -33,7 +32,7 @@ class ShapesCOCO(COCO):
     base = 'shapes_COCO'
 
     @classmethod
-    def from_config(cls, dataset: Any, image_set: str) -> ShapesCOCO:
+    def from_config(cls, dataset: EasyDict, image_set: str) -> ShapesCOCO:
         """Generates what dataset.dataset_path lacks."""
         folder = generate(dataset.dataset_path, dataset.root_path)
         return cls(image_set, dataset.root_path, folder, dataset.get('CLASSES') or SHAPES_CLASSES)

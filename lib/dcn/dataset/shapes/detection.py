@@ -13,11 +13,11 @@ from __future__ import annotations
 import itertools
 import logging
 import os
-from typing import Any
 from xml.etree import ElementTree
 
 import cv2
 import numpy as np
+from easydict import EasyDict
 from tqdm import tqdm
 
 from dcn.dataset.annotation import parse_annotation
@@ -43,7 +43,7 @@ class Shapes(PascalVOC):
     base = 'shapes'
 
     @classmethod
-    def from_config(cls, dataset: Any, image_set: str) -> Shapes:
+    def from_config(cls, dataset: EasyDict, image_set: str) -> Shapes:
         complete(dataset.dataset_path, year_and_name(image_set)[0])
         return cls(
             image_set,

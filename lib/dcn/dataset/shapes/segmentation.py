@@ -13,6 +13,7 @@ import os
 
 import cv2
 import numpy as np
+from easydict import EasyDict
 
 from dcn.dataset.cityscapes import IMAGE_SUFFIX, Cityscapes
 from dcn.dataset.class_names import KNOWN, LABELS, segmentation_names
@@ -47,7 +48,7 @@ class ShapesSegmentation(VocSegmentation):
     base = 'shapes'
 
     @classmethod
-    def from_config(cls, dataset, image_set):
+    def from_config(cls, dataset: EasyDict, image_set: str) -> VocSegmentation:
         shapes.complete(dataset.dataset_path, year_and_name(image_set)[0])
         return super().from_config(dataset, image_set)
 
@@ -58,7 +59,7 @@ class ShapesCityscapes(Cityscapes):
     base = 'shapes_cityscape'
 
     @classmethod
-    def from_config(cls, dataset, image_set):
+    def from_config(cls, dataset: EasyDict, image_set: str) -> ShapesCityscapes:
         segmentation_names(dataset)  # refuses other classes
         return cls(image_set, dataset.root_path, generate_cityscapes(dataset.dataset_path))
 
