@@ -51,7 +51,7 @@ class PhotoNetwork:
         """What the network reads of an image, {name: numpy array}, and the scale of that."""
         return self._inputs(bgr_image(image))
 
-    def _inputs(self, image: np.ndarray):
+    def _inputs(self, image: np.ndarray) -> Tuple[dict, float]:
         """What the network reads of an image (H, W, 3) uint8 BGR, and the scale."""
         return self._at(image, testing_scales(self.cfg)[0])
 

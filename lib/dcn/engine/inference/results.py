@@ -28,8 +28,10 @@ class Detections(_Rows):
     size: Optional[Tuple[int, int]] = None
 
     @classmethod
-    def of(cls, rows: Sequence[np.ndarray], class_names: Sequence[str], photo: Photo, size: Tuple[int, int]):
-        """Detections ``rows`` (boxes, scores, classes) on a ``photo``."""
+    def of(
+        cls, rows: Sequence[np.ndarray], class_names: Sequence[str], photo: Photo, size: Tuple[int, int]
+    ) -> 'Detections':
+        """Detections ``rows`` (boxes, scores, classes) on a ``photo`` of ``size`` (height, width)."""
         found = cls(*rows)
         found.class_names, found.photo, found.size = class_names, photo, size
         return found

@@ -1,13 +1,24 @@
 """The copy of a graph that is bound: rewritten for the device, with its parameters."""
 
+from typing import Dict, Tuple
+
 from dcn import rewrite
 from dcn.formats import symbol_json
 from dcn.operators import winograd
 
 import mxnet as mx
 
+Params = Dict[str, mx.nd.NDArray]
 
-def bound_graph(symbol, context, arg_params, aux_params, training, bfloat16=False):
+
+def bound_graph(
+    symbol: mx.sym.Symbol,
+    context: mx.Context,
+    arg_params: Params,
+    aux_params: Params,
+    training: bool,
+    bfloat16: bool = False,
+) -> Tuple[mx.sym.Symbol, Params, Params]:
     """(symbol, arg_params, aux_params) to bind for ``symbol``; parameters {name: NDArray}, new ones on the CPU.
 
     The outputs are those of ``symbol`` in its order. For training the parameters keep their values. bfloat16: let

@@ -1,8 +1,11 @@
 """What a person sees while training: the original's Speedometer lines, and a progress bar on a terminal."""
 
+from __future__ import annotations
+
 import logging
 import sys
 import time
+from typing import Protocol
 
 import tqdm
 
@@ -12,14 +15,22 @@ from dcn.world import is_writer
 LOG = logging.getLogger(__name__)
 
 
+class Means(Protocol):
+    """What has running means: see dcn.engine.tasks.metrics."""
+
+    def get(self) -> list[tuple[str, float]]:
+        """[(name, mean)]."""
+
+
 class Speedometer:
     """Every ``frequent`` batches a line in the original's format: epoch, batch, images a second, running metrics."""
 
     def __init__(self, batch_images: int, frequent: int):
         self.batch_images, self.frequent = batch_images, frequent
-        self.start = self.first = None
+        self.start: float | None = None
+        self.first = 0
 
-    def __call__(self, epoch, batch, metrics):
+    def __call__(self, epoch: int, batch: int, metrics: Means) -> None:
         if self.start is None:
             self.start, self.first = time.time(), batch  # the first call only starts the clock
         elif batch % self.frequent == 0:
@@ -32,7 +43,7 @@ class Speedometer:
         self.start = None
 
 
-def bar(total: int, first: str, label: str) -> tqdm.tqdm:
+def bar(total: int, first: int, label: str) -> tqdm.tqdm:
     """A progress bar over ``total`` steps of which ``first`` are done; silent where the output is no terminal."""
     silent = not sys.stderr.isatty() or not is_writer()
     return tqdm.tqdm(total=total, initial=first, desc=label, unit='it', disable=silent, leave=False, mininterval=0.5)

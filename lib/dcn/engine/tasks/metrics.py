@@ -54,9 +54,9 @@ class Labels(NamedTuple):
 class Metrics:
     """Running means of named values. A subclass gives ``names`` and values(outputs, inputs) -> {name: (sum, count)}."""
 
-    names = ()
+    names: Tuple[str, ...] = ()
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.reset()
 
     def values(self, outputs: List[np.ndarray], inputs: dict) -> dict:

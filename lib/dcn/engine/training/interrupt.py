@@ -4,7 +4,7 @@ import contextlib
 import logging
 import signal
 import threading
-from typing import Iterator, Optional
+from typing import Any, Dict, Iterator, Optional
 
 from dcn.world import started_processes
 
@@ -22,10 +22,10 @@ class Interrupt:
     """Ctrl-C, SIGTERM or SIGHUP once: finish the iteration, write a checkpoint, stop. Twice: stop at once, unless other
     processes train too."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.signal: Optional[int] = None  # the one that came
         self._waiting = False
-        self._previous = {}
+        self._previous: Dict[int, Any] = {}  # handlers of the signals before
 
     @property
     def requested(self) -> bool:
@@ -54,7 +54,7 @@ class Interrupt:
             self._previous[signal.SIGALRM] = signal.signal(signal.SIGALRM, self._alarm)
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
 

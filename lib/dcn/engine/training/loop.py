@@ -4,10 +4,10 @@ import contextlib
 import logging
 import os
 import time
-from typing import Callable, NamedTuple, Optional
+from typing import Callable, NamedTuple, Optional, Union
 
 from dcn.engine.runtime.progress import Speedometer, bar
-from dcn.engine.tasks.metrics import Metrics
+from dcn.engine.tasks.metrics import Metrics, SharedMetrics
 from dcn.engine.training.interrupt import Interrupt, Stopped
 from dcn.engine.training.step import Trainer
 from dcn.engine.training.watch import LossWatch
@@ -42,7 +42,7 @@ def fit(
     trainer: Trainer,
     loader: BatchLoader,
     schedule: Callable[[int], float],
-    metrics: Metrics,
+    metrics: Union[Metrics, SharedMetrics],
     save: Callable[[int, Position], None],
     limits: Limits,
     start: Position = Position(),

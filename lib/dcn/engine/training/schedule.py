@@ -22,7 +22,7 @@ class StepSchedule:
                 f'found drops after the updates {self.steps}.'
             )
 
-    def __call__(self, update):
+    def __call__(self, update: int) -> float:
         # constant, and looked at before the drops, as in the original
         if update < self.warmup_step:
             return self.warmup_lr
@@ -36,7 +36,7 @@ class CosineSchedule:
         self.lr, self.total = lr, total
         self.warmup_step, self.warmup_lr = warmup_step, warmup_lr
 
-    def __call__(self, update):
+    def __call__(self, update: int) -> float:
         if update < self.warmup_step:
             return self.warmup_lr + (self.lr - self.warmup_lr) * update / self.warmup_step
         done = (update - self.warmup_step) / max(1, self.total - self.warmup_step)

@@ -2,7 +2,7 @@
 
 import math
 import time
-from typing import Iterable, List, Optional, Tuple
+from typing import Any, Iterable, List, Optional, Tuple
 
 import numpy as np
 
@@ -42,7 +42,7 @@ class Trainer:
         rewrite: bool = True,
         undoable: bool = False,
         world: World = World(),
-        **options,
+        **options: Any,
     ):
         self.symbol, self.fixed, self.undoable, self.world = symbol, fixed_names(symbol, fixed), undoable, world
         trainable = [name for name in symbol.list_arguments() if name in arg_params and name not in set(self.fixed)]

@@ -1,7 +1,7 @@
 """SGD and Adam over packed parameters; the state can be read and set by parameter name and is never pickled."""
 
 import math
-from typing import List, Optional, Sequence, Tuple
+from typing import Any, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -39,7 +39,12 @@ class Updater(Optimizer):
     """
 
     def __init__(
-        self, layout: Layout, factors: List[Tuple[float, float]], context: mx.Context, kind: str = 'sgd', **options
+        self,
+        layout: Layout,
+        factors: List[Tuple[float, float]],
+        context: mx.Context,
+        kind: str = 'sgd',
+        **options: Any,
     ):
         """layout: of the parameters, one group for each (lr multiplier, wd multiplier) in ``factors``."""
         super().__init__({name: Pack(layout, context) for name in STATES[kind]}, factors, kind, **options)
