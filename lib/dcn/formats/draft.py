@@ -2,7 +2,7 @@
 
 from array import array
 from types import MappingProxyType
-from typing import Dict, Iterator, Mapping, Optional, Sequence, Tuple, TypeVar
+from typing import Any, Dict, Iterator, Mapping, Sequence, Tuple, TypeVar
 
 NO_ATTRS: Mapping[str, str] = MappingProxyType({})
 
@@ -20,9 +20,7 @@ class Draft:
 
     __slots__ = ('op', 'name', 'attrs', 'inputs', 'control_deps', 'subgraphs', 'num_outputs')
 
-    def __init__(
-        self, op: Optional[str] = None, name: Optional[str] = None, attrs: Mapping[str, str] = NO_ATTRS
-    ) -> None:
+    def __init__(self, op: str = '', name: str = '', attrs: Mapping[str, str] = NO_ATTRS) -> None:
         self.op, self.name, self.attrs = op, name, attrs
         self.inputs: Sequence[int] = ()
         self.control_deps: Sequence[int] = ()
@@ -57,8 +55,8 @@ def threes(numbers: Sequence[int]) -> Iterator[Tuple[int, int, int]]:
 class Kept:
     """Equal values of one file, kept once: a network has a thousand nodes and some fifty sets of attributes."""
 
-    def __init__(self):
-        self._kept = {}
+    def __init__(self) -> None:
+        self._kept: Dict[Any, Any] = {}  # value, or keys and values of a mapping -> the first of its kind
 
     def one(self, value: T) -> T:
         """``value``, or the first that was equal to it."""

@@ -6,6 +6,7 @@
 
 import re
 from array import array
+from typing import Any, Dict, List, Optional, Sequence
 
 from dcn.formats.draft import Draft
 from dcn.formats.errors import shown
@@ -28,9 +29,12 @@ class RawGraph:
     """What one graph object of a file holds, before its numbers are believed: nodes as Drafts, heads as their inputs,
     numbers as arrays."""
 
-    def __init__(self):
-        self.nodes, self.arg_nodes, self.heads = [], (), ()
-        self.row_ptr, self.attrs = None, {}
+    def __init__(self) -> None:
+        self.nodes: List[Draft] = []
+        self.arg_nodes: Sequence[int] = ()
+        self.heads: Sequence[int] = ()  # threes, as the inputs of a Draft
+        self.row_ptr: Optional[Sequence[int]] = None
+        self.attrs: Dict[str, Any] = {}  # int, str, or lists of them
 
 
 def read_graph(scanner: JsonScanner, depth: int = 0) -> RawGraph:
