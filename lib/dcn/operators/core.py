@@ -34,10 +34,28 @@ class Core:
     def conv_workspace(self, shape: ctypes.Structure, dtype: int, backward: bool) -> int:
         return self._library.dcn_conv_workspace(ctypes.byref(shape), dtype, int(backward))
 
-    def conv_forward(self, shape, dtype, inputs, out, request=structs.WRITE, workspace=(None, 0), **_: Any) -> None:
+    def conv_forward(
+        self,
+        shape: ctypes.Structure,
+        dtype: int,
+        inputs: structs.ConvInputs,
+        out: int,
+        request: int = structs.WRITE,
+        workspace: tuple[int | None, int] = (None, 0),
+        **_: Any,
+    ) -> None:
         self._call('conv_forward', shape, dtype, inputs, pointer(out), request, pointer(workspace[0]))
 
-    def conv_backward(self, shape, dtype, inputs, out_gradient, gradients, workspace=(None, 0), **_: Any) -> None:
+    def conv_backward(
+        self,
+        shape: ctypes.Structure,
+        dtype: int,
+        inputs: structs.ConvInputs,
+        out_gradient: int,
+        gradients: structs.ConvGradients,
+        workspace: tuple[int | None, int] = (None, 0),
+        **_: Any,
+    ) -> None:
         self._call('conv_backward', shape, dtype, inputs, pointer(out_gradient), gradients, pointer(workspace[0]))
 
     @staticmethod
@@ -45,28 +63,87 @@ class Core:
         """The poolings get their memory themselves."""
         return 0
 
-    def roi_forward(self, shape, dtype, data, rois, out, request=structs.WRITE, **_: Any) -> None:
+    def roi_forward(
+        self,
+        shape: ctypes.Structure,
+        dtype: int,
+        data: int,
+        rois: int,
+        out: int,
+        request: int = structs.WRITE,
+        **_: Any,
+    ) -> None:
         self._call('roi_pooling_forward', shape, dtype, *pointers(data, rois, out), request)
 
-    def roi_backward(self, shape, dtype, out_grad, data, rois, data_grad, rois_grad, requests, **_: Any) -> None:
+    def roi_backward(
+        self,
+        shape: ctypes.Structure,
+        dtype: int,
+        out_grad: int,
+        data: int,
+        rois: int,
+        data_grad: int | None,
+        rois_grad: int | None,
+        requests: Sequence[int],
+        **_: Any,
+    ) -> None:
         arrays = pointers(out_grad, data, rois, data_grad, rois_grad)
         self._call('roi_pooling_backward', shape, dtype, *arrays, ints(requests))
 
-    def psroi_forward(self, shape, dtype, data, rois, out, request=structs.WRITE, **_: Any) -> None:
+    def psroi_forward(
+        self,
+        shape: ctypes.Structure,
+        dtype: int,
+        data: int,
+        rois: int,
+        out: int,
+        request: int = structs.WRITE,
+        **_: Any,
+    ) -> None:
         self._call('psroi_pooling_forward', shape, dtype, *pointers(data, rois, out), request)
 
-    def psroi_backward(self, shape, dtype, out_grad, rois, data_grad, rois_grad, requests, **_: Any) -> None:
+    def psroi_backward(
+        self,
+        shape: ctypes.Structure,
+        dtype: int,
+        out_grad: int,
+        rois: int,
+        data_grad: int | None,
+        rois_grad: int | None,
+        requests: Sequence[int],
+        **_: Any,
+    ) -> None:
         arrays = pointers(out_grad, rois, data_grad, rois_grad)
         self._call('psroi_pooling_backward', shape, dtype, *arrays, ints(requests))
 
     def deformable_psroi_forward(
-        self, shape, dtype, data, rois, trans, out, top_count, requests=(structs.WRITE,) * 2, **_: Any
+        self,
+        shape: ctypes.Structure,
+        dtype: int,
+        data: int,
+        rois: int,
+        trans: int | None,
+        out: int,
+        top_count: int | None,
+        requests: Sequence[int] = (structs.WRITE,) * 2,
+        **_: Any,
     ) -> None:
         arrays = pointers(data, rois, trans, out, top_count)
         self._call('deformable_psroi_pooling_forward', shape, dtype, *arrays, ints(requests))
 
     def deformable_psroi_backward(
-        self, shape, dtype, out_grad, data, rois, trans, data_grad, rois_grad, trans_grad, requests, **_: Any
+        self,
+        shape: ctypes.Structure,
+        dtype: int,
+        out_grad: int,
+        data: int,
+        rois: int,
+        trans: int | None,
+        data_grad: int | None,
+        rois_grad: int | None,
+        trans_grad: int | None,
+        requests: Sequence[int],
+        **_: Any,
     ) -> None:
         arrays = pointers(out_grad, data, rois, trans, data_grad, rois_grad, trans_grad)
         self._call('deformable_psroi_pooling_backward', shape, dtype, *arrays, ints(requests))

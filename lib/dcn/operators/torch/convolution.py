@@ -12,7 +12,7 @@ from dcn.operators.torch import kernels
 NAMES = ('data', 'offset', 'mask', 'weight', 'bias')
 
 
-def out_size(size, kernel, stride, pad, dilate):
+def out_size(size: int, kernel: int, stride: int, pad: int, dilate: int) -> int:
     """Cells of the output along an axis."""
     return (size + 2 * pad - dilate * (kernel - 1) - 1) // stride + 1
 

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import warnings
+from typing import Iterator, List, Optional, Tuple, Union
 
 import torch
 
@@ -14,13 +15,13 @@ _DTYPES = {torch.float32: structs.FLOAT32, torch.float64: structs.FLOAT64, torch
 _COMPUTED = {'cpu': (torch.float32, torch.float64), 'cuda': (torch.float32, torch.float64, torch.float16)}
 
 
-def origin(device):
+def origin(device: Union[str, torch.device]) -> str:
     """'own' where the project's kernels compute on ``device`` ('cpu', 'cuda:1'), 'torch' where PyTorch does."""
     return 'torch' if library(torch.device(device).type) is None else 'own'
 
 
 @functools.lru_cache(maxsize=None)
-def library(kind):
+def library(kind: str) -> Union[Core, cuda.Library, None]:
     """The kernels for devices of a ``kind`` ('cpu', 'cuda'), None where there are none; then one warning."""
     if kind == 'cpu':
         core = native.core()  # which warns
@@ -35,44 +36,44 @@ def library(kind):
     return None
 
 
-def gpu_library(tensor):
+def gpu_library(tensor: torch.Tensor) -> Optional[cuda.Library]:
     """The kernels of the GPU that ``tensor`` is on; None on the CPU, and where there are none."""
     return library('cuda') if tensor.is_cuda else None
 
 
-def computable(tensor):
+def computable(tensor: torch.Tensor) -> torch.Tensor:
     """``tensor`` in a type that its device's kernels compute in: itself, or in float32."""
     return tensor if tensor.dtype in _COMPUTED.get(tensor.device.type, ()) else tensor.float()
 
 
-def code(tensor):
+def code(tensor: torch.Tensor) -> int:
     """The dcn_dtype of ``tensor``."""
     return _DTYPES[tensor.dtype]
 
 
-def dense(dtype, *tensors):
+def dense(dtype: torch.dtype, *tensors: Optional[torch.Tensor]) -> List[Optional[torch.Tensor]]:
     """The tensors contiguous and in ``dtype``; None stays None."""
     return [None if tensor is None else tensor.to(dtype).contiguous() for tensor in tensors]
 
 
-def of_rois(tensor):
+def of_rois(tensor: torch.Tensor) -> torch.dtype:
     """The type of the RoIs that go with ``tensor``: half precision would lose their pixels."""
     return torch.float32 if tensor.dtype == torch.float16 else tensor.dtype
 
 
-def pointer(tensor):
+def pointer(tensor: Optional[torch.Tensor]) -> Optional[int]:
     """Address of a dense tensor, None for None."""
     return None if tensor is None else tensor.data_ptr()
 
 
-def workspace(tensor, size):
+def workspace(tensor: torch.Tensor, size: int) -> Tuple[torch.Tensor, Tuple[Optional[int], int]]:
     """(tensor to hold on to, (pointer, bytes)): ``size`` bytes on the device of ``tensor``."""
     memory = torch.empty(size, dtype=torch.uint8, device=tensor.device)
     return memory, (memory.data_ptr() if size else None, size)
 
 
 @contextlib.contextmanager
-def stream_of(tensor):
+def stream_of(tensor: torch.Tensor) -> Iterator[Optional[int]]:
     """The stream to queue work on, as a number, with the tensor's GPU as the current one; None on the CPU.
 
     Memory that is freed afterwards is only reused by work that the same stream does later.
@@ -84,6 +85,6 @@ def stream_of(tensor):
         yield torch.cuda.current_stream(tensor.device).cuda_stream
 
 
-def math():
+def math() -> str:
     """What the kernels may round: what PyTorch's own matrix products may (torch.backends.cuda.matmul.allow_tf32)."""
     return 'tf32' if torch.backends.cuda.matmul.allow_tf32 else 'exact'

@@ -78,7 +78,7 @@ class PSRoIPooling(nn.Module):
 class DeformablePSRoIPooling(nn.Module):
     """:func:`deformable_psroi_pooling` with its attributes."""
 
-    def __init__(self, **attributes: Union[int, float]):
+    def __init__(self, **attributes: Union[int, float]) -> None:
         super().__init__()
         self.attributes = attributes
 

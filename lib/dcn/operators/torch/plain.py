@@ -4,16 +4,31 @@ Arguments are those of the functions that call them; gradients come from autogra
 as in operator_cxx/include, in the type of the RoIs, so that whole cells are the same ones.
 """
 
+from typing import Optional, Sequence
+
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from dcn.operators.torch.convolution import out_size
 
 # ---- deformable convolution (Dai et al., ICCV 2017, eq. 2; with a mask Zhu et al., CVPR 2019, eq. 1) ----
 
 
-def deformable_convolution(data, offset, mask, weight, bias, stride, pad, dilate, groups, deformable_groups, boundary):
-    """Samples as columns, then a product for each group."""
+def deformable_convolution(
+    data: Tensor,
+    offset: Tensor,
+    mask: Optional[Tensor],
+    weight: Tensor,
+    bias: Optional[Tensor],
+    stride: Sequence[int],
+    pad: Sequence[int],
+    dilate: Sequence[int],
+    groups: int,
+    deformable_groups: int,
+    boundary: int,
+) -> Tensor:
+    """(N, F, OH, OW): samples as columns, then a product for each group. ``boundary``: 0 for v1, 1 for v2."""
     n, channels, *size = data.shape
     kernel, taps = weight.shape[2:], weight.shape[2] * weight.shape[3]
     out = [out_size(*sides) for sides in zip(size, kernel, stride, pad, dilate)]
@@ -60,8 +75,8 @@ def _conv_axis(position, size, boundary):
 # ---- RoI poolings ----
 
 
-def roi_pooling(data, rois, height, width, spatial_scale):
-    """Of equal cells the first, row by row, is the largest: columns are reduced before rows."""
+def roi_pooling(data: Tensor, rois: Tensor, height: int, width: int, spatial_scale: float) -> Tensor:
+    """(R, C, height, width). Of equal cells the first, row by row, is the largest: columns are reduced before rows."""
     out, images = [], _images(rois, len(data))
     for roi, image in zip(rois, images):
         if image < 0:
@@ -116,7 +131,10 @@ def _spans(rois, spatial_scale, shift, bins):
     return spans
 
 
-def psroi_pooling(data, rois, output_dim, group_size, pooled_size, spatial_scale):
+def psroi_pooling(
+    data: Tensor, rois: Tensor, output_dim: int, group_size: int, pooled_size: int, spatial_scale: float
+) -> Tensor:
+    """(R, output_dim, P, P)."""
     bins, axes = torch.arange(pooled_size, device=rois.device).to(rois), []
     for (start, _, length), size in zip(_spans(rois, spatial_scale, 0.0, pooled_size), data.shape[2:]):
         cells = _between((bins * length + start).floor(), ((bins + 1) * length + start).ceil(), size).to(data.dtype)
@@ -125,8 +143,18 @@ def psroi_pooling(data, rois, output_dim, group_size, pooled_size, spatial_scale
 
 
 def deformable_psroi_pooling(
-    data, rois, trans, output_dim, group_size, pooled_size, part_size, sample_per_part, spatial_scale, trans_std
-):
+    data: Tensor,
+    rois: Tensor,
+    trans: Optional[Tensor],
+    output_dim: int,
+    group_size: int,
+    pooled_size: int,
+    part_size: int,
+    sample_per_part: int,
+    spatial_scale: float,
+    trans_std: float,
+) -> Tensor:
+    """(R, output_dim, P, P)."""
     bins = torch.arange(pooled_size, device=rois.device).to(rois)
     part = (bins / pooled_size * part_size).long().clamp(max=part_size - 1)
     steps, axes = torch.arange(sample_per_part, device=rois.device).to(rois), []
