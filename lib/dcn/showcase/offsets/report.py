@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from dcn.showcase.offsets.measures import BACKGROUND, CATEGORIES, PUBLISHED, SIZES
-from dcn.showcase.offsets.study import Study
+from dcn.showcase.offsets.study import Fields, Study
 from dcn.showcase.offsets.survey import LayerSurvey, orderings
 from dcn.text import table
 
@@ -219,7 +219,7 @@ def _layer(each: LayerSurvey) -> dict[str, Any]:
     }
 
 
-def mean_extent(column, category):
+def mean_extent(column: Fields, category: str) -> tuple[float, float, float | None] | None:
     """(half, most, inside) as means over the places of a category; None where there are none."""
     found = column.extents[category]
     if not found:
