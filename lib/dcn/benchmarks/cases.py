@@ -1,17 +1,35 @@
 """What ``dcn bench ops`` times: calls of operators at real sizes and at small ones, and their inputs."""
 
-import collections
+from __future__ import annotations
+
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from dcn.rng import generator
 
-Case = collections.namedtuple('Case', 'operator inputs attributes backward')
-Case.__doc__ = """A call: name of the operator, shapes of its inputs by name, attributes, whether it has a gradient."""
 STRIDE = 16  # pixels of the image for a cell of the feature map
 
 
-def convolution(batch, channels, height, width, filters, groups, dilate=2, modulated=False):
+class Case(NamedTuple):
+    """A call: name of the operator, shapes of its inputs by name, attributes, whether it has a gradient."""
+
+    operator: str
+    inputs: dict[str, tuple[int, ...]]
+    attributes: dict[str, Any]
+    backward: bool
+
+
+def convolution(
+    batch: int,
+    channels: int,
+    height: int,
+    width: int,
+    filters: int,
+    groups: int,
+    dilate: int = 2,
+    modulated: bool = False,
+) -> Case:
     """3 x 3, stride 1, as many positions as pixels."""
     inputs = {
         'data': (batch, channels, height, width),
@@ -31,7 +49,7 @@ def convolution(batch, channels, height, width, filters, groups, dilate=2, modul
     return Case('ModulatedDeformableConvolution' if modulated else 'DeformableConvolution', inputs, attributes, True)
 
 
-def psroi_pooling(operator, classes, rois, height=38, width=63, **attributes):
+def psroi_pooling(operator: str, classes: int, rois: int, height: int = 38, width: int = 63, **attributes: Any) -> Case:
     """7 x 7 bins for each class."""
     inputs = {'data': (1, 49 * classes, height, width), 'rois': (rois, 5)}
     if operator == 'DeformablePSROIPooling':
@@ -40,7 +58,7 @@ def psroi_pooling(operator, classes, rois, height=38, width=63, **attributes):
     return Case(operator, inputs, attributes, True)
 
 
-def roi_pooling(channels, rois, height=38, width=63):
+def roi_pooling(channels: int, rois: int, height: int = 38, width: int = 63) -> Case:
     """7 x 7 bins."""
     return Case(
         'ROIPooling',
@@ -50,7 +68,7 @@ def roi_pooling(channels, rois, height=38, width=63):
     )
 
 
-def proposal(height, width, before, after):
+def proposal(height: int, width: int, before: int, after: int) -> Case:
     """9 anchors for each cell; `before` candidates enter NMS, `after` proposals leave it."""
     inputs = {'cls_prob': (1, 18, height, width), 'bbox_pred': (1, 36, height, width), 'im_info': (1, 3)}
     attributes = dict(
@@ -90,12 +108,12 @@ CASES = {
 }
 
 
-def directions(case):
+def directions(case: Case) -> tuple[str, ...]:
     """Names of the passes that a case has."""
     return ('forward', 'backward') if case.backward else ('forward',)
 
 
-def inputs(case):
+def inputs(case: Case) -> dict[str, np.ndarray]:
     """{name: float32 array}: offsets of about a pixel, masks around one half, boxes all over the image."""
     height, width = next(iter(case.inputs.values()))[2:] if len(case.inputs) > 1 else (38, 63)
     image = STRIDE * height, STRIDE * width

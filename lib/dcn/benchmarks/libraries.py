@@ -5,20 +5,28 @@
 It imports nothing of the project. `serve` is the protocol of all peers' processes.
 """
 
-import collections
+from __future__ import annotations
+
 import importlib.metadata
 import json
 import os
 import sys
 import time
+from typing import Any, Callable, Mapping, NamedTuple
 
 import numpy as np
 
-Call = collections.namedtuple('Call', 'run values wait')
-Call.__doc__ = """A call that can be timed: run() makes it or begins it, values() gives its results {name: array},
-wait(), if any, returns when all that was begun is done."""
 SLOW = 0.3  # seconds of a call beside which allocating memory and waking threads do not count
 ENOUGH = 0.02  # seconds of all calls that count in a turn
+
+
+class Call(NamedTuple):
+    """A call that can be timed: run() makes it or begins it, values() gives its results {name: array}, wait(), if any,
+    returns when all that was begun is done."""
+
+    run: Callable[[], Any]
+    values: Callable[[], dict[str, Any]]
+    wait: Callable[[], None] | None
 
 
 class Missing(Exception):
@@ -28,14 +36,14 @@ class Missing(Exception):
 # ---- the protocol ----
 
 
-def serve(prepare):
+def serve(prepare: Callable[[dict[str, Any]], Call]) -> None:
     """Answers lines of JSON until the input ends.
 
     {versions: [packages]} gets {package: version}. {case, direction, operator, attributes, file}, file being an .npz
     with the inputs, gets {seconds}, and with a path `save` the results are written there, or {missing: why}.
     prepare(question) returns a Call. What compiles or allocates at first happens outside the timing.
     """
-    ready = {}
+    ready: dict[str, Call] = {}
     for line in sys.stdin:
         question = json.loads(line)
         if 'versions' in question:
@@ -69,7 +77,7 @@ def _answer(prepare, ready, question):
         return {'missing': f'{type(error).__name__}: {error}'.splitlines()[0]}
 
 
-def timed(call):
+def timed(call: Call) -> float:
     """Seconds of one call. The first one does not count unless it is slow: since the last turn threads went to sleep,
     and other processes filled the caches. Short ones are repeated, twice as often each time, until the last repetitions
     take long enough. They are waited for together: handing over from one thread to another costs MXNet up to 40
@@ -93,27 +101,28 @@ def _total(call, count):
     return time.perf_counter() - start
 
 
-def arrays_of(path):
+def arrays_of(path: str) -> dict[str, np.ndarray]:
     """{name: array} of an .npz file."""
     with np.load(path) as file:
         return {name: file[name] for name in file.files}
 
 
-def threads():
+def threads() -> int:
     """How many threads a peer gets."""
     return int(os.environ['OMP_NUM_THREADS'])
 
 
-def corners_outside(dets):
-    """Boxes of inclusive corners for libraries whose boxes end at their corners: areas are then the same."""
+def corners_outside(dets: np.ndarray) -> np.ndarray:
+    """(N, 4) from (N, 5): boxes of inclusive corners for libraries whose boxes end at their corners: areas are then the
+    same."""
     return np.ascontiguousarray(dets[:, :4] + np.float32([0, 0, 1, 1]))
 
 
 # ---- torchvision ----
 
 
-def torchvision(operator, attributes, arrays, direction):
-    """A Call."""
+def torchvision(operator: str, attributes: Mapping[str, Any], arrays: Mapping[str, np.ndarray], direction: str) -> Call:
+    """A Call. Missing where the library lacks the operator or the pass."""
     import torch
 
     torch.set_num_threads(threads())
@@ -164,8 +173,8 @@ def _torchvision_call(operator, attributes, tensors):
 # ---- OpenVINO ----
 
 
-def openvino(operator, attributes, arrays, direction):
-    """A Call."""
+def openvino(operator: str, attributes: Mapping[str, Any], arrays: Mapping[str, np.ndarray], direction: str) -> Call:
+    """A Call. Missing where the library lacks the operator or the pass."""
     if direction == 'backward':
         raise Missing('no gradients')
     import openvino as ov
@@ -286,8 +295,8 @@ def _kept(rows):
 # ---- ONNX Runtime ----
 
 
-def onnxruntime(operator, attributes, arrays, direction):
-    """A Call."""
+def onnxruntime(operator: str, attributes: Mapping[str, Any], arrays: Mapping[str, np.ndarray], direction: str) -> Call:
+    """A Call. Missing where the library lacks the operator or the pass."""
     if direction == 'backward':
         raise Missing('no gradients')
     import onnx
@@ -348,7 +357,7 @@ def _onnx_node(make_node, operator, attributes, modulated):
     raise Missing(f'no {operator}')
 
 
-def main(name):
+def main(name: str) -> None:
     """Be the peer of that name."""
     library = {'torchvision': torchvision, 'openvino': openvino, 'onnxruntime': onnxruntime}[name]
 

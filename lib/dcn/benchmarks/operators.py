@@ -5,6 +5,8 @@ and the median over the rounds counts. Compare ratios: absolute times change wit
 does.
 """
 
+from __future__ import annotations
+
 import argparse
 import contextlib
 import json
@@ -12,12 +14,13 @@ import os
 import subprocess
 import sys
 import tempfile
+from typing import Any, Sequence
 
 import numpy as np
 
 from dcn.benchmarks import networks as bench_networks
 from dcn.benchmarks import report as bench_report
-from dcn.benchmarks.cases import CASES, directions, inputs
+from dcn.benchmarks.cases import CASES, Case, directions, inputs
 from dcn.benchmarks.libraries import arrays_of
 from dcn.benchmarks.rounds import Peer, chosen, interleaved
 from dcn.compiled import build_module
@@ -32,7 +35,7 @@ SECONDS = 1.5  # that a peer may take for a case
 OUTSIDE_RULE = {'DeformableConvolution': {'boundary': 'v2'}}  # how other libraries treat borders
 
 
-def has(peer, case, direction):
+def has(peer: str, case: Case, direction: str) -> bool:
     """Whether a peer within MXNet has the case; others say so themselves."""
     if peer in ('dense', 'valid'):
         return 'Convolution' in case.operator
@@ -43,7 +46,9 @@ def has(peer, case, direction):
     return True
 
 
-def measure(names, workers, rounds, most_seconds, check):
+def measure(
+    names: Sequence[str], workers: Sequence[Peer], rounds: int, most_seconds: float, check: bool
+) -> list[dict[str, Any]]:
     """[{case, direction, seconds and least {peer: median, shortest}, rounds {peer: count}, missing {peer: why},
     apart {peer: share}}]
 
@@ -86,22 +91,22 @@ def _compare(workers, question, scratch):
     return {peer: max(apart(own[name], values[name]) for name in values) for peer, values in found.items()}
 
 
-def share_alone(own, other):
+def share_alone(own: np.ndarray, other: np.ndarray) -> float:
     """Share of the project's proposals (N, 5) that have none of the others' within a pixel: OpenVINO's boxes end a
     pixel later, which decides differently on a few overlaps at the threshold and shifts all rows after them."""
     return float(np.mean(np.abs(own[:, None] - other).max(axis=2).min(axis=1) > 1.01))
 
 
-def share_apart(own, other):
+def share_apart(own: np.ndarray, other: np.ndarray) -> float:
     """Share of values that differ by more than a thousandth of the project's largest; 1 where shapes differ."""
     if own.shape != other.shape:
         return 1.0
     return float(np.mean(np.abs(own - other) > 1e-3 * np.abs(own).max(initial=0)))
 
 
-def measure_memory(names, peers):
+def measure_memory(names: Sequence[str], peers: Sequence[str]) -> dict[str, dict[str, int]]:
     """{case: {peer: bytes}}; each in a process that does nothing else."""
-    found = {}
+    found: dict[str, dict[str, int]] = {}
     for name in names:
         print(f'memory of {name}', file=sys.stderr, flush=True)
         found[name] = {}
@@ -120,7 +125,7 @@ def measure_memory(names, peers):
     return found
 
 
-def available(asked, folder):
+def available(asked: bool, folder: str | None) -> list[str]:
     """Names of the peers to time; a UserError where an environment is missing."""
     from dcn.operators import native
 
@@ -135,7 +140,7 @@ def available(asked, folder):
     return peers + made
 
 
-def parsed(argv):
+def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(
         prog='dcn bench',
@@ -181,7 +186,7 @@ def parsed(argv):
     return parser.parse_args(argv)
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> None:
     """The command."""
     args = parsed(argv)
     if args.json:

@@ -1,6 +1,9 @@
 """What ``dcn bench ops`` prints: the machine, the table of times, and what must be known to read it."""
 
+from __future__ import annotations
+
 import os
+from typing import Any, Mapping, Sequence
 
 from dcn.ledger import processor
 
@@ -12,7 +15,7 @@ LEAST_APART = 1e-4  # a share of values that is printed
 UNSTEADY = 1.5  # medians so many times the shortest round are pointed out
 
 
-def machine():
+def machine() -> dict[str, Any]:
     """{processor, cores, threads, instruction set}"""
     from dcn.operators import native
 
@@ -24,12 +27,12 @@ def machine():
     }
 
 
-def where(machine):
+def where(machine: Mapping[str, Any]) -> str:
     """A machine in a few words."""
     return f'{machine["processor"]}, {machine["threads"]} threads, {machine["instruction set"]}'
 
 
-def with_own(versions):
+def with_own(versions: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
     """{package: version} of all peers {peer: {package: version}}, MXNet's among them."""
     import mxnet
 
@@ -39,7 +42,7 @@ def with_own(versions):
     return found
 
 
-def table(report, peers):
+def table(report: Mapping[str, Any], peers: Sequence[str]) -> str:
     """A report {machine, versions, asked, times, memory} as text."""
     lines = [
         f'{where(report["machine"])}; '

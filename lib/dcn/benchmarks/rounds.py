@@ -1,5 +1,7 @@
 """Processes that time one thing on demand, asked in turn: what all benchmarks have in common."""
 
+from __future__ import annotations
+
 import contextlib
 import json
 import os
@@ -8,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any, Collection, Mapping
 
 from dcn.benchmarks import libraries as bench_libraries
 from dcn.errors import UserError
@@ -24,7 +27,7 @@ class Asked:
     name: str
     pid: int
 
-    def settle(self):
+    def settle(self) -> None:
         """Waits until all threads sleep: those of a pool go on spinning for a while, at the next peer's cost."""
         most = time.perf_counter() + LONGEST_REST
         while time.perf_counter() < most and 'R' in self._states():
@@ -37,7 +40,7 @@ class Asked:
                 states.add(stat.read_text().rpartition(') ')[2][0])
         return states
 
-    def peak_bytes(self):
+    def peak_bytes(self) -> int:
         """The most memory that the process has had so far."""
         lines = Path(f'/proc/{self.pid}/status').read_text().splitlines()
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith('VmHWM:'))
@@ -46,7 +49,7 @@ class Asked:
 class Peer(Asked):
     """module: what runs a peer within MXNet; folder: of the other libraries."""
 
-    def __init__(self, name, module='dcn.benchmarks.worker', folder=None):
+    def __init__(self, name: str, module: str = 'dcn.benchmarks.worker', folder: str | None = None):
         self.name = name
         environment = dict(os.environ, DCN_STOCK_OPERATORS=str(int(name == 'stock')))
         if name in PACKAGES:
@@ -64,8 +67,8 @@ class Peer(Asked):
         )
         self.pid = self._process.pid
 
-    def ask(self, **question):
-        """The answer to one question, a dict."""
+    def ask(self, **question: Any) -> dict[str, Any]:
+        """The answer to one question; UserError where the process has ended."""
         try:
             self._process.stdin.write(json.dumps(question) + '\n')
             self._process.stdin.flush()
@@ -76,14 +79,14 @@ class Peer(Asked):
             raise UserError(f'the process that times {self.name} ended; its message stands above')
         return json.loads(answer)
 
-    def close(self):
+    def close(self) -> None:
         """Ends the process."""
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()
         self._process.wait()
 
 
-def chosen(cases, only, rounds):
+def chosen(cases: Collection[str], only: str, rounds: int) -> list[str]:
     """The case ``only``, or the names of all ``cases`` that contain this text; a UserError where none does, or for less
     than a round."""
     names = [only] if only in cases else [name for name in cases if only in name]
@@ -94,7 +97,7 @@ def chosen(cases, only, rounds):
     return names
 
 
-def interleaved(active, question, rounds, most_seconds):
+def interleaved(active: list[Any], question: Mapping[str, Any], rounds: int, most_seconds: float) -> dict[str, Any]:
     """{seconds, least, rounds {peer: median, shortest, count}, missing {peer: why}}: the peers ``active`` are asked in
     turn; one that has cost ``most_seconds`` stops early."""
     samples, missing, spent = {worker.name: [] for worker in active}, {}, dict.fromkeys(active, 0.0)

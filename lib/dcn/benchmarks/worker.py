@@ -6,12 +6,15 @@ Answers questions (see `dcn.benchmarks.libraries.serve`), or prints {bytes}: wha
 the first forward and backward call of a case, beyond its inputs, outputs and gradients.
 """
 
+from __future__ import annotations
+
 import argparse
 import json
+from typing import Any, Mapping
 
 import numpy as np
 
-from dcn.benchmarks.cases import CASES, directions, inputs
+from dcn.benchmarks.cases import CASES, Case, directions, inputs
 from dcn.benchmarks.libraries import Call, arrays_of, serve
 from dcn.operators.quiet import without_noise
 
@@ -23,7 +26,9 @@ class Operator:
     hybrid Gluon block calls: an executor would copy the outputs' gradients first.
     """
 
-    def __init__(self, name, attributes, arrays, differentiable):
+    def __init__(
+        self, name: str, attributes: Mapping[str, Any], arrays: Mapping[str, np.ndarray], differentiable: bool
+    ):
         import mxnet as mx
 
         self._mx = mx
@@ -44,33 +49,33 @@ class Operator:
     def _grads(self):
         return {key: array.grad for key, array in self._arrays.items() if array.grad is not None}
 
-    def forward(self):
+    def forward(self) -> None:
         """Begins one call."""
         self._executor.forward(is_train=False)
 
-    def record(self):
+    def record(self) -> None:
         """The forward call that must come before the backward calls."""
         with self._mx.autograd.record():
             out = self._block(*[self._arrays[key] for key in self._order])
         self._out = out[0] if isinstance(out, list) else out
 
-    def backward(self):
+    def backward(self) -> None:
         """Begins one call."""
         self._out.backward(self._head, retain_graph=True)
 
-    def wait(self):
+    def wait(self) -> None:
         """Returns when all calls are done."""
         self._mx.nd.waitall()
 
-    def call(self, direction):
-        """A Call."""
+    def call(self, direction: str) -> Call:
+        """A Call of the pass 'forward' or 'backward'."""
         if direction == 'forward':
             return Call(self.forward, lambda: {'out': self._executor.outputs[0].asnumpy()}, self.wait)
         self.record()
         return Call(self.backward, lambda: {name: grad.asnumpy() for name, grad in self._grads().items()}, self.wait)
 
 
-def nms_call(attributes, arrays):
+def nms_call(attributes: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Call:
     """A Call of dcn.nms."""
     from dcn.nms import nms
 
@@ -80,7 +85,7 @@ def nms_call(attributes, arrays):
     return Call(run, lambda: {'out': run()}, None)
 
 
-def prepared(question, peer):
+def prepared(question: Mapping[str, Any], peer: str) -> Call:
     """A Call of what a question asks for."""
     arrays = arrays_of(question['file'])
     operator, attributes, direction = question['operator'], question['attributes'], question['direction']
@@ -91,7 +96,9 @@ def prepared(question, peer):
     return Operator(operator, attributes, arrays, 'backward' in directions(CASES[question['case']])).call(direction)
 
 
-def dense(attributes, arrays, valid):
+def dense(
+    attributes: Mapping[str, Any], arrays: Mapping[str, np.ndarray], valid: bool
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Attributes and arrays of the dense convolution of the same shape; valid: data have their padding already, so
     that no product is left out."""
     attributes = {key: value for key, value in attributes.items() if key != 'num_deformable_group'}
@@ -102,7 +109,7 @@ def dense(attributes, arrays, valid):
     return attributes, arrays
 
 
-def peak_bytes(case):
+def peak_bytes(case: Case) -> int:
     """Most memory during the first calls of a case, beyond what lay there before."""
     if case.operator == 'NMS':
         calls = [nms_call(case.attributes, inputs(case)).run]
@@ -124,7 +131,7 @@ def _status(field):
         return next(int(line.split()[1]) * 1024 for line in stream if line.startswith(field + ':'))
 
 
-def main():
+def main() -> None:
     """Answers until the input ends, or measures memory."""
     parser = argparse.ArgumentParser()
     parser.add_argument('peer')
