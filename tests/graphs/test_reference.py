@@ -15,25 +15,36 @@ from tests.graphs.conftest import DEEPLAB, DEEPLAB_DCN, VOC_DCN
 REFERENCE = Path(__file__).resolve().parents[1] / 'reference'
 
 
-@pytest.mark.parametrize(
-    'case',
-    [
-        'rfcn__deform_conv_demo__seed0',
-        'rfcn__deform_psroi_demo__seed0',
-        'rfcn__resnet_v1_101_voc0712_rfcn_dcn_end2end_ohem__seed0__post200',
-        'rfcn__resnet_v1_101_voc0712_rfcn_end2end_ohem__seed0',
-        'faster_rcnn__resnet_v1_101_voc0712_rcnn_dcn_end2end__seed0__post200',
-        pytest.param('faster_rcnn__resnet_v1_101_voc0712_rcnn_end2end__seed0', marks=pytest.mark.full),
-        'fpn__resnet_v1_101_coco_trainval_fpn_dcn_end2end_ohem__seed0__post300',
-    ],
-)
+DETECTORS = [
+    'rfcn__deform_conv_demo__seed0',
+    'rfcn__deform_psroi_demo__seed0',
+    'rfcn__resnet_v1_101_voc0712_rfcn_dcn_end2end_ohem__seed0__post200',
+    'rfcn__resnet_v1_101_voc0712_rfcn_end2end_ohem__seed0',
+    'faster_rcnn__resnet_v1_101_voc0712_rcnn_dcn_end2end__seed0__post200',
+    'fpn__resnet_v1_101_coco_trainval_fpn_dcn_end2end_ohem__seed0__post300',
+    pytest.param('faster_rcnn__resnet_v1_101_voc0712_rcnn_end2end__seed0', marks=pytest.mark.full),
+]
+
+
+@pytest.mark.parametrize('case', DETECTORS)
 def test_outputs_equal_the_original(case, network):
+    same_outputs(case, network, rewritten=False)
+
+
+@pytest.mark.parametrize(
+    'case', [DETECTORS[2], *(pytest.param(case, marks=pytest.mark.full) for case in DETECTORS[3:6])]
+)
+def test_outputs_of_the_rewritten_graph_equal_the_original(case, network):
+    same_outputs(case, network, rewritten=True)
+
+
+def same_outputs(case, network, rewritten):
     from tests.graphs.runs import pictured, run
 
     reference = np.load(REFERENCE / f'{case}.npz')
     meta = json.loads(str(reference['meta']))
     _, made = network(meta['yaml'], [f'TEST.RPN_POST_NMS_TOP_N={meta["post_nms"]}'], False)
-    outputs, _ = run(made, pictured(224, 320))
+    outputs, _ = run(made, pictured(224, 320), rewritten=rewritten)
     assert list(outputs) == meta['outputs']
     rois = reference['out_rois_output']
     count = distinct(rois)
@@ -46,13 +57,14 @@ def test_outputs_equal_the_original(case, network):
         compare(found[:rows], reference['out_' + name][:rows], 1e-3)
 
 
+@pytest.mark.parametrize('rewritten', [False, True])
 @pytest.mark.parametrize('stem', [pytest.param(DEEPLAB, marks=pytest.mark.full), DEEPLAB_DCN])
-def test_segmentation_equals_the_original(stem, network):
+def test_segmentation_equals_the_original(stem, rewritten, network):
     from tests.graphs.runs import pictured, run
 
     reference = np.load(REFERENCE / f'deeplab__{stem}__seed0.npz')
     _, made = network(stem, (), False)
-    found, _ = run(made, {'data': pictured(224, 320)['data']})
+    found, _ = run(made, {'data': pictured(224, 320)['data']}, rewritten=rewritten)
     compare(found['softmax_output'][:, :, ::8, ::8], reference['softmax_every8'], 1e-4)
     # where two classes are equally likely, the last digit decides
     assert (found['softmax_output'].argmax(axis=1) == reference['argmax']).mean() > 0.999
