@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 
 import numpy as np
 
@@ -13,7 +14,14 @@ from dcn.operators.structs import WinogradShape
 
 def available() -> bool:
     """Whether MXNet has the operator, and the project's operators are in use."""
-    return 'own' in native.status().values() and hasattr(native.core(), 'dcn_winograd_pack')
+    return 'own' in native.status().values() and _known()
+
+
+@functools.lru_cache(maxsize=None)
+def _known():
+    import mxnet as mx
+
+    return '_contrib_WinogradConvolution' in mx.operator.get_all_registered_operators()
 
 
 def pack(weight: np.ndarray) -> np.ndarray:

@@ -48,11 +48,13 @@ class DeviceExecutors:
             training = bool(self.trained.views)
             symbol, arg_params, aux_params = bound_graph(symbol, context, arg_params, aux_params, training, bfloat16)
         self.symbol, self.params = symbol, {}
+        arg_params = dict(arg_params)
         for name in symbol.list_arguments():
             if name in self.trained.views:
                 self.params[name] = arg_params[name].copyto(self.trained.views[name])
             elif name in arg_params:
-                self.params[name] = arg_params[name].copyto(context)
+                # what bound_graph made goes when its copy is there
+                self.params[name] = arg_params.pop(name).copyto(context)
         self.aux = {name: aux_params[name].copyto(context) for name in symbol.list_auxiliary_states()}
         self.inputs = [name for name in symbol.list_arguments() if name not in self.params]
         self._cache = collections.OrderedDict()
