@@ -27,7 +27,7 @@ FILES = {
     'rcnn': 'faster_rcnn/cfgs/resnet_v1_101_{}_rcnn{}_end2end.yaml',
     # the other two files are the same networks, tested at six scales and with soft-NMS
     'fpn': 'fpn/cfgs/resnet_v1_101_{}_fpn{}_end2end_ohem.single_scale.yaml',
-    'deeplab': 'deeplab/cfgs/resnet_v1_101_{}_segmentation_{}.yaml',
+    'deeplab': 'deeplab/cfgs/deeplab_resnet_v1_101_{}_segmentation_{}.yaml',
 }
 DATA = {
     'rfcn': ('voc0712', 'coco_trainval'),
