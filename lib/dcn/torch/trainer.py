@@ -119,10 +119,7 @@ class Trainer:
                 raise self._nonfinite(f'the output {name}')
 
     def _nonfinite(self, what):
-        return NonFinite(
-            f'update {self.updater.count + 1}: {what} is not finite; the parameters were not updated and no checkpoint '
-            'was written. Lower TRAIN.lr, set TRAIN.clip_gradient, or check the data with "dcn validate".'
-        )
+        return NonFinite.of(self.updater.count + 1, what)
 
     @torch.no_grad()
     def params(self) -> Tuple[dict, dict]:

@@ -5,7 +5,7 @@ import pytest
 
 from dcn.engine.training.step import Trainer, fixed_names
 from dcn.engine.training.updater import multipliers
-from dcn.errors import UserError
+from dcn.errors import NonFinite, UserError
 from tests.engine import tiny
 
 import mxnet as mx
@@ -141,6 +141,17 @@ def test_executors_of_several_shapes_share_parameters():
     fresh.forward_backward([tiny.inputs(0)])
     for name, grad in gradients(fresh).items():
         np.testing.assert_array_equal(grad, grads[name])
+
+
+def test_both_engines_say_it_alike():
+    """The layer is known to one of them, which can also leave batches out."""
+    plain, found = NonFinite.of(7, 'the gradient'), NonFinite.of(7, 'the gradient', 'in the layer conv1', skips=True)
+    assert str(plain) == (
+        'update 7: the gradient is not finite; the parameters were not updated and no checkpoint was written: lower '
+        'TRAIN.lr, set TRAIN.clip_gradient, or check the data with "dcn validate".'
+    )
+    assert 'is not finite; first in the layer conv1; the parameters' in str(found)
+    assert str(found).endswith('"dcn validate", or leave such batches out with --set TRAIN.nonfinite=skip.')
 
 
 @pytest.mark.parametrize('name, output', [('data', 'rpn_cls_prob_output'), ('bbox_target', 'rpn_bbox_loss_output')])

@@ -119,12 +119,7 @@ class Trainer:
                 array.copyto(device.aux[name])
 
     def _nonfinite(self, what):
-        culprit = self._first_nonfinite()
-        return NonFinite(
-            f'update {self.updater.count + 1}: {what} is not finite{f"; first {culprit}" if culprit else ""}; the '
-            'parameters were not updated and no checkpoint was written. Lower TRAIN.lr, set TRAIN.clip_gradient, check '
-            'the data with "dcn validate", or leave such batches out with --set TRAIN.nonfinite=skip.'
-        )
+        return NonFinite.of(self.updater.count + 1, what, self._first_nonfinite(), skips=True)
 
     def _first_nonfinite(self):
         """Where the last batch's numbers first went wrong: a parameter, a layer in the order of computation, or the
