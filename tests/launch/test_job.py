@@ -150,6 +150,21 @@ def test_other_machines_through_ssh(tmp_path):
     assert all(record['DCN_SEEN'] == 'yes' for record in workers)
 
 
+def test_a_machine_that_ssh_does_not_reach_is_named(tmp_path):
+    (tmp_path / 'bin').mkdir()
+    ssh = tmp_path / 'bin' / 'ssh'
+    ssh.write_text('#!/bin/sh\ncase "$*" in *gpu-b*) exit 255;; esac\nfor last; do :; done\nexec sh -c "$last"\n')
+    ssh.chmod(0o755)
+    (tmp_path / 'hosts').write_text('gpu-a\ngpu-b\n')
+    environment = dict(PATH=f'{tmp_path}/bin{os.pathsep}{os.environ["PATH"]}')
+    hosts = ('--hosts', str(tmp_path / 'hosts'), '--interface', '127.0.0.1', '--servers', '1')
+    process = start(tmp_path, 'end', *hosts, environment=environment)
+    output = process.communicate(timeout=60)[0]
+    assert process.returncode == 255, output
+    assert output.count('gpu-b: ssh found no way to it, or lost it; "ssh -o BatchMode=yes gpu-b true"') == 1
+    assert 'gpu-a: ' not in output and 'where it has a checkpoint' in output
+
+
 @pytest.mark.parametrize('text', ['', '# none\n', '-oProxyCommand=x\n', 'two words\n'])
 def test_a_host_is_one_word(text, tmp_path):
     path = tmp_path / 'hosts'

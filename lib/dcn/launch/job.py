@@ -16,6 +16,7 @@ from dcn.errors import UserError
 from dcn.text import printable
 
 GRACE = 5  # seconds in which the others may still say something, when one has ended
+SSH_FAILED = 255  # ssh's status for an error of its own
 LOOPBACK = '127.0.0.1'
 # of this process's environment, what processes on other machines get too
 _PASSED = ('DCN_', 'MXNET_', 'OMP_', 'PS_', 'PYTHON')
@@ -184,8 +185,14 @@ def _watched(processes, signals):
             break
         if patience is None and all(ends[worker] is not None for worker in workers):
             patience = time.monotonic() + GRACE
+    for host in sorted({process.host for process, status in ends.items() if process.host and status == SSH_FAILED}):
+        test = f'"ssh -o BatchMode=yes {printable(host)} true" has to work without a question'
+        print(f'{printable(host)}: ssh found no way to it, or lost it; {test}', file=sys.stderr)
     if failed is not None:
-        print('the job has ended; the same command with --resume continues from its last checkpoint', file=sys.stderr)
+        print(
+            'the job has ended; where it has a checkpoint, the same command with --resume continues from there',
+            file=sys.stderr,
+        )
         return failed if failed > 0 else 128 - failed
     return max(ends[worker] for worker in workers)
 
