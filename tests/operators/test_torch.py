@@ -2,19 +2,27 @@
 PyTorch's own operations where there are no kernels."""
 
 import contextlib
+import ctypes
+import re
 
 import numpy as np
 import pytest
 
 from dcn.errors import UserError
 from dcn.nms import nms as nms_on_host
-from dcn.operators import reference
+from dcn.operators import reference, structs
 from tests.operators import cases, cuda_checks
 from tests.operators.cuda_runner import assert_right
 
 torch = pytest.importorskip('torch')
 
 WAYS = ('own', 'plain', 'gpu')
+KINDS_IN_C = {
+    'pointer': (ctypes.c_void_p, ctypes.Array, type(ctypes.byref(ctypes.c_int()))),
+    'int': int,
+    'float': ctypes.c_float,
+    'size_t': ctypes.c_size_t,
+}
 CONVOLUTIONS = (
     'kernel 3x2, stride 2x1, pad 1x0, dilate 2x1',
     'asymmetric, groups 2, deformable groups 2, batch 3',
@@ -108,6 +116,95 @@ def test_gradients_are_the_slopes(way, ways):
         )
         assert torch.autograd.gradcheck(lambda x: operators.psroi_pooling(x, rois, 1 / 16, 2, 2), (maps,))
         assert torch.autograd.gradcheck(lambda x: operators.roi_pooling(x, rois, (2, 3), 1 / 16), (maps,))
+
+
+def test_strides_of_the_inputs_do_not_matter():
+    """Channels last, transposed, parts of larger tensors, gradients that are one number repeated: kernels see none."""
+    from dcn.operators import torch as operators
+
+    draw = np.random.default_rng(5)
+    shapes = [(2, 4, 5, 6), (2, 18, 5, 6), (3, 4, 3, 3), (3,), (2, 9, 5, 6)]
+    dense = [torch.from_numpy(draw.normal(0, 1, shape).astype(np.float32)) for shape in shapes]
+    rois = torch.tensor([[0, 3.0, 2, 60, 50], [1, 20, 10, 70, 75]])
+    maps, trans = torch.randn(2, 8, 5, 6), torch.randn(2, 4, 2, 2)
+    pooled = dict(spatial_scale=1 / 16, output_dim=2, pooled_size=2, group_size=2)
+
+    def scattered(tensor):
+        if tensor.ndim == 4:
+            return tensor.contiguous(memory_format=torch.channels_last)
+        wide = torch.full((*tensor.shape, 3), float('nan'))
+        wide[..., 1] = tensor
+        return wide[..., 1]
+
+    def run(change, compute, *tensors):
+        given = [change(tensor).detach().requires_grad_() for tensor in tensors]
+        out = compute(*given)
+        out.sum().backward()
+        return [out.detach(), *(tensor.grad for tensor in given if tensor.grad is not None)]
+
+    for compute, tensors in (
+        (lambda *t: operators.deformable_convolution(*t, pad=1), dense),
+        (lambda data, trans, rois: operators.deformable_psroi_pooling(data, rois, trans, **pooled),
+         [maps, trans, rois]),
+        (lambda data, rois: operators.psroi_pooling(data, rois, 1 / 16, 2, 2), [maps, rois]),
+        (lambda data, rois: operators.roi_pooling(data, rois, 2, 1 / 16), [maps, rois]),
+    ):  # fmt: skip
+        expected, found = (run(change, compute, *tensors) for change in (torch.clone, scattered))
+        assert len(found) >= 2
+        for one, other in zip(found, expected):
+            torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
+
+
+def test_kernels_of_a_gpu_are_called_as_their_header_says(repository, monkeypatch):
+    """Number and kind of the arguments, the stream, and as much workspace as was asked for; nothing is computed."""
+    from dcn.operators import cuda
+    from dcn.operators import torch as operators
+    from dcn.operators.torch import kernels
+    from tests.torch.gpu_check import run_case
+
+    header = (repository / 'operator_cxx' / 'cuda' / 'dcn_cuda.h').read_text()
+    declared = dict(re.findall(r'DCN_API int dcn_cuda_(\w+)\(([^)]*)\)', header))
+    stream, needed, called = 0x7F12_3456_789A, 4096, []
+
+    class Recorder(cuda.Library):
+        def __init__(self):
+            """Loads nothing."""
+
+        def _size(self, function, *arguments):
+            assert f'dcn_cuda_{function}(' in header
+            return needed
+
+        def _call(self, function, *arguments, workspace=None, stream):
+            given = structs.by_reference(arguments)
+            if workspace is not None:
+                assert workspace[0] and workspace[1] == needed
+                given += [ctypes.c_void_p(workspace[0]), ctypes.c_size_t(workspace[1])]
+            wanted = declared[function].split(',')
+            assert len(wanted) == len(given) + 1, function
+            for text, value in zip(wanted, given):
+                kind = 'pointer' if '*' in text or '[' in text else text.split()[-2]
+                assert isinstance(value, KINDS_IN_C[kind]), (function, text, value)
+            called.append((function, stream))
+
+    @contextlib.contextmanager
+    def stream_of(tensor):
+        yield stream
+
+    recorder = Recorder()
+    monkeypatch.setattr(kernels, 'library', lambda kind: recorder)
+    monkeypatch.setattr(kernels, 'gpu_library', lambda tensor: recorder)
+    monkeypatch.setattr(kernels, 'stream_of', stream_of)
+    run_case(cases.convolution('groups 3 across deformable groups 2', modulated=True), torch.device('cpu'))
+    for build in (cases.deformable_pooling, cases.pooling, cases.integer_pooling):
+        run_case(build('parts per class'), torch.device('cpu'))
+    operators.nms(torch.rand(40, 5), 0.4)
+    scores, deltas, info = torch.rand(1, 6, 4, 5), torch.rand(1, 12, 4, 5), torch.tensor([[64.0, 80, 1]])
+    rule = dict(scales=(4,), pre_nms=30, post_nms=12)
+    operators.proposals([scores], [deltas], info, [16], **rule)
+    operators.contrib_proposal(scores, deltas, info, **rule)
+    pairs = [f'{name}_{way}' for name in ('conv', 'deformable_psroi_pooling', 'psroi_pooling', 'roi_pooling')
+             for way in ('forward', 'backward')]  # fmt: skip
+    assert called == [(name, stream) for name in (*pairs, 'nms', 'proposal', 'contrib_proposal')]
 
 
 def test_operators_fulfil_the_contract_of_torch_library():
@@ -225,6 +322,8 @@ def test_bfloat16_is_computed_in_float32():
         (dict(deformable_groups=3), '4 channels and 2 filters do not divide'),
         (dict(boundary='v3'), "boundary is 'v1' or 'v2', found 'v3'"),
         (dict(dilate=4), 'does not fit into a map'),
+        (dict(data=(4, 5, 5)), r'data: expected 4 axes, found shape \(4, 5, 5\)'),
+        (dict(stride=0), r'stride and dilate from 1 on .*, found groups 1, 1, stride \[0, 0\]'),
     ],
 )
 def test_what_does_not_fit_is_named(arguments, sentence):
@@ -242,6 +341,10 @@ def test_regions_that_do_not_fit_are_named():
 
     with pytest.raises(UserError, match=r'rois: expected shape \(R, 5\)'):
         operators.roi_pooling(torch.zeros(1, 4, 5, 5), torch.zeros(2, 4), 2, 1.0)
+    with pytest.raises(UserError, match='roi_pooling: data: expected 4 axes'):
+        operators.roi_pooling(torch.zeros(4, 5, 5), torch.zeros(2, 5), 2, 1.0)
+    with pytest.raises(UserError, match='expected all tensors on cpu, where data is, found one on meta'):
+        operators.roi_pooling(torch.zeros(1, 4, 5, 5), torch.zeros(2, 5, device='meta'), 2, 1.0)
     with pytest.raises(UserError, match='data: expected 2 x 3 x 3 channels'):
         operators.psroi_pooling(torch.zeros(1, 4, 5, 5), torch.zeros(2, 5), 1.0, 2, 3)
     with pytest.raises(UserError, match='trans: expected shape'):
@@ -253,6 +356,26 @@ def test_regions_that_do_not_fit_are_named():
             output_dim=4,
             pooled_size=2,
         )
+
+
+def test_maps_of_boxes_that_do_not_fit_are_named():
+    """Kernels would read beyond their ends."""
+    from dcn.operators import torch as operators
+
+    scores, deltas, info = torch.zeros(1, 18, 4, 5), torch.zeros(1, 36, 4, 5), torch.zeros(1, 3)
+    rule = dict(scales=(4, 8, 16))
+    for compute in (
+        lambda *maps: operators.contrib_proposal(*maps, **rule),
+        lambda scores, deltas, info: operators.proposals([scores], [deltas], info, [16], **rule),
+    ):
+        with pytest.raises(UserError, match=r'deltas: expected shape \(1, 36, 4, 5\), found \(1, 36, 4, 4\)'):
+            compute(scores, deltas[..., :4], info)
+        with pytest.raises(UserError, match=r'scores: expected shape \(1, 18, 4, 5\), found \(1, 9, 4, 5\)'):
+            compute(scores[:, :9], deltas, info)
+        with pytest.raises(UserError, match=r'im_info: expected shape \(1, 3\), found \(2, 3\)'):
+            compute(scores, deltas, torch.zeros(2, 3))
+    with pytest.raises(UserError, match='found 1 scores, 1 deltas and 2 strides'):
+        operators.proposals([scores], [deltas], info, [16, 32], **rule)
 
 
 def test_without_torch_one_sentence(repository):

@@ -42,8 +42,14 @@ def deformable_convolution(
 
 
 def _check_convolution(data, offset, weight, bias, mask, stride, pad, dilate, groups, deformable_groups):
+    _check_axes('deformable_convolution', data=data, weight=weight)
     channels, filters, *kernel = data.shape[1], *weight.shape[:1], *weight.shape[2:]
-    if groups < 1 or deformable_groups < 1 or channels % groups or filters % groups or channels % deformable_groups:
+    if min(groups, deformable_groups, *stride, *dilate) < 1 or min(pad) < 0:
+        raise UserError(
+            f'deformable_convolution: expected groups, stride and dilate from 1 on and pad from 0 on, found groups '
+            f'{groups}, {deformable_groups}, stride {stride}, dilate {dilate}, pad {pad}'
+        )
+    if channels % groups or filters % groups or channels % deformable_groups:
         raise UserError(
             f'deformable_convolution: {channels} channels and {filters} filters do not divide into {groups} groups and '
             f'{deformable_groups} deformable groups'
@@ -72,6 +78,7 @@ def roi_pooling(data: Tensor, rois: Tensor, pooled_size: Pair, spatial_scale: fl
     data (N, C, H, W); rois (R, 5) [image, x1, y1, x2, y2] in image pixels -> (R, C, *pooled_size). MXNet's rounding;
     torchvision's is another. RoIs get no gradient.
     """
+    _check_axes('roi_pooling', data=data)
     _check_rois(rois)
     return _computed(pooling.roi, plain.roi_pooling, data, rois.detach(), *_pair(pooled_size), spatial_scale)
 
@@ -156,6 +163,10 @@ def proposals(
     """
     rule = pre_nms, post_nms, threshold, min_size, purpose
     scores, deltas = ([tensor.detach() for tensor in tensors] for tensors in (scores, deltas))
+    if not len(scores) == len(deltas) == len(strides):
+        raise UserError(f'proposals: found {len(scores)} scores, {len(deltas)} deltas and {len(strides)} strides')
+    for one, other in zip(scores, deltas):
+        _check_boxes('proposals', one, other, im_info, len(scales) * len(ratios))
     return boxes.proposals(scores, deltas, im_info, list(strides), list(scales), list(ratios), *rule)
 
 
@@ -174,12 +185,28 @@ def contrib_proposal(
 ) -> Tuple[Tensor, Tensor]:
     """As :func:`proposals` for one map, with the rules of MXNet's contrib.Proposal."""
     rule = pre_nms, post_nms, threshold, min_size, iou_loss
+    _check_boxes('contrib_proposal', scores, deltas, im_info, len(scales) * len(ratios))
     return boxes.contrib_proposal(scores.detach(), deltas.detach(), im_info, stride, list(scales), list(ratios), *rule)
+
+
+def _check_boxes(place, scores, deltas, im_info, anchors):
+    _check_devices(scores, deltas, im_info)
+    _check_axes(place, scores=scores, deltas=deltas)
+    images, _, *sides = scores.shape
+    expected = {
+        'scores': (scores, (images, 2 * anchors, *sides)),
+        'deltas': (deltas, (images, 4 * anchors, *sides)),
+        'im_info': (im_info, (images, 3)),
+    }
+    for name, (tensor, shape) in expected.items():
+        if tensor.shape != shape:
+            raise UserError(f'{place}: {name}: expected shape {shape}, found {tuple(tensor.shape)}')
 
 
 def _computed(own, slow, data, *arguments):
     """By the kernels of the data's device, or by PyTorch's operations; in float32 where ``data`` is in a type that the
     kernels do not have. The result is in the type of ``data``."""
+    _check_devices(data, *arguments)
     like = kernels.computable(data)
     arguments = [
         argument.to(like.dtype) if isinstance(argument, Tensor) and not _are_rois(argument) else argument
@@ -189,6 +216,13 @@ def _computed(own, slow, data, *arguments):
     # autocast would round what the slow way multiplies
     with torch.autocast(data.device.type, enabled=False):
         return compute(like, *arguments).to(data.dtype)
+
+
+def _check_devices(first, *others):
+    """The kernels get addresses, which mean nothing on another device."""
+    for other in others:
+        if isinstance(other, Tensor) and other.device != first.device:
+            raise UserError(f'expected all tensors on {first.device}, where data is, found one on {other.device}')
 
 
 def _are_rois(tensor):
@@ -205,7 +239,14 @@ def _check_rois(rois):
         raise UserError(f'rois: expected shape (R, 5) [image, x1, y1, x2, y2], found {tuple(rois.shape)}')
 
 
+def _check_axes(place, **maps):
+    for name, tensor in maps.items():
+        if tensor.ndim != 4:
+            raise UserError(f'{place}: {name}: expected 4 axes, found shape {tuple(tensor.shape)}')
+
+
 def _check_groups(name, data, output_dim, group_size):
+    _check_axes(name, data=data)
     if data.shape[1] != output_dim * group_size**2:
         raise UserError(
             f'{name}: data: expected {output_dim} x {group_size} x {group_size} channels (output_dim x group_size^2), '
