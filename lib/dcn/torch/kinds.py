@@ -42,7 +42,14 @@ def convolution(a):
     a.only('layout', 'None', 'NCHW')
     stride, pad, dilate = a.pair('stride', (1, 1)), a.pair('pad', (0, 0)), a.pair('dilate', (1, 1))
     groups = a.integer('num_group', 1)
-    return lambda data, weight, bias=None: F.conv2d(data, weight, bias, stride, pad, dilate, groups)
+
+    def compute(data, weight, bias=None):
+        # with channels last a CPU is faster forward and slower backward (docs/torch.md)
+        if data.device.type == 'cpu' and not torch.is_grad_enabled():
+            data = data.contiguous(memory_format=torch.channels_last)
+        return F.conv2d(data, weight, bias, stride, pad, dilate, groups)
+
+    return compute
 
 
 @kind('Deconvolution')
@@ -78,11 +85,15 @@ def batch_norm(a):
         gamma = None if fixed else gamma
         if frozen or not a.training:
             return F.batch_norm(data, mean, variance, gamma, beta, False, 0.0, eps)
+        # PyTorch puts what it finds beside the old values in full, so that the shares are MXNet's; its variance is the
+        # unbiased one
+        found_mean, found_variance = torch.zeros_like(mean), torch.zeros_like(variance)
+        out = F.batch_norm(data, found_mean, found_variance, gamma, beta, True, 1.0, eps)
+        count = data.numel() // data.shape[1]
         with torch.no_grad():
-            found_variance, found_mean = torch.var_mean(data.float(), dim=(0, 2, 3), unbiased=False)
             mean.mul_(momentum).add_(found_mean, alpha=1 - momentum)
-            variance.mul_(momentum).add_(found_variance, alpha=1 - momentum)
-        return F.batch_norm(data, None, None, gamma, beta, True, 0.0, eps)
+            variance.mul_(momentum).add_(found_variance, alpha=(1 - momentum) * (count - 1) / count)
+        return out
 
     return compute
 

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from dcn.formats import symbol_json
+from dcn.torch.devices import keep_memory
 from dcn.torch.network import Network
 
 
@@ -19,6 +20,7 @@ class Predictor:
     """
 
     def __init__(self, symbol, device: torch.device, arg_params: dict, aux_params: dict, bfloat16: bool = False):
+        keep_memory(device)
         self.context, self.bfloat16 = device, bfloat16
         graph = symbol_json.loads(symbol.tojson())
         known = set(graph.arguments())

@@ -11,6 +11,7 @@ import torch
 from dcn.errors import NonFinite
 from dcn.formats import symbol_json
 from dcn.optimizer import Layout
+from dcn.torch.devices import keep_memory
 from dcn.torch.network import Network
 from dcn.torch.updater import Pack, Updater, multipliers
 from dcn.world import World
@@ -39,6 +40,7 @@ class Trainer:
         graph = symbol_json.loads(symbol.tojson())
         fixed = list(fixed)
         self.devices, self.world, self.bfloat16 = list(devices), world, bfloat16
+        keep_memory(self.devices[0])
         self.networks = [Network(graph, arg_params, aux_params, fixed).to(device).train() for device in self.devices]
         first = self.networks[0]
         trainable = {name: parameter for name, parameter in first.named_parameters() if parameter.requires_grad}
