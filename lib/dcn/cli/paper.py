@@ -7,9 +7,11 @@ from typing import List, Optional
 from dcn import ledger
 from dcn.errors import UserError
 from dcn.files import require_file
+from dcn.paper.engines import engines_table
 from dcn.paper.experiment import all_about
 from dcn.paper.rows import rows
 from dcn.paper.tables import entries_table, markdown, overview
+from dcn.text import markdown_table, table
 
 
 def main(argv: Optional[list] = None) -> int:
@@ -19,7 +21,10 @@ def main(argv: Optional[list] = None) -> int:
 
         return paper_shapes.main(argv[1:])
     args = parser().parse_args(argv)
-    if args.ledger and args.markdown:
+    if args.ledger and args.engines:
+        make = markdown_table if args.markdown else table
+        print('\n'.join(engines_table(ledger.existing(args.ledger), make)))
+    elif args.ledger and args.markdown:
         print('\n'.join(markdown(ledger.existing(args.ledger))))
     elif args.ledger:
         print('\n'.join(collected(args)))
@@ -68,5 +73,10 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument(
         '--markdown', action='store_true', help='with --ledger: collect nothing, print the file as a table in Markdown'
+    )
+    made.add_argument(
+        '--engines',
+        action='store_true',
+        help="with --ledger: collect nothing, compare the engines' scores over the seeds of the same experiment",
     )
     return made

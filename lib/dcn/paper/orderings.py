@@ -51,7 +51,7 @@ def _scores_table(variants, tests, make):
     metrics = variants[0].metrics
     body = []
     for variant in variants:
-        cells = [_spread(_points(variant, number, tests)) for number in range(len(metrics))]
+        cells = [spread(_points(variant, number, tests)) for number in range(len(metrics))]
         papers = variant.paper or [''] * len(metrics)
         pairs = [text for pair in zip(cells, papers) for text in pair]
         body.append([variant.id, variant.title, len(_points(variant, 0, tests)), *pairs])
@@ -79,7 +79,8 @@ def _points(variant: Variant, number: int, tests: Tested) -> list[float]:
     return [100 * entry['scores'][metric] for run, entry in tests.items() if run.variant == variant]
 
 
-def _spread(values):
+def spread(values: Sequence[float]) -> str:
+    """'mean (lowest to highest)'."""
     if len(values) < FEWEST:
         return f'{values[0]:.1f}' if values else NOT_RUN
     return f'{statistics.mean(values):.1f} ({min(values):.1f} to {max(values):.1f})'
