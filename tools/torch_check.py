@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """All checks of the PyTorch engine on a GPU, in under six minutes:
 
-    python tools/torch_check.py [--json FILE] [--skip PART ...] [--device cpu]
+    python tools/torch_check.py [--json FILE] [--skip PART ...] [--device cpu --small]
 
 Needs an NVIDIA GPU, nvcc (for the project's kernels; without it PyTorch's own operations are checked), Python, NumPy
 and PyTorch, no MXNet. Parts: kernels, the operators against the float64 references; networks, small networks of every

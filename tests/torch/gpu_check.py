@@ -1,4 +1,4 @@
-"""The work of tools/torch_check.py. With --device cpu it runs anywhere, slowly: that is how this file is tested."""
+"""The work of tools/torch_check.py. With --device cpu --small it runs anywhere: that is how this file is tested."""
 
 import argparse
 import contextlib
@@ -26,6 +26,7 @@ def main(argv=None):
     parser.add_argument('--skip', nargs='+', default=[], choices=PARTS)
     parser.add_argument('--json', metavar='FILE')
     parser.add_argument('--rounds', type=int, default=10, help='of timing, at least 1 (default %(default)s)')
+    parser.add_argument('--small', action='store_true', help='time the small networks, to try this script on a CPU')
     args = parser.parse_args(argv)
     try:
         import torch
@@ -38,6 +39,8 @@ def main(argv=None):
     from dcn.operators.torch import origin
 
     device = torch.device(args.device)
+    # cuDNN may round what convolutions multiply to tf32 unless told not to; times are taken as users get them
+    torch.backends.cudnn.allow_tf32, as_users_get_it = False, torch.backends.cudnn.allow_tf32
     name = torch.cuda.get_device_name(device) if device.type == 'cuda' else 'CPU'
     report = {'device': name, 'torch': torch.__version__, 'operators': origin(device)}
     print(f'{name}, PyTorch {torch.__version__}, operators: {report["operators"]}')
@@ -45,12 +48,14 @@ def main(argv=None):
     for part in PARTS:
         if part not in args.skip:
             start, rows = time.time(), []
+            torch.backends.cudnn.allow_tf32 = part == 'timing' and as_users_get_it
             for row in {'kernels': kernels, 'networks': networks, 'steps': steps, 'timing': timing}[part](device, args):
                 rows.append(row)
                 failed += row.get('verdict', 'right') != 'right'
                 print('  '.join(f'{value:.4g}' if isinstance(value, float) else str(value) for value in row.values()))
             report[part] = rows
             print(f'{part}: {time.time() - start:.0f} s', flush=True)
+    torch.backends.cudnn.allow_tf32 = as_users_get_it
     if args.json:
         from dcn.files import atomic_write
 
@@ -205,35 +210,45 @@ def steps(device, args):
 
 def timing(device, args):
     """Images a second at 608 x 1024 pixels, one image at a time; float32 and bfloat16."""
-    from dcn.torch.predictor import Predictor
-    from dcn.torch.trainer import Trainer
     from tests.torch.graphs import stored
 
     for title, entry in stored().items():
-        family, size, kind = title.split()
-        if size != 'real':
-            continue
-        symbol, *params, inputs = network_parts(entry)
-        for bfloat16 in (False, True):
-            if kind == 'test':
-                predictor = Predictor(symbol, device, *params, bfloat16=bfloat16)
+        if title.split()[1] == ('small' if args.small else 'real'):
+            for bfloat16 in (False, True):
+                yield _timed(title, entry, bfloat16, device, args.rounds)
+    if not args.small:
+        yield from _torchvision(device, args.rounds)
 
-                def call(run=predictor):
-                    run.predict(inputs)
 
-            else:
-                trainer = Trainer(symbol, [device], *params, FIXED, bfloat16=bfloat16)
+def _timed(title, entry, bfloat16, device, rounds):
+    """One row; the network's memory is free again afterwards, so that the next row's peak is its own."""
+    from dcn.torch.predictor import Predictor
+    from dcn.torch.trainer import Trainer
 
-                def call(run=trainer):
-                    run.forward_backward([inputs])
-                    run.update(1e-6)
+    family, _, kind = title.split()
+    symbol, *params, inputs = network_parts(entry)
+    if kind == 'test':
+        predictor = Predictor(symbol, device, *params, bfloat16=bfloat16)
 
-            seconds = _median(call, device, args.rounds)
-            row = {'network': f'{family} {kind}', 'type': 'bfloat16' if bfloat16 else 'float32', 'img/s': 1 / seconds}
-            row["the project's operators"] = _share(call, device)
-            row['GB'] = _gigabytes(device)
-            yield row
-    yield from _torchvision(device, args.rounds)
+        def call():
+            predictor.predict(inputs)
+
+    else:
+        trainer = Trainer(symbol, [device], *params, FIXED, bfloat16=bfloat16)
+
+        def call():
+            trainer.forward_backward([inputs])
+            trainer.update(1e-6)
+
+    _gigabytes(device)  # forgets the peak of what was before
+    seconds = _median(call, device, rounds)
+    return {
+        'network': f'{family} {kind}',
+        'type': 'bfloat16' if bfloat16 else 'float32',
+        'img/s': 1 / seconds,
+        "the project's operators": _share(call, device),
+        'GB': _gigabytes(device),
+    }
 
 
 def _median(call, device, rounds):

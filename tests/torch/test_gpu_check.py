@@ -24,6 +24,33 @@ def test_small_networks_on_the_cpu(tmp_path, capsys):
     assert 'all right' in capsys.readouterr().out
 
 
+def test_every_part_on_the_cpu(tmp_path, monkeypatch, capsys):
+    """Cases and networks by the way that a GPU's take: two of the cases, one of the networks."""
+    import torch
+
+    from tests.operators import cases
+    from tests.torch import gpu_check, graphs
+
+    stored, allowed = graphs.stored(), torch.backends.cudnn.allow_tf32
+    monkeypatch.setattr(graphs, 'stored', lambda: {t: e for t, e in stored.items() if t.startswith('deeplab small')})
+    monkeypatch.setattr(cases, 'CONVOLUTIONS', {'one row, under padding': cases.CONVOLUTIONS['one row, under padding']})
+    monkeypatch.setattr(cases, 'POOLINGS', {'parts per class': cases.POOLINGS['parts per class']})
+    report = tmp_path / 'report.json'
+    arguments = ['--device', 'cpu', '--small', '--rounds', '1', '--json', str(report)]
+    assert gpu_check.main(arguments) == 0
+    found = json.loads(report.read_text())
+    assert found['device'] == 'CPU' and set(gpu_check.PARTS) < set(found)
+    assert [row['network'] for row in found['steps']] == ['deeplab small train']
+    assert {(row['network'], row['type']) for row in found['timing']} == {
+        (f'deeplab {kind}', precision) for kind in ('test', 'train') for precision in ('float32', 'bfloat16')
+    }
+    assert all(row['img/s'] > 0 and 0 < row["the project's operators"] < 1 for row in found['timing'])
+    assert torch.backends.cudnn.allow_tf32 == allowed
+    monkeypatch.setattr(gpu_check, 'run_case', lambda case, device, **more: (case.out_grad, {}))
+    assert gpu_check.main([*arguments[:2], '--skip', 'networks', 'steps', 'timing']) == 1
+    assert 'wrong' in capsys.readouterr().out.splitlines()[-1]
+
+
 def test_without_a_gpu_it_says_what_it_needs(capsys):
     import torch
 
