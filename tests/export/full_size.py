@@ -91,7 +91,9 @@ def main(argv=None):
 def check(name, folder, args):
     """What there is to say of each file of the network ``name``, as dicts."""
     cfg_path, path = in_project(f'experiments/{NETWORKS[name]}'), os.path.join(folder, 'net-0000.params')
-    settings = [f'TEST_SCALES=[[{args.scale[0]},{args.scale[1]}]]'] if args.scale else []
+    # segmentation is tested at the size that it is trained at
+    key = 'SCALES=[{},{}]' if name.startswith('deeplab') else 'TEST_SCALES=[[{},{}]]'
+    settings = [key.format(*args.scale)] if args.scale else []
     cfg = load_config(cfg_path, settings)
     fill(cfg, path)
     trained = open_trained(cfg_path, path, settings)
