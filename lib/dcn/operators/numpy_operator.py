@@ -6,7 +6,9 @@ dcn.operators.custom registers them with MXNet; the PyTorch engine calls them as
 from __future__ import annotations
 
 import ast
-from typing import Callable
+from typing import Callable, Sequence
+
+import numpy as np
 
 from dcn.errors import UserError
 
@@ -31,9 +33,10 @@ class NumpyOperator:
     without it they are zero: the selection of boxes is a constant of the step, as in the original.
     """
 
-    arguments = ()
-    outputs = ()
-    gradient = None
+    arguments: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+    compute: Callable[..., Sequence[np.ndarray]]
+    gradient: Callable[..., Sequence[np.ndarray]] | None = None
 
 
 def number(name: str, text: str, kind: type = float) -> float:

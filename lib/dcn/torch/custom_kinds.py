@@ -4,18 +4,25 @@ Which RoIs train, and on what, is decided by the NumPy code that every engine sh
 a step, some hundred kilobytes. Feature maps stay where they are.
 """
 
+from typing import Callable, Dict, Mapping, Tuple, Type, Union
+
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from dcn.operators import torch as operators
 from dcn.operators.fpn_roi_pooling import SAMPLES, FPNRoiPooling
+from dcn.operators.numpy_operator import NumpyOperator
 from dcn.operators.ohem import BoxAnnotatorOHEM
 from dcn.operators.proposal import Proposal
 from dcn.operators.proposal_target import ProposalTarget
 from dcn.operators.pyramid_proposal import PyramidProposal
 
+# the attributes of a node, as text -> a function of its inputs
+Build = Callable[[Mapping[str, str]], Callable[..., Union[Tensor, Tuple[Tensor, ...]]]]
 
-def by_numpy(operator):
+
+def by_numpy(operator: NumpyOperator) -> Callable[..., Tuple[Tensor, ...]]:
     """``operator`` (dcn.operators.numpy_operator) on tensors, without gradients; results lie where the first input
     does."""
 
@@ -26,7 +33,7 @@ def by_numpy(operator):
     return compute
 
 
-def proposal(kind):
+def proposal(kind: Type[Proposal]) -> Build:
     """`proposal` and `pyramid_proposal`: on the device, where it has kernels."""
 
     def build(attributes):
@@ -44,7 +51,7 @@ def proposal(kind):
     return build
 
 
-def fpn_roi_pooling(attributes):
+def fpn_roi_pooling(attributes: Mapping[str, str]) -> Callable[..., Tensor]:
     """Each RoI from the level of its size. The levels are chosen on the device."""
     made = FPNRoiPooling(**attributes)
 
@@ -88,7 +95,7 @@ def _pool(made, data, rois, scale, layers):
     return pooled * torch.sigmoid(both[:, 2:]) if made.modulated else pooled
 
 
-KINDS = {
+KINDS: Dict[str, Build] = {
     'proposal': proposal(Proposal),
     'pyramid_proposal': proposal(PyramidProposal),
     'proposal_target': lambda attributes: by_numpy(ProposalTarget(**attributes)),

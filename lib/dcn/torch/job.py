@@ -19,7 +19,7 @@ PREPARATION = datetime.timedelta(hours=3)  # of data sets by the writer, which t
 class Job(World):
     """This process among those that torchrun started."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.rank, self.size = int(os.environ['RANK']), started_processes()
 
     def own(self, devices: List[torch.device]) -> List[torch.device]:
@@ -81,7 +81,7 @@ def own_devices(devices: Sequence[torch.device]) -> List[torch.device]:
     """Those of ``devices``, all of this machine's, that belong to this process of a job: an equal share for each."""
     local, count = int(os.environ.get('LOCAL_RANK', 0)), int(os.environ.get('LOCAL_WORLD_SIZE', 1))
     if devices[0].type == 'cpu':
-        return devices[:1]
+        return list(devices[:1])
     if len(devices) % count:
         raise UserError(
             f'torchrun started {count} processes on this machine for {len(devices)} GPUs; give --gpus as many numbers '

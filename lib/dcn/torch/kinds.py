@@ -3,17 +3,24 @@
 An input that nobody gives (the label of a test graph's softmax) comes as None.
 """
 
+from typing import Any, Callable, Dict, List, Sequence, Union
+
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from dcn.errors import UserError
+from dcn.formats.graph import Node
 from dcn.operators import torch as operators
+from dcn.torch.attributes import Attributes
 from dcn.torch.losses import MakeLoss, SoftmaxOutput, SoftmaxRule
 
-KINDS = {}
+Compute = Callable[..., Union[Tensor, Sequence[Tensor]]]  # of a node's inputs
+Build = Callable[[Attributes], Compute]
+KINDS: Dict[str, Build] = {}
 
 
-def kind(*names):
+def kind(*names: str) -> Callable[[Build], Build]:
     """Decorator: ``build(attributes)`` makes the function for nodes of the operators ``names``."""
 
     def enter(build):
@@ -23,8 +30,8 @@ def kind(*names):
     return enter
 
 
-def function_of(node, attributes):
-    """The function that computes ``node``."""
+def function_of(node: Node, attributes: Attributes) -> Compute:
+    """The function that computes ``node``; UserError for an operator that is not among KINDS."""
     if node.op not in KINDS:
         raise UserError(
             f'node {node.name}: the operator {node.op} is not supported by the PyTorch engine '
@@ -37,7 +44,7 @@ def function_of(node, attributes):
 
 
 @kind('Convolution')
-def convolution(a):
+def convolution(a: Attributes) -> Compute:
     """Cross-correlation, as in both frameworks."""
     a.only('layout', 'None', 'NCHW')
     stride, pad, dilate = a.pair('stride', (1, 1)), a.pair('pad', (0, 0)), a.pair('dilate', (1, 1))
@@ -53,7 +60,7 @@ def convolution(a):
 
 
 @kind('Deconvolution')
-def deconvolution(a):
+def deconvolution(a: Attributes) -> Compute:
     """The transpose of a convolution; MXNet's adj is PyTorch's output_padding."""
     stride, pad, adj = a.pair('stride', (1, 1)), a.pair('pad', (0, 0)), a.pair('adj', (0, 0))
     dilate, groups = a.pair('dilate', (1, 1)), a.integer('num_group', 1)
@@ -62,7 +69,7 @@ def deconvolution(a):
 
 
 @kind('FullyConnected')
-def fully_connected(a):
+def fully_connected(a: Attributes) -> Compute:
     flatten = a.flag('flatten', True)
 
     def compute(data, weight, bias=None):
@@ -72,7 +79,7 @@ def fully_connected(a):
 
 
 @kind('BatchNorm')
-def batch_norm(a):
+def batch_norm(a: Attributes) -> Compute:
     """With use_global_stats, or in testing, by the running statistics. fix_gamma, true by default, takes gamma as 1 and
     gives it no gradient. In training the running variance is that of the batch itself, not the unbiased one that
     PyTorch takes, and ``momentum`` is the share of the old value."""
@@ -99,19 +106,19 @@ def batch_norm(a):
 
 
 @kind('Activation')
-def activation(a):
+def activation(a: Attributes) -> Compute:
     found = a.only('act_type', 'relu', 'sigmoid', 'tanh', 'softrelu')
     return {'relu': F.relu, 'sigmoid': torch.sigmoid, 'tanh': torch.tanh, 'softrelu': F.softplus}[found]
 
 
 @kind('Dropout')
-def dropout(a):
+def dropout(a: Attributes) -> Compute:
     share = a.number('p', 0.5)
     return lambda data: F.dropout(data, share, a.training)
 
 
 @kind('Pooling')
-def pooling(a):
+def pooling(a: Attributes) -> Compute:
     """The convention 'full' rounds sizes up, and a window may stick out at the end; the mean of one that does is over
     the padding too, but not over what lies beyond it."""
     best = a.only('pool_type', 'max', 'avg') == 'max'
@@ -145,7 +152,7 @@ def pooling(a):
 
 
 @kind('UpSampling')
-def upsampling(a):
+def upsampling(a: Attributes) -> Compute:
     """Every cell repeated ``scale`` times along both axes."""
     a.only('sample_type', 'nearest')
     a.only('num_args', '1')
@@ -154,7 +161,7 @@ def upsampling(a):
 
 
 @kind('Crop')
-def crop(a):
+def crop(a: Attributes) -> Compute:
     """The part of the first input that has the second's size, or h_w, from ``offset`` on, or from the centre."""
     offset, size, centre = a.pair('offset', (0, 0)), a.pair('h_w', (0, 0)), a.flag('center_crop')
 
@@ -172,28 +179,28 @@ def crop(a):
 
 
 @kind('broadcast_add', 'elemwise_add')
-def add(a):
+def add(a: Attributes) -> Compute:
     return torch.add
 
 
 @kind('broadcast_sub', 'elemwise_sub')
-def subtract(a):
+def subtract(a: Attributes) -> Compute:
     return torch.sub
 
 
 @kind('broadcast_mul', 'elemwise_mul')
-def multiply(a):
+def multiply(a: Attributes) -> Compute:
     return torch.mul
 
 
 @kind('_mul_scalar')
-def multiply_by_number(a):
+def multiply_by_number(a: Attributes) -> Compute:
     factor = a.number('scalar')
     return lambda data: data * factor
 
 
 @kind('add_n')
-def add_all(a):
+def add_all(a: Attributes) -> Compute:
     def compute(first, *others):
         for other in others:
             first = first + other
@@ -203,28 +210,28 @@ def add_all(a):
 
 
 @kind('_copy')
-def copy(a):
+def copy(a: Attributes) -> Compute:
     return lambda data: data
 
 
 @kind('BlockGrad')
-def block_gradient(a):
+def block_gradient(a: Attributes) -> Compute:
     return lambda data: data.detach()
 
 
 @kind('Concat')
-def concatenate(a):
+def concatenate(a: Attributes) -> Compute:
     axis = a.integer('dim', 1)
     return lambda *arrays: torch.cat(arrays, axis)
 
 
 @kind('Flatten')
-def flatten(a):
+def flatten(a: Attributes) -> Compute:
     return lambda data: data.flatten(1)
 
 
 @kind('SliceChannel')
-def split(a):
+def split(a: Attributes) -> Compute:
     parts, axis, squeeze = a.integer('num_outputs'), a.integer('axis', 1), a.flag('squeeze_axis')
 
     def compute(data):
@@ -235,9 +242,9 @@ def split(a):
 
 
 @kind('slice_axis')
-def slice_axis(a):
-    axis, begin, end = a.integer('axis'), a.integer('begin'), a.text('end')
-    end = None if end == 'None' else int(end)
+def slice_axis(a: Attributes) -> Compute:
+    axis, begin, text = a.integer('axis'), a.integer('begin'), a.text('end')
+    end = None if text == 'None' else int(text)
 
     def compute(data):
         first, last, _ = slice(begin, end).indices(data.shape[axis])
@@ -247,16 +254,16 @@ def slice_axis(a):
 
 
 @kind('Reshape')
-def reshape(a):
+def reshape(a: Attributes) -> Compute:
     """0 keeps an axis, -1 takes the rest, -2 keeps all that follow, -3 joins two axes, -4 splits one by the two numbers
     that come next."""
-    wanted = a.numbers('shape')
+    wanted = [int(code) for code in a.numbers('shape')]
     if a.flag('reverse'):
         return lambda data: data.reshape(_reversed_shape(data.shape, wanted))
     return lambda data: data.reshape(new_shape(tuple(data.shape), wanted))
 
 
-def new_shape(shape, wanted):
+def new_shape(shape: Sequence[int], wanted: Sequence[int]) -> List[int]:
     """The shape that MXNet's Reshape gives to an array of ``shape``."""
     found, axis, codes = [], 0, list(wanted)
     while codes:
@@ -291,20 +298,20 @@ def _reversed_shape(shape, wanted):
 
 
 @kind('softmax')
-def softmax(a):
+def softmax(a: Attributes) -> Compute:
     axis = a.integer('axis', -1)
     return lambda data: torch.softmax(data.float(), axis)
 
 
 @kind('SoftmaxActivation')
-def softmax_activation(a):
+def softmax_activation(a: Attributes) -> Compute:
     """Over the channels, or ('instance') over the last axis, on which MXNet's values and documentation differ."""
     axis = 1 if a.only('mode', 'instance', 'channel') == 'channel' else -1
     return lambda data: torch.softmax(data.float(), axis)
 
 
 @kind('SoftmaxOutput')
-def softmax_output(a):
+def softmax_output(a: Attributes) -> Compute:
     multi_output, ignored = a.flag('multi_output'), a.number('ignore_label', -1.0)
     rule = SoftmaxRule(
         a.number('grad_scale', 1.0),
@@ -328,14 +335,14 @@ def softmax_output(a):
 
 
 @kind('MakeLoss')
-def make_loss(a):
+def make_loss(a: Attributes) -> Compute:
     scale, threshold = a.number('grad_scale', 1.0), a.number('valid_thresh', 0.0)
     normalization = a.only('normalization', 'null', 'batch', 'valid')
     return lambda values: MakeLoss.apply(values.float(), scale, normalization, threshold)
 
 
 @kind('smooth_l1')
-def smooth_l1(a):
+def smooth_l1(a: Attributes) -> Compute:
     """With sigma = ``scalar``: (sigma x)^2 / 2 below 1 / sigma^2, |x| - 1 / (2 sigma^2) above.
 
     PyTorch's smooth L1 loss is the same with beta = 1 / sigma^2.
@@ -348,7 +355,7 @@ def smooth_l1(a):
 
 
 @kind('_contrib_DeformableConvolution')
-def deformable_convolution(a):
+def deformable_convolution(a: Attributes) -> Compute:
     attributes = dict(_window(a), boundary=a.only('boundary', 'v1', 'v2'))
 
     def compute(data, offset, weight, bias=None):
@@ -358,7 +365,7 @@ def deformable_convolution(a):
 
 
 @kind('_contrib_ModulatedDeformableConvolution')
-def modulated_deformable_convolution(a):
+def modulated_deformable_convolution(a: Attributes) -> Compute:
     attributes = _window(a)
 
     def compute(data, offset, mask, weight, bias=None):
@@ -378,13 +385,13 @@ def _window(a):
 
 
 @kind('ROIPooling')
-def roi_pooling(a):
+def roi_pooling(a: Attributes) -> Compute:
     size, scale = a.pair('pooled_size'), a.number('spatial_scale')
     return lambda data, rois: operators.roi_pooling(data, rois, size, scale)
 
 
 @kind('_contrib_PSROIPooling')
-def psroi_pooling(a):
+def psroi_pooling(a: Attributes) -> Compute:
     attributes = (
         a.number('spatial_scale'),
         a.integer('output_dim'),
@@ -395,8 +402,8 @@ def psroi_pooling(a):
 
 
 @kind('_contrib_DeformablePSROIPooling')
-def deformable_psroi_pooling(a):
-    attributes = dict(
+def deformable_psroi_pooling(a: Attributes) -> Compute:
+    attributes: Dict[str, Any] = dict(
         spatial_scale=a.number('spatial_scale'),
         output_dim=a.integer('output_dim'),
         group_size=a.integer('group_size'),
@@ -411,8 +418,8 @@ def deformable_psroi_pooling(a):
 
 
 @kind('_contrib_Proposal', '_contrib_MultiProposal')
-def contrib_proposal(a):
-    rule = dict(
+def contrib_proposal(a: Attributes) -> Compute:
+    rule: Dict[str, Any] = dict(
         stride=a.integer('feature_stride', 16),
         scales=a.numbers('scales', (4, 8, 16, 32)),
         ratios=a.numbers('ratios', (0.5, 1, 2)),
@@ -426,7 +433,7 @@ def contrib_proposal(a):
 
 
 @kind('Custom')
-def custom(a):
+def custom(a: Attributes) -> Compute:
     from dcn.torch import custom_kinds
 
     op_type = a.text('op_type')

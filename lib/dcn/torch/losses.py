@@ -1,20 +1,25 @@
 """Loss layers: outputs that ignore the gradient that comes from above and put their own in its place."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import torch
+from torch import Tensor
 
 
 class SoftmaxOutput(torch.autograd.Function):
     """Probabilities along ``axis`` 1 of score (N, C, ...); their gradient is that of cross entropy with ``label``."""
 
     @staticmethod
-    def forward(ctx, score, label, rule):
+    def forward(ctx: Any, score: Tensor, label: Tensor, rule: SoftmaxRule) -> Tensor:
         probability = torch.softmax(score, 1)
         ctx.rule = rule
         ctx.save_for_backward(probability, label)
         return probability
 
     @staticmethod
-    def backward(ctx, _):
+    def backward(ctx: Any, _: Tensor) -> tuple[Tensor, None, None]:
         probability, label = ctx.saved_tensors
         return ctx.rule(probability, label), None, None
 
@@ -28,11 +33,11 @@ class SoftmaxRule:
     'null'    1, and with multi_output the positions of an image
     """
 
-    def __init__(self, grad_scale, normalization, ignored, use_ignore, multi_output):
+    def __init__(self, grad_scale: float, normalization: str, ignored: float, use_ignore: bool, multi_output: bool):
         self.grad_scale, self.normalization = grad_scale, normalization
         self.ignored, self.use_ignore, self.multi_output = ignored, use_ignore, multi_output
 
-    def __call__(self, probability, label):
+    def __call__(self, probability: Tensor, label: Tensor) -> Tensor:
         """probability (N, C, ...), label (N, ...) as numbers -> the gradient of the scores."""
         label = label.reshape(probability.shape[:1] + probability.shape[2:])
         classes = probability.shape[1]
@@ -57,7 +62,7 @@ class MakeLoss(torch.autograd.Function):
     values above valid_thresh ('valid'), whatever comes from above."""
 
     @staticmethod
-    def forward(ctx, values, grad_scale, normalization, threshold):
+    def forward(ctx: Any, values: Tensor, grad_scale: float, normalization: str, threshold: float) -> Tensor:
         ctx.grad_scale, ctx.divisor = grad_scale, 1
         if normalization == 'batch':
             ctx.divisor = len(values)
@@ -66,5 +71,5 @@ class MakeLoss(torch.autograd.Function):
         return values.view_as(values)
 
     @staticmethod
-    def backward(ctx, grad):
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
         return torch.ones_like(grad) * (ctx.grad_scale / ctx.divisor), None, None, None

@@ -1,15 +1,33 @@
 """A symbol graph as a PyTorch module: an interpreter that walks its nodes."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Mapping, Protocol, Sequence, Union
+
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from dcn.checkpoint.params import split_arrays
 from dcn.errors import UserError
 from dcn.formats import params as params_file
+from dcn.formats.graph import Graph, Node
+from dcn.formats.mapping import PathLike
 from dcn.formats.symbol_json import read_symbol
 from dcn.torch.attributes import Attributes
 from dcn.torch.kinds import function_of
+
+if TYPE_CHECKING:
+    import mxnet as mx
+
+Arrays = Mapping[str, Union[np.ndarray, 'mx.nd.NDArray']]  # by name
+
+
+class Serialised(Protocol):
+    """A graph that can be written as JSON: an MXNet symbol, or what stands for one where there is no MXNet."""
+
+    def tojson(self) -> str:
+        """The content of a symbol file."""
 
 
 class Network(nn.Module):
@@ -19,7 +37,7 @@ class Network(nn.Module):
     ``Symbol.list_outputs``. Parameters whose name contains one of ``fixed`` get no gradient.
     """
 
-    def __init__(self, graph, arg_params, aux_params, fixed=()):
+    def __init__(self, graph: Graph, arg_params: Arrays, aux_params: Arrays, fixed: Sequence[str] = ()):
         super().__init__()
         self.graph = graph
         names, auxiliary = graph.arguments(), graph.auxiliary()
@@ -37,12 +55,12 @@ class Network(nn.Module):
         self._steps = _plan(graph, self)
 
     @classmethod
-    def load(cls, symbol_path, params_path, process=False):
+    def load(cls, symbol_path: PathLike, params_path: PathLike, process: bool = False) -> Network:
         """From a symbol file and a .params file; process: each *_test parameter takes the place of its twin."""
         args, auxs = split_arrays(params_file.read(params_path), process)
         return cls(read_symbol(symbol_path), args, auxs).eval()
 
-    def forward(self, **inputs):
+    def forward(self, **inputs: Tensor) -> dict[str, Tensor]:
         """{output name: tensor} for the inputs {name: tensor}; a label that changes no output may be missing."""
         values = {}
         for step in self._steps:
@@ -60,7 +78,7 @@ class Network(nn.Module):
                 values.pop(source, None)
         return {name: values[head] for name, head in zip(self.output_names, self.graph.heads)}
 
-    def tensors(self, inputs, device):
+    def tensors(self, inputs: Mapping[str, np.ndarray], device: torch.device) -> dict[str, Tensor]:
         """The inputs {name: NumPy array} that this network reads, as float32 tensors on ``device``."""
         return {
             name: torch.from_numpy(np.ascontiguousarray(inputs[name], np.float32)).to(device)
@@ -107,7 +125,7 @@ def _output_name(graph, index, output):
     return f'{node.name}_{names[output]}'
 
 
-def output_names(node):
+def output_names(node: Node) -> Sequence[str]:
     """The names of a node's outputs, without the node's own."""
     from dcn.operators.numpy_operator import OPERATORS
 

@@ -9,7 +9,7 @@ import torch
 
 from dcn.formats import symbol_json
 from dcn.torch.devices import keep_memory
-from dcn.torch.network import Network
+from dcn.torch.network import Network, Serialised
 
 
 class Predictor:
@@ -19,7 +19,14 @@ class Predictor:
     layers in bfloat16.
     """
 
-    def __init__(self, symbol, device: torch.device, arg_params: dict, aux_params: dict, bfloat16: bool = False):
+    def __init__(
+        self,
+        symbol: Serialised,
+        device: torch.device,
+        arg_params: dict,
+        aux_params: dict,
+        bfloat16: bool = False,
+    ):
         keep_memory(device)
         self.context, self.bfloat16 = device, bfloat16
         graph = symbol_json.loads(symbol.tojson())

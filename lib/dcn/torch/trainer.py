@@ -3,7 +3,7 @@
 import concurrent.futures
 import math
 import time
-from typing import Dict, Iterable, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from dcn.errors import NonFinite
 from dcn.formats import symbol_json
 from dcn.optimizer import Layout
 from dcn.torch.devices import keep_memory
-from dcn.torch.network import Network
+from dcn.torch.network import Network, Serialised
 from dcn.torch.updater import Pack, Updater, multipliers
 from dcn.world import World
 
@@ -27,7 +27,7 @@ class Trainer:
 
     def __init__(
         self,
-        symbol,
+        symbol: Serialised,
         devices: Sequence[torch.device],
         arg_params: dict,
         aux_params: dict,
@@ -35,7 +35,7 @@ class Trainer:
         offset_lr_mult: float = 1.0,
         bfloat16: bool = False,
         world: World = World(),
-        **options,
+        **options: Any,
     ):
         graph = symbol_json.loads(symbol.tojson())
         fixed = list(fixed)
@@ -70,10 +70,10 @@ class Trainer:
         """
         jobs = zip(self.devices, self.networks, self.grads, inputs)
         if self._pool is None:
-            outputs = [self._run(*job) for job in jobs]
+            runs = [self._run(*job) for job in jobs]
         else:
-            outputs = [future.result() for future in [self._pool.submit(self._run, *job) for job in jobs]]
-        outputs, clocks = zip(*outputs)
+            runs = [future.result() for future in [self._pool.submit(self._run, *job) for job in jobs]]
+        outputs, clocks = zip(*runs)
         found = [[output.float().cpu().numpy() for output in device.values()] for device in outputs]
         # devices that work side by side take as long as the slowest, one after the other as long as all
         together = sum if self._pool is None else max
@@ -135,10 +135,7 @@ class Trainer:
             state /= count
             for network in self.networks[1:]:
                 network.get_buffer(name).copy_(state)
-        return tuple(
-            {name: tensor.detach().cpu().numpy().copy() for name, tensor in group}
-            for group in (first.named_parameters(), first.named_buffers())
-        )
+        return _copies(first.named_parameters()), _copies(first.named_buffers())
 
     def device_states(self) -> List[dict]:
         """Nothing: every device has taken the means that params() gave."""
@@ -149,6 +146,11 @@ class Trainer:
 
     def _arrays(self):
         return [self.trained[0].flat, *self.networks[0].buffers()]
+
+
+def _copies(tensors):
+    """{name: array} of (name, tensor)."""
+    return {name: tensor.detach().cpu().numpy().copy() for name, tensor in tensors}
 
 
 class _Clock:

@@ -1,7 +1,7 @@
 """SGD and Adam with MXNet's rules, over parameters that lie side by side in one flat tensor."""
 
 import math
-from typing import Dict, List, Tuple
+from typing import Any, Dict, List, Tuple
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ def multipliers(graph: Graph, names: List[str], offset_lr_mult: float = 1.0) -> 
     lr_mult times ``offset_lr_mult``.
     """
     attributes = {node.name: node.attrs for node in graph.nodes if node.is_variable}
-    groups = {}
+    groups: Dict[Tuple[float, float], List[str]] = {}
     for name in names:
         found = attributes[name]
         lr_mult = float(found.get('__lr_mult__', 1.0)) * (offset_lr_mult if 'offset' in name else 1.0)
@@ -50,7 +50,12 @@ class Updater(Optimizer):
     """
 
     def __init__(
-        self, layout: Layout, factors: List[Tuple[float, float]], device: torch.device, kind: str = 'sgd', **options
+        self,
+        layout: Layout,
+        factors: List[Tuple[float, float]],
+        device: torch.device,
+        kind: str = 'sgd',
+        **options: Any,
     ):
         """layout: of the parameters, one group for each (lr multiplier, wd multiplier) in ``factors``."""
         super().__init__({name: Pack(layout, device) for name in STATES[kind]}, factors, kind, **options)
