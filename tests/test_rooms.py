@@ -1,7 +1,7 @@
 """The rooms of the library and the arrows between them, drawn from the import statements (those within functions too).
 
 An arrow may point to the same row or to a lower one; no two modules import each other around a circle; nothing outside
-tests imports tests.
+tests imports tests. Beside them one habit of all rooms: public functions have type hints.
 """
 
 import ast
@@ -142,6 +142,51 @@ def test_nothing_outside_tests_imports_tests(repository):
     paths = [path for folder in folders for path in (repository / folder).rglob('*.py')]
     assert paths
     assert [str(path) for path in paths if any(room(name) == 'tests' for name in imported(path))] == []
+
+
+def without_hints(body, owner=''):
+    """Names of the public functions and methods among the statements ``body`` that lack the hint of an argument or of
+    the result, which an __init__ needs only where it has no arguments."""
+    for node in body:
+        if isinstance(node, ast.ClassDef) and not node.name.startswith('_'):
+            yield from without_hints(node.body, f'{node.name}.')
+        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            if node.name.startswith('_') and node.name not in ('__init__', '__call__'):
+                continue
+            given, static = node.args, any(getattr(each, 'id', '') == 'staticmethod' for each in node.decorator_list)
+            arguments = [*given.posonlyargs, *given.args, *given.kwonlyargs][bool(owner) and not static :]
+            hints = [each.annotation for each in (*arguments, given.vararg, given.kwarg) if each]
+            if None in hints or (node.returns is None and not (node.name == '__init__' and hints)):
+                yield owner + node.name
+
+
+def test_public_functions_have_type_hints(repository):
+    missing, paths = [], []
+    for folder in ('lib/dcn', *FAMILIES, 'operator_cxx', 'tools'):
+        paths += (path.relative_to(repository) for path in (repository / folder).rglob('*.py'))
+    for path in paths:
+        if 'build' not in path.parts:  # where others' packages may lie
+            body = ast.parse((repository / path).read_text(encoding='utf-8')).body
+            missing += [f'{path}: {name}' for name in without_hints(body)]
+    assert paths and missing == []
+
+
+def test_missing_hints_are_seen():
+    source = """
+def a(x): pass
+def b(x: int) -> int: pass
+def _c(x): pass
+class D:
+    def __init__(self): pass
+    def e(self, *x: int): pass
+    @staticmethod
+    def f(x) -> int: pass
+    def g(self, x: int) -> int: pass
+class H:
+    def __init__(self, x: int): pass
+    def __call__(self, **x) -> int: pass
+"""
+    assert list(without_hints(ast.parse(source).body)) == ['a', 'D.__init__', 'D.e', 'D.f', 'H.__call__']
 
 
 def test_contributing_names_every_room(repository):
