@@ -88,6 +88,8 @@ def test_wrong_checkpoints_are_told(photo, params, repository, monkeypatch):
 def test_set_does_not_swallow_a_photo(photo, capsys):
     assert cli.main(['detect', '--set', 'TEST.NMS=0.3', photo]) == 2
     assert capsys.readouterr().err == 'error: --set noise.png: expected KEY=VALUE; file names go before --set.\n'
+    assert cli.main(['detect', photo, '--set', 'TEST.NMS', '0.3']) == 2
+    assert 'expected KEY=VALUE, such as TEST.NMS=VALUE without spaces;' in capsys.readouterr().err
 
 
 def test_no_photo_of_any_name_is_a_mistake_of_the_command(tmp_path, capsys):

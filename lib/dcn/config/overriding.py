@@ -4,6 +4,7 @@ All of them gather in ``overrides``: 'KEY=VALUE' strings for load_config.
 """
 
 import argparse
+import re
 
 from dcn.errors import UserError
 
@@ -101,11 +102,15 @@ def _test_scales(values):
     return [f'TEST_SCALES=[{pairs}]']
 
 
+_KEY = re.compile(r'(?:TRAIN|TEST|network|dataset|default|engine)\.\w+|[A-Z_]+')  # what may be meant for a key
+
+
 class _Extend(argparse.Action):
     """Values of every --set in one list; what has no "=" is a name that came too late."""
 
     def __call__(self, parser, namespace, values, option_string=None):
         for text in values:
             if '=' not in text:
-                raise UserError(f'--set {text}: expected KEY=VALUE; file names go before --set.')
+                such = f', such as {text}=VALUE without spaces' if _KEY.fullmatch(text) else ''
+                raise UserError(f'--set {text}: expected KEY=VALUE{such}; file names go before --set.')
         setattr(namespace, self.dest, getattr(namespace, self.dest) + values)
