@@ -99,7 +99,8 @@ class TwoStageDetector(ResNetNetwork):
         return rpn_head(stages['res4'], cfg.network.NUM_ANCHORS, cfg.network.rpn_filters)
 
     def _rpn_losses(self, cfg, rpn, grad_scale):
-        return rpn_losses(*rpn, cfg.TRAIN.RPN_BATCH_SIZE, grad_scale)
+        score, deltas = rpn
+        return rpn_losses(score, deltas, cfg.TRAIN.RPN_BATCH_SIZE, grad_scale)
 
     def _proposals(self, cfg, phase, rpn, name, **extra):
         score, deltas = rpn

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Callable
+
 from easydict import EasyDict
 
 from dcn.symbols.initialise import initial_value
@@ -19,13 +21,15 @@ class ResNetNetwork(Network):
     A subclass gives ``_train_outputs(cfg)`` and ``_test_outputs(cfg)``, lists of symbols.
     """
 
-    new_layers = ()  # beginnings of the names of layers that no ImageNet model has
+    new_layers: tuple[str, ...] = ()  # beginnings of the names of layers that no ImageNet model has
     strides = (1, 2, 2, 1)  # of the first blocks of res2 to res5
-    deformable = ()  # stages or blocks with deformable 3x3 convolutions
+    deformable: tuple[str, ...] = ()  # stages or blocks with deformable 3x3 convolutions
     deformable_groups = 4
     offset_dilated = True
-    offset_lr = None  # learning rates of offset convolutions: weight and bias, as multiples
+    offset_lr: tuple[float, float] | None = None  # learning rates of offset convolutions: weight and bias, as multiples
     spelling = Spelling()
+    _train_outputs: Callable[[EasyDict], list[Symbol]]
+    _test_outputs: Callable[[EasyDict], list[Symbol]]
     mean_gradients = False  # of the images of an update: the original's FPN takes their mean, the others their sum
 
     def get_symbol(self, cfg: EasyDict, is_train: bool = True) -> Symbol:

@@ -92,7 +92,7 @@ def variants() -> dict[str, Variant]:
 
 def orderings() -> list[tuple[Variant, Variant]]:
     """Pairs of which the paper finds the first one better."""
-    return [tuple(variants()[name] for name in pair) for pair in _ablation()['orderings']]
+    return [(variants()[better], variants()[worse]) for better, worse in _ablation()['orderings']]
 
 
 def chosen(names: Sequence[str], seeds: Iterable[int], changes: Sequence[str] = ()) -> list[Run]:

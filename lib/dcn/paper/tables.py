@@ -1,7 +1,7 @@
 """The published tables, and those of a ledger, as text."""
 
 import textwrap
-from typing import Iterator, List, Sequence
+from typing import Dict, Iterator, List, Sequence
 
 from dcn.ledger import Entry
 from dcn.paper.experiment import NOT_RUN, interval_text
@@ -11,7 +11,7 @@ from dcn.text import markdown_table, table
 
 def overview() -> Iterator[str]:
     """The lines of all tables."""
-    by_table = {}
+    by_table: Dict[str, List[Row]] = {}
     for row in rows().values():
         by_table.setdefault(row.table['id'], []).append(row)
     for found in by_table.values():

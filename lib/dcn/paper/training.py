@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 import time
-from typing import Callable, Iterator, Sequence
+from typing import Callable, Generator, Sequence
 
 from dcn import checkpoint
 from dcn.paper.ablation import Run
@@ -26,7 +26,7 @@ def train_all(runs: Sequence[Run], jobs: int, tell: Callable[[str], None] = prin
     tell: takes a line about each run. When this function is interrupted, the trainings write checkpoints and end.
     """
     waiting = list(runs)
-    at_work: list[Iterator[str]] = []
+    at_work: list[Generator[str, None, None]] = []
     failed = False
     try:
         while waiting or at_work:

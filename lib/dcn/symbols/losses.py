@@ -106,8 +106,12 @@ def detection_losses(
     label, target, weight = targets
     if ohem:
         label, weight = hard_examples(score, deltas, targets, ohem, classes, reg_classes, images)
+        scale = 1.0 / ohem
+    else:
+        assert batch_rois is not None
+        scale = images / batch_rois
     probability = softmax_loss(score, label, 'cls_prob', grad_scale, ignore=-1 if ohem else None)
-    loss = smooth_l1_loss(deltas, target, weight, 'bbox_loss', 1.0, 1.0 / ohem if ohem else images / batch_rois)
+    loss = smooth_l1_loss(deltas, target, weight, 'bbox_loss', 1.0, scale)
     probability = by_image(probability, 'cls_prob', images, classes)
     return probability, by_image(loss, 'bbox_loss', images, 4 * reg_classes), label
 

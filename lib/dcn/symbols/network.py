@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Sequence
+from typing import Iterable
 
 import numpy as np
 
@@ -19,8 +19,10 @@ class Network:
     """A graph ``sym``; after infer_shape also arg_shape_dict, aux_shape_dict and out_shape_dict (name -> tuple)."""
 
     def __init__(self) -> None:
-        self.sym = None
-        self.arg_shape_dict, self.aux_shape_dict, self.out_shape_dict = {}, {}, {}
+        self.sym: mx.sym.Symbol = None  # until it is built
+        self.arg_shape_dict: dict[str, tuple[int, ...]] = {}
+        self.aux_shape_dict: dict[str, tuple[int, ...]] = {}
+        self.out_shape_dict: dict[str, tuple[int, ...]] = {}
 
     def infer_shape(self, data_shape_dict: dict[str, tuple[int, ...]]) -> None:
         """Fill the shape dictionaries from the inputs' shapes (name -> tuple)."""
@@ -73,7 +75,7 @@ class Network:
                     )
 
 
-def input_names(names: Sequence[str]) -> list[str]:
+def input_names(names: Iterable[str]) -> list[str]:
     """Those of the argument ``names`` that are inputs, not parameters."""
     return [name for name in names if not name.endswith(_PARAMETERS) or name == 'bbox_weight']
 
