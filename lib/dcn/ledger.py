@@ -63,12 +63,6 @@ _KINDS: Mapping[str, Any] = {
     **dict.fromkeys(('seed', 'updates', 'images'), int),
     **dict.fromkeys(('difference', 'data', 'engine', 'project', 'machine', 'interval', 'results'), dict),
 }
-_FIELDS = {
-    'data': ('set', 'images', 'objects'),
-    'engine': ('name', 'version', 'devices', 'operators'),
-    'project': ('version', 'commit'),
-    'machine': ('processor', 'cores', 'threads', 'system', 'python'),
-}
 _LOCAL = ('results',)  # what means nothing away from its folder
 
 
@@ -200,14 +194,10 @@ def _checked(entry):
 
 
 def check_parts(entry: Entry) -> None:
-    """ValueError where a part of ``entry`` that is there, and not None, is of another kind or lacks something."""
+    """ValueError where a part of ``entry`` that is there, and not None, is of another kind."""
     for name, kind in _KINDS.items():
         if not isinstance(entry.get(name), (kind, type(None))):
             raise ValueError(f'"{name}" is not what belongs there')
-    for name, fields in _FIELDS.items():
-        lacking = [field for field in fields if entry.get(name) and field not in entry[name]]
-        if lacking:
-            raise ValueError(f'"{name}" has no "{lacking[0]}"')
     devices = (entry.get('engine') or {}).get('devices', [])
     if not isinstance(devices, list) or not all(isinstance(device, str) for device in devices):
         raise ValueError('"devices" are not names')

@@ -99,8 +99,8 @@ def test_one_sentence(name, place, tmp_path, monkeypatch, capsys, repository):
 
 OTHERS = {  # what a checkpoint is not -> what is said of it
     'state': 'this is the training state of a run, which --resume reads; expected its parameters',
-    'safetensors': 'found a safetensors file; make one of it first: dcn convert',
-    'npz': 'found a zip archive .*; make one of it first: dcn convert',
+    'safetensors': 'found a safetensors file; make a checkpoint of it first: dcn convert',
+    'npz': 'found a zip archive .*; make a checkpoint of it first: dcn convert',
     'bare': "parameter 'conv1_weight': expected a name that begins with arg: or aux:",
     'part': r'expected shape \(16, 3, 7, 7\), found none; does the checkpoint belong to this network',
     'segmentation': r'expected shape .*, found shape .*; does the checkpoint belong to this network',

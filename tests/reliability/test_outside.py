@@ -176,8 +176,8 @@ def test_scores_that_name_another_file(outside, tmp_path):
         with pytest.raises(UserError, match='"results" is not the name and key of a file beside it'):
             ledger.read_entry(_written(path, dict(entry, results={'file': name, 'key': '1'})))
     for part, value in (
-        ('results', 'x'), ('difference', 3), ('data', []), ('data', {'images': 3}), ('cfg', 3), ('scores', None),
-        ('engine', {'name': 'x'}), ('checkpoint', {}), ('interval', {}), ('interval', 'x'), ('images', '3'),
+        ('results', 'x'), ('difference', 3), ('data', []), ('cfg', 3), ('scores', None),
+        ('engine', {'devices': 'x'}), ('checkpoint', {}), ('interval', {}), ('interval', 'x'), ('images', '3'),
     ):  # fmt: skip
         with pytest.raises(UserError, match='not the scores of a test'):
             ledger.read_entry(_written(path, dict(entry, **{part: value})))

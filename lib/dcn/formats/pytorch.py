@@ -46,8 +46,8 @@ def refuse_convertible(path: PathLike) -> None:
     if kind in ('torch', 'zip', 'safetensors'):
         found = 'a PyTorch file' if kind == 'zip' and is_archive(path) else foreign.kind(head)
         raise UserError(
-            f'{path}: expected a checkpoint of MXNet, found {found}; make one of it first: dcn convert '
-            f'{shlex.quote(str(path))} model/NAME-0000.params'
+            f'{path}: expected a checkpoint of MXNet, found {found}; make a checkpoint of it first: dcn '
+            f'convert {shlex.quote(str(path))} model/NAME-0000.params'
         )
 
 

@@ -160,26 +160,26 @@ def _facts(entry) -> Iterator[tuple[str, Any]]:
         ('checkpoint', entry.get('checkpoint')),
         ('its SHA-256', entry.get('checkpoint_sha256')),
         ('seed', entry.get('seed')),
-        ('data', data and f'{data["set"]}, {data["images"]} images, {data["objects"] or "no"} boxes'),
+        ('data', data and f'{data.get("set")}, {data.get("images")} images, {data.get("objects") or "no"} boxes'),
         ('its SHA-256', data.get('sha256')),
         ('settings, SHA-256', entry.get('config_sha256')),
         (
             'engine',
             engine
-            and f'{engine["name"]} {engine["version"]} on {", ".join(engine["devices"])}, operators: '
-            f'{engine["operators"]}',
+            and f'{engine.get("name")} {engine.get("version")} on {", ".join(engine.get("devices", []))}, operators: '
+            f'{engine.get("operators")}',
         ),
         (
             'project',
             project
-            and f'{project["version"]}, commit {project["commit"] or "unknown"}'
+            and f'{project.get("version")}, commit {project.get("commit") or "unknown"}'
             + (' with changed files' if project.get('changed') else ''),
         ),
         (
             'machine',
             machine
-            and f'{machine["processor"]}, {machine["cores"]} cores, OMP_NUM_THREADS {machine["threads"]}, '
-            f'{machine["system"]}, Python {machine["python"]}',
+            and f'{machine.get("processor")}, {machine.get("cores")} cores, OMP_NUM_THREADS {machine.get("threads")}, '
+            f'{machine.get("system")}, Python {machine.get("python")}',
         ),
     ):
         if value not in (None, '', {}):

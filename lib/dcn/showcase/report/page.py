@@ -59,7 +59,7 @@ def _about(run, several):
     if entry.get('symbol') and not several:
         yield entry['symbol']
     if entry.get('data'):
-        yield f'tested on {entry.get("images")} images of {entry["data"]["set"]}'
+        yield f'tested on {entry.get("images")} images of {entry["data"].get("set")}'
 
 
 def _findings(run):
