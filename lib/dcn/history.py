@@ -242,7 +242,8 @@ def memory(gpu: int | None = None) -> dict[str, int]:
     with contextlib.suppress(OSError, ValueError, IndexError):
         with open('/proc/self/statm', encoding='ascii') as stream:
             found['process'] = int(stream.read().split()[1]) * resource.getpagesize() >> 20
-    found['peak'] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+    # the kernel brings the peak up to date a little later than the size
+    found['peak'] = max(found.get('process', 0), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10)
     if gpu is not None:
         found['gpu'] = gpu >> 20
     return found
