@@ -190,6 +190,8 @@ def test_a_checkpoint_that_is_not_what_the_run_began_with(trained, data, tmp_pat
             train(command(family, data, out) + ['--overwrite', '--from', inside])
     with pytest.raises(UserError, match='nothing.params'):
         train(command(family, data, out) + ['--overwrite', '--from', str(tmp_path / 'nothing.params')])
+    with pytest.raises(UserError, match='nowhere'):
+        train(command(family, data, out, f'dataset.dataset_path={tmp_path / "nowhere"}') + ['--overwrite'])
     assert sorted(os.listdir(folder_of(family, out))) == before
 
 
