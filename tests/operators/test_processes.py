@@ -2,7 +2,10 @@
 writes."""
 
 import json
+import os
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -83,3 +86,32 @@ def test_boundary_is_written_only_where_given(need_own):
     assert 'boundary' not in cases.symbol(case).tojson()
     for rule in ('v1', 'v2'):
         assert re.search(f'"boundary": "{rule}"', cases.symbol(case, boundary=rule).tojson())
+
+
+PENDING = """
+import dcn.operators, time
+import mxnet as mx
+
+class Slow(mx.operator.CustomOp):
+    def forward(self, is_train, req, in_data, out_data, aux):
+        time.sleep(0.2)
+        self.assign(out_data[0], req[0], in_data[0])
+
+@mx.operator.register('slow')
+class SlowProp(mx.operator.CustomOpProp):
+    def create_operator(self, ctx, shapes, dtypes):
+        return Slow()
+
+x = mx.nd.ones((2, 2))
+for _ in range(4):
+    x = mx.nd.Custom(x, op_type='slow')
+"""
+
+
+def test_a_process_ends_while_custom_operators_still_have_work(repository):
+    """MXNet alone stops their threads and then aborts, or waits for ever."""
+    environment = {**os.environ, 'PYTHONPATH': str(repository / 'lib')}
+    done = subprocess.run(
+        [sys.executable, '-c', PENDING], env=environment, timeout=120, stderr=subprocess.PIPE, text=True
+    )
+    assert done.returncode == 0, done.stderr

@@ -19,6 +19,7 @@ in float32 multiply there.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import ctypes
 import functools
@@ -63,6 +64,7 @@ def activate() -> bool:
     finally:
         if role is not None:
             os.environ['DMLC_ROLE'] = role
+    atexit.register(_finish_work)  # after the import: it runs before MXNet's own
     failed = build_if_installed()
     if failed:
         _warn(failed)
@@ -70,6 +72,15 @@ def activate() -> bool:
     if _bindings() is not None and os.environ.get('DCN_STOCK_OPERATORS', '0') in ('', '0'):
         use('own')
     return True
+
+
+def _finish_work():
+    """At the end of the process. MXNet's own handler stops the threads of Custom operators first and then waits for all
+    work: what such an operator has still to do would never be done, and the process would never end."""
+    import mxnet
+
+    with contextlib.suppress(mxnet.base.MXNetError):  # of work whose results nobody reads any more
+        mxnet.nd.waitall()
 
 
 def prepare_environment() -> None:
