@@ -1,25 +1,25 @@
 """Wrapper of libdcn.so, the operators on the CPU, for programs that hold memory: PyTorch, tests.
 
-The names and arguments are those of dcn.operators.cuda.Library, so that one caller serves both. Nothing here imports
-MXNet.
+Its calls are those of dcn.operators.calls, as the GPU's are. Nothing here imports MXNet.
 """
 
 from __future__ import annotations
 
 import ctypes
-from typing import Any, Sequence
+from typing import Any
 
 from dcn.operators import structs
-from dcn.operators.structs import floats, ints, pointer, pointers
+from dcn.operators.calls import Calls
+from dcn.operators.structs import pointer, pointers
 
 
 class Refused(ValueError):
     """The core returned a status."""
 
 
-class Core:
-    """libdcn.so under the names and arguments of dcn.operators.cuda.Library; a stream or mathematics mean nothing
-    here."""
+class Core(Calls):
+    """libdcn.so; a stream or mathematics mean nothing here, and the poolings and proposals get their memory
+    themselves."""
 
     def __init__(self, library: str | ctypes.CDLL) -> None:
         """library: a path, or the ctypes handle that native.core() gives."""
@@ -34,140 +34,15 @@ class Core:
     def conv_workspace(self, shape: ctypes.Structure, dtype: int, backward: bool) -> int:
         return self._library.dcn_conv_workspace(ctypes.byref(shape), dtype, int(backward))
 
-    def conv_forward(
-        self,
-        shape: ctypes.Structure,
-        dtype: int,
-        inputs: structs.ConvInputs,
-        out: int,
-        request: int = structs.WRITE,
-        workspace: tuple[int | None, int] = (None, 0),
-        **_: Any,
-    ) -> None:
-        self._call('conv_forward', shape, dtype, inputs, pointer(out), request, pointer(workspace[0]))
-
-    def conv_backward(
-        self,
-        shape: ctypes.Structure,
-        dtype: int,
-        inputs: structs.ConvInputs,
-        out_gradient: int,
-        gradients: structs.ConvGradients,
-        workspace: tuple[int | None, int] = (None, 0),
-        **_: Any,
-    ) -> None:
-        self._call('conv_backward', shape, dtype, inputs, pointer(out_gradient), gradients, pointer(workspace[0]))
-
     @staticmethod
     def pooling_workspace(data_elements: int, dtype: int) -> int:
-        """The poolings get their memory themselves."""
+        """Bytes: none."""
         return 0
-
-    def roi_forward(
-        self,
-        shape: ctypes.Structure,
-        dtype: int,
-        data: int,
-        rois: int,
-        out: int,
-        request: int = structs.WRITE,
-        **_: Any,
-    ) -> None:
-        self._call('roi_pooling_forward', shape, dtype, *pointers(data, rois, out), request)
-
-    def roi_backward(
-        self,
-        shape: ctypes.Structure,
-        dtype: int,
-        out_grad: int,
-        data: int,
-        rois: int,
-        data_grad: int | None,
-        rois_grad: int | None,
-        requests: Sequence[int],
-        **_: Any,
-    ) -> None:
-        arrays = pointers(out_grad, data, rois, data_grad, rois_grad)
-        self._call('roi_pooling_backward', shape, dtype, *arrays, ints(requests))
-
-    def psroi_forward(
-        self,
-        shape: ctypes.Structure,
-        dtype: int,
-        data: int,
-        rois: int,
-        out: int,
-        request: int = structs.WRITE,
-        **_: Any,
-    ) -> None:
-        self._call('psroi_pooling_forward', shape, dtype, *pointers(data, rois, out), request)
-
-    def psroi_backward(
-        self,
-        shape: ctypes.Structure,
-        dtype: int,
-        out_grad: int,
-        rois: int,
-        data_grad: int | None,
-        rois_grad: int | None,
-        requests: Sequence[int],
-        **_: Any,
-    ) -> None:
-        arrays = pointers(out_grad, rois, data_grad, rois_grad)
-        self._call('psroi_pooling_backward', shape, dtype, *arrays, ints(requests))
-
-    def deformable_psroi_forward(
-        self,
-        shape: ctypes.Structure,
-        dtype: int,
-        data: int,
-        rois: int,
-        trans: int | None,
-        out: int,
-        top_count: int | None,
-        requests: Sequence[int] = (structs.WRITE,) * 2,
-        **_: Any,
-    ) -> None:
-        arrays = pointers(data, rois, trans, out, top_count)
-        self._call('deformable_psroi_pooling_forward', shape, dtype, *arrays, ints(requests))
-
-    def deformable_psroi_backward(
-        self,
-        shape: ctypes.Structure,
-        dtype: int,
-        out_grad: int,
-        data: int,
-        rois: int,
-        trans: int | None,
-        data_grad: int | None,
-        rois_grad: int | None,
-        trans_grad: int | None,
-        requests: Sequence[int],
-        **_: Any,
-    ) -> None:
-        arrays = pointers(out_grad, data, rois, trans, data_grad, rois_grad, trans_grad)
-        self._call('deformable_psroi_pooling_backward', shape, dtype, *arrays, ints(requests))
 
     @staticmethod
     def contrib_proposal_workspace(shape: ctypes.Structure) -> int:
-        """Proposals get their memory themselves, too."""
+        """Bytes: none."""
         return 0
-
-    def contrib_proposal(
-        self,
-        shape: ctypes.Structure,
-        ratios: Sequence[float],
-        scales: Sequence[float],
-        cls_prob: int,
-        bbox_pred: int,
-        im_info: int,
-        rois: int,
-        scores: int | None,
-        requests: Sequence[int] = (structs.WRITE, structs.WRITE),
-        **_: Any,
-    ) -> None:
-        arrays = pointers(cls_prob, bbox_pred, im_info, rois, scores)
-        self._call('contrib_proposal', shape, floats(ratios), floats(scales), *arrays, ints(requests))
 
     def nms(self, dets: int, count: int, thresh: float, max_keep: int, keep: int) -> int:
         """How many were kept, or minus a status."""
@@ -193,7 +68,10 @@ class Core:
             pointer(boxes), ctypes.c_int64(n), pointer(query), ctypes.c_int64(k), pointer(out)
         )
 
-    def _call(self, function, *arguments):
+    def _convolve(self, function: str, *arguments: Any, workspace: Any, **_: Any) -> None:
+        self._call(function, *arguments, pointer(workspace[0]))
+
+    def _call(self, function: str, *arguments: Any, **_: Any) -> None:
         status = getattr(self._library, f'dcn_{function}')(*structs.by_reference(arguments))
         if status:
             raise Refused(f'{function}: status {status}')

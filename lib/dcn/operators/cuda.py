@@ -14,11 +14,12 @@ from __future__ import annotations
 import ctypes
 import functools
 from pathlib import Path
-from typing import Sequence
+from typing import Any, Sequence
 
 from dcn.compiled import build_module
 from dcn.operators import structs
-from dcn.operators.structs import floats, ints, pointer, pointers
+from dcn.operators.calls import Calls
+from dcn.operators.structs import pointer, pointers
 
 BUILD = build_module().BUILD
 PRODUCT = 'libdcn_cuda.so'
@@ -43,187 +44,20 @@ def library() -> Library:
     return Library(BUILD / PRODUCT)
 
 
-class Library:
-    """The C interface of a library file. Requests default to write, the stream to the default stream."""
+class Library(Calls):
+    """The C interface of a library file."""
 
     def __init__(self, path: str | Path) -> None:
         self._library = ctypes.CDLL(str(path))
         self._library.dcn_cuda_error.restype = ctypes.c_char_p
 
-    # ---- deformable convolution ----
-
     def conv_workspace(self, shape: ctypes.Structure, dtype: int, backward: bool) -> int:
         """Bytes of device memory that a pass needs; 0 where it would be refused."""
         return self._size('conv_workspace', shape, dtype, int(backward))
 
-    def conv_forward(
-        self,
-        shape: ctypes.Structure,
-        dtype: int,
-        inputs: structs.ConvInputs,
-        out: int,
-        request: int = structs.WRITE,
-        workspace: tuple[int | None, int] = (None, 0),
-        stream: int | None = None,
-        math: str = 'exact',
-    ) -> None:
-        """inputs: ConvInputs; workspace: (pointer, bytes)."""
-        self._call(
-            'conv_forward', shape, dtype, MATH[math], inputs, pointer(out), request, workspace=workspace, stream=stream
-        )
-
-    def conv_backward(
-        self,
-        shape: ctypes.Structure,
-        dtype: int,
-        inputs: structs.ConvInputs,
-        out_gradient: int,
-        gradients: structs.ConvGradients,
-        workspace: tuple[int | None, int] = (None, 0),
-        stream: int | None = None,
-        math: str = 'exact',
-    ) -> None:
-        """gradients: ConvGradients, which hold the requests too."""
-        self._call(
-            'conv_backward',
-            shape,
-            dtype,
-            MATH[math],
-            inputs,
-            pointer(out_gradient),
-            gradients,
-            workspace=workspace,
-            stream=stream,
-        )
-
-    # ---- pooling ----
-
     def pooling_workspace(self, data_elements: int, dtype: int) -> int:
         """Bytes that the backward passes of the poolings need."""
         return self._size('pooling_workspace', ctypes.c_int64(data_elements), dtype)
-
-    def roi_forward(
-        self,
-        shape: ctypes.Structure,
-        dtype: int,
-        data: int,
-        rois: int,
-        out: int,
-        request: int = structs.WRITE,
-        stream: int | None = None,
-    ) -> None:
-        """RoI pooling; RoiShape."""
-        self._call('roi_pooling_forward', shape, dtype, *pointers(data, rois, out), request, stream=stream)
-
-    def roi_backward(
-        self,
-        shape: ctypes.Structure,
-        dtype: int,
-        out_grad: int,
-        data: int,
-        rois: int,
-        data_grad: int | None,
-        rois_grad: int | None,
-        requests: Sequence[int] = (structs.WRITE, structs.WRITE),
-        workspace: tuple[int | None, int] = (None, 0),
-        stream: int | None = None,
-    ) -> None:
-        """requests: of data_grad and rois_grad."""
-        self._call(
-            'roi_pooling_backward',
-            shape,
-            dtype,
-            *pointers(out_grad, data, rois, data_grad, rois_grad),
-            ints(requests),
-            workspace=workspace,
-            stream=stream,
-        )
-
-    def psroi_forward(
-        self,
-        shape: ctypes.Structure,
-        dtype: int,
-        data: int,
-        rois: int,
-        out: int,
-        request: int = structs.WRITE,
-        stream: int | None = None,
-    ) -> None:
-        """Position-sensitive RoI pooling; PsroiShape."""
-        self._call('psroi_pooling_forward', shape, dtype, *pointers(data, rois, out), request, stream=stream)
-
-    def psroi_backward(
-        self,
-        shape: ctypes.Structure,
-        dtype: int,
-        out_grad: int,
-        rois: int,
-        data_grad: int | None,
-        rois_grad: int | None,
-        requests: Sequence[int] = (structs.WRITE, structs.WRITE),
-        workspace: tuple[int | None, int] = (None, 0),
-        stream: int | None = None,
-    ) -> None:
-        """requests: of data_grad and rois_grad."""
-        self._call(
-            'psroi_pooling_backward',
-            shape,
-            dtype,
-            *pointers(out_grad, rois, data_grad, rois_grad),
-            ints(requests),
-            workspace=workspace,
-            stream=stream,
-        )
-
-    def deformable_psroi_forward(
-        self,
-        shape: ctypes.Structure,
-        dtype: int,
-        data: int,
-        rois: int,
-        trans: int | None,
-        out: int,
-        top_count: int | None,
-        requests: Sequence[int] = (structs.WRITE, structs.WRITE),
-        stream: int | None = None,
-    ) -> None:
-        """Deformable position-sensitive RoI pooling; DeformablePsroiShape; requests: of out and top_count."""
-        self._call(
-            'deformable_psroi_pooling_forward',
-            shape,
-            dtype,
-            *pointers(data, rois, trans, out, top_count),
-            ints(requests),
-            stream=stream,
-        )
-
-    def deformable_psroi_backward(
-        self,
-        shape: ctypes.Structure,
-        dtype: int,
-        out_grad: int,
-        data: int,
-        rois: int,
-        trans: int | None,
-        data_grad: int | None,
-        rois_grad: int | None,
-        trans_grad: int | None,
-        requests: Sequence[int] = (structs.WRITE,) * 3,
-        workspace: tuple[int | None, int] = (None, 0),
-        stream: int | None = None,
-    ) -> None:
-        """requests: of data_grad, rois_grad and trans_grad."""
-        self._call(
-            'deformable_psroi_pooling_backward',
-            shape,
-            dtype,
-            *pointers(out_grad, data, rois, trans, data_grad, rois_grad, trans_grad),
-            ints(requests),
-            workspace=workspace,
-            stream=stream,
-        )
-
-    # ---- boxes ----
 
     def nms_workspace(self, count: int) -> int:
         """Bytes that the NMS of ``count`` boxes needs."""
@@ -255,33 +89,6 @@ class Library:
     def contrib_proposal_workspace(self, shape: ctypes.Structure) -> int:
         """Bytes that the proposals of a ContribProposalShape need."""
         return self._size('contrib_proposal_workspace', shape)
-
-    def contrib_proposal(
-        self,
-        shape: ctypes.Structure,
-        ratios: Sequence[float],
-        scales: Sequence[float],
-        cls_prob: int,
-        bbox_pred: int,
-        im_info: int,
-        rois: int,
-        scores: int | None,
-        requests: Sequence[int] = (structs.WRITE, structs.WRITE),
-        workspace: tuple[int | None, int] = (None, 0),
-        stream: int | None = None,
-    ) -> None:
-        """As MXNet's contrib.Proposal and contrib.MultiProposal; ratios and scales: sequences of numbers; rois
-        (images * post_nms, 5) and scores (images * post_nms), float32; requests: of both."""
-        self._call(
-            'contrib_proposal',
-            shape,
-            floats(ratios),
-            floats(scales),
-            *pointers(cls_prob, bbox_pred, im_info, rois, scores),
-            ints(requests),
-            workspace=workspace,
-            stream=stream,
-        )
 
     def proposal_workspace(self, shape: ctypes.Structure, levels: Sequence[structs.ProposalLevel]) -> int:
         """Bytes that proposals from ``levels``, a list of ProposalLevel, need."""
@@ -315,7 +122,10 @@ class Library:
         entry.restype = ctypes.c_size_t
         return entry(*structs.by_reference(arguments))
 
-    def _call(self, function, *arguments, workspace=None, stream):
+    def _convolve(self, function: str, shape: Any, dtype: int, *arguments: Any, math: str, **memory: Any) -> None:
+        self._call(function, shape, dtype, MATH[math], *arguments, **memory)
+
+    def _call(self, function: str, *arguments: Any, workspace: Any = None, stream: int | None = None) -> None:
         name, given = f'dcn_cuda_{function}', structs.by_reference(arguments)
         if workspace is not None:
             address, size = workspace
