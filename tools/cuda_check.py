@@ -9,19 +9,9 @@ NaNs, runs compute-sanitizer, and times the operators beside the dense convoluti
 and the GPU is one that it can use, MXNet's operators run on it too. The work is in tests/operators/cuda_check.py, which
 uses the cases and the reference implementation of the tests."""
 
-import os
-import subprocess
 import sys
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-
-
-def main() -> int:
-    paths = [str(ROOT), str(ROOT / 'lib')] + [path for path in [os.environ.get('PYTHONPATH')] if path]
-    command = [sys.executable, '-m', 'tests.operators.cuda_check', *sys.argv[1:]]
-    return subprocess.run(command, env=dict(os.environ, PYTHONPATH=os.pathsep.join(paths))).returncode
-
+from with_tests import run
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(run('tests.operators.cuda_check'))

@@ -8,19 +8,9 @@ machine has the same. A network at 600 x 1000 takes about 5 s of a core for each
 smaller, the network stays. The work is in tests/export/full_size.py.
 """
 
-import os
-import subprocess
 import sys
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-
-
-def main() -> int:
-    paths = [str(ROOT), str(ROOT / 'lib')] + [path for path in [os.environ.get('PYTHONPATH')] if path]
-    command = [sys.executable, '-m', 'tests.export.full_size', *sys.argv[1:]]
-    return subprocess.run(command, env=dict(os.environ, PYTHONPATH=os.pathsep.join(paths))).returncode
-
+from with_tests import run
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(run('tests.export.full_size'))

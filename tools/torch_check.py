@@ -10,19 +10,9 @@ at real size, the share of the project's operators, and torchvision's Faster R-C
 tests/torch/gpu_check.py.
 """
 
-import os
-import subprocess
 import sys
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-
-
-def main() -> int:
-    paths = [str(ROOT), str(ROOT / 'lib')] + [path for path in [os.environ.get('PYTHONPATH')] if path]
-    command = [sys.executable, '-m', 'tests.torch.gpu_check', *sys.argv[1:]]
-    return subprocess.run(command, env=dict(os.environ, PYTHONPATH=os.pathsep.join(paths))).returncode
-
+from with_tests import run
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(run('tests.torch.gpu_check'))
