@@ -34,6 +34,8 @@ class PhotoNetwork:
         self.cfg = graph.cfg
         if isinstance(params, (str, os.PathLike)):
             params = graph.read_parameters(os.fspath(params))
+        else:
+            graph.check_parameters(*params)
         # before the graph is built
         context = contexts(self.cfg, 'cpu')[0] if ctx is None else with_operators(ctx)
         if callable(layers):

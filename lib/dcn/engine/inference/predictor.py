@@ -76,11 +76,11 @@ class Predictor:
 def bound(
     graph: TestGraph, params: Tuple[dict, dict], contexts: Sequence[mx.Context], layers: Iterable[str] = ()
 ) -> List[Predictor]:
-    """A Predictor of ``graph`` for each of ``contexts``, after a check that ``params`` (arg_params, aux_params) fit it.
+    """A Predictor of ``graph`` for each of ``contexts``. params: (arg_params, aux_params) that fit it: see
+    TestGraph.read_parameters() and check_parameters().
 
     layers: names of inner outputs ('res5a_branch2b_offset_output') that are computed too.
     """
-    graph.check_parameters(*params)
     symbol = graph.with_layers(layers)
     return [_predictor(graph.cfg.engine, symbol, context, *params) for context in contexts]
 
