@@ -30,6 +30,14 @@ def pytest_collection_modifyitems(config, items):
             item.add_marker(skip)
 
 
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item):
+    """Logs of tests with hostile names hold halves of surrogates, which no report can carry from worker to worker."""
+    outcome = yield
+    report = outcome.get_result()
+    report.sections = [(title, text.encode('utf-8', 'backslashreplace').decode()) for title, text in report.sections]
+
+
 def pytest_terminal_summary(terminalreporter):
     """What was skipped and why, one line a reason."""
     reasons = collections.Counter()

@@ -36,7 +36,6 @@ from dcn.errors import UserError
 from dcn.evaluation import bootstrap
 from dcn.evaluation import coco as coco_eval
 from dcn.evaluation.error_kinds import Objects
-from dcn.text import printable
 
 LOG = logging.getLogger(__name__)
 
@@ -208,7 +207,7 @@ class COCO(IMDB):
                     '%s has other classes than COCO; name them in dataset.CLASSES, so that detecting on photos '
                     'knows them too: [%s]',
                     self.annotation_path,
-                    printable(', '.join(known)),
+                    ', '.join(known),
                 )
             return known
         names = listed_names(classes)
