@@ -19,7 +19,7 @@ def _test(engine, seed, score, symbol='net_a', **more):
         'difference': difference,
         'seed': seed,
         'updates': 20,
-        'engine': {'name': engine, 'version': '1', 'devices': ['cpu'], 'operators': 'own', 'rewrite': True},
+        'engine': {'name': engine},
         'checkpoint_sha256': f'{engine}{seed}{more}',
         'scores': {'mIoU': score, 'IoU': {'cat': 0.5}},
         'interval': {'scores': {'mIoU': [0.1, 0.9]}},
