@@ -63,6 +63,7 @@ _KINDS: Mapping[str, Any] = {
     **dict.fromkeys(('seed', 'updates', 'images'), int),
     **dict.fromkeys(('difference', 'data', 'engine', 'project', 'machine', 'interval', 'results'), dict),
 }
+_COUNTS = {'proposals', 'objects'}  # scores that are no shares
 _LOCAL = ('results',)  # what means nothing away from its folder
 
 
@@ -203,14 +204,21 @@ def check_parts(entry: Entry) -> None:
         raise ValueError('"devices" are not names')
 
 
+def means(entry: Entry) -> dict[str, float]:
+    """The scores over all classes: those with intervals, or else all that are shares."""
+    intervals = (entry.get('interval') or {}).get('scores', {})
+    numbers = {name: value for name, value in entry['scores'].items() if isinstance(value, (int, float))}
+    return {name: value for name, value in numbers.items() if name in (intervals or set(numbers) - _COUNTS)}
+
+
 def identity(entry: Entry) -> tuple:
     """What two tests of the same thing share: experiment, checkpoint, data, engine. The later one takes its place."""
     return (
         str(entry['cfg']),
         str(entry.get('config_sha256')),
         str(entry.get('checkpoint_sha256') or entry.get('checkpoint')),
-        str(entry.get('data', {}).get('sha256')),
-        str(entry.get('engine', {}).get('name')),
+        str((entry.get('data') or {}).get('sha256')),
+        str((entry.get('engine') or {}).get('name')),
     )
 
 

@@ -55,3 +55,10 @@ def test_the_command_reads_a_ledger_and_writes_nothing(tmp_path, capsys):
     assert cli.main(['paper', '--ledger', str(path), '--engines', '--markdown']) == 0
     assert '| net_a | 20 | mIoU | 50.0 | 1 | 50.0 | 1 | overlap |' in capsys.readouterr().out
     assert path.read_bytes() == before
+
+
+def test_older_entries_without_interval_or_engine():
+    old = {**_test('torch', 1, 0.4), 'interval': None}
+    unknown = {'cfg': 'a', 'scores': {'mIoU': 0.1}}
+    assert cells([unknown, _test('mxnet', 0, 0.5), old])[1][2:] == ['mIoU', '50.0', '1', '40.0', '1', '10.0 apart']
+    assert len(cells([unknown])) == 1

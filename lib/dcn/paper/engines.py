@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Callable, Sequence
 
-from dcn.ledger import PLACES, Entry
+from dcn.ledger import PLACES, Entry, means
 from dcn.paper.orderings import spread
 from dcn.text import table
 
@@ -20,13 +20,14 @@ def engines_table(entries: Sequence[Entry], make: Callable = table) -> list[str]
     Tests are of one row where all settings but seed, engine and places are equal. 'overlap': the ranges from lowest to
     highest do; else how many points lie between them.
     """
+    entries = [entry for entry in entries if entry.get('engine')]  # older ones do not tell it
     engines = sorted({entry['engine']['name'] for entry in entries})
     rows: dict[tuple, list[Entry]] = {}
     for entry in entries:
-        rows.setdefault((entry['symbol'], entry.get('updates'), _settings(entry)), []).append(entry)
+        rows.setdefault((entry.get('symbol') or entry['cfg'], entry.get('updates'), _settings(entry)), []).append(entry)
     body = []
     for (symbol, updates, _), tests in sorted(rows.items(), key=lambda row: row[0][0]):
-        for metric in tests[0]['interval']['scores']:
+        for metric in means(tests[0]):
             scores = {engine: _points(tests, engine, metric) for engine in engines}
             body.append([symbol, updates, metric, *_cells(scores.values()), _apart(list(scores.values()))])
     columns = [text for engine in engines for text in (f'{engine}: mean (lowest to highest)', 'seeds')]
@@ -35,12 +36,14 @@ def engines_table(entries: Sequence[Entry], make: Callable = table) -> list[str]
 
 def _settings(entry):
     left_out = (_SEED, *PLACES)
-    kept = {k: v for k, v in entry['difference'].items() if k not in left_out and not k.startswith(_ENGINE)}
+    kept = {k: v for k, v in (entry.get('difference') or {}).items() if k not in left_out and not k.startswith(_ENGINE)}
     return json.dumps(kept, sort_keys=True)
 
 
 def _points(tests, engine, metric):
-    return [100 * test['scores'][metric] for test in tests if test['engine']['name'] == engine]
+    return [
+        100 * test['scores'][metric] for test in tests if test['engine']['name'] == engine and metric in test['scores']
+    ]
 
 
 def _cells(scores):

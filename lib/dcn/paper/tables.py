@@ -3,7 +3,7 @@
 import textwrap
 from typing import Dict, Iterator, List, Sequence
 
-from dcn.ledger import Entry
+from dcn.ledger import Entry, means
 from dcn.paper.experiment import NOT_RUN, interval_text
 from dcn.paper.rows import Row, rows
 from dcn.text import markdown_table, table
@@ -44,7 +44,6 @@ def metrics_table(found: List[Row]) -> List[str]:
     return table(['ROW', '', *metrics], body, range(2, 2 + len(metrics)))
 
 
-COUNTS = {'proposals', 'objects'}  # scores that are no shares
 LEDGER_HEAD = ('test', 'seed', 'updates', 'engine', 'data', 'score', 'points', 'interval', 'commit')
 
 
@@ -53,7 +52,7 @@ def entry_rows(entries: Sequence[Entry]) -> List[List[str]]:
     same as in the row above is left out."""
     found = []
     for entry in entries:
-        data, engine, project = (entry.get(part, {}) for part in ('data', 'engine', 'project'))
+        data, engine, project = (entry.get(part) or {} for part in ('data', 'engine', 'project'))
         about = [
             entry['cfg'],
             _text(entry.get('seed')),
@@ -63,9 +62,7 @@ def entry_rows(entries: Sequence[Entry]) -> List[List[str]]:
         ]
         commit = (project.get('commit') or '')[:7] + ('+' if project.get('changed') else '')
         intervals = (entry.get('interval') or {}).get('scores', {})
-        means = {name: value for name, value in entry['scores'].items() if isinstance(value, (int, float))}
-        means = {name: value for name, value in means.items() if name in (intervals or set(means) - COUNTS)}
-        for number, (name, value) in enumerate(means.items()):
+        for number, (name, value) in enumerate(means(entry).items()):
             row = [name, f'{100 * value:.1f}', interval_text(intervals.get(name))]
             found.append([*(about if number == 0 else [''] * len(about)), *row, commit if number == 0 else ''])
     return found

@@ -7,6 +7,7 @@ from typing import Any, Sequence
 import numpy as np
 
 from dcn.evaluation import bootstrap
+from dcn.ledger import means
 from dcn.showcase.report import findings
 from dcn.showcase.report.figures import change, points
 from dcn.showcase.report.findings import BoxFindings, Titled
@@ -131,6 +132,4 @@ def _by_class(runs):
 def main_scores(entry: dict[str, Any], most: int = 3) -> list[tuple[str, float, Sequence[float] | None]]:
     """(name, score, bounds or None) of the scores of a ledger's entry that matter most."""
     intervals = (entry.get('interval') or {}).get('scores', {})
-    means = [name for name, value in entry['scores'].items() if isinstance(value, (int, float))]
-    names = [name for name in intervals if name in means] or means
-    return [(name, entry['scores'][name], intervals.get(name)) for name in names[:most]]
+    return [(name, value, intervals.get(name)) for name, value in list(means(entry).items())[:most]]
