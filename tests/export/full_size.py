@@ -63,7 +63,7 @@ class Remembering(certificate.Engine):
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(prog='export_check.py', description=__doc__)
     parser.add_argument('names', nargs='*', metavar='NAME', help=f'networks (default all): {", ".join(NETWORKS)}')
     parser.add_argument('--peers', metavar='DIR', help='folder of environments for the runtimes')
     parser.add_argument('--to', nargs='+', choices=sorted(ENDINGS), default=sorted(ENDINGS), help='formats')

@@ -429,7 +429,7 @@ def passed(results):
 
 
 def parse(argv):
-    parser = argparse.ArgumentParser(prog='check.py', description='Check and time the operators on a GPU.')
+    parser = argparse.ArgumentParser(prog='cuda_check.py', description='Check and time the operators on a GPU.')
     parser.add_argument('--json', metavar='FILE', help='write all results there')
     parser.add_argument('--skip', nargs='+', choices=PARTS, default=[], help='leave parts out')
     parser.add_argument(

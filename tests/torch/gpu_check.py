@@ -21,7 +21,7 @@ FIXED = ('conv1', 'bn_conv1', 'res2', 'bn2', 'gamma', 'beta')
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(prog='torch_check', description='Checks of the PyTorch engine on a GPU.')
+    parser = argparse.ArgumentParser(prog='torch_check.py', description='Checks of the PyTorch engine on a GPU.')
     parser.add_argument('--device', default='cuda')
     parser.add_argument('--skip', nargs='+', default=[], choices=PARTS)
     parser.add_argument('--json', metavar='FILE')
