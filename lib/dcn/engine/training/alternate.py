@@ -102,10 +102,8 @@ def _train_stages(cfg, gpus, options, start):
             refuse_a_second_run(cfg, os.path.exists(progress.path))
         prefixes = [os.path.join(folder, stage.name) for stage in STAGES]
         check_start(cfg, (*prefixes, os.path.join(folder, FINAL)), start)
-        if options.overwrite:
-            STAGES[0].task(
-                stage_config(cfg, STAGES[0])
-            ).records()  # data that cannot be read ends here, and loses nothing
+        if options.overwrite:  # data that cannot be read ends here, and loses nothing
+            STAGES[0].task(stage_config(cfg, STAGES[0])).records()
         progress.start(prefixes, start and start.origin())
     for stage in STAGES:
         stage_cfg = stage_config(cfg, stage)
