@@ -32,12 +32,12 @@ class PhotoNetwork:
 
     def __init__(self, graph: TestGraph, params: Params, ctx: Optional[mx.Context] = None, layers: Layers = ()):
         self.cfg = graph.cfg
+        # before the graph is built, which checking the parameters does
+        context = contexts(self.cfg, 'cpu')[0] if ctx is None else with_operators(ctx)
         if isinstance(params, (str, os.PathLike)):
             params = graph.read_parameters(os.fspath(params))
         else:
             graph.check_parameters(*params)
-        # before the graph is built
-        context = contexts(self.cfg, 'cpu')[0] if ctx is None else with_operators(ctx)
         if callable(layers):
             layers = layers(graph.symbol)
         (self.predictor,) = bound(graph, params, [context], layers)
