@@ -9,7 +9,7 @@ import pytest
 
 from dcn import history
 from dcn.engine.tasks.metrics import DetectionMetrics
-from dcn.engine.training.loop import Limits, Position, fit
+from dcn.engine.training.loop import Limits, Observers, Plan, Position, fit
 from dcn.engine.training.schedule import StepSchedule
 from dcn.engine.training.step import Trainer
 from dcn.errors import UserError
@@ -44,9 +44,9 @@ def trained(path, start=Position(), update=0, saves=(), **options):
     trainer, metrics = Trainer(NET, [mx.cpu()], *tiny.parameters(NET), kind='sgd'), Seen()
     trainer.updater.count = update
     log = started(path, update)
-    limits = Limits(2, 100, **options)
+    plan = Plan(SCHEDULE, Limits(2, 100, **options), start)
     save = lambda *_: saves and saves[0]()  # noqa: E731
-    fit(trainer, tiny.Loader(5), SCHEDULE, metrics, save, limits, start, tiny.batches, history=log)
+    fit(trainer, tiny.Loader(5), plan, Observers(metrics, log), save, batches=tiny.batches)
     log.close()
     return metrics
 
@@ -193,7 +193,8 @@ def test_tensorboard_gets_the_same_figures(tmp_path):
     event_pb2 = pytest.importorskip('tensorboardX.proto.event_pb2')
     trainer, metrics = Trainer(NET, [mx.cpu()], *tiny.parameters(NET), kind='sgd'), Seen()
     log = History(str(tmp_path / 'log'), {'update': 0, 'batch_images': 1}, 2, str(tmp_path / 'events'))
-    fit(trainer, tiny.Loader(5), SCHEDULE, metrics, lambda *_: None, Limits(1, 100), history=log, batches=tiny.batches)
+    plan = Plan(SCHEDULE, Limits(1, 100))
+    fit(trainer, tiny.Loader(5), plan, Observers(metrics, log), lambda *_: None, batches=tiny.batches)
     log.close()
     found = events_in(tmp_path / 'events', event_pb2)
     records = read(str(tmp_path / 'log')).records

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dcn.engine.tasks.metrics import DetectionMetrics
-from dcn.engine.training.loop import Limits, Position, fit
+from dcn.engine.training.loop import Limits, Observers, Plan, Position, fit
 from dcn.engine.training.schedule import StepSchedule
 from dcn.engine.training.step import Trainer
 from dcn.errors import UserError
@@ -48,8 +48,8 @@ class Run:
     def fit(self, start=Position(), batches=tiny.batches, end_update=100, **options):
         # the drop after update 3 and the warm-up show whether the count is restored
         schedule = StepSchedule(0.1, [3], 0.5, warmup_step=2, warmup_lr=0.01)
-        limits = Limits(EPOCHS, end_update, **options)
-        return fit(self.trainer, self.loader, schedule, self.metrics, self.save, limits, start, batches)
+        plan = Plan(schedule, Limits(EPOCHS, end_update, **options), start)
+        return fit(self.trainer, self.loader, plan, Observers(self.metrics), self.save, batches=batches)
 
 
 def assert_same(left, right):

@@ -4,7 +4,7 @@ import contextlib
 import logging
 import os
 import time
-from typing import Callable, NamedTuple, Optional, Union
+from typing import Callable, NamedTuple, Optional, Sequence, Union
 
 from dcn.engine.runtime.progress import Speedometer, bar
 from dcn.engine.tasks.metrics import Metrics, SharedMetrics
@@ -38,43 +38,92 @@ class Limits(NamedTuple):
     skip_nonfinite: bool = False  # leave out batches whose losses or gradients are not finite, instead of stopping
 
 
+class Plan(NamedTuple):
+    """What a run does: schedule(update) is the learning rate, start the first batch."""
+
+    schedule: Callable[[int], float]
+    limits: Limits
+    start: Position = Position()
+
+
+class Observers:
+    """Who is told what a run does, batch by batch.
+
+    metrics      get each device's outputs
+    history      writes down what happens; by default nothing is written
+    speedometer  logs the lines that a person reads
+    watch        is told the losses
+    """
+
+    def __init__(
+        self,
+        metrics: Union[Metrics, SharedMetrics],
+        history: Optional[History] = None,
+        speedometer: Optional[Speedometer] = None,
+        watch: Optional[LossWatch] = None,
+    ):
+        self.metrics, self.speedometer, self.watch = metrics, speedometer, watch
+        self.history = history or History(None, {'update': 0, 'batch_images': 0}, 1 << 60)
+
+    def begin(self, first: int) -> None:
+        """Of an epoch, at batch ``first``."""
+        if first == 0:
+            self.metrics.reset()
+        if self.speedometer:
+            self.speedometer.restart()
+        self.history.begin(self.metrics)
+
+    def updated(self, outputs: Sequence, inputs: Sequence[dict]) -> None:
+        """With a batch, whose outputs and inputs there are for each device."""
+        for output, given in zip(outputs, inputs):
+            values = self.metrics.update(output, given)
+            if self.watch:
+                self.watch.add(values, self.metrics.labels(output, given))
+        if self.watch:
+            self.watch.end_update()
+
+    def step(self, trainer: Trainer, lr: float, position: Position) -> None:
+        """The batch at ``position`` is done, or was left out."""
+        if self.speedometer:
+            self.speedometer(*position, self.metrics)
+        self.history.step(trainer, lr, *position, self.metrics)
+
+    def end_epoch(self, epoch: int, seconds: float) -> None:
+        for name, value in self.metrics.get():
+            LOG.info(f'Epoch[{epoch}] Train-{name}={value:f}')
+        LOG.info(f'Epoch[{epoch}] Time cost={seconds:.3f}')
+        if self.watch:
+            self.watch.end_epoch(epoch)
+
+
 def fit(
     trainer: Trainer,
     loader: BatchLoader,
-    schedule: Callable[[int], float],
-    metrics: Union[Metrics, SharedMetrics],
+    plan: Plan,
+    observers: Observers,
     save: Callable[[int, Position], None],
-    limits: Limits,
-    start: Position = Position(),
-    batches: Callable = prefetch,
-    speedometer: Optional[Speedometer] = None,
     world: World = World(),
     interrupt: Optional[Interrupt] = None,
-    history: Optional[History] = None,
-    watch: Optional[LossWatch] = None,
+    batches: Callable = prefetch,
 ) -> bool:
-    """Train from ``start`` until end_epoch or end_update of ``limits``; True when one of them is reached.
+    """Train as ``plan`` says, until end_epoch or end_update of its limits; True when one of them is reached.
 
-    schedule(update) is the learning rate; save(number, position) writes checkpoint ``number`` of a run that continues
-    at ``position``: within an epoch that is the number of the epoch in progress. batches(loader, epoch, first) yields
-    the batches of an epoch in order; where that fails, a checkpoint is written before the error is raised again, unless
-    other processes train too, which the error ends. ``world``: the processes that train together, which save and stop
-    together. interrupt: is asked whether to stop. history: writes down what happens. watch: is told the
-    losses.
+    save(number, position) writes checkpoint ``number`` of a run that continues at ``position``: within an epoch that is
+    the number of the epoch in progress. ``world``: the processes that train together, which save and stop together.
+    interrupt: is asked whether to stop. batches(loader, epoch, first) yields the batches of an epoch in order; where
+    that fails, a checkpoint is written before the error is raised again, unless other processes train too, which the
+    error ends.
     """
-    history = history or History(None, {'update': trainer.updater.count, 'batch_images': 0}, 1 << 60)
+    schedule, limits, (epoch, first) = plan
+    history = observers.history
     save = history.timed('save', save)
-    (epoch, first), done, stop, saved = start, 0, False, time.monotonic()
+    done, stop, saved = 0, False, time.monotonic()
     total = min(limits.end_update, trainer.updater.count + (limits.end_epoch - epoch) * len(loader) - first)
     progress = bar(total, trainer.updater.count, 'training')
     with interrupt or Interrupt() as interrupt, contextlib.closing(progress):
         while epoch < limits.end_epoch and trainer.updater.count < limits.end_update:
             started, index = time.time(), first
-            if index == 0:
-                metrics.reset()
-            if speedometer:
-                speedometer.restart()
-            history.begin(metrics)
+            observers.begin(first)
             with contextlib.closing(batches(loader, epoch, first)) as stream:
                 while index < len(loader):
                     try:
@@ -87,12 +136,11 @@ def fit(
                         if done and world.size == 1:  # saving takes all processes
                             save(epoch + 1, Position(epoch, index))
                         raise
-                    _step(trainer, batch, schedule, metrics, watch, Position(epoch, index), limits.skip_nonfinite)
+                    position = Position(epoch, index)
+                    _step(trainer, batch, schedule, observers, position, limits.skip_nonfinite)
                     index, done, update = index + 1, done + 1, trainer.updater.count
                     progress.update()
-                    if speedometer:
-                        speedometer(epoch, index - 1, metrics)
-                    history.step(trainer, schedule(max(1, update)), epoch, index - 1, metrics)
+                    observers.step(trainer, schedule(max(1, update)), position)
                     # what one process has seen all do
                     wishes = interrupt.requested, _due(limits, update, saved)
                     stop, due = (count > 0 for count in world.sums([float(wish) for wish in wishes]))
@@ -103,9 +151,7 @@ def fit(
                         saved = time.monotonic()
             history.flush()
             if index == len(loader):
-                _log_epoch(epoch, metrics, started)
-                if watch:
-                    watch.end_epoch(epoch)
+                observers.end_epoch(epoch, time.time() - started)
                 epoch, first = epoch + 1, 0
                 save(epoch, Position(epoch, 0))
                 saved = time.monotonic()
@@ -122,7 +168,7 @@ def _due(limits, update, saved):
     return bool(every and update % every == 0 or minutes and time.monotonic() - saved >= 60 * minutes)
 
 
-def _step(trainer, batch, schedule, metrics, watch, position, skip_nonfinite):
+def _step(trainer, batch, schedule, observers, position, skip_nonfinite):
     try:
         outputs = trainer.forward_backward(batch.inputs)
         trainer.update(schedule(trainer.updater.count + 1))
@@ -135,15 +181,4 @@ def _step(trainer, batch, schedule, metrics, watch, position, skip_nonfinite):
         trainer.undo_forward()
         return
     # the update runs in MXNet's threads meanwhile
-    for device, inputs in zip(outputs, batch.inputs):
-        values = metrics.update(device, inputs)
-        if watch:
-            watch.add(values, metrics.labels(device, inputs))
-    if watch:
-        watch.end_update()
-
-
-def _log_epoch(epoch, metrics, started):
-    for name, value in metrics.get():
-        LOG.info(f'Epoch[{epoch}] Train-{name}={value:f}')
-    LOG.info(f'Epoch[{epoch}] Time cost={time.time() - started:.3f}')
+    observers.updated(outputs, batch.inputs)

@@ -20,7 +20,7 @@ from dcn.engine.runtime.run_folder import claimed, logging_to
 from dcn.engine.tasks.metrics import SharedMetrics
 from dcn.engine.tasks.task import Task, task_of
 from dcn.engine.training.interrupt import Interrupt
-from dcn.engine.training.loop import Limits, Position, fit
+from dcn.engine.training.loop import Limits, Observers, Plan, Position, fit
 from dcn.engine.training.options import TrainOptions
 from dcn.engine.training.schedule import make_schedule
 from dcn.engine.training.settings import check_settings, run_settings, tell_engines
@@ -146,23 +146,13 @@ class TrainingRun:
             options.checkpoint_minutes,
             train.nonfinite == 'skip',
         )
+        history, interrupt = self._history(), Interrupt()
         speedometer = Speedometer(self.loader.batch_size, options.frequent or self.cfg.default.frequent)
-        interrupt, history = Interrupt(), self._history()
+        watch = LossWatch() if self.world.writer else None
+        plan = Plan(self.schedule, limits, self.start)
+        observers = Observers(self.metrics, history, speedometer, watch)
         try:
-            finished = fit(
-                self.trainer,
-                self.loader,
-                self.schedule,
-                self.metrics,
-                self._save,
-                limits,
-                self.start,
-                speedometer=speedometer,
-                world=self.world,
-                interrupt=interrupt,
-                history=history,
-                watch=LossWatch() if self.world.writer else None,
-            )
+            finished = fit(self.trainer, self.loader, plan, observers, self._save, self.world, interrupt)
         finally:
             history.close()
             self._tell_broken_images()
