@@ -1,5 +1,5 @@
-"""``dcn bench networks``: times whole networks as this engine runs them, as published, on stock operators, and in other
-libraries, which get the same network as a file that ``dcn export`` makes.
+"""``dcn bench networks``: times whole networks as this engine runs them, as published, on stock operators, by the
+engine torch where PyTorch is installed, and in other libraries, which get a file of the network from ``dcn export``.
 
 Each peer works in a process of its own, the rounds are interleaved and medians count, as for operators. Weights are
 first values, not trained ones: the time of a network does not depend on them but for the boxes that NMS meets.
@@ -8,6 +8,7 @@ first values, not trained ones: the time of a network does not depend on them bu
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import os
 import sys
@@ -23,8 +24,8 @@ from dcn.errors import UserError
 from dcn.files import atomic_write
 from dcn.peers import python_of
 
-# rewritten graph, graph as published, the same on MXNet's operators
-PEERS = ('own', 'plain', 'stock')
+# rewritten graph, graph as published, the same on MXNet's operators; the engine torch
+PEERS = ('own', 'plain', 'stock', *(('torch',) if importlib.util.find_spec('torch') else ()))
 LIBRARIES = ('openvino', 'onnxruntime')
 SECONDS = 20.0  # that a peer may take for a case, its first turn aside
 
@@ -187,7 +188,8 @@ class _Library(Asked):
 
 def prepared(network: Network, peer: str) -> Call:
     """A Call: photo in, boxes or classes out; or a training step on one image. It has been made once."""
-    cfg = _configuration(network, *([] if peer == 'own' else ['engine.rewrite=false']))
+    changes = {'own': (), 'torch': ('engine.name=torch',)}
+    cfg = _configuration(network, *changes.get(peer, ('engine.rewrite=false',)))
     if cfg.engine.bfloat16:
         _need_bfloat16()
     call = _training(cfg, network.size) if network.training else _testing(cfg, network.size)
@@ -244,6 +246,7 @@ def _tested(cfg, size):
 
 def _training(cfg, size) -> Call:
     from dcn.engine import Trainer, task_of
+    from dcn.engine.runtime.devices import contexts, is_torch
 
     import mxnet as mx
 
@@ -262,7 +265,14 @@ def _training(cfg, size) -> Call:
         gt_boxes=np.stack([x1, y1, x1 + 100, y1 + 100, rng.integers(1, cfg.dataset.NUM_CLASSES, 100)], 1)[None],
     )
     args, auxs = _first_values(cfg, shapes, is_train=True)
-    trainer = Trainer(symbol, [mx.cpu()], args, auxs, task.fixed_params, rewrite=cfg.engine.rewrite)
+    devices = contexts(cfg, 'cpu')
+    if is_torch(devices[0]):
+        from dcn.torch.trainer import Trainer as TorchTrainer
+
+        args, auxs = ({name: array.asnumpy() for name, array in group.items()} for group in (args, auxs))
+        trainer = TorchTrainer(symbol, devices, args, auxs, task.fixed_params)
+    else:
+        trainer = Trainer(symbol, devices, args, auxs, task.fixed_params, rewrite=cfg.engine.rewrite)
 
     def step():
         trainer.forward_backward([inputs])

@@ -153,8 +153,8 @@ def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
         choices=('ops', 'networks'),
         default='ops',
         metavar='WHAT',
-        help='ops: operators; networks: whole networks, rewritten, as published, on stock operators, and with --peers '
-        'in OpenVINO and ONNX Runtime (default %(default)s)',
+        help='ops: operators; networks: whole networks, rewritten, as published, on stock operators, by the engine '
+        'torch, and with --peers in OpenVINO and ONNX Runtime (default %(default)s)',
     )
     parser.add_argument(
         '--rounds', type=int, default=15, metavar='N', help='timings of each case and peer (default %(default)s)'
@@ -178,7 +178,7 @@ def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
         '--against',
         nargs='+',
         metavar='PEER',
-        help='networks: beside own only these of plain, stock, openvino, onnxruntime',
+        help='networks: beside own only these of plain, stock, torch, openvino, onnxruntime',
     )
     parser.add_argument('--check', action='store_true', help="also compare the libraries' results with the project's")
     parser.add_argument('--memory', action='store_true', help='also measure the peak memory of a call')
