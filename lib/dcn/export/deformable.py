@@ -4,13 +4,13 @@ ONNX samples by one rule, zeros outside the map. Other rules are written into th
 map beforehand, and a mask says which samples count.
 """
 
-from typing import List, Optional, Sequence
+from typing import List, NamedTuple, Optional, Sequence
 
 import numpy as np
 
 from dcn.export.builder import Builder
 from dcn.export.layers import spread
-from dcn.export.regions import regions
+from dcn.export.rois import roi_sides
 from dcn.formats.attributes import Attributes
 
 
@@ -76,51 +76,47 @@ def deformable_psroi_pooling(
 ) -> List[str]:
     """Inputs data (1, D * g * g, h, w), rois (R, 5) [, trans (R, 2K, part, part)] -> (R, D, P, P)."""
     data, rois, *trans = inputs
-    bins, group = attrs.integer('pooled_size'), attrs.integer('group_size')
-    pooled = moved_bins(
-        b,
-        data,
-        rois,
-        None if attrs.truth('no_trans') or not trans else trans[0],
-        outputs=attrs.integer('output_dim'),
-        group=group,
-        bins=bins,
-        part=attrs.integer('part_size', 0) or bins,
-        samples=attrs.integer('sample_per_part', 1),
-        scale=attrs.number('spatial_scale'),
-        std=attrs.number('trans_std', 0.0),
-        classes=shapes[2][1] // 2 if len(shapes) > 2 else 1,
+    deformed = trans and not attrs.truth('no_trans')
+    bins = Bins(
+        attrs.integer('output_dim'),
+        attrs.integer('group_size'),
+        attrs.integer('pooled_size'),
+        attrs.integer('sample_per_part', 1),
+        attrs.number('spatial_scale'),
+        attrs.number('trans_std', 0.0),
+        attrs.integer('part_size', 0),
+        shapes[2][1] // 2 if deformed else 1,
     )
-    return [pooled]
+    return [pooled_bins(b, data, rois, trans[0] if deformed else None, bins)]
 
 
-def moved_bins(
-    b: Builder,
-    data: str,
-    rois: str,
-    trans: Optional[str],
-    outputs: int,
-    group: int,
-    bins: int,
-    samples: int,
-    scale: float,
-    std: float = 0.0,
-    part: int = 0,
-    classes: int = 1,
-) -> str:
-    """Deformable position-sensitive pooling (eq. 6): (R, outputs, bins, bins).
+class Bins(NamedTuple):
+    """How deformable position-sensitive pooling divides a RoI."""
 
-    ``classes``: K, how many pairs of moves ``trans`` (R, 2K, part, part) holds for each part; ``samples``: S, so many
-    a side of a bin. Everything is laid out as (K, bin y, bin x, R, sample y, sample x), so that the maps that a bin
-    reads are the batch of one GridSample.
+    outputs: int  # D, channels of the result
+    group: int  # g, cells a side of the position-sensitive maps
+    bins: int  # P, bins a side of a RoI
+    samples: int  # S, a side of a bin
+    scale: float  # cells of the map to a pixel
+    std: float = 0.0  # what offsets are multiplied by, in sides of the RoI
+    part: int = 0  # parts a side that have an offset of their own; 0: every bin
+    classes: int = 1  # K, pairs of offsets for each part
+
+
+def pooled_bins(b: Builder, data: str, rois: str, trans: Optional[str], how: Bins) -> str:
+    """Deformable position-sensitive pooling (eq. 6) with the offsets ``trans`` (R, 2K, part, part), undeformed where
+    that is None: (R, D, P, P).
+
+    Everything is laid out as (K, bin y, bin x, R, sample y, sample x), so that the maps that a bin reads are the batch
+    of one GridSample.
     """
-    classes = classes if trans else 1
+    outputs, bins, samples, classes = how.outputs, how.bins, how.samples, how.classes
     height, width = b.length(data, 2), b.length(data, 3)
-    moves = _moves(b, trans, classes, bins, part or bins, std) if trans else (None, None)
-    sides = regions(b, rois, scale, np.float32(0.5), bins)
+    offsets = _offsets(b, trans, how) if trans else (None, None)
+    sides = roi_sides(b, rois, how.scale, np.float32(0.5), bins)
     # (K, P, P, R, S) along x, and along y
-    x, inside_x = _samples(b, sides[0], moves[0], bins, samples, width, (1, 1, bins, 1))
-    y, inside_y = _samples(b, sides[1], moves[1], bins, samples, height, (1, bins, 1, 1))
+    x, inside_x = _samples(b, sides[0], offsets[0], how, width, (1, 1, bins, 1))
+    y, inside_y = _samples(b, sides[1], offsets[1], how, height, (1, bins, 1, 1))
     across, down = np.array([4], np.int64), np.array([5], np.int64)
     x, inside_x = (b('Unsqueeze', value, across) for value in (x, inside_x))
     y, inside_y = (b('Unsqueeze', value, down) for value in (y, inside_y))
@@ -131,7 +127,7 @@ def moved_bins(
         *(b('Unsqueeze', b('Expand', value, whole), np.array([6], np.int64)) for value in (x, y)),
         axis=6,
     )
-    maps, batch = _maps(b, data, outputs // classes, classes, group, bins)
+    maps, batch = _maps(b, data, how)
     count = samples * samples
     mode = 'bilinear' if b.opset < 20 else 'linear'  # its name changed
     found = b('GridSample', maps, b.reshape(grid, batch, -1, count, 2), mode=mode, align_corners=1)
@@ -141,33 +137,34 @@ def moved_bins(
     number = b('ReduceSum', mask, last, keepdims=0)
     mean = b('Div', total, b('Max', number, np.float32(1)))  # no sample: the total is 0
     each = outputs // classes
-    if group == 1:  # (K, each, P * P * R)
+    if how.group == 1:  # (K, each, P * P * R)
         mean = b('Transpose', b.reshape(mean, classes, each, bins, bins, -1), perm=[4, 0, 1, 2, 3])
     else:  # (K * P * P, each, R)
         mean = b('Transpose', b.reshape(mean, classes, bins, bins, each, -1), perm=[4, 0, 3, 1, 2])
     return b.reshape(mean, -1, outputs, bins, bins)
 
 
-def _moves(b, trans, classes, bins, part, std):
-    """Moves of the bins along x and along y, (K, P, P, R), in sides of the region."""
-    trans = b.reshape(trans, -1, classes, 2, part, part)
-    if part != bins:
+def _offsets(b, trans, how):
+    """Offsets of the bins along x and along y, (K, P, P, R), in sides of the RoI."""
+    part = how.part or how.bins
+    trans = b.reshape(trans, -1, how.classes, 2, part, part)
+    if part != how.bins:
         # float arithmetic, as in the original
-        cells = (np.arange(bins, dtype=np.float32) / np.float32(bins) * np.float32(part)).astype(np.int64)
+        cells = np.arange(how.bins, dtype=np.float32) / np.float32(how.bins) * np.float32(part)
         for axis in (3, 4):
-            trans = b('Gather', trans, np.minimum(cells, part - 1), axis=axis)
-    trans = b('Mul', b('Transpose', trans, perm=[2, 1, 3, 4, 0]), np.float32(std))
+            trans = b('Gather', trans, np.minimum(cells.astype(np.int64), part - 1), axis=axis)
+    trans = b('Mul', b('Transpose', trans, perm=[2, 1, 3, 4, 0]), np.float32(how.std))
     return b.column(trans, 0, 0), b.column(trans, 0, 1)
 
 
-def _samples(b, side, moves, bins, samples, size, shape):
+def _samples(b, side, offsets, how, size, shape):
     """Where samples lie along one axis, as GridSample counts (-1 to 1), (K, P, P, R, S), and whether they count."""
     start, length, bin_length = side  # (R,)
-    first = b('Add', b('Mul', np.arange(bins, dtype=np.float32).reshape(shape), bin_length), start)
-    if moves:
-        first = b('Add', first, b('Mul', moves, length))
-    step = b.reshape(b('Div', bin_length, np.float32(samples)), -1, 1)
-    steps = b('Mul', np.arange(samples, dtype=np.float32), step)
+    first = b('Add', b('Mul', np.arange(how.bins, dtype=np.float32).reshape(shape), bin_length), start)
+    if offsets:
+        first = b('Add', first, b('Mul', offsets, length))
+    step = b.reshape(b('Div', bin_length, np.float32(how.samples)), -1, 1)
+    steps = b('Mul', np.arange(how.samples, dtype=np.float32), step)
     position = b('Add', b('Unsqueeze', first, np.array([4], np.int64)), steps)
     last = b('Sub', size, np.float32(1))
     low = b('GreaterOrEqual', position, np.float32(-0.5))
@@ -177,8 +174,10 @@ def _samples(b, side, moves, bins, samples, size, shape):
     return b('Sub', b('Div', b('Mul', position, np.float32(2)), whole), np.float32(1)), inside
 
 
-def _maps(b, data, each, classes, group, bins):
+def _maps(b, data, how):
     """The maps as a batch: (K, each, h, w) where all bins read the same ones, else (K * P * P, each, h, w)."""
+    classes, group, bins = how.classes, how.group, how.bins
+    each = how.outputs // classes
     height, width = b.size(data, 2), b.size(data, 3)
     if group == 1:
         return b('Reshape', data, b.shape(classes, each, height, width)), classes

@@ -5,12 +5,13 @@ from typing import List, Sequence
 import numpy as np
 
 from dcn.export.builder import Builder
-from dcn.export.deformable import moved_bins
-from dcn.export.regions import regions
+from dcn.export.deformable import Bins, pooled_bins
+from dcn.export.rois import roi_sides
 from dcn.formats.attributes import Attributes
 
 CANONICAL_LEVEL = 2  # counted from the finest: RoIs of the canonical size go to P4
 SAMPLES = {False: 4, True: 2}  # a side of a bin; modulated or not
+TRANS_STD = 0.1  # of dcn.operators.pooling
 
 
 def roi_pooling(b: Builder, attrs: Attributes, inputs: Sequence[str]) -> List[str]:
@@ -39,7 +40,7 @@ def psroi_pooling(b: Builder, attrs: Attributes, inputs: Sequence[str]) -> List[
     (left, right), (top, bottom) = (
         _cells(b, side, bins, limit, shape)
         for side, limit, shape in zip(
-            regions(b, rois, attrs.number('spatial_scale'), None, bins), (columns, rows), ((1, -1, 1), (-1, 1, 1))
+            roi_sides(b, rois, attrs.number('spatial_scale'), None, bins), (columns, rows), ((1, -1, 1), (-1, 1, 1))
         )
     )
     first = b('Mul', np.arange(bins * bins).reshape(bins, bins, 1), b('Mul', down, along))
@@ -99,7 +100,7 @@ def fpn_roi_pooling(b: Builder, attrs: Attributes, inputs: Sequence[str], shapes
         own = b.reshape(b('NonZero', b('Equal', level_of, np.int64(level))), -1)
         some = b('Gather', rois, b('Concat', own, np.array([0], np.int64), axis=0))
         pool = _Level(b, maps[level], some, channels, bins, 1.0 / stride)
-        values = pool.plain() if not layers else pool.moved(layers[each * level : each * (level + 1)], attrs)
+        values = pool.plain() if not layers else pool.deformed(layers[each * level : each * (level + 1)], attrs)
         pooled.append(b.slice(values, 0, 0, -1))
         places.append(own)
     # the RoIs' own order: place k of the sorted list is where RoI k is found
@@ -119,8 +120,8 @@ class _Level:
         """The largest cells."""
         return self.b('MaxRoiPool', self.data, self.rois, pooled_shape=(self.bins,) * 2, spatial_scale=self.scale)
 
-    def moved(self, layers, attrs):
-        """Bilinear bins, moved and, if modulated, weighed by what ``layers`` say of the bins at rest."""
+    def deformed(self, layers, attrs):
+        """Bilinear bins, displaced and, if modulated, weighed by what ``layers`` say of the undeformed bins."""
         b, bins, modulated = self.b, self.bins, attrs.truth('modulated')
         x = b('Flatten', self._bilinear(None, SAMPLES[modulated]))
         for i in range(0, len(layers), 2):
@@ -131,16 +132,6 @@ class _Level:
         weights = b('Sigmoid', b.slice(x, 1, 2, 3))
         return b('Mul', self._bilinear(b.slice(x, 1, 0, 2), SAMPLES[True]), weights)
 
-    def _bilinear(self, moves, samples):
-        return moved_bins(
-            self.b,
-            self.data,
-            self.rois,
-            moves,
-            outputs=self.channels,
-            group=1,
-            bins=self.bins,
-            samples=samples,
-            scale=self.scale,
-            std=0.1,
-        )
+    def _bilinear(self, trans, samples):
+        bins = Bins(self.channels, group=1, bins=self.bins, samples=samples, scale=self.scale, std=TRANS_STD)
+        return pooled_bins(self.b, self.data, self.rois, trans, bins)

@@ -371,7 +371,7 @@ class _Bin:
         self.roi_height, self.roi_width = roi_height, roi_width
 
 
-def _moved_bins(
+def _bins(
     data, rois, trans, spatial_scale, output_dim, group_size, pooled_size, part_size=0, sample_per_part=1, trans_std=0.0
 ):
     """Every bin of eq. 6 that holds a sample. A bin of size b is sampled at start + i * b / S, i < S: its left edge
@@ -393,9 +393,9 @@ def _moved_bins(
             outputs = np.arange(c * per_class, (c + 1) * per_class)
             channels = outputs * group_size**2 + _group_cell(ph, pw, group_size, pooled_size)
             places = (r, outputs, ph, pw), (int(roi[0]), channels), trans_x, trans_y
-            moved = _Bin(*places, *axes, spans[0][1], spans[1][1])
-            if moved.count:
-                yield moved
+            found = _Bin(*places, *axes, spans[0][1], spans[1][1])
+            if found.count:
+                yield found
 
 
 def deformable_psroi_pooling(
@@ -411,7 +411,7 @@ def deformable_psroi_pooling(
     """
     data, size = np.asarray(data, dtype), geometry['pooled_size']
     out = np.zeros((len(rois), geometry['output_dim'], size, size), dtype)
-    for b in _moved_bins(data, rois, trans, **geometry):
+    for b in _bins(data, rois, trans, **geometry):
         total = np.einsum('cab,ia,jb->c', data[b.pixels], b.g_y.astype(dtype), b.g_x.astype(dtype), optimize=True)
         out[b.place] = total / dtype(b.count)
     return out
@@ -430,7 +430,7 @@ def deformable_psroi_pooling_backward(
     grads = {'data': np.zeros(data.shape, dtype), 'rois': np.zeros(rois.shape, dtype)}
     if trans is not None:
         grads['trans'] = np.zeros(trans.shape, dtype)
-    for b in _moved_bins(data, rois, trans, **geometry):
+    for b in _bins(data, rois, trans, **geometry):
         g_y, g_x, slope_g_y, slope_g_x = _as(dtype, b.g_y, b.g_x, b.slope_g_y, b.slope_g_x)
         per_sample = out_grad[b.place] / dtype(b.count)  # (D,)
         grads['data'][b.pixels] += np.einsum('c,ia,jb->cab', per_sample, g_y, g_x, optimize=True)

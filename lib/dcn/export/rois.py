@@ -1,4 +1,4 @@
-"""How regions of interest lie on a feature map, as ONNX; what all kinds of RoI pooling share."""
+"""How RoIs lie on a feature map, as ONNX; what all kinds of RoI pooling share."""
 
 from typing import List, Optional, Tuple
 
@@ -10,7 +10,9 @@ LONGEST = 1 << 14  # pixels of a RoI's side
 SHORTEST = np.float32(0.1)  # cells of a RoI's side
 
 
-def regions(b: Builder, rois: str, scale: float, shift: Optional[np.float32], bins: int) -> List[Tuple[str, str, str]]:
+def roi_sides(
+    b: Builder, rois: str, scale: float, shift: Optional[np.float32], bins: int
+) -> List[Tuple[str, str, str]]:
     """For x, then y: start, length and length of a bin on the map, each (R,), float32, of ``rois`` (R, 5) in pixels."""
     found = []
     for first, last in ((1, 3), (2, 4)):
