@@ -1,7 +1,7 @@
 """The processes that train one network together: who this one is, and what they add up. Here: one process alone.
 
 dcn.torch.job has the processes that torchrun starts; what they are is known from the environment before PyTorch loads.
-dcn.engine.runtime.job has the workers of MXNet's parameter server, whose ranks are known when they have met.
+dcn.engine.runtime.parameter_server has the workers of MXNet's, whose ranks are known when they have met.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from dcn.config import load_config, symbol_class
 from dcn.engine.tasks.task import task_of
 from dcn.engine.training.run import TrainingRun
 from dcn.engine.training.schedule import make_schedule
-from dcn.engine.training.step import fixed_names
+from dcn.engine.training.trainer import fixed_names
 from dcn.errors import UserError
 from dcn.formats import params as params_file
 from deeplab import test as testing

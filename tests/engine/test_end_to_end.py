@@ -11,7 +11,7 @@ import pytest
 from dcn.config import load_config, symbol_class
 from dcn.engine.inference.detector import Detector
 from dcn.engine.training.start import check_start
-from dcn.engine.training.step import fixed_names
+from dcn.engine.training.trainer import fixed_names
 from dcn.errors import UserError
 from dcn.formats import params as params_file
 from rfcn import test as testing

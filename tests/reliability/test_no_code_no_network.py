@@ -25,7 +25,7 @@ NETWORK = {
     *('asyncio', 'urllib.request', 'urllib3', 'requests', 'webbrowser', 'multiprocessing.connection'),
 }
 # who may know of sockets: the name of this machine, and the jobs of several machines that "dcn launch" starts
-SOCKETS = {'lib/dcn/engine/runtime/run_folder.py', 'lib/dcn/engine/runtime/job.py'}
+SOCKETS = {'lib/dcn/engine/runtime/run_folder.py', 'lib/dcn/engine/runtime/parameter_server.py'}
 MACHINES = 'lib/dcn/launch/'
 CFG = 'experiments/rfcn/cfgs/shapes_rfcn_dcn_end2end_ohem.yaml'
 WEIGHTS = 'experiments/rfcn/shapes/shapes_rfcn_dcn-0000.params'

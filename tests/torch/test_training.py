@@ -21,7 +21,7 @@ def parameters(cfg, made, inputs):
 
 def trainers(made, params, devices=1, fixed=FIXED, **options):
     """(MXNet's, PyTorch's) of a training graph."""
-    from dcn.engine.training.step import Trainer as InMXNet
+    from dcn.engine.training.trainer import Trainer as InMXNet
     from dcn.torch.trainer import Trainer as InTorch
 
     import mxnet as mx

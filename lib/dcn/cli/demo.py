@@ -90,7 +90,7 @@ def show(family: str, args: argparse.Namespace) -> None:
         without_training_images(cfgs, args.out)
     trials = [trial(*each, args.gpus) for each in zip(networks, cfgs, files)]
     print('\n' + table(trials))
-    from dcn.showcase.pictures import pictures
+    from dcn.showcase.demo import pictures
 
     print('\n'.join(['pictures:', *(f'  {path}' for path in pictures(trials, os.path.join(args.out, family)))]))
 

@@ -10,7 +10,7 @@ from dcn.engine.tasks.evaluate import evaluate
 from dcn.engine.tasks.task import task_of
 from dcn.engine.training.loop import fit
 from dcn.engine.training.run import train
-from dcn.engine.training.step import Trainer
+from dcn.engine.training.trainer import Trainer
 
 __all__ = [
     'Detections',

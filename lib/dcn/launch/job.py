@@ -36,14 +36,14 @@ class Plan(NamedTuple):
 
 
 class Process(NamedTuple):
-    """A process of dcn.launch.member."""
+    """A process of dcn.launch.starter."""
 
     role: str
     host: str
     popen: subprocess.Popen
 
     def send(self, line: str) -> None:
-        """A line of what dcn.launch.member reads."""
+        """A line of what dcn.launch.starter reads."""
         assert self.popen.stdin is not None
         try:
             self.popen.stdin.write(line.encode() + b'\n')
@@ -147,7 +147,7 @@ def _free_port(address):
 
 
 def _started(role, host, command, environment):
-    member = [sys.executable, '-m', 'dcn.launch.member']
+    member = [sys.executable, '-m', 'dcn.launch.starter']
     if host:
         passed = {name: value for name, value in os.environ.items() if name.startswith(_PASSED)}
         environment = dict(passed, **environment)

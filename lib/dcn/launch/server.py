@@ -16,7 +16,7 @@ from typing import List
 from dcn import gpu_libraries
 from dcn.errors import UserError
 from dcn.launch.environment import Member, prepare
-from dcn.launch.watch import INTERVAL, Watch, leave
+from dcn.launch.heartbeats import INTERVAL, Watch, leave
 
 _Controller = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)
 

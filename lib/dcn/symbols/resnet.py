@@ -8,7 +8,7 @@ from __future__ import annotations
 import collections
 
 from dcn.errors import UserError
-from dcn.symbols.learning import learning
+from dcn.symbols.learning_rate import learning
 from dcn.symbols.modulation import offsets_and_weights
 from dcn.symbols.resnet_plan import Plan
 

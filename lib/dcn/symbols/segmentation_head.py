@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dcn.symbols.learning import learning
+from dcn.symbols.learning_rate import learning
 
 import mxnet as mx
 from mxnet.symbol import Symbol

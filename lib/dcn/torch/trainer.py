@@ -18,7 +18,7 @@ from dcn.world import World
 
 
 class Trainer:
-    """As dcn.engine.training.step.Trainer, for PyTorch: parameters on every device, gradients summed, one update.
+    """As dcn.engine.training.trainer.Trainer, for PyTorch: parameters on every device, gradients summed, one update.
 
     symbol: the training graph (what has tojson()); devices: of this process; arg_params, aux_params: {name: array};
     fixed: substrings of the names that are not trained; bfloat16: layers multiply in bfloat16 (autocast); parameters,

@@ -12,7 +12,7 @@ import pytest
 from dcn.cli.train_test import dcn_test
 from dcn.config import load_config, symbol_class
 from dcn.engine.training.alternate import STAGES, check_alternate, stage_config
-from dcn.engine.training.step import fixed_names
+from dcn.engine.training.trainer import fixed_names
 from dcn.errors import UserError
 from dcn.formats import params as params_file
 from dcn.symbols.network import input_names

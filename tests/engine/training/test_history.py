@@ -11,7 +11,7 @@ from dcn import history
 from dcn.engine.tasks.metrics import DetectionMetrics
 from dcn.engine.training.loop import Limits, Observers, Plan, Position, fit
 from dcn.engine.training.schedule import StepSchedule
-from dcn.engine.training.step import Trainer
+from dcn.engine.training.trainer import Trainer
 from dcn.errors import UserError
 from dcn.history import PARTS, History, read
 from tests.engine import tiny

@@ -6,7 +6,7 @@ from typing import Any, List, Optional
 
 from easydict import EasyDict
 
-from dcn.engine.runtime.job import Job
+from dcn.engine.runtime.parameter_server import Job
 from dcn.errors import UserError
 from dcn.launch import environment
 from dcn.operators import native

@@ -9,8 +9,8 @@ from typing import Callable, NamedTuple, Optional, Sequence, Union
 from dcn.engine.runtime.progress import Speedometer, bar
 from dcn.engine.tasks.metrics import Metrics, SharedMetrics
 from dcn.engine.training.interrupt import Interrupt, Stopped
-from dcn.engine.training.step import Trainer
-from dcn.engine.training.watch import LossWatch
+from dcn.engine.training.loss_watch import LossWatch
+from dcn.engine.training.trainer import Trainer
 from dcn.errors import NonFinite, UserError
 from dcn.history import History
 from dcn.loader import prefetch

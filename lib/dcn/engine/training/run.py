@@ -21,12 +21,12 @@ from dcn.engine.tasks.metrics import SharedMetrics
 from dcn.engine.tasks.task import Task, task_of
 from dcn.engine.training.interrupt import Interrupt
 from dcn.engine.training.loop import Limits, Observers, Plan, Position, fit
+from dcn.engine.training.loss_watch import LossWatch
 from dcn.engine.training.options import TrainOptions
 from dcn.engine.training.schedule import make_schedule
 from dcn.engine.training.settings import check_settings, run_settings, tell_engines
 from dcn.engine.training.start import Start, check_origin, check_start, first_parameters
-from dcn.engine.training.step import Trainer
-from dcn.engine.training.watch import LossWatch
+from dcn.engine.training.trainer import Trainer
 from dcn.errors import UserError
 from dcn.history import History, history_path, require_events
 from dcn.loader.prefetching import ahead

@@ -25,7 +25,7 @@ from dcn.showcase.offsets.report import (
 from dcn.showcase.offsets.study import PART_IMAGES, Study
 from dcn.showcase.offsets.survey import LayerSurvey
 from dcn.visualize.canvas import beside, dashed_frame
-from dcn.visualize.field import draw_field, tile
+from dcn.visualize.heat import draw_heat, tile
 from dcn.visualize.parts import draw_coloured_parts, part_boxes
 from dcn.visualize.sampling import draw_tree
 from dcn.webpage import charts
@@ -220,7 +220,7 @@ def field_picture(found: Study, number: int) -> np.ndarray:
     most = max(float(np.quantile(column.shown[number], 0.999)) for column in found.fields)
     image = found.images[spot.scene]
     return beside(
-        [draw_field(image, column.shown[number], spot.point, spot.box, FIELD_SIDE, most) for column in found.fields]
+        [draw_heat(image, column.shown[number], spot.point, spot.box, FIELD_SIDE, most) for column in found.fields]
     )
 
 

@@ -17,8 +17,8 @@ from dcn.engine import Detector, Segmenter
 from dcn.errors import UserError
 from dcn.loader.image import load_image
 from dcn.loader.photos import bgr_image, find_photos, stems
+from dcn.showcase.demo import components, spaced
 from dcn.showcase.offsets.measures import DOES_NOT_COUNT, NO_OBJECT, Objects
-from dcn.showcase.pictures import components, spaced
 
 
 class Scene(NamedTuple):

@@ -15,13 +15,13 @@ from dcn.engine.inference.photos import PhotoNetwork
 from dcn.engine.runtime.devices import is_torch
 from dcn.engine.runtime.progress import bar
 from dcn.errors import UserError
+from dcn.showcase.demo import empty_cell
 from dcn.showcase.offsets import scenes as found_scenes
 from dcn.showcase.offsets.field import Extent, ResponseField, around, extent
 from dcn.showcase.offsets.measures import BACKGROUND, CATEGORIES, NO_OBJECT, SIZES, Limits, Objects, limits_of
 from dcn.showcase.offsets.parts import ClassParts, survey_parts
 from dcn.showcase.offsets.scenes import Scene, Scenes
 from dcn.showcase.offsets.survey import LayerSurvey, Look, look, survey
-from dcn.showcase.pictures import empty_cell
 from dcn.showcase.probe import Layer, PartNetwork, deformable_layers
 from dcn.visualize.sampling import Trace, trace
 

@@ -10,8 +10,8 @@ import numpy as np
 from dcn import history
 from dcn.config.loading import flat, from_difference
 from dcn.ledger import PLACES
-from dcn.showcase.report.figures import POINTS, run_keys
 from dcn.showcase.report.runs import Run, about
+from dcn.showcase.report.score_text import POINTS, run_keys
 from dcn.webpage import charts
 from dcn.webpage.document import (
     Section,

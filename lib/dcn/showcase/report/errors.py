@@ -6,8 +6,8 @@ import numpy as np
 
 from dcn.evaluation import box_confusion, error_kinds
 from dcn.showcase.report import findings
-from dcn.showcase.report.figures import POINTS, run_keys
 from dcn.showcase.report.findings import BoxFindings, Titled
+from dcn.showcase.report.score_text import POINTS, run_keys
 from dcn.webpage import charts
 from dcn.webpage.document import (
     Html,

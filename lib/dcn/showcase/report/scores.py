@@ -9,9 +9,9 @@ import numpy as np
 from dcn.evaluation import bootstrap
 from dcn.ledger import means
 from dcn.showcase.report import findings
-from dcn.showcase.report.figures import change, points
 from dcn.showcase.report.findings import BoxFindings, Titled
 from dcn.showcase.report.runs import Run
+from dcn.showcase.report.score_text import change, points
 from dcn.webpage.document import (
     Section,
     element,

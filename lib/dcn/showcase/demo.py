@@ -14,7 +14,7 @@ from dcn.dataset.segmentation import get_segmentation, load_label
 from dcn.engine import Detector, Segmenter
 from dcn.engine.inference.photos import PhotoNetwork
 from dcn.loader.image import load_image
-from dcn.showcase import pages
+from dcn.showcase import demo_pictures
 from dcn.showcase.probe import PartNetwork, deformable_layers
 from dcn.visualize.canvas import picture_colours, save
 
@@ -42,13 +42,13 @@ def _of_detectors(trials):
     imdb = get_imdb(trials[0].cfg, trials[0].cfg.dataset.test_image_set)
     roidb = imdb.gt_roidb()
     images, rule = _chosen(roidb)
-    truths = [pages.Found(roidb[i]['boxes'].astype(float), None, roidb[i]['gt_classes']) for i in images]
+    truths = [demo_pictures.Found(roidb[i]['boxes'].astype(float), None, roidb[i]['gt_classes']) for i in images]
     found = {trial.network.title: _detections(trial, images.values()) for trial in trials}
     last = found[trials[-1].network.title]
     things = [thing for number, each in zip(images, last) for thing in detected(number, each)]
     truth_boxes = {number: truth.boxes for number, truth in zip(images, truths)}
     return {
-        'detections': pages.detections_page([*images.values()], truths, found, imdb.classes, SHOWN, rule),
+        'detections': demo_pictures.detections_page([*images.values()], truths, found, imdb.classes, SHOWN, rule),
         'sampling_points': sampling_points(Detector, trials[-1], images, things, truth_boxes, imdb.classes),
         'part_offsets': part_offsets(trials[-1], images, last, imdb.classes),
     }
@@ -56,7 +56,7 @@ def _of_detectors(trials):
 
 def _detections(trial, images):
     detector = Detector(trial.cfg, trial.params)
-    return [pages.Found(*detector.detect(image)) for image in images]
+    return [demo_pictures.Found(*detector.detect(image)) for image in images]
 
 
 def _of_segmenters(trials):
@@ -71,7 +71,9 @@ def _of_segmenters(trials):
     boxes = {number: [thing.box for thing in regions(number, truth)] for number, truth in zip(images, truths)}
     colours = picture_colours(trials[0].cfg.dataset)
     return {
-        'segmentations': pages.segmentations_page([*images.values()], truths, found, data.classes, colours, rule),
+        'segmentations': demo_pictures.segmentations_page(
+            [*images.values()], truths, found, data.classes, colours, rule
+        ),
         'sampling_points': sampling_points(Segmenter, trials[-1], images, things, boxes, data.classes),
     }
 
@@ -94,7 +96,7 @@ def spaced(count: int, wanted: int) -> List[int]:
     return [i * count // wanted for i in range(wanted)]
 
 
-def detected(number: int, found: pages.Found) -> List[Thing]:
+def detected(number: int, found: demo_pictures.Found) -> List[Thing]:
     """Things: the detections of score SHOWN and above on image ``number``."""
     return [
         Thing(number, int(label), box, (box[:2] + box[2:]) / 2) for box, score, label in zip(*found) if score >= SHOWN
@@ -157,7 +159,7 @@ def sampling_points(
             size = max((offset.shape[1:] for offset in offsets), key=np.prod)
             y, x = empty_cell(size, shape, boxes[number])
             point = (x + 0.5) * shape[1] / size[1], (y + 0.5) * shape[0] / size[0]
-        return pages.Spot(f'{text}, test image {number + 1}', images[number], offsets, point)
+        return demo_pictures.Spot(f'{text}, test image {number + 1}', images[number], offsets, point)
 
     spots = [
         spot(f'the centre of the {word} {names[thing.label]} found', thing.number, thing.point)
@@ -171,7 +173,7 @@ def sampling_points(
     rule = 'Objects: the largest, the median and the smallest of those found on the first sheet' + (
         f' at score {SHOWN:g}.' if kind is Detector else '.'
     )
-    return pages.sampling_page(spots, layers, rule)
+    return demo_pictures.sampling_page(spots, layers, rule)
 
 
 def empty_cell(size: Tuple[int, int], shape: Tuple[int, int], boxes: Sequence, border: int = 2) -> Tuple[int, int]:
@@ -186,7 +188,7 @@ def empty_cell(size: Tuple[int, int], shape: Tuple[int, int], boxes: Sequence, b
 
 
 def part_offsets(
-    trial: Any, images: Dict[int, np.ndarray], found: List[pages.Found], names: Sequence[str]
+    trial: Any, images: Dict[int, np.ndarray], found: List[demo_pictures.Found], names: Sequence[str]
 ) -> Optional[np.ndarray]:
     """Where deformable RoI pooling puts its parts: the best detection of each class."""
     network, pooled = PartNetwork(trial.cfg, trial.params), []
@@ -204,6 +206,8 @@ def part_offsets(
         if best is not None:
             score, number, box = best
             (offsets,), _ = network.offsets(images[number], [box])
-            pooled.append(pages.Pooled(f'{score:.2f}, test image {number + 1}', images[number], box, label, offsets))
+            pooled.append(
+                demo_pictures.Pooled(f'{score:.2f}, test image {number + 1}', images[number], box, label, offsets)
+            )
     rule = 'Boxes: the best detection of each class on the first sheet.'
-    return pages.parts_page(pooled, names, rule) if pooled else None
+    return demo_pictures.parts_page(pooled, names, rule) if pooled else None

@@ -16,8 +16,8 @@ import numpy as np
 
 from dcn.errors import UserError
 from dcn.launch.environment import Member, prepare
-from dcn.launch.member import tell
-from dcn.launch.watch import INTERVAL, JOINING, Watch, late, leave
+from dcn.launch.heartbeats import INTERVAL, JOINING, Watch, late, leave
+from dcn.launch.starter import tell
 from dcn.world import World
 
 import mxnet as mx

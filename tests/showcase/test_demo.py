@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from dcn.showcase import pictures as showcase
-from dcn.showcase.pages import Found, cell_of
+from dcn.showcase import demo as showcase
+from dcn.showcase.demo_pictures import Found, cell_of
 
 
 def test_objects_of_three_sizes_are_the_largest_the_median_and_the_smallest():

@@ -17,7 +17,7 @@ from dcn.engine.tasks.metrics import (
     SharedMetrics,
     log_loss,
 )
-from dcn.engine.training.watch import LossWatch, entropy
+from dcn.engine.training.loss_watch import LossWatch, entropy
 from dcn.world import World
 from tests.engine.families import experiment
 from tests.engine.voc import write_voc

@@ -1,4 +1,4 @@
-"""One process of a job on its machine: python -m dcn.launch.member, started here or through ssh by dcn.launch.job.
+"""One process of a job on its machine: python -m dcn.launch.starter, started here or through ssh by dcn.launch.job.
 
 The first line on its input is JSON: {"command": [...], "environment": {...}, "folder": "..."}; so nothing of it passes
 through a shell. Every further line is the number of a signal for the command. Where the input ends, whoever started

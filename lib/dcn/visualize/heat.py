@@ -15,7 +15,7 @@ def heat(field: np.ndarray, most: float) -> np.ndarray:
     return cv2.applyColorMap((255 * level).round().astype(np.uint8), cv2.COLORMAP_INFERNO)
 
 
-def draw_field(
+def draw_heat(
     image: np.ndarray,
     field: np.ndarray,
     point: Sequence[float],

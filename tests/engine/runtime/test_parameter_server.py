@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dcn.engine.runtime import job
+from dcn.engine.runtime import parameter_server
 
 import mxnet as mx
 
@@ -11,13 +11,13 @@ import mxnet as mx
 @pytest.fixture
 def alone():
     """A Job without others, whose store gives back what it gets."""
-    found = job.Job.__new__(job.Job)
+    found = parameter_server.Job.__new__(parameter_server.Job)
     found._store, found._buffers, found.rank = mx.kv.create('local'), {}, 0
     return found
 
 
 @pytest.mark.parametrize('dtype', ['float32', 'float64'])
-@pytest.mark.parametrize('shape', [(1,), (3, 5), (2 * job.PART + 7,), (job.PART,)])
+@pytest.mark.parametrize('shape', [(1,), (3, 5), (2 * parameter_server.PART + 7,), (parameter_server.PART,)])
 def test_every_number_travels_in_its_place(shape, dtype, alone):
     for seed in (1, 2):  # the buffers are used again
         values = np.random.default_rng(seed).normal(size=shape).astype(dtype)
@@ -25,7 +25,7 @@ def test_every_number_travels_in_its_place(shape, dtype, alone):
         alone.sum(tensor)
         np.testing.assert_array_equal(tensor.asnumpy(), values)
     sizes = [part.size for _, _, part in alone._parts(tensor)]
-    assert max(sizes) <= job.PART and sum(sizes) == values.size
+    assert max(sizes) <= parameter_server.PART and sum(sizes) == values.size
 
 
 def test_others_take_the_first_ones_numbers(alone):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from dcn.showcase import pages
+from dcn.showcase import demo_pictures
 from dcn.showcase.probe import deformable_layers
 from dcn.visualize.boxes import label_corner
 from dcn.visualize.canvas import text_size, text_strip
@@ -11,29 +11,32 @@ from dcn.visualize.sampling import spread_cells
 
 import mxnet as mx
 
-TRUTH = pages.Found(np.array([[0, 0, 9, 9], [20, 20, 39, 39]]), None, np.array([1, 2]))
+TRUTH = demo_pictures.Found(np.array([[0, 0, 9, 9], [20, 20, 39, 39]]), None, np.array([1, 2]))
 
 
 def found(*rows):
     rows = np.array(rows, dtype=float).reshape(-1, 6)
-    return pages.Found(rows[:, :4], rows[:, 4], rows[:, 5].astype(int))
+    return demo_pictures.Found(rows[:, :4], rows[:, 4], rows[:, 5].astype(int))
 
 
 def test_verdict_counts_right_class_and_overlap_once():
     twice = found([0, 0, 9, 9, 0.9, 1], [0, 0, 9, 8, 0.8, 1])
-    assert pages.verdict(twice, TRUTH) == '1 of 2 found, mean IoU 1.00, 1 wrong'
+    assert demo_pictures.verdict(twice, TRUTH) == '1 of 2 found, mean IoU 1.00, 1 wrong'
     # 20 x 10 of 20 x 20 is an IoU of 0.5 exactly, which is not above 0.5; then a wrong class
-    assert pages.verdict(found([20, 20, 39, 29, 0.9, 2]), TRUTH) == '0 of 2 found, 1 wrong'
-    assert pages.verdict(found([20, 20, 39, 39, 0.9, 1]), TRUTH) == '0 of 2 found, 1 wrong'
-    assert pages.verdict(found([20, 20, 39, 34, 0.9, 2], [0, 0, 9, 9, 0.6, 1]), TRUTH) == '2 of 2 found, mean IoU 0.88'
-    assert pages.verdict(found(), TRUTH) == '0 of 2 found'
+    assert demo_pictures.verdict(found([20, 20, 39, 29, 0.9, 2]), TRUTH) == '0 of 2 found, 1 wrong'
+    assert demo_pictures.verdict(found([20, 20, 39, 39, 0.9, 1]), TRUTH) == '0 of 2 found, 1 wrong'
+    assert (
+        demo_pictures.verdict(found([20, 20, 39, 34, 0.9, 2], [0, 0, 9, 9, 0.6, 1]), TRUTH)
+        == '2 of 2 found, mean IoU 0.88'
+    )
+    assert demo_pictures.verdict(found(), TRUTH) == '0 of 2 found'
 
 
 def test_detections_page_holds_any_number_of_images():
     image, names = np.zeros((40, 40, 3), np.uint8), ('__background__', 'cat', 'dog')
     for count in (1, 3):
         columns = {'net': [found([0, 0, 9, 9, 0.9, 1])] * count}
-        page = pages.detections_page([image] * count, [TRUTH] * count, columns, names, 0.5, 'all.')
+        page = demo_pictures.detections_page([image] * count, [TRUTH] * count, columns, names, 0.5, 'all.')
         assert page.dtype == np.uint8 and (page[:20] == 255).all()
 
 
@@ -41,13 +44,13 @@ def test_agreement_leaves_out_what_does_not_count():
     truth = np.array([[0, 0, 0, 1], [0, 0, 1, 255]], np.uint8)
     found = np.array([[0, 0, 0, 1], [0, 0, 2, 2]], np.uint8)
     # of 7 pixels 6 are right; background 5/5, class 1 one of two, class 2 none: a mean of a half
-    assert pages.agreement(found, truth) == 'mean IoU 0.50, 85.7 % right'
+    assert demo_pictures.agreement(found, truth) == 'mean IoU 0.50, 85.7 % right'
 
 
 def test_segmentations_page_holds_any_number_of_images():
     image, labels = np.zeros((40, 40, 3), np.uint8), np.eye(40, dtype=np.uint8)
     for count in (1, 3):
-        page = pages.segmentations_page(
+        page = demo_pictures.segmentations_page(
             [image] * count,
             [labels] * count,
             {'net': [labels] * count},

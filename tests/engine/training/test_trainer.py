@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dcn.engine.training.step import Trainer, fixed_names
+from dcn.engine.training.trainer import Trainer, fixed_names
 from dcn.engine.training.updater import multipliers
 from dcn.errors import NonFinite, UserError
 from tests.engine import tiny
