@@ -4,8 +4,9 @@ import contextlib
 import hashlib
 import os
 import shutil
+import sys
 import tempfile
-from typing import Iterable, Iterator, Optional
+from typing import Iterable, Iterator, Optional, Set
 
 from dcn.errors import UserError
 
@@ -28,7 +29,17 @@ def atomic_write(path: str, mode: str = 'wb', durable: bool = False) -> Iterator
 
 @contextlib.contextmanager
 def atomic_path(path: str) -> Iterator[str]:
-    """As atomic_write(), for who opens files by name: the path of a temporary file with the ending of ``path``."""
+    """As atomic_write(), for who opens files by name: the path of a temporary file with the ending of ``path``.
+
+    A device or pipe is written to when the block ends; a file in its place would take /dev/null from everybody.
+    """
+    if is_stream(path):
+        with tempfile.TemporaryDirectory() as folder, named(path):
+            temporary = os.path.join(folder, 'file' + os.path.splitext(path)[1])
+            yield temporary
+            with open(temporary, 'rb') as source, _opened_stream(path) as target:
+                shutil.copyfileobj(source, target)
+        return
     folder, name = os.path.split(os.path.abspath(path))
     os.makedirs(folder, exist_ok=True)
     with named(path):
@@ -42,6 +53,25 @@ def atomic_path(path: str) -> Iterator[str]:
             with contextlib.suppress(FileNotFoundError):  # its folder may be gone, too
                 os.unlink(temporary)
             raise
+
+
+def is_stream(path: str) -> bool:
+    """Whether ``path`` is a device, a pipe, or what the system keeps for one, such as /dev/null and /dev/stdout."""
+    if os.path.isdir(path) or not os.path.exists(path):
+        return False
+    if os.path.realpath(os.path.dirname(os.path.abspath(path))).startswith('/proc/'):
+        return True
+    if os.path.islink(path):
+        return is_stream(os.path.join(os.path.dirname(path), os.readlink(path)))
+    return not os.path.isfile(path)
+
+
+def _opened_stream(path):
+    """A device or pipe to write to; standard output goes on where it is, also where it is a file."""
+    if not os.path.samestat(os.stat(path), os.fstat(1)):
+        return open(path, 'wb')
+    sys.stdout.flush()
+    return os.fdopen(os.dup(1), 'wb')
 
 
 def flush(path: str) -> None:
@@ -118,16 +148,21 @@ def require_file(path: str, name: str) -> str:
     """``path`` of a file to write, which ``name`` (an option) gave, after a UserError where it cannot be written."""
     if os.path.isdir(path):
         raise UserError(f'{path}: {name} must be a file, found a folder; give the name of a file in it')
+    if path == '-':
+        raise UserError(f'-: {name} must be a file; /dev/stdout stands for standard output')
+    if is_stream(path):
+        return path
     require_room(os.path.dirname(path) or '.', f'the folder of {name}')
     return path
 
 
 class Inputs:
-    """The files that a command reads; paths that are not there, and None, do no harm."""
+    """The files that a command reads, and what it will write; paths that are not there, and None, do no harm."""
 
     def __init__(self, paths: Iterable[Optional[str]]):
         self._files = {_identity(path): path for path in paths if path is not None}
         self._files.pop(None, None)
+        self._outputs: Set[str] = set()
 
     def output(self, path: str, name: str) -> str:
         """``path`` of a file to write, which ``name`` (an option) gave, after a UserError, before the work, where it
@@ -136,10 +171,16 @@ class Inputs:
 
     def spare(self, output: str) -> str:
         """``output``, after a UserError where writing it would replace one of the inputs, by whatever spelling or
-        link."""
+        link, or another output."""
+        if is_stream(output):
+            return output
         read = self._files.get(_identity(output))
         if read is not None:
             raise UserError(f'{output}: this would replace {read}, which is read here; give another name or folder.')
+        place = os.path.join(os.path.realpath(os.path.dirname(output)), os.path.basename(output))
+        if place in self._outputs:
+            raise UserError(f'{output}: two outputs have this name; give each its own.')
+        self._outputs.add(place)
         return output
 
 

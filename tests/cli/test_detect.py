@@ -205,7 +205,9 @@ def test_frames_as_pictures(clip, photo, params, repository):
     [
         (['--json', 'noise.png'], 'noise.png: this would replace noise.png, which is read here'),
         (['--csv', 'folder'], 'folder: --csv must be a file, found a folder'),
-        (['--json', 'a', '--csv', 'a'], 'a: --json and --csv name the same file'),
+        (['--json', 'a', '--csv', 'a'], 'a: two outputs have this name; give each its own'),
+        (['--json', 'a', '--csv', './a'], './a: two outputs have this name; give each its own'),
+        (['--json', '-'], '-: --json must be a file; /dev/stdout stands for standard output'),
         (['--json', 'text/found.json'], 'text: the folder of --json must be a folder with room for files'),
     ],
 )

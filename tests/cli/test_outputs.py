@@ -4,6 +4,7 @@ cannot be written."""
 import json
 import os
 import shutil
+import stat
 import subprocess
 import sys
 
@@ -13,7 +14,7 @@ import pytest
 
 from dcn.cli import COMMANDS, main
 from dcn.errors import UserError
-from dcn.files import Inputs, require_file
+from dcn.files import Inputs, atomic_write, is_stream, require_file
 from dcn.loader.videos import writing
 
 CFG, PARAMS = 'cfg.yaml', 'net-0000.params'
@@ -25,6 +26,10 @@ OUTPUTS = [
     ('detect clip.mp4 --out OUT', 'folder', '.'),
     ('detect photo.png --json OUT', 'file', 'photo.png'),
     ('detect photo.png --csv OUT', 'file', 'photo.png'),
+    ('detect photo.png --cfg cfg.yaml --params net-0000.params --json OUT', 'file', PARAMS),
+    ('detect photo.png --cfg cfg.yaml --params net-0000.params --csv OUT', 'file', CFG),
+    ('detect photo.png --out . --json OUT', 'file', 'photo.png'),
+    ('segment photo.png --params net-0000.params --cfg cfg.yaml --json OUT', 'file', CFG),
     ('segment clip.mp4 --out OUT', 'folder', None),  # overlay_clip.mp4 is another file
     ('segment photo.png --json OUT', 'file', 'photo.png'),
     ('segment photo.png --csv OUT', 'file', 'photo.png'),
@@ -155,6 +160,50 @@ def test_a_folder_in_the_place_of_a_file(command, place, capsys):
     status, told = run(command, 'folder', capsys)
     assert status == 2 and ('must be a file, found a folder' in told or 'exists already' in told), told
     assert os.listdir('folder') == []
+
+
+@pytest.mark.parametrize(
+    'command',
+    [
+        'detect photo.png --json found/photo.png --out found',
+        'detect photo.png --csv ../{}/found/photo.png --out found',
+        'segment photo.png --json found/overlay_photo.png --out found --cfg deeplab.yaml --params net-0000.params',
+        'offsets photo.png --cfg cfg.yaml --params net-0000.params --out page --json ./page',
+        'paper shapes --ledger page --page ./page',
+    ],
+)
+def test_two_outputs_of_one_name(command, place, capsys, repository):
+    shutil.copy(repository / 'experiments/deeplab/cfgs/shapes_deeplab.yaml', 'deeplab.yaml')
+    before = contents(place)
+    assert main(command.format(place.name).split()) == 2
+    assert 'two outputs have this name; give each its own' in capsys.readouterr().err
+    assert contents(place) == before
+
+
+def test_a_device_or_pipe_is_written_to_and_stays(place):
+    """As root a file would take the place of /dev/null, for everybody."""
+    os.mkfifo('pipe')
+    os.symlink('/dev/null', 'nothing')
+    os.symlink('/proc/self/fd/1', 'standard')
+    reader = os.open('pipe', os.O_RDONLY | os.O_NONBLOCK)
+    read = Inputs(['photo.png', 'pipe'])
+    for name in ('pipe', 'nothing', 'standard'):
+        assert is_stream(name) and read.output(name, '--json') == name
+    assert not is_stream('photo.png') and not is_stream('.') and not is_stream('none')
+    for name in ('pipe', 'nothing'):
+        with atomic_write(name) as stream:
+            stream.write(b'text')
+    assert os.read(reader, 9) == b'text' and stat.S_ISFIFO(os.stat('pipe').st_mode)
+    assert os.readlink('nothing') == '/dev/null' and stat.S_ISCHR(os.stat('/dev/null').st_mode)
+    os.close(reader)
+    script = (
+        "from dcn.files import atomic_write\nprint('before')\n"
+        "with atomic_write('standard', 'w') as stream: stream.write('text\\n')\nprint('after')"
+    )
+    for stdout in (subprocess.PIPE, open('log', 'w+')):
+        done = subprocess.run([sys.executable, '-c', script], stdout=stdout, text=True, check=True)
+        assert (done.stdout or open('log').read()) == 'before\ntext\nafter\n'
+    assert os.path.islink('standard')
 
 
 def test_a_file_in_the_place_of_the_output_is_replaced(place):

@@ -94,6 +94,12 @@ def encoded(kind, **options):
     return packed.getvalue()
 
 
+def tiff_of_floats():
+    packed = io.BytesIO()
+    Image.fromarray(PICTURE[..., 0] / np.float32(255)).save(packed, 'TIFF')
+    return packed.getvalue()
+
+
 CAUSES = {
     'web page': (b'<!DOCTYPE html><html>404', 'it is a web page'),
     'pointer': (b'version https://git-lfs.github.com/spec/v1\noid sha256:0\n', 'Git LFS pointer.*git lfs pull'),
@@ -106,6 +112,19 @@ CAUSES = {
     'half progressive JPEG': (encoded('JPEG', progressive=True)[:-900], 'cut off'),
     'half PNG': (encoded('PNG')[:3000], 'cut off'),
     'damaged PNG': (encoded('PNG')[:60] + bytes(200) + encoded('PNG')[260:], 'damaged'),
+    'half JPEG with an end marker': (encoded('JPEG')[:-900] + b'\xff\xd9', 'cut off'),
+    'AVIF': (b'\0\0\0\x20ftypavif' + bytes(40), 'an AVIF image'),
+    'iPhone, another brand': (b'\0\0\0\x20ftypheis' + bytes(40), 'a HEIC photo'),
+    'raw photo': (b'II*\0\x10\0\0\0CR\2\0' + bytes(40), 'a raw photo'),
+    'raw photo, newer': (b'\0\0\0\x18ftypcrx ' + bytes(40), 'a raw photo'),
+    'drawing': (b'<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg"/>', 'an SVG drawing'),
+    'page with a byte order mark': (b'\xef\xbb\xbf<html>', 'it is a web page'),
+    'page in UTF-16': ('<html>'.encode('utf-16'), 'it is a web page'),
+    'pointer of old': (b'version https://hawser.github.com/spec/v1\noid sha256:0\n', 'Git LFS pointer.*git lfs pull'),
+    'git-annex': (b'/annex/objects/SHA256E-s1--0.jpg\n', 'a git-annex pointer'),
+    'note of macOS': (b'\0\5\x16\7\0\2\0\0Mac OS X        ' + bytes(40), 'what macOS keeps about another file'),
+    'sound': (b'RIFF\x40\0\0\0WAVEfmt ' + bytes(40), 'a WAV sound'),
+    'numbers with fractions': (tiff_of_floats(), 'floating-point numbers'),
     'gigapixels': (png(40000, 30000, 8, 2, b''), '40000 x 30000 pixels, more than the 1073741824'),
     'long': (png(70000, 10, 8, 2, b''), 'expected at most 65535 along a side'),
 }
@@ -148,6 +167,73 @@ def test_a_pipe_is_read_where_that_is_wanted():
     os.close(writing)
     assert (images.read_pixels(f'/dev/fd/{reading}', pipes=True)[..., ::-1] == PICTURE).all()
     os.close(reading)
+
+
+def test_no_device_is_read_to_its_end(tmp_path, monkeypatch):
+    """/dev/zero has none; a pipe may have none, and a file of a disk image's size is no photo."""
+    os.symlink('/dev/zero', tmp_path / 'zeros.jpg')
+    with pytest.raises(DataError, match='zeros.jpg: is a pipe or device'):
+        images.read_pixels(str(tmp_path / 'zeros.jpg'), pipes=True)
+    with open(tmp_path / 'large.jpg', 'wb') as stream:
+        stream.truncate(1 << 40)
+    with pytest.raises(DataError, match='large.jpg: the file has more than the 2147483647 bytes'):
+        images.read_pixels(str(tmp_path / 'large.jpg'))
+    monkeypatch.setattr(images, 'MOST_BYTES', 100)
+    reading, writing = os.pipe()
+    os.write(writing, encoded('PNG'))  # and it stays open
+    with pytest.raises(DataError, match='more than the 100 bytes'):
+        images.read_pixels(f'/dev/fd/{reading}', pipes=True)
+    os.close(reading), os.close(writing)
+
+
+@pytest.mark.parametrize('kind', ['PNG', 'TIFF', 'BMP', 'JPEG', 'WEBP'])
+@pytest.mark.parametrize('mode', ['L', 'LA', 'P', '1', 'RGBA', 'CMYK', 'I;16'])
+def test_pixels_of_any_depth_become_8_bits_of_three_colours(tmp_path, kind, mode):
+    """As OpenCV reads them from the disk."""
+    path, picture = str(tmp_path / 'a'), Image.fromarray(PICTURE)
+    try:
+        (Image.fromarray(PICTURE[..., 0].astype(np.uint16) * 257) if mode == 'I;16' else picture.convert(mode)).save(
+            path, kind
+        )
+    except (OSError, ValueError):
+        pytest.skip(f'{kind} has no {mode}')
+    expected = cv2.imread(path, cv2.IMREAD_COLOR)
+    assert expected.shape == PICTURE.shape
+    assert (images.read_pixels(path) == expected).all()
+
+
+@pytest.mark.parametrize('options', [{}, {'restart_marker_blocks': 3}, {'progressive': True}, {'optimize': True}])
+@pytest.mark.parametrize('shape', [(1, 1), (8, 8), (17, 33), (40, 7)])
+def test_a_jpeg_is_read_as_opencv_reads_it(options, shape, capfd):
+    """Its end marker is taken away first; what stands behind it, a second picture too, changes nothing."""
+    for subsampling in (0, 1, 2):
+        content, second = (
+            encoded_pixels(PICTURE[: shape[0], : shape[1]], subsampling=subsampling, **options),
+            encoded('JPEG'),
+        )
+        flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+        for tail in (b'', b'\xff\xd9', second):
+            expected = cv2.imdecode(np.frombuffer(content + tail, np.uint8), flags)
+            assert (images.decode(content + tail, 'a.jpg') == expected).all()
+    assert capfd.readouterr().err == ''
+
+
+def encoded_pixels(pixels, **options):
+    packed = io.BytesIO()
+    Image.fromarray(pixels).save(packed, 'JPEG', **options)
+    return packed.getvalue()
+
+
+@pytest.mark.parametrize('transparent', [False, True])
+def test_notes_in_a_png_that_libpng_complains_about_are_passed_over(tmp_path, capfd, transparent):
+    """Colour profiles that are none, as image editors wrote them for years; each was a line on the terminal."""
+    path = str(tmp_path / 'a.png')
+    picture = Image.fromarray(PICTURE).convert('P') if transparent else Image.fromarray(PICTURE)
+    picture.save(path, icc_profile=b'no profile' * 20, **({'transparency': 3} if transparent else {}))
+    assert (images.read_pixels(path)[..., ::-1] == np.array(picture.convert('RGB'))).all()
+    assert capfd.readouterr().err == ''
+    cv2.imread(path)
+    assert 'libpng warning: iCCP' in capfd.readouterr().err  # what it would be without
 
 
 def test_large_images_are_read_without_a_warning(tmp_path, recwarn):

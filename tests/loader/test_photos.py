@@ -23,7 +23,7 @@ def test_names_that_differ_in_case_are_one_name_on_some_disks():
 
 
 def test_folders_files_and_globs(tmp_path):
-    for name in ('b.PNG', 'a.jpg', 'notes.txt', 'x[1].png', 'x1.png'):
+    for name in ('b.PNG', 'a.jpg', 'notes.txt', 'x[1].png', 'x1.png', '._a.jpg'):  # macOS keeps notes beside photos
         (tmp_path / name).write_bytes(b'')
     paths = [str(tmp_path / name) for name in ('a.jpg', 'b.PNG', 'x1.png', 'x[1].png')]
     assert find_photos([str(tmp_path)]) == paths

@@ -10,7 +10,7 @@ from dcn import ledger
 from dcn.cli.arguments import positive
 from dcn.config.overriding import override_argument
 from dcn.errors import UserError
-from dcn.files import atomic_write, require_file
+from dcn.files import Inputs, atomic_write
 from dcn.paper.ablation import chosen, finished
 from dcn.paper.orderings import overview, run_list
 from dcn.text import markdown_table
@@ -45,9 +45,10 @@ def main(argv: list) -> int:
 
 def _check(args):
     """What is written after hours of training is told now where that cannot be."""
+    outputs = Inputs([])
     for path, name in ((args.ledger, '--ledger'), (args.page, '--page')):
         if path:
-            require_file(path, name)
+            outputs.output(path, name)
     if args.page:
         _parts(args.page)
 

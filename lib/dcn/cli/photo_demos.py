@@ -34,7 +34,7 @@ def detection_demo(description: str, flag: str, path: str, deformable: Released,
         threshold_argument(parser, 0.7)
         args = parser.parse_args(argv)
         params, cfg = _network(args, flag, path, deformable, plain)
-        return detect_photos(cfg, params, jobs(photos(args), args.out, BOXES), args.threshold, args.gpus)
+        return detect_photos(cfg, params, jobs(photos(args), args.out, BOXES, read=[params]), args.threshold, args.gpus)
 
     return main
 
@@ -45,7 +45,7 @@ def segmentation_demo(description: str, flag: str, path: str, deformable: Releas
     def main(argv=None):
         args = _parser(description, flag, path).parse_args(argv)
         params, cfg = _network(args, flag, path, deformable, plain)
-        return segment_photos(cfg, params, jobs(photos(args), args.out, CLASSES), args.gpus)
+        return segment_photos(cfg, params, jobs(photos(args), args.out, CLASSES, read=[params]), args.gpus)
 
     return main
 

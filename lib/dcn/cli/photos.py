@@ -60,18 +60,21 @@ def jobs(
     out: str,
     pictures: Sequence[str],
     videos: bool = False,
+    read: Iterable[Optional[str]] = (),
     check: Callable[[Inputs], None] = lambda inputs: None,
 ) -> List[Job]:
     """A Job for each photo, or video where ``videos`` are taken, that ``names`` stand for. pictures: names such as
-    'seg_{}.png', around that of the photo, the one to look at last. check: of further outputs, is told what is read.
+    'seg_{}.png', around that of the photo, the one to look at last. read: further files that the command reads; check:
+    of further outputs, is told of all inputs.
 
     UserError where no photo is there, a picture would replace a photo, or none could be written.
     """
     require_room(out, '--out')
     photos = find_photos(names, VIDEOS if videos else ())
     if not any(map(os.path.exists, photos)):
-        raise UserError('\n'.join(f'{photo}: no such file; give the path of a photo.' for photo in photos))
-    inputs = Inputs(photos)
+        stdin = ' (/dev/stdin stands for standard input)' if '-' in photos else ''
+        raise UserError('\n'.join(f'{photo}: no such file; give the path of a photo{stdin}.' for photo in photos))
+    inputs = Inputs([*photos, *read])
     check(inputs)
 
     def paths(folder, name):

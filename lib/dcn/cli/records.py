@@ -6,7 +6,6 @@ import io
 import json
 from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence
 
-from dcn.errors import UserError
 from dcn.files import Inputs, atomic_write
 
 Record = Dict[str, Any]
@@ -33,11 +32,9 @@ class Records:
 def check_records(json_path: Optional[str], csv_path: Optional[str], inputs: Inputs) -> None:
     """UserError, before the work, where --json and --csv could not be written or would replace something that is
     read, or each other."""
-    given = [(path, name) for path, name in ((json_path, '--json'), (csv_path, '--csv')) if path]
-    for path, name in given:
-        inputs.output(path, name)
-    if len(given) == 2 and json_path == csv_path:
-        raise UserError(f'{json_path}: --json and --csv name the same file; give two.')
+    for path, name in ((json_path, '--json'), (csv_path, '--csv')):
+        if path:
+            inputs.output(path, name)
 
 
 @contextlib.contextmanager

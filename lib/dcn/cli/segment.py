@@ -22,8 +22,9 @@ PICTURES = ('seg_{}.png', 'overlay_{}.png')
 
 def main(argv: Optional[list] = None) -> int:
     args = parser().parse_args(argv)
-    work = jobs(args.photos, args.out, PICTURES, True, lambda inputs: check_records(args.json, args.csv, inputs))
     cfg, params = chosen_network(args, SHIPPED, 'segmentation')
+    read = [args.cfg, params]
+    work = jobs(args.photos, args.out, PICTURES, True, read, lambda inputs: check_records(args.json, args.csv, inputs))
     if not (args.cfg or args.params):
         from dcn.dataset.class_names import class_names
 

@@ -30,8 +30,13 @@ LOG = logging.getLogger(__name__)
 
 MOST_PIXELS = 1 << 30  # OpenCV reads no more
 MOST_SIDE = 65535  # boxes are kept in 16 bits, as in the original
+MOST_BYTES = (1 << 31) - 1  # of a file; OpenCV decodes no more
 FORMATS = 'JPEG, PNG, BMP, TIFF or WebP'
 ORIENTATION = 274  # the EXIF tag
+# TIFF tags and values of theirs: floating-point numbers as they are, or in the compressions of which OpenCV writes one
+FLOATS = ((339, (3,)), (259, (34676, 34677)))
+
+cv2.setLogLevel(2)  # errors alone: what it cannot decode is told here, with the name of the file
 
 # Image.open() refuses large pictures and warns of smaller ones, by a limit that is global to the process
 _OPENERS: tuple[tuple[bytes, Callable[..., Image.Image]], ...] = (
@@ -40,9 +45,9 @@ _OPENERS: tuple[tuple[bytes, Callable[..., Image.Image]], ...] = (
     (b'BM', BmpImagePlugin.BmpImageFile),
     (b'II*\0', TiffImagePlugin.TiffImageFile),
     (b'MM\0*', TiffImagePlugin.TiffImageFile),
-    (b'RIFF', WebPImagePlugin.WebPImageFile),
+    (b'RIFF', WebPImagePlugin.WebPImageFile),  # sounds and films begin so as well: see _opener()
 )
-_TIFF = (b'II*\0', b'MM\0*')
+_TIFF, _PNG, _JPEG = (b'II*\0', b'MM\0*'), b'\x89PNG\r\n\x1a\n', b'\xff\xd8'
 # what PIL raises for a broken file
 PIL_ERRORS = (OSError, SyntaxError, ValueError, TypeError, KeyError, OverflowError, Image.DecompressionBombError)
 # EXIF orientation -> how stored pixels (H, W, ...) become upright; 1 leaves them alone
@@ -162,9 +167,14 @@ def turn(image: np.ndarray, orientation: int) -> np.ndarray:
 
 
 def read_file(path: str, pipes: bool = False) -> bytes:
-    """The content of an image file. Pipes and devices, which may never end, are refused unless ``pipes``."""
+    """The content of an image file. Pipes are refused unless ``pipes``, and devices, which may never end."""
     with _opened(path, pipes) as stream:
-        return stream.read()
+        size = os.fstat(stream.fileno()).st_size
+        content = stream.read(0 if size > MOST_BYTES else -1 if size else MOST_BYTES + 1)  # a pipe may never end
+    if max(size, len(content)) > MOST_BYTES:
+        what = f'the file has more than the {MOST_BYTES} bytes that OpenCV decodes'
+        raise DataError(path, None, what, 'cut the image into tiles or make it smaller')
+    return content
 
 
 @contextlib.contextmanager
@@ -174,7 +184,7 @@ def _opened(path, pipes=False):
         mode = os.stat(path).st_mode
         if stat.S_ISDIR(mode):
             raise DataError(path, None, 'is a folder, not an image', 'give an image file')
-        if not stat.S_ISREG(mode) and not pipes:
+        if not stat.S_ISREG(mode) and (stat.S_ISCHR(mode) or not pipes):
             raise DataError(path, None, 'is a pipe or device, not an image file', 'put the image itself there')
         with open(path, 'rb') as stream:
             yield stream
@@ -189,11 +199,19 @@ def _opened(path, pipes=False):
 
 def decode(content: bytes, path: str) -> np.ndarray:
     """The pixels as stored of an image file's ``content``, (H, W, 3) uint8 BGR; ``path`` serves the messages alone."""
+    pixels = content
     if content[:4] in _TIFF:
-        content = _tiff_as_stored(content)
+        if any(_tiff_value(content, tag) in values for tag, values in FLOATS):
+            what = 'the pixels of this TIFF file are floating-point numbers, whose range nothing tells'
+            raise DataError(path, None, what, 'write whole numbers of 8 or 16 bits')
+        pixels = _tiff_as_stored(content)
+    elif content.startswith(_PNG):
+        pixels = _png_pixels(content)
+    elif content.startswith(_JPEG):
+        pixels = _jpeg_pixels(content)
     try:
         # from memory OpenCV refuses a file that is cut off; from the disk it fills the rest of a JPEG with grey
-        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+        image = cv2.imdecode(np.frombuffer(pixels, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error:  # empty, or too large
         image = None
     if image is None or max(image.shape[:2]) > MOST_SIDE:
@@ -220,8 +238,14 @@ def open_image(stream: Any) -> Image.Image:
     """PIL's image of a binary ``stream``, not yet decoded, whatever its size; one of PIL_ERRORS if it is none."""
     head = stream.read(16)
     stream.seek(0)
-    opener = next((opener for signature, opener in _OPENERS if head.startswith(signature)), Image.open)
-    return opener(stream)
+    return (_opener(head) or Image.open)(stream)
+
+
+def _opener(head):
+    """PIL's class for the image that begins with ``head``, None where it is of no kind that is expected here."""
+    if head.startswith(b'RIFF') and head[8:12] != b'WEBP':
+        return None
+    return next((opener for signature, opener in _OPENERS if head.startswith(signature)), None)
 
 
 def limit_fault(width: int, height: int) -> tuple[str, str] | None:
@@ -241,16 +265,15 @@ def limit_fault(width: int, height: int) -> tuple[str, str] | None:
 
 def _lacks_its_end(content: bytes) -> bool:
     """Whether a JPEG has no end marker, or a PNG no last chunk."""
-    if content.startswith(b'\xff\xd8'):
+    if content.startswith(_JPEG):
         return b'\xff\xd9' not in content
     return content.startswith(b'\x89PNG') and b'IEND' not in content
 
 
 def _cause(content: bytes, verb: str = 'decoded') -> tuple[str, str]:
     """(what, todo) for the content of a file that cannot be decoded."""
-    known = any(content.startswith(signature) for signature, _ in _OPENERS)
-    if not known:
-        word = kind(content[:512])
+    word = kind(content[:512])
+    if _opener(content) is None or 'camera' in word:  # raw photos of some cameras are TIFF files by their first bytes
         todo = 'fetch it with "git lfs pull"' if 'Git LFS' in word else f'replace or convert it; expected {FORMATS}'
         return f'the image cannot be {verb}: it is {word}, not an image that OpenCV reads', todo
     # PIL does not tell where a library has set LOAD_TRUNCATED_IMAGES, as gluoncv does
@@ -261,10 +284,46 @@ def _cause(content: bytes, verb: str = 'decoded') -> tuple[str, str]:
             if fault:
                 return fault
             image.load()
+        cut_off = cut_off or _only_scan(content) is not None  # _jpeg_pixels() found it short
     except PIL_ERRORS as error:
         cut_off = cut_off or 'truncat' in str(error).lower()
     why = 'it is cut off, the end of the file is missing' if cut_off else 'the file is damaged'
     return f'the image cannot be {verb}: {why}', 'copy or download it again'
+
+
+def _jpeg_pixels(content):
+    """A JPEG without its end marker, where it has one scan.
+
+    Where pixels are missing before that marker, as in a repaired half, libjpeg prints a line and fills up with grey.
+    Without it OpenCV gives no image, and needs none where nothing is missing.
+    """
+    scan = _only_scan(content)
+    end = content.find(b'\xff\xd9', scan) if scan else -1
+    return content if end < 0 else content[:end] + bytes(8)  # the decoder reads a few bytes ahead
+
+
+def _only_scan(content):
+    """Where the scan of a baseline JPEG that has one begins; None for others, of which each scan has all pixels."""
+    place, components = len(_JPEG), None
+    while content.startswith(_JPEG) and place + 4 <= len(content) and content[place] == 0xFF:
+        marker, length = content[place + 1], int.from_bytes(content[place + 2 : place + 4], 'big')
+        if marker in (0xC0, 0xC1):
+            components = content[place + 9 : place + 10]
+        elif marker == 0xDA:
+            return place + 2 + length if content[place + 4 : place + 5] == components else None
+        place += 1 if marker == 0xFF else 2 + length
+    return None
+
+
+def _png_pixels(content):
+    """A PNG file without the chunks that do not change its pixels, of whose faults (profiles, texts) libpng prints."""
+    parts, place = [content[:8]], 8
+    while place + 12 <= len(content):
+        name, end = content[place + 4 : place + 8], place + 12 + int.from_bytes(content[place : place + 4], 'big')
+        if name[:1].isupper() or name == b'tRNS':
+            parts.append(content[place:end])
+        place = end
+    return b''.join(parts) + content[place:]
 
 
 def _orientation(content: bytes) -> int:
@@ -283,16 +342,33 @@ def _orientation(content: bytes) -> int:
 
 def _tiff_as_stored(content: bytes) -> bytes:
     """A TIFF file without its orientation, by which OpenCV turns it even if told not to."""
+    found = _tiff_entry(content, ORIENTATION)
+    if found is None:
+        return content
+    order, place = found
+    return content[:place] + struct.pack(order + 'H', 1) + content[place + 2 :]
+
+
+def _tiff_value(content, tag):
+    """The number, or the first of several, of a TIFF file's ``tag``; None where it has none."""
+    found = _tiff_entry(content, tag)
+    return struct.unpack_from(found[0] + 'H', content, found[1])[0] if found else None
+
+
+def _tiff_entry(content, tag):
+    """(byte order, where the first value is) of a ``tag`` of 16-bit numbers; None where there is none."""
     order = '<' if content[:2] == b'II' else '>'
     try:
         (place,) = struct.unpack_from(order + 'I', content, 4)
         (count,) = struct.unpack_from(order + 'H', content, place)
         for entry in range(place + 2, place + 2 + 12 * count, 12):
-            if struct.unpack_from(order + 'HHI', content, entry) == (ORIENTATION, 3, 1):
-                return content[: entry + 8] + struct.pack(order + 'H', 1) + content[entry + 10 :]
+            name, kind_, values = struct.unpack_from(order + 'HHI', content, entry)
+            if (name, kind_) == (tag, 3):
+                place = entry + 8 if values <= 2 else struct.unpack_from(order + 'I', content, entry + 8)[0]
+                return (order, place) if place + 2 <= len(content) else None
     except struct.error:
         pass  # decoding says what is wrong with it
-    return content
+    return None
 
 
 def _tag(image: Image.Image) -> int:

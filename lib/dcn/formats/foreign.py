@@ -1,7 +1,9 @@
 """What a file is that was taken for an MXNet file: a word for the error sentence, found by its first bytes."""
 
+import codecs
 import re
 
+_RAW = 'a raw photo, as the camera stored it'
 _SIGNATURES = (
     (b'PK\x03\x04', 'a zip archive (.npz, a PyTorch file, or a packed download)'),
     (b'PK\x05\x06', 'an empty zip archive'),
@@ -20,11 +22,28 @@ _SIGNATURES = (
     (b'\x7fELF', 'a program or library'),
     (b'GGUF', 'a GGUF model'),
     (b'\x0a\x23\xd7\xce', 'a RecordIO file of images'),
-    (b'version https://git-lfs', 'a Git LFS pointer, not the file itself'),
+    (b'OggS', 'an Ogg film or sound'),
+    (b'\x1aE\xdf\xa3', 'a WebM or Matroska film'),
+    (b'\xff\x0a', 'a JPEG XL image'),
+    (b'\0\0\0\x0cJXL ', 'a JPEG XL image'),
+    (b'\x76\x2f\x31\x01', 'an OpenEXR image'),
+    (b'qoif', 'a QOI image'),
+    (b'\0\0\1\0', 'an icon (.ico)'),
+    (b'FUJIFILMCCD-RAW', _RAW),
+    (b'IIRO', _RAW),
+    (b'IIRS', _RAW),
+    (b'IIU\0', _RAW),
+    (b'%!PS', 'a PostScript file'),
+    (b'\0\5\x16\7', 'what macOS keeps about another file (its name begins with ._)'),
+    (b'/annex/objects/', 'a git-annex pointer, not the file itself'),
+    (b'../.git/annex/', 'a git-annex pointer, not the file itself'),
+    (b'.git/annex/', 'a git-annex pointer, not the file itself'),
 )
 TORCH_MAGIC = b'\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.'  # behind the protocol of the pickle, in a file before 1.6
 _PICKLE = re.compile(rb'\x80[\x02-\x05]')
-_HTML = re.compile(rb'\s*<(!doctype|html|head|\?xml|!--)', re.IGNORECASE)
+_LFS = re.compile(rb'version https?://(git-lfs|hawser|git-media)')
+_HTML = re.compile(rb'\s*<(!doctype|html|head|body|meta|title|script|\?xml|!--)', re.IGNORECASE)
+_SVG = re.compile(rb'\s*(<\?xml[^>]*>|<!--.*?-->|<!doctype\s+svg[^>]*>|\s)*<svg[\s>]', re.IGNORECASE | re.DOTALL)
 # brands of the container that phones use for photos and films
 _BRANDS = {
     b'heic': 'a HEIC photo, as iPhones write them',
@@ -32,10 +51,17 @@ _BRANDS = {
     b'mif1': 'a HEIC photo, as iPhones write them',
     b'msf1': 'a HEIC photo, as iPhones write them',
     b'hevc': 'a HEIC photo, as iPhones write them',
+    b'hevx': 'a HEIC photo, as iPhones write them',
+    b'heim': 'a HEIC photo, as iPhones write them',
+    b'heis': 'a HEIC photo, as iPhones write them',
+    b'hevm': 'a HEIC photo, as iPhones write them',
+    b'hevs': 'a HEIC photo, as iPhones write them',
+    b'crx ': _RAW,
     b'avif': 'an AVIF image',
     b'avis': 'an AVIF image',
     b'qt  ': 'a QuickTime film',
 }
+_RIFF = {b'WEBP': 'a WebP image', b'AVI ': 'an AVI film', b'WAVE': 'a WAV sound'}
 _PARAMS = b'\x12\x01' + bytes(6)
 
 
@@ -58,6 +84,14 @@ def kind(head: bytes) -> str:
     for signature, word in _SIGNATURES:
         if head.startswith(signature):
             return word
+    if head.startswith((b'II*\0', b'MM\0*')):
+        return _RAW if head[8:10] == b'CR' else 'a TIFF image'
+    if head.startswith((b'II+\0', b'MM\0+')):
+        return 'a BigTIFF image'
+    if head.startswith(b'RIFF'):
+        return _RIFF.get(head[8:12], 'a RIFF file')
+    if _LFS.match(head):
+        return 'a Git LFS pointer, not the file itself'
     if head[4:8] == b'ftyp':
         return _BRANDS.get(head[8:12], 'an MP4 film')
     if head.startswith(_PARAMS):
@@ -66,6 +100,9 @@ def kind(head: bytes) -> str:
         return 'a PyTorch file'
     if _PICKLE.match(head):
         return 'a Python pickle (never opened: it could run code)'
+    head = _as_utf8(head)
+    if _SVG.match(head):
+        return 'an SVG drawing'
     if _HTML.match(head):
         return 'a web page (HTML or XML), as servers send it in place of a download'
     if code(head) == 'safetensors':
@@ -75,6 +112,14 @@ def kind(head: bytes) -> str:
     if not any(head):
         return 'a file that begins with zeros (a download that stopped?)'
     return _text(head)
+
+
+def _as_utf8(head):
+    """Text with a byte order mark without it, UTF-16 as UTF-8; anything else as it is."""
+    for mark, encoding in ((codecs.BOM_UTF8, 'utf-8'), (codecs.BOM_UTF16_LE, 'utf-16-le'), (b'\xfe\xff', 'utf-16-be')):
+        if head.startswith(mark):
+            return head[len(mark) :].decode(encoding, 'ignore').encode()
+    return head
 
 
 def _text(head):

@@ -42,7 +42,8 @@ def find_photos(names: Iterable[str], more: Sequence[str] = ()) -> List[str]:
     found, endings = [], (*EXTENSIONS, *more)
     for name in names:
         if os.path.isdir(name):
-            inside = sorted(entry for entry in os.listdir(name) if entry.lower().endswith(endings))
+            seen = (entry for entry in os.listdir(name) if not entry.startswith('.'))  # ._photo.jpg is none, on macOS
+            inside = sorted(entry for entry in seen if entry.lower().endswith(endings))
             paths = [os.path.join(name, entry) for entry in inside]
             missing = f'{name}: a folder without photos; expected files that end in {", ".join(endings)}.'
         elif os.path.exists(name) or not glob.has_magic(name):
