@@ -1,13 +1,12 @@
-"""What networks get wrong, on the page of ``dcn report``: kinds of errors, curves, confusion, the worst images."""
+"""What networks get wrong, on the page of ``dcn report``: kinds of errors, confusion, the worst images."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from dcn.evaluation import box_confusion, error_kinds
+from dcn.evaluation import error_kinds
 from dcn.showcase.report import findings
 from dcn.showcase.report.findings import BoxFindings, Titled
-from dcn.showcase.report.score_text import POINTS, run_keys
 from dcn.webpage import charts
 from dcn.webpage.document import (
     Html,
@@ -75,35 +74,6 @@ def errors_section(good: Titled) -> Section:
     return Section('Errors', 'errors', parts)
 
 
-def curves_section(good: Titled) -> Section:
-    """Precision over recall of each class at IoU 0.5."""
-    classes = list(good[0][1].tested.imdb.classes)
-    good = [(title, found) for title, found in good if list(found.tested.imdb.classes) == classes]
-    order = []
-    for label, name in enumerate(classes[1:], 1):
-        series, aps = [], []
-        for title, one in good:
-            recall, precision = box_confusion.curve(one.judged, label)
-            series.append(charts.Series(title, *_thinned(recall, precision)))
-            hits = one.judged.kinds[(one.judged.labels == label) & (one.judged.kinds >= 0)] == 0
-            scores = one.judged.scores[(one.judged.labels == label) & (one.judged.kinds >= 0)]
-            objects = int((one.judged.object_labels == label).sum())
-            aps.append(error_kinds.average_precision(scores, hits, objects))
-        text = ', '.join(f'{100 * ap:.1f}' for ap in aps)
-        chart = charts.lines(series, 'recall', 'precision', (0, 1), (0, 1), width=300, height=200, legend=False)
-        order.append((min(aps), figure(chart, f'{name}: AP {text}')))
-    order.sort(key=lambda pair: pair[0])
-    charts_shown = [chart for _, chart in order]
-    parts = [
-        paragraph('At IoU 0.5, the weakest class first. A curve ends at the recall of all that the test kept.'),
-        *run_keys(good),
-        gallery(charts_shown[:12], 260),
-    ]
-    if len(charts_shown) > 12:
-        parts.append(folded(f'{len(charts_shown) - 12} more classes', gallery(charts_shown[12:], 260)))
-    return Section('Precision and recall', 'curves', parts)
-
-
 def confusion_section(good: Titled) -> Section:
     """Which class is taken for which: boxes with the background, or pixels."""
     parts = []
@@ -143,14 +113,6 @@ def _most_confused(names, matrix, share, most=25):
     pairs = [np.unravel_index(k, off.shape) for k in order if off.ravel()[k]]
     rows = [[names[r], names[c], matrix[r, c], f'{100 * share[r, c]:.1f} %'] for r, c in pairs]
     return table(['truth', 'found', 'how often', 'of this truth'], rows, (2, 3), 'the most frequent confusions')
-
-
-def _thinned(x, y):
-    """At most POINTS of a curve, its corners kept as well as that allows."""
-    if len(x) <= POINTS:
-        return x, y
-    rows = np.unique(np.linspace(0, len(x) - 1, POINTS).astype(int))
-    return x[rows], y[rows]
 
 
 def _same_images(good):

@@ -7,14 +7,8 @@ from typing import Sequence
 from dcn.evaluation import error_kinds
 from dcn.showcase.report import findings
 from dcn.showcase.report.course import origin_section, settings_section, training_sections
-from dcn.showcase.report.errors import (
-    KIND_TEXTS,
-    confusion_section,
-    curves_section,
-    errors_section,
-    worst_boxes,
-    worst_pixels,
-)
+from dcn.showcase.report.curves import curves_section
+from dcn.showcase.report.errors import KIND_TEXTS, confusion_section, errors_section, worst_boxes, worst_pixels
 from dcn.showcase.report.findings import BoxFindings, PixelFindings
 from dcn.showcase.report.runs import Run, about, results_of
 from dcn.showcase.report.scores import main_scores, scores_section
