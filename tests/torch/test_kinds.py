@@ -299,3 +299,35 @@ def test_what_is_not_known_is_named(build, sentence, sym):
 
     with pytest.raises(UserError, match=sentence):
         Network(symbol_json.loads(build(sym, sym.Variable('x')).tojson()), {}, {})(x=torch.zeros(1, 1, 5))
+
+
+@pytest.mark.parametrize('no_bias', [False, True])
+def test_wide_convolutions_of_testing_go_to_winograds_operator(no_bias, sym, operators):
+    """Their outputs are MXNet's; they see when weights change; gradients and products in half precision are
+    PyTorch's own."""
+    from dcn.formats import symbol_json
+    from dcn.torch import Network
+
+    build = sym.Convolution(sym.Variable('x'), kernel=(3, 3), pad=(1, 1), num_filter=130, no_bias=no_bias, name='c')
+    shapes = dict(x=(2, 128, 9, 7), c_weight=(130, 128, 3, 3), **({} if no_bias else {'c_bias': (130,)}))
+    draw = np.random.default_rng(3)
+    arrays = {name: draw.normal(0, 1, shape).astype(np.float32) for name, shape in shapes.items()}
+    network = Network(symbol_json.loads(build.tojson()), arrays, {}).eval()
+
+    def outputs():
+        with torch.inference_mode():
+            return network()['c_output'].numpy()
+
+    direct = network()['c_output']
+    assert direct.requires_grad
+    largest = float(direct.detach().abs().max())
+    (expected,), _, _ = in_mxnet(build, arrays, {}, is_train=False)
+    found = outputs()
+    assert 0 < np.abs(found - direct.detach().numpy()).max(), 'another algorithm rounds otherwise'
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * largest)
+    with torch.no_grad():
+        network.c_weight.mul_(2)
+    without_bias = 0 if no_bias else arrays['c_bias'][:, None, None]
+    np.testing.assert_allclose(outputs() - without_bias, 2 * (expected - without_bias), rtol=0, atol=3e-5 * largest)
+    with torch.inference_mode(), torch.autocast('cpu', torch.bfloat16):
+        assert network()['c_output'].dtype == torch.bfloat16

@@ -1,5 +1,5 @@
-"""Weights for Winograd's convolution (operator_cxx/include/winograd.h), which graphs get when they are bound
-(dcn.rewrite.winograd)."""
+"""Winograd's convolution (operator_cxx/include/winograd.h): weights for it, which graphs get when they are bound
+(dcn.rewrite.winograd), and calls for programs that hold memory."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import functools
 import numpy as np
 
 from dcn.operators import native
-from dcn.operators.structs import WinogradShape
+from dcn.operators.structs import WRITE, WinogradShape, pointer
 
 
 def available() -> bool:
@@ -37,6 +37,25 @@ def pack(weight: np.ndarray) -> np.ndarray:
     packed = np.empty(core.dcn_winograd_packed(ctypes.byref(shape)), np.float32)
     weight = np.ascontiguousarray(weight, np.float32)
     status = core.dcn_winograd_pack(ctypes.byref(shape), *(a.ctypes.data_as(ctypes.c_void_p) for a in (weight, packed)))
-    if status:
-        raise ValueError(f'winograd: status {status} for weights {weight.shape}')
+    _check(status, f'weights {weight.shape}')
     return packed
+
+
+def workspace(shape: WinogradShape) -> int:
+    """Bytes of memory that forward() works in."""
+    function = native.core().dcn_winograd_workspace
+    function.restype = ctypes.c_size_t
+    return function(ctypes.byref(shape))
+
+
+def forward(shape: WinogradShape, data: int, packed: int, bias: int | None, out: int, work: int | None) -> None:
+    """The convolution: addresses of dense float32 arrays data (N, C, H, W), packed weights, bias (F) or None and out
+    (N, F, H, W), which is written, and of workspace() bytes; ValueError for an impossible shape."""
+    arrays = (pointer(address) for address in (data, packed, bias, out))
+    status = native.core().dcn_winograd_forward(ctypes.byref(shape), *arrays, WRITE, pointer(work))
+    _check(status, f'data ({shape.images}, {shape.channels}, {shape.height}, {shape.width})')
+
+
+def _check(status, what):
+    if status:
+        raise ValueError(f'winograd: status {status} for {what}')

@@ -25,7 +25,10 @@ def in_winograd(graph: Graph, parameters: dict, pack: Callable[[np.ndarray], np.
             continue
         sources = dict(zip(input_names(node.op, node.attrs), node.inputs))
         weight = graph.nodes[sources['weight'][0]].name
-        if not _suits(node.typed_attrs, parameters.get(weight)):
+        attrs, array = node.typed_attrs, parameters.get(weight)
+        if array is None or array.dtype != np.float32 or min(array.shape[:2]) < FEWEST:
+            continue
+        if not suits(attrs.window(), attrs.integer('num_group', 1)):
             continue
         if weight not in packed:
             name = sketch.free_name(f'{weight}_winograd')
@@ -40,11 +43,6 @@ def in_winograd(graph: Graph, parameters: dict, pack: Callable[[np.ndarray], np.
     return without_unread(sketch.finish(), changed)
 
 
-def _suits(attrs, weight):
-    return (
-        weight is not None
-        and weight.dtype == np.float32
-        and attrs.window() == _WINDOW
-        and attrs.integer('num_group', 1) == 1
-        and min(weight.shape[:2]) >= FEWEST
-    )
+def suits(window: tuple, groups: int) -> bool:
+    """Whether the operator computes convolutions of a window (kernel, stride, pad, dilate) in so many groups."""
+    return window == _WINDOW and groups == 1
