@@ -117,7 +117,7 @@ def broken_label(path, kind):
     elif kind == 'gone':
         path.unlink()
     elif kind == 'picture':
-        Image.new('RGB', (60, 40)).save(path)
+        Image.new('RGB', (60, 40), 'red').save(path)
     elif kind == 'size':
         write_grey_png(path, enlarged()[:-1])
     else:

@@ -119,7 +119,7 @@ def test_impossible_box_is_named_with_file_and_line(tree, box, fault):
         ('</annotation>', '', r'b.xml:8: the annotation is not well-formed XML'),
         (
             '<annotation>',
-            '<?xml version="1.0" encoding="gbk"?><annotation>',
+            '<?xml version="1.0" encoding="none-such"?><annotation>',
             r'b.xml:1: the annotation cannot be decoded',
         ),
         ('<difficult>0', '<difficult>no', r"b.xml:5: <difficult> is 'no', expected a number"),

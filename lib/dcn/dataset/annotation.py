@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import codecs
+import re
 from typing import NamedTuple
 from xml.etree import ElementTree
 from xml.parsers import expat
 
 from dcn.dataset.images import MOST_SIDE
 from dcn.dataset.problems import DataError
+from dcn.formats.foreign import kind
 
 
 class Object(NamedTuple):
@@ -43,8 +46,10 @@ def parse_annotation(content: bytes, path: str) -> Annotation:
     Raises DataError with file and line for XML that cannot be read and for anything that is missing or no number.
     Memory holds one <object> as XML at a time.
     """
-    reader = _Reader(path)
-    parser = expat.ParserCreate()
+    reader, encoding = _Reader(path), None
+    if _MULTIBYTE.match(content):  # which expat does not know
+        content, encoding = _in_utf8(content), 'UTF-8'
+    parser = expat.ParserCreate(encoding)
     parser.StartElementHandler = lambda tag, _: reader.start(tag, parser.CurrentLineNumber)
     parser.EndElementHandler = reader.end
     parser.CharacterDataHandler = reader.text
@@ -52,19 +57,50 @@ def parse_annotation(content: bytes, path: str) -> Annotation:
     try:
         parser.Parse(content, True)
     except expat.ExpatError as error:
-        raise DataError(
-            path,
-            error.lineno,
-            f'the annotation is not well-formed XML ({expat.ErrorString(error.code)})',
-            'repair or replace the file',
-        ) from None
+        raise DataError(path, *_malformed(content, error)) from None
     except (ValueError, LookupError) as error:
         if isinstance(error, DataError):
             raise
         # an encoding that expat does not know
         raise DataError(path, 1, f'the annotation cannot be decoded ({error})', 'save it as UTF-8') from None
+    if reader.root != 'annotation' and reader.size is None and not reader.objects:
+        what = f'this is no annotation: its root is <{reader.root}>, expected <annotation>'
+        raise DataError(path, None, what, 'replace the file')
     width, height, line = reader.size or (0, 0, None)
     return Annotation(path, width, height, line, reader.objects)
+
+
+_DECLARED = rb'\s*<\?xml[^>]*encoding\s*=\s*["\'](%s)["\']'
+_MULTIBYTE = re.compile(_DECLARED % rb'gb2312|gbk|gb18030|big5|shift_jis|euc-jp|euc-kr', re.IGNORECASE)
+
+
+def _in_utf8(content):
+    """``content`` in UTF-8, whatever it declares; as it is where that is not what it declares."""
+    name = _MULTIBYTE.match(content).group(1).decode().lower()
+    try:
+        return content.decode('gb18030' if name.startswith('gb') else name).encode()
+    except UnicodeDecodeError:
+        return content
+
+
+def _malformed(content, error):
+    """(line, what, todo) for content that is no XML."""
+    if not content.lstrip(codecs.BOM_UTF8).lstrip().startswith((b'<', codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return None, f'the annotation is no XML but {kind(content[:512])}', 'replace the file'
+    try:
+        content.decode()
+    except UnicodeDecodeError as fault:
+        line = content.count(b'\n', 0, fault.start) + 1
+        if line <= error.lineno and not content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            what = f'the annotation is not UTF-8, beginning with the byte {content[fault.start]:02x}'
+            return line, what, 'save it as UTF-8, or declare its encoding'
+    reason = expat.ErrorString(error.code)
+    return error.lineno, f'the annotation is not well-formed XML ({reason})', 'repair or replace the file'
+
+
+def _plain(tag):
+    """'v:Object' -> 'object'."""
+    return tag.rpartition(':')[2].lower()
 
 
 class _Reader:
@@ -72,11 +108,19 @@ class _Reader:
 
     def __init__(self, path):
         self.path, self.size, self.objects = path, None, []
+        self.root, self._part = '', ''
         self._depth, self._builder = 0, None
 
     def start(self, tag, line):
+        tag = _plain(tag)
         self._depth += 1
+        if self._depth == 1:
+            self.root = tag
+        elif tag == 'object' and self._depth > 2 and self._part != 'object':
+            what = f'an <object> stands inside of <{self._part}>, expected directly below the root'
+            raise DataError(self.path, line, what, 'move it up')
         if self._depth == 2:
+            self._part = tag
             self._builder = ElementTree.TreeBuilder(element_factory=_Element)
         if self._depth >= 2:
             self._builder.start(tag, {}).line = line
@@ -86,6 +130,7 @@ class _Reader:
             self._builder.data(data)
 
     def end(self, tag):
+        tag = _plain(tag)
         if self._depth >= 2:
             self._builder.end(tag)
         if self._depth == 2:

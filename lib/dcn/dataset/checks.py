@@ -13,7 +13,8 @@ row as well.
 
 from __future__ import annotations
 
-from typing import Any, Iterable, NamedTuple, Optional, Tuple
+import os
+from typing import Any, Iterable, Iterator, NamedTuple, Optional, Tuple
 
 import numpy as np
 
@@ -38,6 +39,11 @@ class Statistics(NamedTuple):
     shapes: np.ndarray
 
 
+def shared_fault(image_id: str, other: str, path: str) -> tuple[str, str]:
+    """(what, todo) for two images that are read from the file ``path``."""
+    return f'the images {other} and {image_id} are both read from {path}', 'correct a name, or restore the missing file'
+
+
 class Checks:
     """Checks of one image set ``data``. They return or yield Problems and never raise for a fault in the data."""
 
@@ -55,6 +61,16 @@ class Checks:
     def set_problems(self) -> Iterable[Problem]:
         """Faults of the set as a whole, as quickly told as its lists are read."""
         return ()
+
+    def shared_files(self) -> Iterator[Problem]:
+        """Images that are read from one file, as names that differ in the case of letters, or in folders that are not
+        there, may be."""
+        first: dict[str, str] = {}
+        for _, image_id, file, line in self.places():
+            path = self.data.image_path(image_id)
+            other = first.setdefault(path, image_id)
+            if other != image_id and os.path.isfile(path):
+                yield Problem(file, line, *shared_fault(image_id, other, path))
 
     def image_problems(self, image_id: str) -> Iterable[Problem]:
         """Faults of one image and its annotation; decodes the image, about 10 ms."""

@@ -23,12 +23,12 @@ import numpy as np
 from easydict import EasyDict
 
 from dcn.dataset import coco_file
-from dcn.dataset.checks import Place
+from dcn.dataset.checks import Place, shared_fault
 from dcn.dataset.class_names import COCO_CLASSES, listed_names
 from dcn.dataset.coco_checks import CocoChecks
 from dcn.dataset.images import ImageReader
 from dcn.dataset.imdb import IMDB
-from dcn.dataset.paths import inside
+from dcn.dataset.paths import SUFFIXES, FolderNames, inside
 from dcn.dataset.problems import DataError
 from dcn.dataset.roidb import Record, make_record
 from dcn.dataset.voc_checks import class_fault
@@ -75,7 +75,8 @@ class COCO(IMDB):
         self.category_ids = [category_of[name] for name in names]
         self.image_ids = [str(image_id) for image_id in self.table.image_ids]
         self.image_folder = os.path.join(dataset_path, 'images', FOLDERS.get(image_set, image_set))
-        self.reader = ImageReader(orientation)
+        self.reader, self._names = ImageReader(orientation), FolderNames()
+        self._sizes: np.ndarray | None = None
         self._index = {image_id: index for index, image_id in enumerate(self.image_ids)}
         self._file_names = dict(zip(self.image_ids, self.table.file_names.tolist()))
 
@@ -84,8 +85,18 @@ class COCO(IMDB):
         path = os.path.join(self.image_folder, self._name_of_2014(image_id))
         if os.path.isfile(path) or not self._file_names[image_id]:
             return path
-        places = [os.path.join(self.image_folder, name) for name in file_names(self._file_names[image_id])]
-        return next((place for place in places if os.path.exists(place)), places[0])
+        names = list(file_names(self._file_names[image_id]))
+        places = [os.path.join(self.image_folder, name) for name in names]
+        found = (place for place in places if os.path.exists(place))
+        return next(found, None) or next(filter(None, map(self._other_name, names)), places[0])
+
+    def _other_name(self, name):
+        """Path of the image ``name`` where it is written otherwise on this disk (dcn.dataset.paths.FolderNames)."""
+        stem, suffix = os.path.splitext(name)
+        known = suffix.lower() in SUFFIXES
+        return self._names.find(
+            self.image_folder, stem if known else name, (suffix.lower(), *SUFFIXES) if known else SUFFIXES
+        )
 
     def annotated_size(self, image_id: str) -> tuple[int, int] | None:
         """(width, height) of an image as annotated, None where the file gives none."""
@@ -101,6 +112,11 @@ class COCO(IMDB):
         """Records of all images, without crowds and with cleaned boxes; an image without boxes has an empty record."""
         self._check_faults()
         paths = [self.existing_image(image_id) for image_id in self.image_ids]
+        first: dict[str, str] = {}
+        for image_id, path in zip(self.image_ids, paths):
+            other = first.setdefault(path, image_id)
+            if other != image_id:
+                raise DataError(self.annotation_path, None, *shared_fault(image_id, other, path))
         widths, heights = self._sides()
         owners, boxes, classes = self._objects(widths, heights)
         cuts = np.searchsorted(owners, np.arange(1, self.num_images))
@@ -140,8 +156,10 @@ class COCO(IMDB):
         }
 
     def _sides(self):
-        """Widths and heights of all images, (n,) each."""
-        return np.array([self.sizes(image_id) for image_id in self.image_ids]).reshape(-1, 2).T
+        """Widths and heights of all images, (n,) each; read once, as the images themselves may have to tell."""
+        if self._sizes is None:
+            self._sizes = np.array([self.sizes(image_id) for image_id in self.image_ids]).reshape(-1, 2).T
+        return self._sizes
 
     def places(self) -> list[Place]:
         """Where each image is listed (see dcn.dataset.checks)."""
@@ -180,6 +198,11 @@ class COCO(IMDB):
     def missing(self, image_id: str) -> DataError:
         """The error for an image without a file."""
         names = [name for name in (self._name_of_2014(image_id), self._file_names[image_id]) if name]
+        elsewhere = self._elsewhere(image_id)
+        if elsewhere:
+            todo = f'put the images of the set into {self.image_folder}, or make that a link'
+            what = f'the image {image_id} of {self.annotation_path} is not there but at {elsewhere}'
+            return DataError(os.path.join(self.image_folder, names[-1]), None, what, todo)
         return DataError(
             os.path.join(self.image_folder, names[-1]),
             None,
@@ -187,6 +210,17 @@ class COCO(IMDB):
             + (f' (so is {names[0]})' if names[0] != names[-1] else ''),
             'restore it or take it out of "images"',
         )
+
+    def _elsewhere(self, image_id):
+        """Where an image lies in the layouts of other programs: beside the annotations, below another folder."""
+        above = os.path.dirname(os.path.dirname(self.annotation_path))
+        own = os.path.basename(self.image_folder)
+        folders = ('images', own, '', 'annotations', 'data', 'JPEGImages', 'train', 'val', 'valid', 'test')
+        for folder in folders:
+            for name in file_names(self._file_names[image_id]) if self._file_names[image_id] else ():
+                if os.path.isfile(os.path.join(above, folder, name)):
+                    return os.path.join(above, folder, name)
+        return None
 
     def existing_image(self, image_id: str) -> str:
         """``image_path``, or the error if there is no such file."""
@@ -247,11 +281,13 @@ class COCO(IMDB):
 def file_names(name: str) -> Iterator[str]:
     """Paths below the folder of images that the "file_name" of an annotation file may mean, the likeliest first.
 
-    As written; with the slashes of Windows turned (labelme, X-AnyLabeling); with the %20 of addresses read; and its
-    last part alone, where an export put folders of its own in front (Label Studio). None leads outside of the folder.
+    As written; without spaces around; with the slashes of Windows turned (labelme, X-AnyLabeling); with the %20 of
+    addresses read; without what follows a question mark in an address; and its last part alone, where an export put
+    folders of its own in front (Label Studio). None leads outside of the folder.
     """
-    plain = name.replace('\\', '/')
-    found = [name, plain, unquote(plain), plain.rsplit('/', 1)[-1], unquote(plain.rsplit('/', 1)[-1])]
+    plain = name.strip().replace('\\', '/')
+    last = plain.rsplit('/', 1)[-1]
+    found = [name, name.strip(), plain, unquote(plain), last, unquote(last), unquote(last.partition('?')[0])]
     safe = [candidate for candidate in found if candidate and not inside(candidate)]
     return iter(dict.fromkeys(safe or ['(no name)']))
 

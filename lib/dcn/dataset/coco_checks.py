@@ -65,6 +65,8 @@ def _box_fault(box, area, width, height):
     x, y, w, h = box
     if w <= 0 or h <= 0:
         return 'has no width or no height', 'correct it or remove the annotation'
+    if max(box) <= 1 and any(value % 1 for value in box):
+        return 'is smaller than a pixel', 'write pixels, not fractions of the image'
     if area <= 0:
         return f'has the "area" {area:g}, so reading drops it', 'write the number of pixels of the object, or no "area"'
     if x >= width or y >= height or x + w <= 0 or y + h <= 0:

@@ -75,10 +75,25 @@ def _pixels(value):
 
 
 def _flag(value):
+    if isinstance(value, str) and value.strip().lower() in ('true', 'false'):
+        value = value.strip().lower() == 'true'
     return int(value) if isinstance(value, bool) else _whole(value)
 
 
+def _own_id(value):
+    """Of an annotation; texts that are no number, as other programs make them, are counted anew."""
+    if isinstance(value, str) and not value.strip().isdigit():
+        return None
+    return _whole(value)
+
+
+def _area(value):
+    return math.nan if isinstance(value, float) and math.isnan(value) else _number(value)  # NaN as none at all
+
+
 def _number(value):
+    if isinstance(value, str):
+        value = float(value)  # some exports write numbers as texts
     if isinstance(value, bool) or not abs(value) < 1e12:  # so no NaN either; sums and products stay finite
         raise ValueError
     return float(value)
@@ -106,11 +121,11 @@ _SIZE = Field(f'a positive number of pixels up to {MOST_SIDE}', _pixels, 0)
 _IMAGE = {'id': _ID, 'height': _SIZE, 'width': _SIZE, 'file_name': Field('text', _text, '')}
 _CATEGORY = {'id': _ID, 'name': Field('a name', _name, _REQUIRED)}
 _ANNOTATION = {
-    'id': Field(_ID.expected, _whole, None),  # then counted
+    'id': Field(_ID.expected, _own_id, None),  # then counted
     'image_id': _ID,
     'category_id': _ID,
     'bbox': Field('four numbers: x, y, width, height', _box, _REQUIRED),
-    'area': Field('a number of pixels', _number, math.nan),
+    'area': Field('a number of pixels', _area, math.nan),
     'iscrowd': Field('0 or 1', _flag, 0),
 }
 
@@ -133,7 +148,8 @@ def read(path: str, cache_path: str) -> tuple[Table, list[Problem]]:
     if faults:  # a fault of an image is none of its annotations
         listed = {_id(row.get('id')) for row in content['images'] if isinstance(row, dict)}
         known = {row[0] for row in images}
-        annotations = [row for row in annotations if row[1] in known or row[1] not in listed]
+        others = None not in listed  # else one without an id may be the owner
+        annotations = [row for row in annotations if row[1] in known or others and row[1] not in listed]
     table = _table(images, categories, annotations)
     faults += _contradictions(table, path)
     if not faults:
@@ -147,7 +163,7 @@ def category_names(path: str) -> list[str]:
 
 
 def _key(path):
-    key = cache.ContentKey('coco table 3')
+    key = cache.ContentKey('coco table 4')
     try:
         key.add_file(path)
     except OSError as error:
@@ -219,7 +235,8 @@ def _categories(content, path):
     roots = _roots(content)
     rows = sorted(row for row in _rows(content, 'categories', _CATEGORY, path, faults) if row[0] not in roots)
     for number in roots:
-        LOG.info('%s: the category %s is left out, as it only groups others and has no annotation', path, number)
+        why = 'without annotations it groups others or is background'
+        LOG.info('%s: the category %s is left out: %s', path, number, why)
     for what, values in zip(('id', 'name'), zip(*rows)):
         faults += [_shared(path, 'category ' + what, value) for value in repeated(values)]
     if faults:
@@ -228,14 +245,16 @@ def _categories(content, path):
 
 
 def _roots(content):
-    """Ids of categories that are there only as the "supercategory" of others, as Roboflow puts one in front."""
+    """Ids of categories without annotations that are there only as the "supercategory" of others, as Roboflow puts one
+    in front, or as the background (labelme2coco)."""
     rows = [row for row in content['categories'] if isinstance(row, dict)]
     groups = Counter(_lower(row.get('supercategory')) for row in rows)
-    roots = {
-        _id(row.get('id'))
-        for row in rows
-        if _lower(row.get('supercategory')) in ('none', '') and groups[_lower(row.get('name'))]
-    }
+    roots = set()
+    for row in rows:
+        name, above = _lower(row.get('name')), _lower(row.get('supercategory'))
+        grouped = groups[name] - (name == above)
+        if grouped and above in ('none', '', name) or name.strip('_') == 'background':
+            roots.add(_id(row.get('id')))
     if roots:
         roots -= {_id(row.get('category_id')) for row in content['annotations'] if isinstance(row, dict)}
     return roots - {None}

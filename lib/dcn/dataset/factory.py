@@ -36,6 +36,9 @@ def training_roidb(cfg: Any, records_of: Callable[[IMDB], list[Record]] | None =
     if not roidb:
         raise UserError(nothing_to_learn(cfg, imdbs))
     learned = {int(label) for record in roidb for label in record['gt_classes']}
+    left_out = _left_out(imdbs)
+    if left_out:
+        LOG.info('%s: training leaves out %s', cfg.dataset.image_set, left_out)
     absent = [name for number, name in enumerate(imdbs[0].classes) if number and number not in learned]
     if absent:
         LOG.warning('%s: no object to learn of %s', cfg.dataset.image_set, ', '.join(absent))
@@ -44,12 +47,17 @@ def training_roidb(cfg: Any, records_of: Callable[[IMDB], list[Record]] | None =
 
 def nothing_to_learn(cfg: Any, imdbs: list[IMDB]) -> str:
     """The sentence about training sets without an object that is learned."""
-    reasons: Counter[str] = Counter()
-    for imdb in imdbs:
-        reasons.update(imdb.left_out())
-    counted = [f'{count} {reason}' for reason, count in reasons.items() if count]
-    why = f'left out are {" and ".join(counted)}' if counted else 'nothing is annotated'
+    left_out = _left_out(imdbs)
+    why = f'left out are {left_out}' if left_out else 'nothing is annotated'
     return (
         f'dataset.image_set {cfg.dataset.image_set!r} holds no image with an object to learn: {why}; '
         'annotate objects of the classes that dataset.CLASSES names, or choose another set'
     )
+
+
+def _left_out(imdbs):
+    """'2 marked as crowds and 1 with a box of no use'; empty where training uses all annotations."""
+    reasons: Counter[str] = Counter()
+    for imdb in imdbs:
+        reasons.update(imdb.left_out())
+    return ' and '.join(f'{count} {reason}' for reason, count in reasons.items() if count)

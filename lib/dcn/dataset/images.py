@@ -125,8 +125,22 @@ class ImageReader:
             return [Problem(path, None, *_turned(header.orientation))]
         return []
 
+    def label_fault(self, path: str, size: tuple[int, int]) -> tuple[str, str]:
+        """(what, todo) for a label map of ``size`` (width, height), which is not that of its image at ``path``."""
+        header = read_header(path)
+        if size == header.size(not self.upright):
+            return self._size_fault(header, size, 'the label map', path, 'it belongs')
+        (width, height), found = size, header.size(self.upright)
+        what = f'the label map has {width} x {height} pixels, but {path} has {found[0]} x {found[1]}'
+        return what, 'make both the same size'
+
     def _size_fault(
-        self, header: Header, size: tuple[int, int] | None, who: str = 'the annotated size', image: str = 'the image'
+        self,
+        header: Header,
+        size: tuple[int, int] | None,
+        who: str = 'the annotated size',
+        image: str = 'the image',
+        belong: str = 'its boxes belong',
     ) -> tuple[str, str] | None:
         """(what, todo) where an image is not of the annotated ``size`` (width, height), else None."""
         found = header.size(self.upright)
@@ -137,8 +151,8 @@ class ImageReader:
             return what, 'restore the image that was annotated, or correct the size and the boxes'
         given, other = ('stored', 'upright')[:: -1 if self.upright else 1]
         return (
-            f'{what} as it is read ({given}); its EXIF turns it (orientation {header.orientation}), so its boxes '
-            f'belong to the {other} photo',
+            f'{what} as it is read ({given}); its EXIF turns it (orientation {header.orientation}), so {belong} '
+            f'to the {other} photo',
             f'set dataset.ORIENTATION: {other} if all are annotated so, or turn the pixels and remove the EXIF tag',
         )
 

@@ -13,6 +13,7 @@ from dcn.dataset.images import PIL_ERRORS, limit_fault, open_image
 from dcn.dataset.problems import DataError
 from dcn.evaluation.segmentation import IGNORED
 from dcn.files import atomic_write
+from dcn.formats.foreign import kind
 
 ILLEGAL = -1  # what a table holds for a value that must not occur
 
@@ -44,11 +45,13 @@ def read_values(path: str) -> np.ndarray:
     except PIL_ERRORS as error:
         if isinstance(error, DataError):
             raise
-        raise DataError(path, None, f'the label map cannot be decoded ({error})', 'replace the file') from None
+        raise DataError(path, None, *_undecoded(path, error)) from None
     if kind != 'PNG':
         raise DataError(
             path, None, f'the label map is a {kind} file, expected PNG', 'write it as PNG; a JPEG changes class numbers'
         )
+    if mode in ('LA', 'RGB', 'RGBA'):
+        values, mode = _one_channel(values, mode)
     if mode not in _MODES:
         raise DataError(
             path,
@@ -63,6 +66,24 @@ def read_values(path: str) -> np.ndarray:
             path, None, f'the label map holds the value {values.max()}, expected 0 to 255', 'number the classes from 0'
         )
     return values.astype(np.uint8)
+
+
+def _undecoded(path, error):
+    """(what, todo) for a file that PIL does not decode."""
+    with open(path, 'rb') as stream:
+        word = kind(stream.read(512))
+    if word != 'a PNG image':
+        return f'the label map is no PNG but {word}', 'fetch it with "git lfs pull"' if 'LFS' in word else 'replace it'
+    why = 'it is cut off' if 'truncat' in str(error).lower() else 'the file is damaged'
+    return f'the label map cannot be decoded: {why}', 'replace the file'
+
+
+def _one_channel(values, mode):
+    """(values, mode) of a picture (H, W, C) that is grey in colours: all channels equal, nothing transparent."""
+    colours = values[..., :-1] if mode.endswith('A') else values
+    opaque = not mode.endswith('A') or values[..., -1].min(initial=255) == 255
+    grey = opaque and (colours == colours[..., :1]).all()
+    return (colours[..., 0], 'L') if grey else (values, mode)
 
 
 def _grey_bits(head):
@@ -83,14 +104,6 @@ def to_classes(values: np.ndarray, table: np.ndarray, path: str) -> np.ndarray:
             'correct the file, or dataset.NUM_CLASSES and dataset.CLASSES',
         )
     return classes.astype(np.uint8)
-
-
-def size_fault(label_shape: tuple[int, ...], image_path: str, shape: tuple[int, ...]) -> tuple[str, str]:
-    """(what, todo) for a label map of ``label_shape`` (H, W) that belongs to an image of another ``shape``."""
-    return (
-        f'the label map has {label_shape[1]} x {label_shape[0]} pixels, but {image_path} has {shape[1]} x {shape[0]}',
-        'make both the same size',
-    )
 
 
 def resize_nearest(classes: np.ndarray, shape: Sequence[int]) -> np.ndarray:

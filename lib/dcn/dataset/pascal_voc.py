@@ -75,7 +75,7 @@ class PascalVOC(VocFolder, IMDB):
         self._truth = None
 
     def annotation_path(self, image_id: str) -> str:
-        return os.path.join(self.data_path, 'Annotations', image_id + '.xml')
+        return self.file_of('Annotations', image_id, ('.xml',))
 
     def gt_roidb(self) -> list[Record]:
         """Records of all images, difficult objects dropped, as for training in the original."""
@@ -140,7 +140,7 @@ class PascalVOC(VocFolder, IMDB):
 
     def _read_truth(self):
         contents = [self.annotation_bytes(image_id) for image_id in self.image_ids]
-        key = cache.ContentKey('voc truth 1', *self.classes, *self.image_ids, *contents).text()
+        key = cache.ContentKey('voc truth 2', *self.classes, *self.image_ids, *contents).text()
         path = os.path.join(self.cache_path, self.name + '_gt_roidb.npz')
         stored = cache.load(path, key)
         if stored is not None:

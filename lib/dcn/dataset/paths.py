@@ -4,9 +4,51 @@ from __future__ import annotations
 
 import codecs
 import os
+import unicodedata
+from typing import Iterable
 
 from dcn.dataset.problems import DataError
 from dcn.formats.foreign import kind
+
+# of image files, in the order in which they are looked for; letters of any case
+SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.jpe', '.jfif')
+
+
+class FolderNames:
+    """Looks for files under names that other systems wrote: accents apart from their letters (macOS), letters of any
+    case (Windows), another suffix. Each folder is listed once."""
+
+    def __init__(self) -> None:
+        self._folders: dict[str, list[tuple[str, str, str]]] = {}
+
+    def find(self, folder: str, stem: str, suffixes: Iterable[str]) -> str | None:
+        """Path of the file ``stem`` with one of the lower-case ``suffixes``, the first first; None where there is none,
+        or two whose names differ in the case of letters alone."""
+        found = self._like(folder, stem)
+        for suffix in suffixes:
+            paths = [path for path, end in found if end == suffix]
+            if len(paths) == 1:
+                return paths[0]
+        return None
+
+    def others(self, folder: str, stem: str) -> list[str]:
+        """The files ``stem`` of any suffix."""
+        return [path for path, _ in self._like(folder, stem)]
+
+    def _like(self, folder, stem):
+        """[(path, lower-case suffix)]; of names that agree in the case of letters, too, where there are any."""
+        above, name = os.path.split(os.path.join(folder, stem))
+        if above not in self._folders:
+            names = sorted(os.listdir(above)) if os.path.isdir(above) else []
+            self._folders[above] = [(_composed(os.path.splitext(name)[0]), name) for name in names]
+        alike = [(start, entry) for start, entry in self._folders[above] if start.lower() == _composed(name).lower()]
+        same = [entry for start, entry in alike if start == _composed(name)]
+        chosen = same or [entry for _, entry in alike]
+        return [(os.path.join(above, entry), os.path.splitext(entry)[1].lower()) for entry in chosen]
+
+
+def _composed(name):
+    return unicodedata.normalize('NFC', name)
 
 
 def inside(name: str) -> str | None:
@@ -24,12 +66,29 @@ def inside(name: str) -> str | None:
 
 def decoded(content: bytes, path: str, what: str) -> str:
     """The text of a file, without a byte order mark; DataError for ``what`` ('the image list') if it is none."""
-    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise DataError(path, None, f'{what} is UTF-16 text, as PowerShell writes it', 'save it as UTF-8')
+    wide = _wide(content)
+    if wide:
+        by = ', as PowerShell writes it' * (wide == 'UTF-16')
+        raise DataError(path, None, f'{what} is {wide} text{by}', 'save it as UTF-8')
     try:
         text = content.decode('utf-8-sig')
-    except UnicodeDecodeError:
-        text = '\0'
+    except UnicodeDecodeError as error:
+        word, line = kind(content[:512]), content.count(b'\n', 0, error.start) + 1
+        if word.startswith(('bytes', 'a text', 'a JSON text')) and min(content) > 8:
+            what = f'{what} is not UTF-8, beginning with the byte {content[error.start]:02x}'
+            raise DataError(path, line, what, 'save it as UTF-8') from None
+        raise DataError(path, None, f'{what} is no UTF-8 text but {word}', 'unpack or replace it') from None
     if '\0' in text:
-        raise DataError(path, None, f'{what} is no UTF-8 text but {kind(content[:512])}', 'save it as UTF-8')
+        line = text.count('\n', 0, text.index('\0')) + 1
+        raise DataError(path, line, f'{what} holds a null character', 'repair the file or download it again')
     return text
+
+
+def _wide(content):
+    """'UTF-16' or 'UTF-32' for such text, which may lack a byte order mark; None for others."""
+    if content.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
+        return 'UTF-32'
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return 'UTF-16'
+    even, odd = set(content[:512:2]), set(content[1:512:2])
+    return 'UTF-16' if even == {0} and 0 not in odd or odd == {0} and 0 not in even else None

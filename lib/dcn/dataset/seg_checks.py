@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from dcn.dataset.checks import Checks, Statistics
-from dcn.dataset.label_map import IGNORED, read_values, size_fault, to_classes
+from dcn.dataset.label_map import IGNORED, read_values, to_classes
 from dcn.dataset.problems import DataError, Problem
 
 
@@ -31,7 +31,10 @@ class SegmentationChecks(Checks):
             self._sizes.append(size)
         except DataError:
             size = None
-        return problems + (self._label_problems(image_id, size) if self._labelled else [])
+        labels = self._label_problems(image_id, size) if self._labelled else []
+        if any('EXIF' in problem.what for problem in labels):
+            problems = [problem for problem in problems if 'EXIF' not in problem.what]  # the label map decides
+        return problems + labels
 
     def statistics(self) -> Statistics | None:
         if not self._labelled or not self._sizes:
@@ -55,7 +58,8 @@ class SegmentationChecks(Checks):
         try:
             values = read_values(path)
             if size and size != values.shape[::-1]:
-                problems.append(Problem(path, None, *size_fault(values.shape, data.image_path(image_id), size[::-1])))
+                fault = data.reader.label_fault(data.image_path(image_id), values.shape[::-1])
+                problems.append(Problem(path, None, *fault))
             classes = to_classes(values, data.label_table(path), path)
             self.pixels += np.bincount(classes.ravel(), minlength=256)
         except DataError as error:

@@ -23,7 +23,7 @@ from easydict import EasyDict
 from dcn.dataset.checks import Place
 from dcn.dataset.images import AS_STORED
 from dcn.dataset.imdb import ImageSet
-from dcn.dataset.label_map import plain_table, read_values, resize_nearest, size_fault, to_classes
+from dcn.dataset.label_map import plain_table, read_values, resize_nearest, to_classes
 from dcn.dataset.problems import DataError
 from dcn.dataset.registry import open_set, split_image_sets
 from dcn.dataset.roidb import Record
@@ -62,7 +62,8 @@ def load_label(record: Record) -> np.ndarray:
     classes = to_classes(read_values(path), record['table'], path)
     shape = record['height'], record['width']
     if classes.shape != shape:
-        raise DataError(path, None, *size_fault(classes.shape, record['image'], shape))
+        fault = record.get('reader', AS_STORED).label_fault(record['image'], classes.shape[::-1])
+        raise DataError(path, None, *fault)
     return classes[:, ::-1] if record['flipped'] else classes
 
 

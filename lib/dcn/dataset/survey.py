@@ -13,7 +13,7 @@ from dcn.dataset.annotation import parse_annotation
 from dcn.dataset.checks import Statistics
 from dcn.dataset.coco_file import category_names
 from dcn.dataset.registry import open_set
-from dcn.dataset.voc_folder import read_image_list
+from dcn.dataset.voc_folder import VocFolder
 from dcn.errors import UserError
 
 LAYOUTS = ('voc', 'coco', 'segmentation')
@@ -102,8 +102,10 @@ def _names_in(folder, list_path, layout):
     if layout == 'segmentation':
         raise UserError('label maps do not name their classes; give them in the order of their numbers: --classes A,B.')
     names = set()
-    for image_id in read_image_list(list_path)[0]:
-        path = os.path.join(folder, 'Annotations', image_id + '.xml')
+    voc = VocFolder()
+    voc.open_folder(folder, list_path)
+    for image_id in voc.image_ids:
+        path = voc.file_of('Annotations', image_id, ('.xml',))
         if os.path.isfile(path):
             with open(path, 'rb') as stream:
                 names.update(item.name for item in parse_annotation(stream.read(), path).objects)

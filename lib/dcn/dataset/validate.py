@@ -48,6 +48,7 @@ def examine(cfg: Any, progress: Progress = iter) -> Report:
         problems += checks.set_problems()
         listed = checks.places()
         problems += _listed_twice(listed, places)
+        problems += checks.shared_files()
         for image_id in progress(list(dict.fromkeys(image_id for _, image_id, _, _ in listed))):
             problems += checks.image_problems(image_id)
         found = checks.statistics()
@@ -82,6 +83,10 @@ def _training_problems(cfg, statistics):
             records = training_segdb(cfg)
             names = split_image_sets(cfg.dataset.image_set)
             learned = sum(sum(found.counts.values()) for found in statistics[: len(names)])
+            classes = {name for found in statistics[: len(names)] for name, count in found.counts.items() if count}
+            if statistics and len(classes) == 1 and len(records) > 1:
+                what = f'every pixel of {cfg.dataset.image_set} that counts is {classes.pop()}'
+                raise UserError(f'{what}; number the other classes in the label maps ({IGNORED} does not count)')
             if statistics and not learned:
                 what = f'every pixel of {cfg.dataset.image_set} has the label {IGNORED}, so there is nothing to learn'
                 raise UserError(f'{what}; number the classes from 0 in the label maps')

@@ -45,6 +45,8 @@ def box_fault(item: Object, width: int, height: int) -> tuple[str, str] | None:
     x1, y1, x2, y2 = item.box
     if x2 < x1 or y2 < y1:
         fault = 'is inverted'
+    elif max(item.box) <= 1 and any(value % 1 for value in item.box):
+        fault = 'is smaller than a pixel: write pixels, not fractions of the image'
     elif min(x1, y1) < 0 or int(x2) > width + 1 or int(y2) > height + 1:
         fault = f'leaves the image of {width} x {height} pixels'
     else:

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-import unicodedata
+from typing import Iterable
 
-from dcn.dataset.paths import decoded, inside
+from dcn.dataset.paths import SUFFIXES, FolderNames, decoded, inside
 from dcn.dataset.problems import DataError, at
 from dcn.errors import UserError
-
-# of image files, in the order in which they are looked for; letters of any case
-SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
 
 
 class VocFolder:
@@ -21,7 +18,7 @@ class VocFolder:
     def open_folder(self, data_path: str, list_path: str) -> None:
         """Read the image list."""
         self.data_path, self.list_path = data_path, list_path
-        self._files: dict[str, dict[str, str]] = {}
+        self._names = FolderNames()
         rows, self.image_lines = read_image_list(list_path)
         self.image_ids = [self._image_id(row) for row in rows]
         self._line_of = dict(zip(self.image_ids, self.image_lines))
@@ -38,17 +35,23 @@ class VocFolder:
 
     def image_path(self, image_id: str) -> str:
         """JPEGImages/<id> with the suffix that is there, .jpg first; where there is none, the path ending in .jpg."""
-        path = os.path.join(self.data_path, 'JPEGImages', image_id + '.jpg')
-        return path if os.path.isfile(path) else self._other_suffix(image_id) or path
+        return self.file_of('JPEGImages', image_id, SUFFIXES)
+
+    def file_of(self, folder: str, image_id: str, suffixes: Iterable[str]) -> str:
+        """<folder>/<id> with one of ``suffixes``; where there is none, the path with the first."""
+        place = os.path.join(self.data_path, folder)
+        path = os.path.join(place, image_id + next(iter(suffixes)))
+        return path if os.path.isfile(path) else self._names.find(place, image_id, suffixes) or path
 
     def missing(self, path: str, what: str, image_id: str) -> DataError:
         """The error for the file ``path`` of an image of the list."""
-        return DataError(
-            path,
-            None,
-            f'{what}, listed at {at(self.list_path, self._line_of[image_id])}',
-            'restore it or take its id out of the list',
-        )
+        listed = f'{what}, listed at {at(self.list_path, self._line_of[image_id])}'
+        alike = map(os.path.basename, self._names.others(os.path.dirname(path), _stem(path)))
+        others = [other for other in alike if other != os.path.basename(path)]
+        if others:
+            expected = f'expected {", ".join(SUFFIXES)}' if 'image' in what else f'expected {os.path.basename(path)}'
+            return DataError(path, None, f'{listed}; there is {" and ".join(others)}', f'convert it; {expected}')
+        return DataError(path, None, listed, 'restore it or take its id out of the list')
 
     def existing_image(self, image_id: str) -> str:
         """``image_path``, or the error if there is no such file."""
@@ -57,39 +60,36 @@ class VocFolder:
             raise self.missing(path, 'the image is missing', image_id)
         return path
 
-    def _other_suffix(self, image_id):
-        """Path of the image ``image_id`` with any of SUFFIXES, or None."""
-        folder, stem = os.path.split(os.path.join(self.data_path, 'JPEGImages', image_id))
-        if folder not in self._files:
-            names = sorted(os.listdir(folder), reverse=True) if os.path.isdir(folder) else []
-            parts = [(name, *os.path.splitext(name)) for name in names]
-            # macOS stores accents apart from their letters
-            self._files[folder] = {_composed(start) + end.lower(): name for name, start, end in parts}
-        for suffix in SUFFIXES:
-            if _composed(stem) + suffix in self._files[folder]:
-                return os.path.join(folder, self._files[folder][_composed(stem) + suffix])
-        return None
-
     def _image_id(self, row):
-        """The id in a row of the list. Names may hold spaces, and the lists of single classes have a second column."""
-        cuts = [len(row), *(space.start() for space in reversed(list(re.finditer(r'\s+', row))))]
-        if len(cuts) == 1 and '\\' not in row and not row.lower().endswith(SUFFIXES):
+        """The id in a row of the list. Names may hold spaces, the lists of single classes have a second column, and
+        other programs write suffixes and paths."""
+        plain = row.strip()
+        cuts = [len(plain), *(space.start() for space in reversed(list(re.finditer(r'\s+', plain))))]
+        if row == plain and len(cuts) == 1 and not set(row) & set('/\\') and not row.lower().endswith(SUFFIXES):
             return row
-        for name in (row, row.replace('\\', '/')):
-            for cut in cuts:
-                stem, suffix = os.path.splitext(name[:cut])
-                for candidate in (name[:cut], stem) if suffix.lower() in SUFFIXES else (name[:cut],):
-                    if self._is_image(candidate):
-                        return candidate
+        names = [row, *(plain[:cut] for cut in cuts)]
+        for candidate in dict.fromkeys(candidate for name in names for candidate in _meant(name)):
+            if self._is_image(candidate):
+                return candidate
         # nothing is there: a number at the end is a second column, what else follows a space is part of the name
-        return row[: cuts[-1]] if row.split()[-1] in ('-1', '0', '1') else row
+        return plain[: cuts[-1]] if plain.split()[-1] in ('-1', '0', '1') else plain
 
     def _is_image(self, image_id):
-        return not inside(image_id) and os.path.isfile(self.image_path(image_id))
+        return bool(image_id) and not inside(image_id) and os.path.isfile(self.image_path(image_id))
 
 
-def _composed(name):
-    return unicodedata.normalize('NFC', name)
+def _meant(name):
+    """Ids that a ``name`` in a list may mean, the likeliest first: as written, without a suffix, and of a path what
+    follows JPEGImages, or its last part."""
+    plain = name.replace('\\', '/')
+    ends = () if inside(plain) else (plain.rpartition('JPEGImages/')[2], plain.rpartition('/')[2])
+    for text in (name, plain, *ends):
+        for part in (text, os.path.splitext(text)[0] if text.lower().endswith(SUFFIXES) else text):
+            yield os.path.normpath(part) if part.startswith('./') else part
+
+
+def _stem(path):
+    return os.path.splitext(os.path.basename(path))[0]
 
 
 def year_and_name(image_set: str) -> tuple[str, str]:
@@ -101,7 +101,7 @@ def year_and_name(image_set: str) -> tuple[str, str]:
 
 
 def read_image_list(path: str) -> tuple[list[str], list[int]]:
-    """The rows of an image list, one image per row, without surrounding space, and their line numbers."""
+    """The rows of an image list, one image per row, and their line numbers. Spaces around are left."""
     try:
         with open(path, 'rb') as stream:
             text = decoded(stream.read(), path, 'the image list')
@@ -112,7 +112,7 @@ def read_image_list(path: str) -> tuple[list[str], list[int]]:
             f'the image list cannot be read ({error.strerror})',
             'check dataset.dataset_path and the image set, or download the data',
         ) from None
-    rows = [(row.strip(), line) for line, row in enumerate(text.splitlines(), 1) if row.strip()]
+    rows = [(row, line) for line, row in enumerate(text.splitlines(), 1) if row.strip()]
     if not rows:
         raise DataError(path, None, 'the image list is empty', 'write one image id per line')
     return [row[0] for row in rows], [row[1] for row in rows]

@@ -60,7 +60,7 @@ class VocSegmentation(VocFolder, SegmentationSet):
         self.open_folder(folder, _list_path(folder, name))
 
     def label_path(self, image_id: str) -> str:
-        return os.path.join(self.data_path, 'SegmentationClass', image_id + '.png')
+        return self.file_of('SegmentationClass', image_id, ('.png',))
 
     def missing_label(self, image_id: str) -> DataError:
         return self.missing(self.label_path(image_id), 'the label map is missing', image_id)
