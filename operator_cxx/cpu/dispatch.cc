@@ -158,6 +158,15 @@ int dcn_winograd_forward(const dcn_winograd_shape* shape, const float* data, con
   return kernels().winograd_forward(shape, data, packed, bias, out, request, workspace);
 }
 
+size_t dcn_winograd_backward_workspace(const dcn_winograd_shape* shape, const dcn_winograd_gradients* gradients) {
+  return kernels().winograd_backward_workspace(shape, gradients);
+}
+
+int dcn_winograd_backward(const dcn_winograd_shape* shape, const float* data, const float* weight,
+                          const float* out_gradient, const dcn_winograd_gradients* gradients, void* workspace) {
+  return kernels().winograd_backward(shape, data, weight, out_gradient, gradients, workspace);
+}
+
 int dcn_contrib_proposal(const dcn_contrib_proposal_shape* shape, const float* ratios, const float* scales,
                          const float* cls_prob, const float* bbox_pred, const float* im_info, float* rois,
                          float* scores, const int requests[2]) {

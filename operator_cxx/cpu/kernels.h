@@ -28,6 +28,8 @@
   USE(winograd_pack)                     \
   USE(winograd_workspace)                \
   USE(winograd_forward)                  \
+  USE(winograd_backward_workspace)       \
+  USE(winograd_backward)                 \
   USE(contrib_proposal)                  \
   USE(nms)                               \
   USE(soft_nms)                          \

@@ -4,6 +4,10 @@
 // data (N, C, H, W); weight (F, C, 3, 3); out (N, F, H, W); bias (F) or null. With the points 0, 1, -1, 1/2, -2 and
 // infinity a tile's output is A' [(G g G') * (B' d B)] A; G g G' of all filters is computed once (dcn_winograd_pack).
 // float32 alone. The transforms add errors of their own: see operator_cxx/README.md.
+//
+// Gradients follow by transposition. That of the data is the same convolution of the output's gradient with weights
+// turned by 180 degrees, channels and filters exchanged; that of the weights is G' [sum of (A dy A') * (B' d B)] G over
+// all tiles, again 36 products for each pair of channel and filter.
 #pragma once
 #include <stddef.h>
 
@@ -23,6 +27,17 @@ DCN_API int dcn_winograd_pack(const dcn_winograd_shape* shape, const float* weig
 DCN_API size_t dcn_winograd_workspace(const dcn_winograd_shape* shape);
 DCN_API int dcn_winograd_forward(const dcn_winograd_shape* shape, const float* data, const float* packed,
                                  const float* bias, float* out, int request, void* workspace);
+
+struct dcn_winograd_gradients {
+  float *data, *weight, *bias;  // as the arrays; null where the request is DCN_NULL
+  int data_request, weight_request, bias_request;
+};
+
+// relu must be 0. weight is (F, C, 3, 3).
+DCN_API size_t dcn_winograd_backward_workspace(const dcn_winograd_shape* shape,
+                                               const dcn_winograd_gradients* gradients);
+DCN_API int dcn_winograd_backward(const dcn_winograd_shape* shape, const float* data, const float* weight,
+                                  const float* out_gradient, const dcn_winograd_gradients* gradients, void* workspace);
 
 namespace dcn {
 
@@ -58,14 +73,38 @@ DCN_HD void winograd_output(const T m0, const T m1, const T m2, const T m3, cons
   store(3, odd + m5 + (0.125f * m3 - 8 * m4));
 }
 
-// Powers of the points over the products of their distances from the others: G.
-inline void winograd_weight(double g0, double g1, double g2, double* to, int stride) {
-  to[0 * stride] = g0;
-  to[1 * stride] = (g0 + g1 + g2) / 3;
-  to[2 * stride] = -(g0 - g1 + g2) / 3;
-  to[3 * stride] = -(g0 + g1 / 2 + g2 / 4) * 16 / 15;
-  to[4 * stride] = (g0 - 2 * g1 + 4 * g2) / 15;
-  to[5 * stride] = g2;
+// The transpose of winograd_output: A.
+template <typename T, typename Store>
+DCN_HD void winograd_out_gradient(const T y0, const T y1, const T y2, const T y3, const Store& store) {
+  const T even = y0 + y2, odd = y1 + y3;
+  store(0, y0);
+  store(1, even + odd);
+  store(2, even - odd);
+  store(3, (y0 + 0.25f * y2) + (0.5f * y1 + 0.125f * y3));
+  store(4, (y0 + 4 * y2) - (2 * y1 + 8 * y3));
+  store(5, y3);
+}
+
+// Powers of the points over the products of their distances from the others: G. Of double numbers.
+template <typename T, typename Store>
+DCN_HD void winograd_weight(const T g0, const T g1, const T g2, const Store& store) {
+  const T ends = (g0 + g2) * (1 / 3.0), middle = g1 * (1 / 3.0);
+  store(0, g0);
+  store(1, ends + middle);
+  store(2, middle - ends);
+  store(3, (g0 + 0.5 * g1 + 0.25 * g2) * (-16 / 15.0));
+  store(4, (g0 - 2.0 * g1 + 4.0 * g2) * (1 / 15.0));
+  store(5, g2);
+}
+
+// The transpose of winograd_weight: G'.
+template <typename T, typename Store>
+DCN_HD void winograd_weight_gradient(const T m0, const T m1, const T m2, const T m3, const T m4, const T m5,
+                                     const Store& store) {
+  const T ends = (m1 - m2) * (1 / 3.0f), near = m3 * (4 / 15.0f), far = m4 * (1 / 15.0f);
+  store(0, m0 + ends + (far - 4 * near));
+  store(1, (m1 + m2) * (1 / 3.0f) - 2 * (near + far));
+  store(2, m5 + ends + (4 * far - near));
 }
 
 }  // namespace dcn

@@ -9,7 +9,7 @@ from dcn import rewrite
 from dcn.formats import symbol_json
 from dcn.operators import winograd
 from dcn.rewrite.onednn import FUSED
-from dcn.rewrite.winograd import FEWEST, WINOGRAD, in_winograd
+from dcn.rewrite.winograd import FEWEST, FEWEST_TRAINED, WINOGRAD, in_winograd, trained_in_winograd
 from tests.rewrite.test_passes import NAMES
 
 pytestmark = pytest.mark.usefixtures('operators')
@@ -40,6 +40,27 @@ def test_every_family(which, network, monkeypatch):
     assert_close(computed(graph, parameters, made.inputs)[0], expected)
 
 
+@pytest.mark.parametrize('which', NAMES)
+def test_every_family_in_training(which, network, monkeypatch):
+    """Outputs and gradients of one step, all layers taken, and again with the same bits."""
+    from tests.rewrite.networks import Filled, assert_close, computed
+
+    monkeypatch.setattr('dcn.rewrite.winograd.FEWEST_TRAINED', 1)
+    made = Filled(network, which, is_train=True)
+    trained = [name for name in made.graph.arguments() if name in made.parameters and 'upsampling' not in name]
+    graph, parameters = rewrite.for_training(made.graph, made.parameters, winograd=True)
+    assert counts(graph)[WINOGRAD] + counts(graph)['Convolution'] == counts(made.graph)['Convolution']
+    assert counts(graph)[WINOGRAD] > 0 and parameters == made.parameters
+    assert graph.arguments() == made.graph.arguments()
+    outputs, gradients = computed(made.graph, made.parameters, made.inputs, trained)
+    found, found_gradients = computed(graph, parameters, made.inputs, trained)
+    assert_close(found, outputs)
+    assert_close([found_gradients[name] for name in trained], [gradients[name] for name in trained])
+    again, again_gradients = computed(graph, parameters, made.inputs, trained)
+    for one, other in zip([*found, *found_gradients.values()], [*again, *again_gradients.values()]):
+        np.testing.assert_array_equal(one, other)
+
+
 def convolution(data, filters=FEWEST, name='one', **changes):
     import mxnet as mx
 
@@ -66,13 +87,75 @@ def values(symbol, channels=FEWEST):
         ({}, FEWEST - 1),
     ],
 )
-def test_others_stay(changes, channels):
+def test_others_stay(changes, channels, monkeypatch):
     import mxnet as mx
 
+    monkeypatch.setattr('dcn.rewrite.winograd.FEWEST_TRAINED', FEWEST)
     symbol = convolution(mx.sym.Variable('data'), **changes)
     _, parameters = values(symbol, channels)
-    graph, kept = in_winograd(symbol_json.loads(symbol.tojson()), parameters, winograd.pack)
-    assert counts(graph)[WINOGRAD] == 0 and kept.keys() == parameters.keys()
+    published = symbol_json.loads(symbol.tojson())
+    for graph, kept in (
+        in_winograd(published, parameters, winograd.pack),
+        trained_in_winograd(published, parameters),
+    ):
+        assert counts(graph)[WINOGRAD] == 0 and kept.keys() == parameters.keys()
+
+
+def test_training_takes_layers_of_fewer_channels_but_of_float32_alone():
+    import mxnet as mx
+
+    symbol = convolution(mx.sym.Variable('data'), FEWEST_TRAINED)
+    _, parameters = values(symbol, FEWEST_TRAINED)
+    published = symbol_json.loads(symbol.tojson())
+    assert counts(trained_in_winograd(published, parameters)[0])[WINOGRAD] == 1
+    for dtype in (np.float16, np.float64):
+        others = {name: array.astype(dtype) for name, array in parameters.items()}
+        assert counts(trained_in_winograd(published, others)[0])[WINOGRAD] == 0
+    assert counts(trained_in_winograd(published, {})[0])[WINOGRAD] == 0
+
+
+def test_gradients_of_shared_weights_are_summed(monkeypatch):
+    from tests.rewrite.networks import assert_close, computed
+
+    import mxnet as mx
+
+    data, weight, bias = (mx.sym.Variable(name) for name in ('data', 'weight', 'bias'))
+    one = convolution(data, name='one', weight=weight, bias=bias)
+    two = convolution(mx.sym.Activation(one, act_type='relu'), name='two', weight=weight, no_bias=True)
+    symbol = mx.sym.MakeLoss(mx.sym.square(two))
+    inputs, parameters = values(symbol)
+    published = symbol_json.loads(symbol.tojson())
+    graph, _ = trained_in_winograd(published, parameters)
+    assert counts(graph)[WINOGRAD] == 2
+    wanted, found = (computed(g, parameters, inputs, ['data', 'weight', 'bias']) for g in (published, graph))
+    assert_close(found[0], wanted[0])
+    assert_close(list(found[1].values()), list(wanted[1].values()))
+
+
+def test_devices_and_steps(monkeypatch):
+    """Two devices compute what two alone do, and steps have the same bits when they are made again."""
+    from dcn.engine import Trainer
+
+    import mxnet as mx
+
+    def run(devices, batches):
+        trainer = Trainer(symbol, [mx.cpu(k) for k in range(devices)], args, {}, rewrite=True)
+        assert WINOGRAD in trainer.devices[0].symbol.tojson() and WINOGRAD not in trainer.symbol.tojson()
+        for batch in batches:
+            trainer.forward_backward(batch)
+            trainer.update(1e-3)
+        return {name: array.asnumpy() for name, array in trainer.params()[0].items()}
+
+    symbol = mx.sym.MakeLoss(mx.sym.square(convolution(mx.sym.Variable('data'), FEWEST_TRAINED)))
+    inputs, parameters = values(symbol, FEWEST_TRAINED)
+    args = {name: mx.nd.array(array) for name, array in parameters.items()}
+    first, second = {'data': inputs['data']}, {'data': inputs['data'][:, :, ::-1]}
+    both = run(2, [[first, second]] * 2)
+    for name, array in run(2, [[first, second]] * 2).items():
+        np.testing.assert_array_equal(array, both[name])
+    joined = {'data': np.concatenate([first['data'], second['data']])}
+    for name, array in run(1, [[joined]] * 2).items():
+        np.testing.assert_allclose(array, both[name], rtol=0, atol=1e-5 * np.abs(array).max())
 
 
 def test_shared_weights_are_packed_once_and_relu_is_taken_where_it_follows_alone():

@@ -59,6 +59,12 @@ class WinogradShape(ctypes.Structure):
     _fields_ = _ints('images channels height width filters relu')
 
 
+class WinogradGradients(ctypes.Structure):
+    """dcn_winograd_gradients."""
+
+    _fields_ = [*_pointers('data weight bias'), *_ints('data_request weight_request bias_request')]
+
+
 class RoiShape(ctypes.Structure):
     """dcn_roi_shape."""
 

@@ -16,7 +16,7 @@ from dcn.rewrite.batch_norm import folded
 from dcn.rewrite.bfloat16 import in_bfloat16
 from dcn.rewrite.onednn import fused
 from dcn.rewrite.sums import sums_by_element
-from dcn.rewrite.winograd import in_winograd
+from dcn.rewrite.winograd import in_winograd, trained_in_winograd
 
 
 def for_inference(
@@ -37,6 +37,8 @@ def for_inference(
     return fused(*(in_winograd(graph, parameters, pack) if pack else (graph, parameters)))
 
 
-def for_training(graph: Graph, parameters: dict) -> tuple[Graph, dict]:
-    """What a graph is trained as. MXNet's fused nodes keep copies of their weights, so nothing is fused here."""
-    return sums_by_element(graph, parameters)
+def for_training(graph: Graph, parameters: dict, winograd: bool) -> tuple[Graph, dict]:
+    """What a graph is trained as; of the ``parameters`` shape and dtype are read alone. winograd: let 3x3 convolutions
+    run by Winograd's operator. MXNet's fused nodes keep copies of their weights, so nothing is fused here."""
+    graph, parameters = sums_by_element(graph, parameters)
+    return trained_in_winograd(graph, parameters) if winograd else (graph, parameters)

@@ -12,6 +12,7 @@ from dcn.rewrite.sketch import Sketch, without_unread
 
 WINOGRAD = '_contrib_WinogradConvolution'
 FEWEST = 128  # channels and filters: with less, oneDNN's direct products are as fast
+FEWEST_TRAINED = 64  # the same where gradients are computed
 _WINDOW = ((3, 3), (1, 1), (1, 1), (1, 1))  # kernel, stride, pad, dilate
 
 
@@ -20,29 +21,46 @@ def in_winograd(graph: Graph, parameters: dict, pack: Callable[[np.ndarray], np.
     follows it alone. pack: weights (F, C, 3, 3) float32 -> as the operator reads them."""
     sketch, changed = Sketch(graph), dict(parameters)
     packed: dict[str, int] = {}  # layers may share weights
-    for i, node in enumerate(graph.nodes):
-        if node.op != 'Convolution':
-            continue
-        sources = dict(zip(input_names(node.op, node.attrs), node.inputs))
+    for i, sources in _chosen(graph, parameters, FEWEST):
         weight = graph.nodes[sources['weight'][0]].name
-        attrs, array = node.typed_attrs, parameters.get(weight)
-        if array is None or array.dtype != np.float32 or min(array.shape[:2]) < FEWEST:
-            continue
-        if not suits(attrs.window(), attrs.integer('num_group', 1)):
-            continue
         if weight not in packed:
             name = sketch.free_name(f'{weight}_winograd')
             packed[weight], changed[name] = sketch.add_variable(name), pack(parameters[weight])
         then = sketch.sole_user(i)
         relu = then is not None and graph.nodes[then].attrs.get('act_type') == 'relu'
-        inputs = tuple((packed[weight], 0) if slot == 'weight' else entry for slot, entry in sources.items())
-        attrs = {'num_filter': node.attrs['num_filter'], 'no_bias': str('bias' not in sources), 'relu': str(relu)}
         last = then if relu else i
-        made = graph.nodes[last]._replace(op=WINOGRAD, attrs=attrs, inputs=inputs, versions=(0,) * len(inputs))
-        sketch.replace(last, sketch.add(made))
+        made = _made(graph, i, {**sources, 'weight': (packed[weight], 0)}, packed='True', relu=str(relu))
+        sketch.replace(last, sketch.add(made._replace(name=graph.nodes[last].name)))
     return without_unread(sketch.finish(), changed)
 
 
 def suits(window: tuple, groups: int) -> bool:
     """Whether the operator computes convolutions of a window (kernel, stride, pad, dilate) in so many groups."""
     return window == _WINDOW and groups == 1
+
+
+def trained_in_winograd(graph: Graph, parameters: dict) -> tuple[Graph, dict]:
+    """For training on a CPU: 3x3 convolutions of stride 1 and pad 1. Weights stay as they are. Of the ``parameters``
+    shape and dtype are read alone."""
+    sketch = Sketch(graph)
+    for i, sources in _chosen(graph, parameters, FEWEST_TRAINED):
+        sketch.nodes[i] = _made(graph, i, sources)
+    return sketch.finish(), parameters
+
+
+def _chosen(graph, parameters, fewest):
+    """(node, {input: entry}) of each convolution that the operator can and should compute."""
+    for i, node in enumerate(graph.nodes):
+        if node.op == 'Convolution':
+            sources = dict(zip(input_names(node.op, node.attrs), node.inputs))
+            attrs, weight = node.typed_attrs, parameters.get(graph.nodes[sources['weight'][0]].name)
+            if weight is None or weight.dtype != np.float32 or min(weight.shape[:2]) < fewest:
+                continue
+            if suits(attrs.window(), attrs.integer('num_group', 1)):
+                yield i, sources
+
+
+def _made(graph, i, sources, **attrs):
+    node = graph.nodes[i]
+    attrs = {'num_filter': node.attrs['num_filter'], 'no_bias': str('bias' not in sources), **attrs}
+    return node._replace(op=WINOGRAD, attrs=attrs, inputs=tuple(sources.values()), versions=(0,) * len(sources))

@@ -25,14 +25,15 @@ def bound_graph(
     convolutions of features run in it, on a CPU that can (dcn.engine.runtime.precision).
     """
     graph = symbol_json.loads(symbol.tojson(), 'the graph')
+    cpu = context.device_type == 'cpu'
+    use_winograd = cpu and winograd.available()
     if training:
-        graph, _ = rewrite.for_training(graph, {})
+        graph, _ = rewrite.for_training(graph, arg_params, use_winograd)
         return _symbol(graph), arg_params, aux_params
     given = {**arg_params, **aux_params}
     used = {node.name for node in graph.nodes if node.is_variable}
     arrays = {name: array.asnumpy() for name, array in given.items() if name in used}
-    cpu = context.device_type == 'cpu'
-    pack = winograd.pack if cpu and winograd.available() else None
+    pack = winograd.pack if use_winograd else None
     graph, rewritten = rewrite.for_inference(graph, arrays, onednn=cpu, bfloat16=bfloat16, pack=pack)
     bound = _symbol(graph)
     unchanged = {name for name, array in rewritten.items() if array is arrays.get(name)}
