@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from dcn.config import SYMBOLS, difference_from_default, load_config, output_folder, symbol_class
+from dcn.config.yaml_text import parse_yaml
 from dcn.errors import UserError
 
 
@@ -307,7 +308,17 @@ def test_every_symbol_has_its_class(symbol, operators, write):
             + ''.join(f'k{n}: &k{n} [{", ".join(["*k" + str(n - 1) if n else "*a"] * 9)}]\n' for n in range(8)),
             'holds more than 100000 values',
         ),
+        (
+            'a: &a {k: 1}\n'
+            + ''.join(f'k{n}: &k{n} {{<<: [{", ".join(["*k" + str(n - 1) if n else "*a"] * 9)}]}}\n' for n in range(9)),
+            'holds more than 100000 values',
+        ),
         ('a: ' + '[' * 5000, 'nested too deep'),
+        ('a: ' + '{' * 5000, 'nested too deep'),
+        ('a:\n' + '- ' * 5000, 'nested too deep'),
+        ('TRAIN: {end_epoch: !!int ""}', 'not of the kind that its tag'),
+        ('TRAIN: {FLIP: !!bool x}', 'not of the kind that its tag'),
+        ('TRAIN: {lr: !!timestamp x}', 'not of the kind that its tag'),
         ('TRAIN: {end_epoch: ' + '9' * 5000 + '}', 'digits'),
         ('TRAIN: {end_epoch: ' + '9' * 50 + '}', 'must be an integer from 0, found 9999'),
         ('? [1]\n: 2', 'a key is no plain text'),
@@ -345,3 +356,12 @@ def test_byte_order_mark_and_merged_sections(write, tmp_path):
     assert load_config(str(path)).TEST.NMS == 0.4
     path.write_text('symbol: resnet_v1_101_rfcn', encoding='utf-16')
     assert 'save it as UTF-8' in refused(str(path))
+
+
+def test_what_is_merged_may_be_used_again_before_its_turn():
+    """Values of a section within a section are made after those of the section below it."""
+    assert parse_yaml('a: &a {x: 1}\ns: {b: &b {<<: *a, x: 2}}\nc: {<<: *b, y: 3}\n') == {
+        'a': {'x': 1},
+        's': {'b': {'x': 2}},
+        'c': {'x': 2, 'y': 3},
+    }

@@ -19,6 +19,11 @@ _PATTERNS = {
     'tag:yaml.org,2002:int': re.compile(r'[-+]?(?:0b[01]+|0x[0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*)$'),
 }
 MOST_VALUES = 100000  # in a file, each use of an anchor counted: no experiment comes near
+DEEPEST = 100  # brackets in brackets
+
+_MERGE = 'tag:yaml.org,2002:merge'
+_TOO_DEEP = 'not a YAML file that can be used: it is nested too deep.'
+_TOO_MANY = f'holds more than {MOST_VALUES} values; an experiment file has some hundred.'
 
 
 class _Loader(yaml.SafeLoader):
@@ -28,10 +33,35 @@ class _Loader(yaml.SafeLoader):
         for letter, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
 
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self._pairs, self._flat = 0, set()  # pairs that merge keys (<<) brought; ids of mappings that have theirs
+
+    def fetch_flow_collection_start(self, TokenClass: Any) -> None:
+        if self.flow_level >= DEEPEST:  # PyYAML's time grows with the square of the depth
+            raise UserError(_TOO_DEEP)
+        super().fetch_flow_collection_start(TokenClass)
+
+    def flatten_mapping(self, node: Any) -> None:
+        """Give a mapping what its merge keys name, once; construct_mapping() begins with it."""
+        if id(node) in self._flat:
+            return
+        self._flat.add(id(node))
+        self._check_keys(node)
+        for key, value in node.value:
+            if key.tag == _MERGE:
+                for part in value.value if isinstance(value, yaml.SequenceNode) else [value]:
+                    if isinstance(part, yaml.MappingNode):
+                        self.flatten_mapping(part)
+                        self._pairs += len(part.value)
+                        if self._pairs > MOST_VALUES:
+                            raise UserError(_TOO_MANY)
+        super().flatten_mapping(node)
+
+    def _check_keys(self, node):
         lines: dict[Any, int] = {}
         for key_node, _ in node.value:
-            if key_node.tag == 'tag:yaml.org,2002:merge':
+            if key_node.tag == _MERGE:
                 continue
             key, line = self.construct_object(key_node, deep=True), key_node.start_mark.line + 1
             if not isinstance(key, (str, int, float, bool, type(None))):
@@ -39,7 +69,6 @@ class _Loader(yaml.SafeLoader):
             if key in lines:
                 raise UserError(f'the key "{key}" stands in line {lines[key]} and in line {line}; keep one of them')
             lines[key] = line
-        return super().construct_mapping(node, deep)
 
 
 def parse_yaml(text: str) -> Any:
@@ -50,15 +79,17 @@ def parse_yaml(text: str) -> Any:
         if isinstance(error, UserError):
             raise
         raise UserError(f'not a YAML file: {" ".join(str(error).split())[:300]}.') from None
+    except (LookupError, AttributeError):  # PyYAML's, for !!int "" and the like
+        raise UserError('not a YAML file: a value is not of the kind that its tag (!!) names.') from None
     except (RecursionError, OverflowError):
-        raise UserError('not a YAML file that can be used: it is nested too deep.') from None
+        raise UserError(_TOO_DEEP) from None
 
 
 def _unshared(value, left, above):
     """``value`` with a copy at each use of an anchor. left: [values that may still come]; above: ids of its holders."""
     left[0] -= 1
     if left[0] < 0:
-        raise UserError(f'holds more than {MOST_VALUES} values; an experiment file has some hundred.')
+        raise UserError(_TOO_MANY)
     if not isinstance(value, (dict, list)):
         return value
     if id(value) in above:
