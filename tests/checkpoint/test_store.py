@@ -124,6 +124,32 @@ def test_what_is_damaged_is_named_and_passed_over(prefix, caplog, file, damage):
     assert len(caplog.records) == 1 and os.path.dirname(path) in caplog.text
 
 
+@pytest.mark.parametrize('text', [b'5', b'null', b'"x"', b'[]', b'{}', b'{"sha256": 1}', b'[' * 100000, b'\xff'])
+def test_what_is_no_manifest_is_named_and_passed_over(prefix, caplog, text):
+    for update in (1, 2):
+        save(prefix, 1, update)
+    path = os.path.join(prefix + '-checkpoints', '00000002', 'manifest.json')
+    with open(path, 'wb') as stream:
+        stream.write(text)
+    assert checkpoint.newest(prefix).counters['update'] == 1
+    assert len(caplog.records) == 1 and path in caplog.text and 'object has no' not in caplog.text
+
+
+def test_what_else_lies_among_the_checkpoints_does_no_harm(prefix, caplog):
+    """A file in the place of one, a folder of another name, and one that cannot be removed when its time has come."""
+    for update in range(1, 4):
+        save(prefix, 1, update)
+    folder = prefix + '-checkpoints'
+    shutil.rmtree(os.path.join(folder, '00000001'))
+    with open(os.path.join(folder, '00000001'), 'w'):
+        pass
+    os.mkdir(os.path.join(folder, '4\N{SUPERSCRIPT TWO}'))
+    save(prefix, 1, 4)
+    save(prefix, 1, 5)
+    assert checkpoint.newest(prefix).counters['update'] == 5 and not caplog.records
+    assert sorted(os.listdir(folder)) == ['00000001', '00000003', '00000004', '00000005']
+
+
 @pytest.mark.parametrize('key', ['number', 'counters', 'files'])
 def test_no_number_in_a_manifest_can_change(prefix, key):
     for update in (1, 2):

@@ -74,7 +74,8 @@ def save(prefix: str, number: int, symbol: Any, arrays: dict, state: TrainingSta
     saved = Checkpoint(*(os.path.join(final, file) for file in _FILES), number, state.counters)
     publish(prefix, saved)
     for old in _names(prefix)[:-KEEP]:
-        shutil.rmtree(os.path.join(folder, old))
+        # what cannot go yet, as on a network folder where somebody reads it, is tried again after the next one
+        shutil.rmtree(os.path.join(folder, old), ignore_errors=True)
     return params_path(prefix, number)
 
 
@@ -95,7 +96,7 @@ def newest(prefix: str) -> Optional[Checkpoint]:
         place = os.path.join(_folder(prefix), name)
         try:
             return _verified(place)
-        except (UserError, OSError, ValueError, KeyError, TypeError) as error:
+        except (UserError, OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
             LOG.warning(f'passed over a checkpoint for the one before: {_sentence(place, error)}')
     for number in reversed(numbers(prefix, 'state')):
         found = numbered(prefix, number)
@@ -152,7 +153,7 @@ def _folder(prefix):
 def _names(prefix):
     """Names of the finished checkpoints, oldest first."""
     folder = _folder(prefix)
-    return sorted(name for name in os.listdir(folder) if name.isdigit()) if os.path.isdir(folder) else []
+    return sorted(name for name in os.listdir(folder) if name.isdecimal()) if os.path.isdir(folder) else []
 
 
 def _described(place):
@@ -181,7 +182,7 @@ def _sentence(place, error):
         return str(error)
     if isinstance(error, OSError):
         return f'{error.filename or place}: {error.strerror}'
-    return f'{os.path.join(place, "manifest.json")}: not a manifest ({error})'
+    return f'{os.path.join(place, "manifest.json")}: this is not a manifest of a checkpoint'
 
 
 def _digest(manifest):
