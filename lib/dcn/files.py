@@ -1,12 +1,14 @@
 """Files appear whole or not at all, and never in the place of one that is being read."""
 
 import contextlib
+import errno
 import hashlib
 import os
 import shutil
+import stat
 import sys
 import tempfile
-from typing import Iterable, Iterator, Optional, Set
+from typing import BinaryIO, Iterable, Iterator, Optional, Set
 
 from dcn.errors import UserError
 
@@ -72,6 +74,14 @@ def _opened_stream(path):
         return open(path, 'wb')
     sys.stdout.flush()
     return os.fdopen(os.dup(1), 'wb')
+
+
+def open_regular(path: str) -> BinaryIO:
+    """Open a file to read its bytes. Of a pipe or device, which may never end, an OSError."""
+    mode = os.stat(path).st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise OSError(errno.EINVAL, 'a pipe or device, not a file', path)
+    return open(path, 'rb')
 
 
 def flush(path: str) -> None:

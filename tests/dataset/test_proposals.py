@@ -7,6 +7,7 @@ import pytest
 import scipy.io
 
 from dcn.dataset import get_imdb
+from dcn.dataset.cache import write_npz
 from dcn.dataset.problems import DataError
 from dcn.dataset.proposals import (
     placed_proposals,
@@ -149,6 +150,13 @@ def test_faulty_rpn_files(tree):
     for content in (b'', b'no archive', b'PK\x03\x04torn'):
         with open(path, 'wb') as stream:
             stream.write(content)
+        with pytest.raises(DataError, match='not a file of RPN proposals'):
+            read_rpn(path, imdb)
+    good = {'imdb': imdb.name, 'ids': imdb.image_ids, 'counts': [1] * len(imdb.image_ids)}
+    for kind in ('U3', 'S3', 'complex64', 'datetime64[s]'):
+        write_npz(
+            path, {'boxes': np.zeros((len(imdb.image_ids), 4), kind), **{k: np.array(v) for k, v in good.items()}}
+        )
         with pytest.raises(DataError, match='not a file of RPN proposals'):
             read_rpn(path, imdb)
 

@@ -4,6 +4,7 @@ import importlib.util
 import os
 import re
 import shutil
+import signal
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from dcn.cli import COMMANDS, main
 from dcn.convert import containers
 from dcn.formats import params
+from tests.reliability import runs
 from tests.rfcn.tiny import write_photo
 
 CFG = 'experiments/rfcn/cfgs/shapes_rfcn_end2end_ohem.yaml'
@@ -159,3 +161,25 @@ def test_what_is_no_checkpoint_of_this_network(kind, tmp_path, repository, capsy
         assert re.match(f'error: {re.escape(path)}: .*{OTHERS[kind]}', error), f'{command[0]}: {error}'
         assert not [record for record in caplog.records if '_test weights' in record.getMessage()], command[0]
     assert not os.path.exists(tmp_path / 'out.onnx') and not os.path.exists(tmp_path / 'out.html')
+
+
+@pytest.mark.parametrize('name', ['Annotations/train2.xml', 'ImageSets/Main/train.txt', 'JPEGImages/train2.jpg'])
+@pytest.mark.parametrize('command', ['train', 'validate'])
+def test_a_pipe_among_the_data_holds_nothing_up(name, command, tmp_path, capsys):
+    """Nobody writes to it: who opened it would wait for ever."""
+    data = runs.data(tmp_path / 'voc')
+    path = tmp_path / 'voc' / 'VOC2007' / name
+    path.unlink()
+    os.mkfifo(path)
+    words = runs.words(command, data, tmp_path / 'out')
+    if command == 'validate':
+        words = [word for word in words if word not in ('--gpus', 'cpu')]
+    signal.alarm(60)
+    try:
+        status = main(words)
+    finally:
+        signal.alarm(0)
+    out, error = capsys.readouterr()
+    shown = error if command == 'train' else out
+    assert status == (2 if command == 'train' else 1) and 'Traceback' not in out + error, out + error
+    assert f'{path}: ' in shown and 'pipe or device' in shown

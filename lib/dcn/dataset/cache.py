@@ -14,7 +14,7 @@ from typing import BinaryIO, Callable
 
 import numpy as np
 
-from dcn.files import atomic_write
+from dcn.files import atomic_write, open_regular
 
 LOG = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ class ContentKey:
 
     def add_file(self, path: str) -> None:
         """The content of the file at ``path``, a mebibyte at a time."""
-        with open(path, 'rb') as stream:
+        with open_regular(path) as stream:
             self._hash.update(b'%d:' % os.fstat(stream.fileno()).st_size)
             for block in iter(lambda: stream.read(1 << 20), b''):
                 self._hash.update(block)
@@ -71,13 +71,15 @@ class ArchiveError(ValueError):
 def read_npz(file: str | BinaryIO) -> dict[str, np.ndarray]:
     """The arrays of a .npz file, of nothing but numbers and text; ArchiveError for one that is damaged or a bomb."""
     try:
+        if isinstance(file, str):
+            with open_regular(file) as stream:
+                return read_npz(stream)
         with zipfile.ZipFile(file) as archive:
             packed = sum(entry.compress_size for entry in archive.infolist())
             unpacked = sum(entry.file_size for entry in archive.infolist())
         if unpacked > MOST_UNPACKED * packed + (1 << 24):
             raise ArchiveError(f'{packed} bytes that unpack to {unpacked}')
-        if not isinstance(file, str):
-            file.seek(0)
+        file.seek(0)
         with np.load(file, allow_pickle=False) as stored:
             return {name: stored[name] for name in stored.files}
     except _NPZ_ERRORS as error:

@@ -19,6 +19,7 @@ from dcn.dataset import cache
 from dcn.dataset.images import MOST_SIDE
 from dcn.dataset.paths import decoded
 from dcn.dataset.problems import DataError, Problem
+from dcn.files import open_regular
 from dcn.formats.foreign import kind
 
 LOG = logging.getLogger(__name__)
@@ -179,7 +180,7 @@ def _key(path):
 def _load(path):
     """The file's content, a dict with the lists 'images', 'categories' and 'annotations'."""
     try:
-        with open(path, 'rb') as stream:
+        with open_regular(path) as stream:
             text = decoded(stream.read(), path, 'no JSON: the annotation file')
         content = json.loads(text, object_pairs_hook=_object)
     except json.JSONDecodeError as error:

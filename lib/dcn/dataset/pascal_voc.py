@@ -21,6 +21,7 @@ from dcn.dataset.voc_folder import VocFolder, year_and_name
 from dcn.evaluation import bootstrap
 from dcn.evaluation.error_kinds import Objects
 from dcn.evaluation.voc import evaluate, summary, write_detections
+from dcn.files import open_regular
 
 LOG = logging.getLogger(__name__)
 
@@ -158,7 +159,7 @@ class PascalVOC(VocFolder, IMDB):
         """Content of the annotation of ``image_id``."""
         path = self.annotation_path(image_id)
         try:
-            with open(path, 'rb') as stream:
+            with open_regular(path) as stream:
                 return stream.read()
         except OSError as error:
             raise self.missing(path, f'the annotation cannot be read ({error.strerror})', image_id) from None

@@ -106,6 +106,8 @@ def read_rpn(path: str, imdb: IMDB) -> list[np.ndarray]:
     try:
         stored = read_npz(path)
         name, ids, counts, boxes = (stored[key] for key in ('imdb', 'ids', 'counts', 'boxes'))
+        if boxes.dtype.kind not in 'iuf' or counts.dtype.kind not in 'iu':
+            raise TypeError
         found = dict(zip(ids.tolist(), np.split(boxes.reshape(-1, 4), np.cumsum(counts)[:-1])))
     except (ArchiveError, ValueError, KeyError, TypeError, IndexError):
         raise DataError(path, None, 'this is not a file of RPN proposals', 'write it anew') from None

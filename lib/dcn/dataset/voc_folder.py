@@ -9,6 +9,7 @@ from typing import Iterable
 from dcn.dataset.paths import SUFFIXES, FolderNames, decoded, inside
 from dcn.dataset.problems import DataError, at
 from dcn.errors import UserError
+from dcn.files import open_regular
 
 
 class VocFolder:
@@ -103,7 +104,7 @@ def year_and_name(image_set: str) -> tuple[str, str]:
 def read_image_list(path: str) -> tuple[list[str], list[int]]:
     """The rows of an image list, one image per row, and their line numbers. Spaces around are left."""
     try:
-        with open(path, 'rb') as stream:
+        with open_regular(path) as stream:
             text = decoded(stream.read(), path, 'the image list')
     except OSError as error:
         raise DataError(
