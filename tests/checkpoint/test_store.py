@@ -150,6 +150,30 @@ def test_what_else_lies_among_the_checkpoints_does_no_harm(prefix, caplog):
     assert sorted(os.listdir(folder)) == ['00000001', '00000003', '00000004', '00000005']
 
 
+def test_parameters_that_are_tested_are_those_that_were_written(prefix):
+    """Also where a program was killed between a checkpoint and its names, and where there is no state to compare."""
+    path = save(prefix, 1, 1)
+    store.require_unaltered(path)
+    before = prefix + '-0001.state.before'
+    shutil.copy(prefix + '-0001.state', before)
+    save(prefix, 1, 2)
+    os.replace(before, prefix + '-0001.state')
+    store.require_unaltered(path)
+    damaged = str(shutil.copy(path, prefix + '-0002.params'))
+    damage_bit(damaged)
+    store.require_unaltered(damaged)
+    shutil.copy(prefix + '-checkpoints/00000002/state', prefix + '-0002.state')
+    with pytest.raises(UserError, match=r'net-0002.params: altered since it was written, or of another run than'):
+        store.require_unaltered(damaged)
+    damage_bit(prefix + '-0002.state')
+    store.require_unaltered(damaged)
+    damage_bit(path)  # and with it the checkpoint's own file, which is the same
+    with pytest.raises(UserError, match=r'net-0001.params: altered'):
+        store.require_unaltered(path)
+    for name in ('some.params', 'final-0000.params'):
+        store.require_unaltered(shutil.copy(damaged, os.path.join(os.path.dirname(prefix), name)))
+
+
 @pytest.mark.parametrize('key', ['number', 'counters', 'files'])
 def test_no_number_in_a_manifest_can_change(prefix, key):
     for update in (1, 2):

@@ -15,7 +15,7 @@ Arrays in the .params layout, never a pickle:
 import hashlib
 import json
 import zlib
-from typing import List, NamedTuple
+from typing import List, NamedTuple, Optional
 
 import numpy as np
 
@@ -70,10 +70,17 @@ def read_state(path: str) -> TrainingState:
 def belongs(state: str, params: str) -> bool:
     """Whether the file ``state`` is whole and was written with the ``.params`` file ``params``."""
     try:
-        stored = _read(state).get('params:crc32')
-        return stored is not None and int(stored[0]) == crc32(params)
+        stored = params_crc32(state)
+        return stored is not None and stored == crc32(params)
     except (UserError, OSError):
         return False
+
+
+def params_crc32(path: str) -> Optional[int]:
+    """The checksum of the ``.params`` file to which the state in the file ``path`` belongs; None in files of the oldest
+    versions. UserError where the state was altered."""
+    stored = _read(path).get('params:crc32')
+    return None if stored is None else int(stored[0])
 
 
 def refuse_pickle(path: str) -> None:

@@ -23,7 +23,7 @@ import shutil
 from typing import Any, Dict, NamedTuple, Optional
 
 from dcn.checkpoint.params import numbers, params_path, state_path
-from dcn.checkpoint.state import TrainingState, belongs, read_state, write_state
+from dcn.checkpoint.state import TrainingState, belongs, crc32, params_crc32, read_state, write_state
 from dcn.errors import UserError
 from dcn.files import atomic_write, flush, replace_by_link, sha256
 from dcn.formats import params as params_file
@@ -32,6 +32,8 @@ LOG = logging.getLogger(__name__)
 
 KEEP = 3
 _FILES = ('params', 'state')
+# what reading a checkpoint raises that is not as it was written
+_FAULTS = (UserError, OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
 
 
 class Checkpoint(NamedTuple):
@@ -96,7 +98,7 @@ def newest(prefix: str) -> Optional[Checkpoint]:
         place = os.path.join(_folder(prefix), name)
         try:
             return _verified(place)
-        except (UserError, OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        except _FAULTS as error:
             LOG.warning(f'passed over a checkpoint for the one before: {_sentence(place, error)}')
     for number in reversed(numbers(prefix, 'state')):
         found = numbered(prefix, number)
@@ -127,6 +129,34 @@ def position(params: str) -> Optional[dict]:
     match = re.fullmatch(r'(.*)-(\d{4,})\.params', params)
     found = numbered(match.group(1), int(match.group(2))) if match else None
     return found and found.counters
+
+
+def require_unaltered(params: str) -> None:
+    """UserError where the ``.params`` file ``params`` is not what a run wrote: where the state beside it is whole and
+    belongs to another file, and the checkpoints of the run hold no such file either.
+
+    A file without a state is taken as it is. Between a checkpoint and its names there are moments in which the names
+    are of two checkpoints; a program that is killed there leaves them so.
+    """
+    match = re.fullmatch(r'(.*)-(\d{4,})\.params', params)
+    state = match and state_path(match.group(1), int(match.group(2)))
+    if not state or not os.path.isfile(state):
+        return
+    try:
+        written_with = params_crc32(state)
+    except (UserError, OSError):
+        return  # it is the state that was altered
+    if written_with is None or written_with == crc32(params):
+        return
+    digest = sha256(params)
+    for name in _names(match.group(1)):
+        with contextlib.suppress(*_FAULTS):
+            if _manifest(os.path.join(_folder(match.group(1)), name))['files']['params']['sha256'] == digest:
+                return
+    raise UserError(
+        f'{params}: altered since it was written, or of another run than {state} (the checksums differ); take another '
+        'checkpoint, restore this one, or move the .state away if it is of another run.'
+    )
 
 
 def mark(prefix: str) -> Dict[str, os.stat_result]:
@@ -163,12 +193,18 @@ def _described(place):
     }
 
 
-def _verified(place):
-    """The Checkpoint in the folder ``place``; an error where something is missing or differs from its manifest."""
+def _manifest(place):
+    """What the manifest in the folder ``place`` says; an error where it was altered."""
     with open(os.path.join(place, 'manifest.json'), encoding='utf-8') as stream:
         manifest = json.load(stream)
     if manifest.pop('sha256') != _digest(manifest):
         raise UserError(f'{os.path.join(place, "manifest.json")}: altered (SHA-256 differs)')
+    return manifest
+
+
+def _verified(place):
+    """The Checkpoint in the folder ``place``; an error where something is missing or differs from its manifest."""
+    manifest = _manifest(place)
     found = _described(place)
     for file in _FILES:
         if found[file] != manifest['files'][file]:

@@ -86,12 +86,12 @@ def read_npz(file: str | BinaryIO) -> dict[str, np.ndarray]:
         raise ArchiveError(str(error)) from None
 
 
-def write_npz(path: str, arrays: dict[str, np.ndarray], save: Callable = np.savez) -> None:
-    """Write ``arrays`` to a .npz file; ``save``: np.savez_compressed to pack them."""
+def write_npz(path: str, arrays: dict[str, np.ndarray], save: Callable = np.savez, durable: bool = False) -> None:
+    """Write ``arrays`` to a .npz file; ``save``: np.savez_compressed to pack them; durable: see atomic_write()."""
     # in memory first: zipfile closes its file once more after an error, and the traceback of that cannot be caught
     packed = io.BytesIO()
     save(packed, **arrays)
-    with atomic_write(path) as stream:
+    with atomic_write(path, durable=durable) as stream:
         stream.write(packed.getbuffer())
 
 

@@ -98,7 +98,7 @@ def write_rpn(path: str, imdb: IMDB, boxes: Sequence[np.ndarray], scores: Sequen
         'boxes': np.concatenate(boxes).astype(np.float32),
         'scores': np.concatenate(scores).astype(np.float32),
     }
-    write_npz(path, arrays, np.savez_compressed)
+    write_npz(path, arrays, np.savez_compressed, durable=True)  # alternate training takes them for finished
 
 
 def read_rpn(path: str, imdb: IMDB) -> list[np.ndarray]:

@@ -8,6 +8,7 @@ import numpy as np
 from easydict import EasyDict
 
 from dcn.checkpoint.params import names, read_params
+from dcn.checkpoint.store import require_unaltered
 from dcn.config import symbol_class
 from dcn.config.families import kind_of
 from dcn.errors import UserError
@@ -54,8 +55,10 @@ class TestGraph:
         return mx.sym.Group([self.symbol, *(internals[name] for name in layers)]) if layers else self.symbol
 
     def read_parameters(self, path: str) -> Tuple[dict, dict]:
-        """(arg_params, aux_params) of the ``.params`` file ``path``, which fit, with the *_test weights in place."""
+        """(arg_params, aux_params) of the ``.params`` file ``path``, which fit, with the *_test weights in place.
+        UserError for others, and where the file is not what its run wrote."""
         params = read_params(path, process=True)
+        require_unaltered(path)
         try:
             self.check_parameters(*params)
         except UserError as error:

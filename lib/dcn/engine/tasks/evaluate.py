@@ -24,6 +24,8 @@ class Tested(NamedTuple):
     """A tested checkpoint."""
 
     params: str  # path of its .params file
+    sha256: str  # of that
+    position: Optional[dict]  # counters of the run that wrote it; None: not known
     scores: dict
     interval: Optional[dict]  # see dcn.ledger
     imdb: Any
@@ -63,30 +65,34 @@ def run_test(
     devices = contexts(cfg, gpus)  # before the graph is built
     graph = task.test_graph()
     params = params or checkpoint.existing_params(checkpoint.checkpoint_prefix(cfg), cfg.TEST.test_epoch)
-    _tell_unfinished(params)
-    arrays = graph.read_parameters(params)
+    arrays, digest, position = _read(graph, params)
     predictors = bound(graph, arrays, devices)
     imdb = task.test_set()
     for predictor in predictors:
         predictor.reserve(graph.inputs)
     os.makedirs(task.test_folder, exist_ok=True)
     scores = task.evaluate(imdb, predictors, arrays, task.test_folder, options)
-    return Tested(params, scores, scores.pop('interval', None), imdb, devices)
+    return Tested(params, digest, position, scores, scores.pop('interval', None), imdb, devices)
 
 
-def _tell_unfinished(params):
-    """One line where the checkpoint was written in the middle of its epoch."""
-    position = checkpoint.position(params)
+def _read(graph, params):
+    """(parameters, SHA-256, position) of one and the same file, in whose place a training may put another meanwhile;
+    one line where it was written in the middle of its epoch."""
+    digest = None
+    while digest != sha256(params):
+        digest = sha256(params)
+        arrays, position = graph.read_parameters(params), checkpoint.position(params)
     if position and position['batch']:
         LOG.info(
             f'{params} was written in the middle of an epoch, after {position["batch"]} of its {position["batches"]} '
             'batches: scores of an unfinished training'
         )
+    return arrays, digest, position
 
 
 def _entry(task, tested):
     """The entry of a ledger; see dcn.ledger."""
-    cfg, imdb, state = task.cfg, tested.imdb, checkpoint.position(tested.params)
+    cfg, imdb, state = task.cfg, tested.imdb, tested.position
     results = results_path(task.test_folder, imdb)
     key = cache.key_of(results)
     return {
@@ -97,7 +103,7 @@ def _entry(task, tested):
         'seed': cfg.TRAIN.seed,
         'updates': state and state['update'],
         'checkpoint': tested.params,
-        'checkpoint_sha256': sha256(tested.params),
+        'checkpoint_sha256': tested.sha256,
         'data': fingerprint.described(imdb.name, task.test_records(imdb), imdb.classes),
         'images': len(imdb.image_ids),
         'engine': dict(engine_described(tested.devices), rewrite=cfg.engine.rewrite),

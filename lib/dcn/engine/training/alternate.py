@@ -32,7 +32,7 @@ from dcn.engine.training.run import refuse_a_second_run, train_claimed
 from dcn.engine.training.settings import check_settings, run_settings
 from dcn.engine.training.start import Start, check_origin, check_start
 from dcn.errors import UserError
-from dcn.files import atomic_write
+from dcn.files import atomic_write, flush
 from dcn.launch import environment
 from dcn.symbols.network import input_names
 from dcn.world import started_processes
@@ -188,6 +188,8 @@ def _write_final(folder):
     paths = [_newest(os.path.join(folder, name)).params for name in ('rpn2', 'rcnn2')]
     final = checkpoint.params_path(os.path.join(folder, FINAL), 0)
     checkpoint.combine_model(*paths, final)
+    flush(final)
+    flush(folder)
     print(f'alternate training is finished: {final}')
 
 
