@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 from typing import TYPE_CHECKING, Any, Iterator, Sequence
 
 from dcn.errors import UserError
@@ -61,6 +62,13 @@ class World:
     def writer_first(self) -> Iterator[None]:
         """A block that the writer runs before the others, who then find the files that it has written."""
         yield
+
+
+def ending_signals() -> list[signal.Signals]:
+    """The signals at which a training ends in good order. SIGHUP is not among them where it is ignored: then nohup
+    started this program, which is to outlive its terminal."""
+    found = [signal.SIGINT, signal.SIGTERM]
+    return found if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN else [*found, signal.SIGHUP]
 
 
 def started_processes() -> int:

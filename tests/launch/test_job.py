@@ -10,6 +10,7 @@ import pytest
 
 from dcn.errors import UserError
 from dcn.launch.job import read_hosts
+from tests.reliability.runs import hangup
 
 # every member writes what it is to a file of its own; a worker then does what its test says, the others wait for it
 PROGRAM = """
@@ -45,7 +46,7 @@ if what in ('die', 'fail'):
 """
 
 
-def start(folder, what, *options, environment=()):
+def start(folder, what, *options, environment=(), nohup=False):
     """`dcn launch` of two workers and a server that run PROGRAM."""
     script = folder / 'a program; of "quotes" & $dollars.py'
     script.write_text(PROGRAM)
@@ -57,6 +58,7 @@ def start(folder, what, *options, environment=()):
         stderr=subprocess.STDOUT,
         text=True,
         env=dict(os.environ, **dict(environment)),
+        preexec_fn=hangup(nohup),
     )
 
 
@@ -107,6 +109,16 @@ def test_signals_reach_the_workers(number, status, tmp_path):
     output = process.communicate(timeout=60)[0]
     assert process.returncode == status, output
     assert gone(records(tmp_path))
+
+
+def test_a_job_that_nohup_started_outlives_its_terminal(tmp_path):
+    process = start(tmp_path, 'wait', nohup=True)
+    wait_for_workers(tmp_path)
+    process.send_signal(signal.SIGHUP)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(2)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 143 and gone(records(tmp_path))
 
 
 def test_a_launcher_that_is_killed_takes_its_job_along(tmp_path):

@@ -1,6 +1,8 @@
 """Trainings of a small network as processes of their own, to be stopped in every way."""
 
+import functools
 import os
+import signal
 import subprocess
 import sys
 
@@ -36,7 +38,12 @@ def words(command, dataset, out, *changes):
     ]
 
 
-def start(dataset, out, *flags, changes=(), stderr=subprocess.STDOUT):
+def hangup(ignored):
+    """What a new process calls first: whether SIGHUP does nothing to it, as nohup has it, whoever runs the tests."""
+    return functools.partial(signal.signal, signal.SIGHUP, signal.SIG_IGN if ignored else signal.SIG_DFL)
+
+
+def start(dataset, out, *flags, changes=(), stderr=subprocess.STDOUT, nohup=False):
     """The process of ``dcn train``, its output piped; ``stderr``: subprocess.PIPE for errors apart."""
     program = 'import sys; from dcn.cli import main; sys.exit(main(sys.argv[1:]))'
     train, *values = words('train', dataset, out, *changes)
@@ -46,6 +53,7 @@ def start(dataset, out, *flags, changes=(), stderr=subprocess.STDOUT):
         stderr=stderr,
         text=True,
         env=dict(os.environ, OMP_NUM_THREADS='1'),
+        preexec_fn=hangup(nohup),
     )
 
 

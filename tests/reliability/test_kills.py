@@ -49,6 +49,15 @@ def test_signals_end_with_a_checkpoint_and_their_status(number, status, dataset,
     runs.assert_same(runs.final(tmp_path), straight)
 
 
+def test_a_run_that_nohup_started_outlives_its_terminal(dataset, straight, tmp_path):
+    process = runs.start(dataset, tmp_path, '--checkpoint-every', '1', nohup=True)
+    runs.until(process, 'Saved checkpoint')
+    process.send_signal(signal.SIGHUP)
+    output = process.communicate()[0]
+    assert process.returncode == 0 and 'SIGHUP' not in output, output
+    runs.assert_same(runs.final(tmp_path), straight)
+
+
 def test_the_newest_checkpoint_altered_and_half_written(dataset, straight, tmp_path):
     """One bit of the newest, and the folder of one that was being written: both are passed over."""
     process = runs.start(dataset, tmp_path, '--checkpoint-every', '2', '--max-iterations', '9')

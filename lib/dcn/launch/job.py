@@ -14,13 +14,13 @@ from typing import Dict, List, NamedTuple, Optional, Sequence
 
 from dcn.errors import UserError
 from dcn.text import printable
+from dcn.world import ending_signals
 
 GRACE = 5  # seconds in which the others may still say something, when one has ended
 SSH_FAILED = 255  # ssh's status for an error of its own
 LOOPBACK = '127.0.0.1'
 # of this process's environment, what processes on other machines get too
 _PASSED = ('DCN_', 'MXNET_', 'OMP_', 'PS_', 'PYTHON')
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Plan(NamedTuple):
@@ -207,7 +207,7 @@ class _Signals:
         time.sleep(seconds)
 
     def __enter__(self):
-        self._previous = {number: signal.signal(number, self._note) for number in _SIGNALS}
+        self._previous = {number: signal.signal(number, self._note) for number in ending_signals()}
         return self
 
     def __exit__(self, *_):

@@ -17,6 +17,7 @@ from dcn import gpu_libraries
 from dcn.errors import UserError
 from dcn.launch.environment import Member, prepare
 from dcn.launch.heartbeats import INTERVAL, Watch, leave
+from dcn.world import ending_signals
 
 _Controller = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)
 
@@ -74,9 +75,7 @@ class _Signals:
 
     def __init__(self, role):
         self._role, self._came = role, False
-        self._previous = {
-            number: signal.signal(number, self._handle) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-        }
+        self._previous = {number: signal.signal(number, self._handle) for number in ending_signals()}
 
     def restore(self):
         for number, handler in self._previous.items():

@@ -98,8 +98,9 @@ def test_a_detector_chooses_operators_before_it_builds_its_graph(four_gpus, seen
 def test_testing_chooses_operators_before_it_builds_its_graph(four_gpus, seen, monkeypatch, tmp_path):
     cfg = load_config(CONFIG, [f'output_path={tmp_path}', 'gpus=0'])
     monkeypatch.setattr('dcn.engine.inference.graphs.TestGraph.read_parameters', lambda *_: ({}, {}))
+    (tmp_path / 'any').write_bytes(b'')
     with pytest.raises(UserError, match='far enough'):
-        evaluate(cfg, params='any')
+        evaluate(cfg, params=str(tmp_path / 'any'))
     assert seen == [{'stock'}]
 
 

@@ -6,11 +6,10 @@ import signal
 import threading
 from typing import Any, Dict, Iterator, Optional
 
-from dcn.world import started_processes
+from dcn.world import ending_signals, started_processes
 
 LOG = logging.getLogger(__name__)
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 PATIENCE = 1.0  # seconds that a batch may still take when a signal has come
 
 
@@ -50,7 +49,7 @@ class Interrupt:
     def __enter__(self) -> 'Interrupt':
         # signals reach the main thread only; elsewhere the caller keeps its own ways
         if threading.current_thread() is threading.main_thread():
-            self._previous = {number: signal.signal(number, self._handle) for number in SIGNALS}
+            self._previous = {number: signal.signal(number, self._handle) for number in ending_signals()}
             self._previous[signal.SIGALRM] = signal.signal(signal.SIGALRM, self._alarm)
         return self
 
