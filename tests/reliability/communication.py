@@ -73,7 +73,7 @@ def member(work):
     here = environment.member()
     if here.role != 'worker':
         return serve(here)
-    from dcn.engine.runtime.job import Job
+    from dcn.engine.runtime.parameter_server import Job
 
     import mxnet as mx
 
