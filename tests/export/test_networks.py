@@ -249,6 +249,9 @@ def test_boxes_are_matched_one_to_one_within_their_class():
     )
     others = own[0][[1, 0, 2]] + 0.01, own[1][[1, 0, 2]], np.array([1, 1, 1])
     assert [pair[:2] for pair in matches(own, others)] in ([(0, 1), (1, 0)], [(1, 0), (0, 1)])
+    thin = np.array([[5, 0, 3.9, 40.0]])  # no width, so no IoU
+    for distance, same in ((0.009, 1), (0.011, 0)):
+        assert len(matches((thin, own[1][:1], own[2][:1]), (thin + distance, own[1][:1], own[2][:1]))) == same
     none = np.zeros((0, 4)), np.zeros(0), np.zeros(0, int)
     assert matches(own, none) == matches(none, own) == []
 

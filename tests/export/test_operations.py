@@ -273,6 +273,22 @@ def test_suppression_counts_corners_as_inclusive():
         assert len(found) == kept == len(nms(np.column_stack([boxes[0], scores[0, 0]]), threshold))
 
 
+@pytest.mark.parametrize('runtime', ['reference', 'onnxruntime', 'openvino'])
+def test_suppression_leaves_boxes_without_area_alone(tmp_path, runtime):
+    """Corners in the wrong order by more than a pixel, on either axis or on both, twice each, and boxes around them."""
+    sides = [(5, 3.9), (5, 4), (5, 9)]  # no width, no width, five pixels
+    pairs = [(x1, y1, x2, y2) for x1, x2 in sides for y1, y2 in sides] * 2
+    boxes = np.array([[*pairs, (0, 0, 20, 20), (0, 0, 20, 21)]], np.float32)
+    scores = random(4).permutation(len(boxes[0])).astype(np.float32)[None, None] + 1
+    build = lambda b, boxes, scores: [proposals.suppressed(b, boxes, scores, 99, 0.5, 0)]  # noqa: E731
+    if runtime == 'reference':
+        (found,) = evaluate(build, boxes=boxes, scores=scores)
+    else:
+        (found,) = evaluate_in_runtime(build, tmp_path, [np.int64], runtime, boxes=boxes, scores=scores)
+    expected = nms(np.column_stack([boxes[0], scores[0, 0]]), 0.5)
+    assert list(found[:, 2]) == list(expected) and len(expected) == 2 * 8 + 1 + 1
+
+
 @pytest.mark.parametrize(
     'shape, short, longest, stride',
     [((30, 47), 61, 100, 0), ((40, 33), 20, 30, 16), ((25, 50), 25, 50, 0), ((44, 20), 22, 22, 8), ((1, 90), 9, 30, 0)],

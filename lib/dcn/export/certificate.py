@@ -191,12 +191,13 @@ class _Boxes:
 def matches(own: Found, others: Found) -> List[Tuple[int, int, float]]:
     """[(i, j, IoU), ...] of boxes of one class that overlap by IOU or more, each in one pair, the best first.
 
-    own, others: boxes (N, 4), scores (N,), classes (N,).
+    own, others: boxes (N, 4), scores (N,), classes (N,). Boxes whose corners are nearer than 1 - IOU pixels are the
+    same, too: where a small one has no width left, there is no IoU.
     """
     (boxes, scores, classes), (other_boxes, other_scores, other_classes) = own, others
     if not len(boxes) or not len(other_boxes):
         return []
-    overlaps = bbox_overlaps(np.asarray(boxes, np.float64), np.asarray(other_boxes, np.float64))
+    overlaps = _likeness(boxes, other_boxes)
     overlaps[classes[:, None] != other_classes[None]] = 0
     i, j = np.nonzero(overlaps >= IOU)
     # of equal overlaps, the nearest scores: copies of one box are told apart by them
@@ -210,12 +211,19 @@ def matches(own: Found, others: Found) -> List[Tuple[int, int, float]]:
     return found
 
 
+def _likeness(boxes, others):
+    """(N, K): IoU, or 1 - the distance of the farthest corner in pixels, whichever is more."""
+    boxes, others = (np.asarray(side, np.float64) for side in (boxes, others))
+    distance = np.abs(boxes[:, None] - others[None]).max(axis=2)
+    return np.maximum(bbox_overlaps(boxes, others), 1 - distance)
+
+
 def _left(found, others, matched, name):
     """What there is to say of the boxes of ``found``, of the side ``name``, that are not ``matched``."""
     boxes, scores, classes = found
     for i in set(range(len(scores))) - matched:
-        rivals = np.asarray(others[0], np.float64)[others[2] == classes[i]]
-        overlaps = bbox_overlaps(np.asarray(boxes[i : i + 1], np.float64), rivals) if len(rivals) else np.zeros((1, 1))
+        rivals = others[0][others[2] == classes[i]]
+        overlaps = _likeness(boxes[i : i + 1], rivals) if len(rivals) else np.zeros((1, 1))
         yield {
             'of': name,
             'class': int(classes[i]),

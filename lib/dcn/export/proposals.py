@@ -121,9 +121,13 @@ def suppressed(b: Builder, boxes: str, scores: str, most: Union[int, str], thres
     ``lowest`` count. Returns (k, 3) int64 [image, class, box], in each class best first, ``most`` of them
     (a number, or a value (1,)).
 
-    The operation takes the far corners as exclusive, hence the one pixel more.
+    The operation takes the far corners as exclusive, hence the one pixel more. It would swap corners that are in the
+    wrong order, as those of boxes less than a pixel wide are after division by the scale; here such a box has no area
+    and overlaps nothing.
     """
-    boxes = b('Add', b('Gather', boxes, np.array([1, 0, 3, 2]), axis=2), np.array([0, 0, 1, 1], np.float32))
+    low = b('Gather', boxes, np.array([1, 0]), axis=2)
+    high = b('Add', b('Gather', boxes, np.array([3, 2]), axis=2), np.float32(1))
+    boxes = b('Concat', low, b('Max', low, high), axis=2)
     return b(
         'NonMaxSuppression',
         boxes,
