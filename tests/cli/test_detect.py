@@ -233,3 +233,13 @@ def test_a_shipped_checkpoint_needs_no_experiment_file(photo, repository, capsys
     assert 'taken: experiments/fpn/cfgs/shapes_fpn_dcn_end2end_ohem.yaml' in capsys.readouterr().out
     with pytest.raises(UserError, match='this is a network for detection .*; use dcn detect'):
         chosen_network(args, detect.SHIPPED, 'segmentation')
+
+
+@pytest.mark.parametrize('name, option', [('my.yaml', '--cfg'), ('net.params', '--params'), ('NET.PTH', '--params')])
+@pytest.mark.parametrize('command', ['detect', 'segment'])
+def test_an_option_forgotten_before_a_file(command, name, option, photo, capsys):
+    for names in ([name], [photo, name]):
+        assert cli.main([command, *names]) == 2
+        told = capsys.readouterr().err
+        assert told == f'error: {name}: expected photos, found what belongs to {option}; write {option} {name}\n'
+    assert not os.path.exists('output')

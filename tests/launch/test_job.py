@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from dcn.cli import main
 from dcn.errors import UserError
 from dcn.launch.job import read_hosts
 from tests.reliability.runs import hangup
@@ -200,3 +201,13 @@ def test_what_cannot_be_started_is_one_sentence(options, message, tmp_path):
     output = process.communicate(timeout=60)[0]
     assert process.returncode == 2 and message in output and 'Traceback' not in output, output
     assert not records(tmp_path)
+
+
+@pytest.mark.parametrize(
+    'command, whole',
+    [(['train', '--cfg', 'a.yaml'], '-- dcn train ...'), (['--', 'none-such'], '-- dcn train --cfg FILE')],
+)
+def test_a_command_that_is_none_is_told_once_and_starts_nothing(command, whole, capsys):
+    assert main(['launch', '--workers', '2', *command]) == 2
+    told = capsys.readouterr().err
+    assert told.endswith(f'no such command; give a whole one after --, such as {whole}\n') and told.count('\n') == 1

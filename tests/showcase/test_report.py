@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from dcn import cli, ledger
+from dcn.cli import main
 from dcn.config import difference_from_default, load_config, output_folder
 from dcn.config.loading import flat, from_difference
 from dcn.dataset import get_imdb
@@ -176,6 +177,14 @@ def test_what_is_missing_is_said(data, tmp_path, repository):
 def test_a_folder_without_a_run(name, message, tmp_path):
     with pytest.raises(UserError, match=message):
         find([str(tmp_path / name)])
+
+
+def test_an_experiment_file_in_the_place_of_its_run(repository, capsys):
+    path = repository / 'experiments/rfcn/cfgs/shapes_rfcn_end2end_ohem.yaml'
+    assert main(['report', str(path)]) == 2
+    told = capsys.readouterr().err
+    assert 'give the folder of its run: ./output/rfcn/shapes/shapes_rfcn_end2end_ohem' in told
+    assert told.count('\n') == 1
 
 
 def test_the_configuration_comes_back_from_its_difference(repository):

@@ -1,8 +1,10 @@
 """`dcn launch`: the processes of a training on several machines."""
 
 import argparse
+import shutil
 from typing import Optional
 
+from dcn.cli import COMMANDS
 from dcn.cli.arguments import positive
 from dcn.errors import UserError
 from dcn.launch.job import Plan, launch, read_hosts
@@ -33,6 +35,9 @@ def main(argv: Optional[list] = None) -> int:
     command = args.command[1:] if args.command[:1] == ['--'] else args.command
     if not command:
         raise UserError('dcn launch: give the command to start after --, such as -- dcn train --cfg FILE.')
+    if not args.hosts and shutil.which(command[0]) is None:
+        whole = ' '.join(['dcn', *command[:1], '...']) if command[0] in COMMANDS else 'dcn train --cfg FILE'
+        raise UserError(f'dcn launch: {command[0]}: no such command; give a whole one after --, such as -- {whole}')
     hosts = read_hosts(args.hosts) if args.hosts else []
     servers = args.servers or min(args.workers, max(1, len(hosts)))
     return launch(Plan(command, args.workers, servers, hosts, args.interface, args.port))

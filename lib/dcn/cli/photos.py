@@ -55,6 +55,10 @@ class Videos(NamedTuple):
     frames: bool = False  # write the frames that are looked at, each a picture, instead of a video
 
 
+# endings of files that are named in the place of photos, and the options that take them
+_OPTIONS = {'.yaml': '--cfg', '.yml': '--cfg', '.params': '--params', '.safetensors': '--params', '.pth': '--params'}
+
+
 def jobs(
     names: Iterable[str],
     out: str,
@@ -71,6 +75,10 @@ def jobs(
     """
     require_room(out, '--out')
     photos = find_photos(names, VIDEOS if videos else ())
+    for photo in photos:
+        for ending, option in _OPTIONS.items():
+            if photo.lower().endswith(ending):
+                raise UserError(f'{photo}: expected photos, found what belongs to {option}; write {option} {photo}')
     if not any(map(os.path.exists, photos)):
         stdin = ' (/dev/stdin stands for standard input)' if '-' in photos else ''
         raise UserError('\n'.join(f'{photo}: no such file; give the path of a photo{stdin}.' for photo in photos))

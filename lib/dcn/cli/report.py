@@ -6,12 +6,19 @@ import argparse
 import os
 from typing import Iterator, Sequence
 
+from dcn.config.loading import load_config, output_folder
+from dcn.errors import UserError
 from dcn.files import Inputs
 from dcn.text import printable
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
+    for run in args.runs:
+        if run.lower().endswith(('.yaml', '.yml')):
+            cfg = load_config(run)
+            folder = output_folder(cfg, cfg.dataset.image_set)
+            raise UserError(f'{run}: an experiment file; give the folder of its run: {os.path.dirname(folder)}')
     Inputs(_files(args.runs)).output(args.out, '--out')
     from dcn.showcase.report.page import write_report
     from dcn.showcase.report.runs import find

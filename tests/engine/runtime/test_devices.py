@@ -58,6 +58,13 @@ def test_cpu_contexts_need_no_warning(no_gpu, caplog):
     assert not caplog.records
 
 
+@pytest.mark.parametrize('text, name', [('0,0', '0'), ('1, 0,01', '1'), ('cpu,cpu', 'cpu0'), ('cpu1,cpu0,cpu', 'cpu0')])
+def test_a_device_is_named_once(no_gpu, text, name):
+    """Each would get the same images' share twice, or wait for itself."""
+    with pytest.raises(UserError, match=f'gpus: {name} is named twice'):
+        contexts(CFG, text)
+
+
 def test_gpus_that_exist_get_the_stock_operators(four_gpus):
     assert contexts(CFG) == [mx.gpu(i) for i in range(4)]
     assert set(native.status().values()) == {'stock'}

@@ -2,6 +2,7 @@
 
 import logging
 import re
+from collections import Counter
 from typing import Any, List, Optional
 
 from easydict import EasyDict
@@ -30,15 +31,24 @@ def contexts(
     text = str(cfg.gpus if gpus is None else gpus)
     names = [name.strip() for name in text.split(',') if name.strip()] or ['cpu']
     cpu, gpu, count_gpus = _makers(cfg.engine.name)
+    again = [name for name, count in Counter(map(_device, names)).items() if count > 1]
+    if again:
+        raise UserError(f"gpus: {again[0]} is named twice in '{text}'; name each device once")
     if all(re.fullmatch(r'cpu\d*', name) for name in names):
         return [cpu(int(name[3:] or 0)) for name in names]
-    if not all(name.isdigit() for name in names):
+    if not all(name.isdecimal() for name in names):
         raise UserError(f"gpus: expected GPU numbers such as '0,1', or CPU contexts such as 'cpu0', found '{text}'")
     available = count_gpus()
     if all(int(name) < available for name in names):
         return [gpu(int(name)) for name in names]
     LOG.warning(_missing_gpus(text, len(names), available, training, mean_gradients))
     return [cpu(0)]
+
+
+def _device(name):
+    """'cpu' and 'cpu0', '0' and '00' are one device."""
+    digits = name[3:] if name.startswith('cpu') else name
+    return f'{"cpu" * name.startswith("cpu")}{int(digits or 0)}' if not digits or digits.isdecimal() else name
 
 
 def is_torch(device: Any) -> bool:
