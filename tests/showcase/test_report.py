@@ -126,6 +126,30 @@ def truth_of(runs):
     return results_of(find([os.path.join(runs, 'good')])[0]).imdb.objects()
 
 
+@pytest.mark.parametrize(
+    'names, titles',
+    [
+        (
+            ['shapes_deeplab_dcn_ablation_conv6-seed2', 'shapes_deeplab_dcn_ablation_plain-seed0'],
+            ['conv6-seed2', 'plain-seed0'],
+        ),
+        (
+            ['shapes_deeplab_dcn_ablation_conv3-seed1', 'shapes_deeplab_dcn_ablation_conv6-seed1'],
+            ['conv3-seed1', 'conv6-seed1'],
+        ),
+        (['shapes_rfcn_end2end_ohem', 'shapes_rfcn_dcn_end2end_ohem'], None),
+        (['a_network_with_a_very_long_name', 'a_network_with_a_very_long_name_'], ['name', 'name_']),
+        (['a_network_with_a_very_long_name'], None),
+        (['the_first_of_two_very_long_names_', 'the_first_of_two_very_long_names_2'], None),
+    ],
+)
+def test_long_names_of_several_runs_lose_what_all_begin_with(names, titles):
+    from dcn.showcase.report.runs import Run, _titles
+
+    runs = [Run(name, name, None, {'cfg': name}, None, ()) for name in names]
+    assert _titles(runs) == (titles or names)
+
+
 def test_two_runs_side_by_side(runs):
     found = find([runs])
     assert [run.title for run in found] == ['bad', 'good']

@@ -18,6 +18,7 @@ from dcn.engine.tasks.stored_results import load_counts, load_detections
 from dcn.errors import UserError
 from dcn.files import sha256
 
+LONG = 30  # characters of a name that leave several no room beside each other
 _FILES = ('scores.json', '*-training.jsonl')
 
 
@@ -131,16 +132,23 @@ def _newest(pattern):
 
 
 def _titles(runs):
-    """A name for each run, as short as they differ: configuration, else the last parts of the path."""
+    """A name for each run, as short as they differ: configuration, else the last parts of the path. Where names are
+    long, what all of them begin with is left out."""
     names = [
         (run.entry or (run.training and run.training.runs and run.training.runs[-1]) or {}).get('cfg') for run in runs
     ]
     names = [name or run.title for name, run in zip(names, runs)]
     if len(set(names)) == len(names):
-        return names
+        return _without_beginning(names) if len(names) > 1 and max(map(len, names)) > LONG else names
     paths = [os.path.normpath(run.folder).split(os.sep) for run in runs]
     depth = next((d for d in range(1, 9) if len({tuple(p[-d:]) for p in paths}) == len(paths)), 9)
     return ['/'.join(path[-depth:]) for path in paths]
+
+
+def _without_beginning(names):
+    """What follows the last _ or - of what all ``names`` begin with."""
+    common = re.match('(.*[_-])?', os.path.commonprefix(names)).end()
+    return [name[common:] for name in names] if min(map(len, names)) > common else names
 
 
 def about(run: Run) -> dict[str, Any]:
