@@ -256,6 +256,19 @@ def test_boxes_are_matched_one_to_one_within_their_class():
     assert matches(own, none) == matches(none, own) == []
 
 
+def test_copies_of_a_box_that_has_its_counterpart_do_not_count():
+    from dcn.export.certificate import _Boxes
+
+    thin, scores = np.array([[5, 0, 3.9, 40.0]] * 3 + [[7, 7, 9, 9]]), np.array([0.9, 0.9, 0.8, 0.7])
+    own = thin, scores, np.array([1, 1, 1, 2])
+    others = thin[:1], scores[:1], np.array([1])
+    boxes = _Boxes(0.001)
+    row = boxes.add(own, others)
+    # the third has another score, the fourth is another box
+    assert (row['matched'], row['copies'], row['unmatched']) == (1, 1, 2)
+    assert boxes.add(others, own)['copies'] == 1 and boxes.counts['copies'] == 2
+
+
 def test_the_commands_of_the_page_are_understood(repository):
     import shlex
 

@@ -32,6 +32,7 @@ import mxnet as mx
 
 Found = Tuple[np.ndarray, np.ndarray, np.ndarray]  # boxes (N, 4), scores (N,), classes (N,)
 IOU = 0.99  # boxes that overlap by this much, of one class, are the same
+SAME_SCORE = 1e-5  # scores of copies differ by rounding alone
 AT_THRESHOLD = 1e-4  # a score this near to the threshold may fall to either side of it
 SAME_PIXELS = 0.9999  # of a segmentation
 PHOTOS = (
@@ -151,19 +152,30 @@ class _Boxes:
 
     def __init__(self, threshold):
         self._threshold = threshold
-        self.counts = dict.fromkeys(('engine', 'file', 'matched', 'at_threshold', 'unmatched'), 0)
+        self.counts = dict.fromkeys(('engine', 'file', 'matched', 'copies', 'at_threshold', 'unmatched'), 0)
         self.lowest_iou, self.pixels, self.scores = 1.0, [], []
 
     def add(self, own, others):
-        """Match an image's boxes one to one, the best overlap first; returns what there is to say of the image."""
+        """Match an image's boxes one to one, the best overlap first; returns what there is to say of the image.
+
+        Copies of a box that has its counterpart do not count: where proposals run short, the operator repeats some at
+        random and the file the first, and NMS leaves copies without area.
+        """
         pairs = matches(own, others)
-        left = [*_left(own, others, {i for i, _, _ in pairs}, 'engine')]
-        left += _left(others, own, {j for _, j, _ in pairs}, 'file')
+        left, copies = [], 0
+        for name, side, rivals, matched in (
+            ('engine', own, others, [i for i, _, _ in pairs]),
+            ('file', others, own, [j for _, j, _ in pairs]),
+        ):
+            again = _copies(side, matched)
+            copies += len(again)
+            left += _left(side, rivals, again.union(matched), name)
         near = sum(box['score'] < self._threshold + AT_THRESHOLD for box in left)
         added = {
             'engine': len(own[1]),
             'file': len(others[1]),
             'matched': len(pairs),
+            'copies': copies,
             'at_threshold': near,
             'unmatched': len(left) - near,
         }
@@ -218,10 +230,22 @@ def _likeness(boxes, others):
     return np.maximum(bbox_overlaps(boxes, others), 1 - distance)
 
 
-def _left(found, others, matched, name):
-    """What there is to say of the boxes of ``found``, of the side ``name``, that are not ``matched``."""
+def _copies(found, matched):
+    """Those of ``found`` that are not ``matched`` and like one that is, with its score."""
     boxes, scores, classes = found
-    for i in set(range(len(scores))) - matched:
+    rest = np.setdiff1d(np.arange(len(scores)), matched)
+    if not len(rest) or not len(matched):
+        return set()
+    same = _likeness(boxes[rest], boxes[matched]) >= IOU
+    same &= classes[rest][:, None] == classes[matched][None]
+    same &= np.abs(scores[rest][:, None] - scores[matched][None]) < SAME_SCORE
+    return set(rest[same.any(axis=1)])
+
+
+def _left(found, others, known, name):
+    """What there is to say of the boxes of ``found``, of the side ``name``, that are not ``known``."""
+    boxes, scores, classes = found
+    for i in set(range(len(scores))) - known:
         rivals = others[0][others[2] == classes[i]]
         overlaps = _likeness(boxes[i : i + 1], rivals) if len(rivals) else np.zeros((1, 1))
         yield {
@@ -336,7 +360,8 @@ def _about_boxes(boxes):
     return [
         f'  boxes: {boxes["engine"]} of the engine, {boxes["file"]} of the file, {boxes["matched"]} the same at IoU '
         f'{boxes["iou_of_a_match"]} (lowest {boxes["lowest_iou"]:.5f}), {boxes["unmatched"]} not; '
-        f'{boxes["at_threshold"]} scores within {AT_THRESHOLD:g} of the threshold do not count',
+        f'{boxes["copies"]} copies of those and {boxes["at_threshold"]} scores within {AT_THRESHOLD:g} of the '
+        'threshold do not count',
         f'  corners: largest error {boxes["largest_error_pixels"]:.2g} pixels, mean {boxes["mean_error_pixels"]:.2g}',
         f'  scores: largest error {boxes["largest_error_score"]:.2g}, mean {boxes["mean_error_score"]:.2g}',
     ]
