@@ -3,11 +3,16 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import numpy as np
 import pytest
 
+from dcn.formats import params as params_file
+from tests.engine.training import test_alternate as alternate
+from tests.engine.voc import write_voc
 from tests.reliability import runs
 
 
@@ -32,6 +37,37 @@ def test_killed_at_random_moments(kills, dataset, straight, tmp_path):
             assert process.returncode == -signal.SIGKILL, output
             flags = ['--resume']
         runs.assert_same(runs.final(out), straight)
+
+
+@pytest.mark.full
+def test_alternate_training_killed_at_random_moments(tmp_path):
+    """In its stages, between them, and while proposals are written: by SIGKILL and by what ends a run in good order."""
+    data, rng = write_voc(str(tmp_path / 'voc'), train=4, test=2), np.random.default_rng(1)
+    program = 'import sys; from dcn.cli import guarded; from rfcn.train_alternate import main; '
+    program += 'sys.exit(guarded(main, sys.argv[1:]))'
+    numbers = [signal.SIGKILL, signal.SIGTERM, signal.SIGKILL, signal.SIGINT, signal.SIGHUP, signal.SIGKILL]
+    finals = []
+    for name, stops in (('straight', []), ('stopped', numbers)):
+        flags, out = [], str(tmp_path / name)
+        for number in [*stops, None]:
+            process = subprocess.Popen(
+                [sys.executable, '-c', program, *flags, *alternate.command('rfcn', data, out)],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                preexec_fn=runs.hangup(False),
+            )
+            if number is not None:
+                for _ in range(int(rng.integers(20, 60))):
+                    process.stdout.readline()
+                process.send_signal(number)
+            output = process.communicate()[0]
+            assert 'Traceback' not in output and process.returncode in (0, -int(number or 0), 128 + int(number or 0))
+            if os.path.exists(os.path.join(alternate.folder_of('rfcn', out), 'alternate.json')):
+                flags = ['--resume']
+        assert process.returncode == 0, output
+        finals.append([params_file.read(os.path.join(alternate.folder_of('rfcn', out), 'final-0000.params'))])
+    runs.assert_same(*finals)
 
 
 @pytest.mark.parametrize('number, status', [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])

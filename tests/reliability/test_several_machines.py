@@ -72,22 +72,28 @@ def assert_close(found, expected):
         np.testing.assert_allclose(found[name], array, rtol=1e-5, atol=1e-7, err_msg=name)
 
 
-@pytest.mark.parametrize('family', ['rfcn', *(pytest.param(name, marks=pytest.mark.full) for name in FAMILIES[1:])])
-def test_two_workers_equal_one_process(family, data, tmp_path):
-    """Three updates of two images: by two workers and a server, and on two devices of one process."""
+@pytest.mark.parametrize(
+    'family, workers',
+    [('rfcn', 2), *(pytest.param(name, 2, marks=pytest.mark.full) for name in FAMILIES[1:])]
+    + [pytest.param('rfcn', 4, marks=pytest.mark.full)],
+)
+def test_workers_equal_one_process(family, workers, data, tmp_path):
+    """Three updates of an image each: by two workers and a server (or four and two), and on as many devices of one
+    process."""
     from dcn.engine import train as train_here
     from dcn.engine.training.options import TrainOptions
 
     # statistics of the batches move too: every device has its own
     statistics = ['network.train_bn=true'] if family == 'deeplab' else []
     path, overrides = arguments(family, data, tmp_path / 'one', *statistics)
-    train_here(load_config(path, overrides), 'cpu0,cpu1', TrainOptions(max_iterations=3))
+    devices = ','.join(f'cpu{number}' for number in range(workers))
+    train_here(load_config(path, overrides), devices, TrainOptions(max_iterations=3))
     path, overrides = arguments(family, data, tmp_path / 'two', *statistics)
-    process = job(train(path, overrides, '--max-iterations', '3'))
+    process = job(train(path, overrides, '--max-iterations', '3'), workers, workers // 2)
     output = process.communicate(timeout=300)[0]
     assert process.returncode == 0, output
     assert output.count('stopped after update 3 of') == 1  # one writer
-    assert 'on cpu(0) in each of 2 processes' in output and 'worker 1 of 2: process ' in output
+    assert f'on cpu(0) in each of {workers} processes' in output and f'worker 1 of {workers}: process ' in output
     for kind in ('params', 'state'):
         one, two = ({n: a for n, a in trained(tmp_path / x, kind).items() if ':' in n} for x in ('one', 'two'))
         own = ('settings:', 'params:', 'state:', 'metric:')
