@@ -132,14 +132,23 @@ def _locked(path):
                     f'{path}: this file system has no locks ({error.strerror}): a second training is not kept out'
                 )
             # the one before may have removed the file between opening and locking it
-            if not (os.path.exists(path) and os.path.samestat(os.stat(path), os.fstat(stream.fileno()))):
+            if not _is(path, stream):
                 continue
             try:
                 yield stream
             finally:
-                with contextlib.suppress(OSError):
-                    os.unlink(path)
+                # a folder that was deleted and made again may be another training's by now
+                if _is(path, stream):
+                    with contextlib.suppress(OSError):
+                        os.unlink(path)
             return
+
+
+def _is(path, stream):
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(stream.fileno()))
+    except OSError:
+        return False
 
 
 def _occupied(path, stream):
