@@ -1,5 +1,6 @@
 """Text for a terminal: tables, and names from files made harmless."""
 
+import codecs
 from typing import Any, Collection, List, Optional, Sequence, Tuple
 
 
@@ -11,6 +12,16 @@ def printable(text: str) -> str:
 def printable_lines(text: str) -> str:
     """The same of a text of several lines, whose line breaks and tabs stay."""
     return '\n'.join('\t'.join(map(printable, line.split('\t'))) for line in text.split('\n'))
+
+
+def wide_encoding(content: bytes) -> Optional[str]:
+    """'UTF-16' or 'UTF-32' for text of that encoding, which may lack a byte order mark; None for anything else."""
+    if content.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
+        return 'UTF-32'
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return 'UTF-16'
+    even, odd = set(content[:512:2]), set(content[1:512:2])
+    return 'UTF-16' if even == {0} and 0 not in odd or odd == {0} and 0 not in even else None
 
 
 def table(head: Sequence[object], rows: Sequence[Sequence[object]], right: Collection[int] = ()) -> List[str]:

@@ -365,3 +365,29 @@ def test_what_is_merged_may_be_used_again_before_its_turn():
         's': {'b': {'x': 2}},
         'c': {'x': 2, 'y': 3},
     }
+
+
+@pytest.mark.parametrize(
+    'content, words',
+    [
+        ('symbol: a\n'.encode('utf-16'), 'this is UTF-16 text, as PowerShell writes it; save it as UTF-8'),
+        ('symbol: a\n'.encode('utf-16-be'), 'this is UTF-16 text'),
+        ('symbol: a\n'.encode('utf-32'), 'this is UTF-32 text'),
+        ('symbol: a\n# K\xfche\n'.encode('latin-1'), 'line 2 holds the byte fc'),
+    ],
+)
+def test_other_encodings_are_named(tmp_path, content, words):
+    path = tmp_path / 'a.yaml'
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=f'a.yaml: .*{words}'):
+        load_config(str(path))
+
+
+def test_a_number_that_begins_with_a_zero_is_text():
+    """YAML 1.1 takes 010 for 8: a class of that name would become another."""
+    assert parse_yaml('[010, 0, 10, -3, 0x10]') == ['010', 0, 10, -3, 16]
+
+
+def test_two_merge_keys_in_a_section():
+    with pytest.raises(UserError, match='the key "<<" stands in line 2 and in line 3'):
+        parse_yaml('a:\n  <<: {b: 1}\n  <<: {b: 2}\n')

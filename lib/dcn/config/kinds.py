@@ -7,6 +7,7 @@ from typing import Any, Callable, Dict, NamedTuple
 
 import numpy as np
 
+MOST_SIDE = 65535  # of an image, as of those of a data set: boxes are kept in 16 bits
 Schema = Dict[str, Any]  # key -> Key, or the Schema of a section
 
 
@@ -102,7 +103,7 @@ def _positive(value):
 
 def _pair(value):
     short, longest = _sequence(_positive, 2)(value)
-    _require(short <= longest)
+    _require(short <= longest <= MOST_SIDE)
     return short, longest
 
 
@@ -153,5 +154,8 @@ THREE_NUMBERS = Kind('a list of three numbers', _vector(3))
 FOUR_NUMBERS = Kind('a list of four numbers', _sequence(_number, 4))
 FOUR_ABOVE_ZERO = Kind('a list of four numbers above 0', _sequence(_above_zero, 4))
 FOUR_WEIGHTS = Kind('a list of four numbers', _vector(4))
-SCALE = Kind('a pair [short side, longest side] of pixels, the short side not above the other', _scales)
+SCALE = Kind(
+    f'a pair [short side, longest side] of pixels up to {MOST_SIDE}, the short side not above the other', _scales
+)
+
 STRIDES = Kind('a positive integer or a list of them', _strides)

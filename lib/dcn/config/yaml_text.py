@@ -1,7 +1,8 @@
 """YAML text -> plain values, with every fault of the text in one sentence.
 
 As PyYAML's safe loader, but for what would change or stop a run without a word: a key that stands twice in a section
-(PyYAML keeps the last), values that refer to themselves or multiply (anchors), and dates, which are text here.
+(PyYAML keeps the last), values that refer to themselves or multiply (anchors), and dates and numbers that begin with a
+zero (octal ones there), which are text here.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from dcn.errors import UserError
 # kinds of plain values that are recognised otherwise than by PyYAML, or not at all
 _PATTERNS = {
     'tag:yaml.org,2002:timestamp': None,
-    'tag:yaml.org,2002:int': re.compile(r'[-+]?(?:0b[01]+|0x[0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*)$'),
+    'tag:yaml.org,2002:int': re.compile(r'[-+]?(?:0b[01]+|0x[0-9a-fA-F]+|0|[1-9][0-9]*)$'),
 }
 MOST_VALUES = 100000  # in a file, each use of an anchor counted: no experiment comes near
 DEEPEST = 100  # brackets in brackets
@@ -61,9 +62,8 @@ class _Loader(yaml.SafeLoader):
     def _check_keys(self, node):
         lines: dict[Any, int] = {}
         for key_node, _ in node.value:
-            if key_node.tag == _MERGE:
-                continue
-            key, line = self.construct_object(key_node, deep=True), key_node.start_mark.line + 1
+            line = key_node.start_mark.line + 1
+            key = '<<' if key_node.tag == _MERGE else self.construct_object(key_node, deep=True)
             if not isinstance(key, (str, int, float, bool, type(None))):
                 raise UserError(f'line {line}: a key is no plain text; write KEY: VALUE')
             if key in lines:

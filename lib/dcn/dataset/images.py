@@ -23,13 +23,13 @@ import cv2
 import numpy as np
 from PIL import BmpImagePlugin, Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
 
+from dcn.config.kinds import MOST_SIDE
 from dcn.dataset.problems import DataError, Problem
 from dcn.formats.foreign import kind
 
 LOG = logging.getLogger(__name__)
 
 MOST_PIXELS = 1 << 30  # OpenCV reads no more
-MOST_SIDE = 65535  # boxes are kept in 16 bits, as in the original
 MOST_BYTES = (1 << 31) - 1  # of a file; OpenCV decodes no more
 FORMATS = 'JPEG, PNG, BMP, TIFF or WebP'
 ORIENTATION = 274  # the EXIF tag

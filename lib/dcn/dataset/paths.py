@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import codecs
 import os
 import unicodedata
 from typing import Iterable
 
 from dcn.dataset.problems import DataError
 from dcn.formats.foreign import kind
+from dcn.text import wide_encoding
 
 # of image files, in the order in which they are looked for; letters of any case
 SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.jpe', '.jfif')
@@ -66,7 +66,7 @@ def inside(name: str) -> str | None:
 
 def decoded(content: bytes, path: str, what: str) -> str:
     """The text of a file, without a byte order mark; DataError for ``what`` ('the image list') if it is none."""
-    wide = _wide(content)
+    wide = wide_encoding(content)
     if wide:
         by = ', as PowerShell writes it' * (wide == 'UTF-16')
         raise DataError(path, None, f'{what} is {wide} text{by}', 'save it as UTF-8')
@@ -82,13 +82,3 @@ def decoded(content: bytes, path: str, what: str) -> str:
         line = text.count('\n', 0, text.index('\0')) + 1
         raise DataError(path, line, f'{what} holds a null character', 'repair the file or download it again')
     return text
-
-
-def _wide(content):
-    """'UTF-16' or 'UTF-32' for such text, which may lack a byte order mark; None for others."""
-    if content.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
-        return 'UTF-32'
-    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return 'UTF-16'
-    even, odd = set(content[:512:2]), set(content[1:512:2])
-    return 'UTF-16' if even == {0} and 0 not in odd or odd == {0} and 0 not in even else None

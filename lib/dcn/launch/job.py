@@ -74,7 +74,7 @@ def launch(plan: Plan) -> int:
 
 def read_hosts(path: str) -> List[str]:
     """The ssh destinations in a file, one a line; what follows a # is a remark."""
-    with open(path, encoding='utf-8', errors='replace') as stream:
+    with open(path, encoding='utf-8-sig', errors='replace') as stream:
         lines = [line.partition('#')[0].strip() for line in stream]
     hosts = [line for line in lines if line]
     wrong = [
