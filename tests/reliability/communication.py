@@ -1,7 +1,7 @@
 """What several workers cost, on this machine: the figures of docs/several-machines.md.
 
     python -m tests.reliability.communication sum WORKERS SERVERS     # 212 MB added up, six times after one to warm up
-    python -m tests.reliability.communication train [WORKERS ...]     # 0 is one process without a parameter server
+    python -m tests.reliability.communication train [WORKERS ...] [--rounds N]  # 0: one process, no parameter server
     python -m tests.reliability.communication compression             # MXNet's 2-bit compression, which is not used
 
 Each prints a line of JSON a result. Times of a busy machine say little; CPU seconds are those of all its processes.
@@ -122,7 +122,7 @@ def _compression(job, here, mx):
         print(json.dumps({'workers': here.workers, 'rounds': rounds, 'off': off}), flush=True)
 
 
-def train(counts, rounds=3):
+def train(counts, rounds):
     """CPU seconds of an image, and images a second, of trainings with so many workers, taken in turn."""
     from tests.engine.voc import write_voc
 
@@ -168,10 +168,11 @@ if __name__ == '__main__':
     parser = argparse.ArgumentParser()
     parser.add_argument('work', choices=('sum', 'train', 'compression'))
     parser.add_argument('counts', type=int, nargs='*')
+    parser.add_argument('--rounds', type=int, default=3)
     args = parser.parse_args()
     if environment.member():
         member(args.work)
     elif args.work == 'train':
-        train(args.counts or [0, 1, 2, 4])
+        train(args.counts or [0, 1, 2, 4], args.rounds)
     else:
         launched(*(args.counts or [2, 1]), args.work)

@@ -27,7 +27,7 @@ FAMILIES = ('rfcn', 'faster_rcnn', 'fpn', 'deeplab')
 def data(tmp_path_factory):
     """--set values of a training set of each kind."""
     return {
-        'detection': write_voc(str(tmp_path_factory.mktemp('voc')), train=8, test=2, size=(96, 128)),
+        'detection': write_voc(str(tmp_path_factory.mktemp('voc')), train=16, test=2, size=(96, 128)),
         'segmentation': segmentation.write_voc(str(tmp_path_factory.mktemp('seg')), train=8, test=2),
     }
 
