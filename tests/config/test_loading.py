@@ -391,3 +391,10 @@ def test_a_number_that_begins_with_a_zero_is_text():
 def test_two_merge_keys_in_a_section():
     with pytest.raises(UserError, match='the key "<<" stands in line 2 and in line 3'):
         parse_yaml('a:\n  <<: {b: 1}\n  <<: {b: 2}\n')
+
+
+@pytest.mark.parametrize('prefix', ['../other/net', '/tmp/net', 'a/b', 'a\\b'])
+def test_checkpoints_stay_in_the_folder_of_their_run(write, prefix):
+    """Else two runs could share checkpoints, and one replace those of the other."""
+    told = refused(write(''), [f'TRAIN.model_prefix={prefix}'])
+    assert '"TRAIN.model_prefix" must be part of the name of a file, without / and' in told

@@ -101,6 +101,11 @@ def _positive(value):
     return value
 
 
+def _file_name(value):
+    _require(not set(_text(value)) & set('/\\\0'))
+    return value
+
+
 def _pair(value):
     short, longest = _sequence(_positive, 2)(value)
     _require(short <= longest <= MOST_SIDE)
@@ -145,6 +150,7 @@ ABOVE_ZERO = Kind('a number above 0', _above_zero)
 FRACTION = Kind('a number from 0 to 1', _limited(_number, 0, 1))
 COUNT = Kind('an integer from 0', _limited(_integer, 0))
 TEXT = Kind('text', _text)
+FILE_NAME = Kind('part of the name of a file, without / and \\', _file_name)
 SOME_TEXT = Kind('text that is not empty', _some_text)
 EPOCHS = Kind('epochs separated by commas, such as "4.83" or "4,6"', _epochs)
 NAMES = Kind('a list of names', _sequence(_text))
