@@ -146,13 +146,14 @@ def _trained(count, changes):
     command = [*DCN, 'launch', '--workers', str(count), '--', *DCN, *words] if count else [*DCN, *words]
     environment = dict(os.environ, OMP_NUM_THREADS='1', PYTHONUNBUFFERED='1')
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    looks = []
+    looks, lines = [], []
     for line in process.stdout:
+        lines.append(line)
         if re.search(rf'Batch \[({FIRST}|{LAST})\]', line):
             roles = below(process.pid)
             looks.append((time.perf_counter(), {number: cpu(number) for number in roles}, roles))
     if process.wait() or len(looks) != 2:
-        raise SystemExit('the training failed')
+        raise SystemExit(f'the training of {count} workers failed:\n{"".join(lines[-20:])}')
     (start, before, roles), (end, after, _) = looks
     images = (LAST - FIRST) * max(1, count)
     used = {number: after[number] - before[number] for number in before}
