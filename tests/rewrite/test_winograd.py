@@ -132,6 +132,23 @@ def test_gradients_of_shared_weights_are_summed(monkeypatch):
     assert_close(list(found[1].values()), list(wanted[1].values()))
 
 
+def test_maps_leave_the_layout_of_onednn_before_a_relu_that_no_other_reads():
+    """Else before the convolution, for both layouts are needed."""
+    import mxnet as mx
+
+    def before(symbol):
+        _, parameters = values(symbol)
+        nodes = trained_in_winograd(symbol_json.loads(symbol.tojson()), parameters)[0].nodes
+        (made,) = (node for node in nodes if node.op == WINOGRAD)
+        read = nodes[made.inputs[0][0]]
+        return [read.op, nodes[read.inputs[0][0]].op]
+
+    relu = mx.sym.Activation(mx.sym.Variable('data'), act_type='relu')
+    assert before(convolution(relu)) == ['Activation', 'Reshape']
+    assert before(mx.sym.Group([convolution(relu), relu])) == ['Reshape', 'Activation']
+    assert before(convolution(mx.sym.sigmoid(mx.sym.Variable('data')))) == ['Reshape', 'sigmoid']
+
+
 def test_devices_and_steps(monkeypatch):
     """Two devices compute what two alone do, and steps have the same bits when they are made again."""
     from dcn.engine import Trainer

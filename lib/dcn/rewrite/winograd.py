@@ -6,7 +6,7 @@ from typing import Callable
 
 import numpy as np
 
-from dcn.formats.graph import Graph
+from dcn.formats.graph import Graph, Node
 from dcn.formats.operators import input_names
 from dcn.rewrite.sketch import Sketch, without_unread
 
@@ -41,10 +41,22 @@ def suits(window: tuple, groups: int) -> bool:
 
 def trained_in_winograd(graph: Graph, parameters: dict) -> tuple[Graph, dict]:
     """For training on a CPU: 3x3 convolutions of stride 1 and pad 1. Weights stay as they are. Of the ``parameters``
-    shape and dtype are read alone."""
+    shape and dtype are read alone.
+
+    MXNet would copy maps in oneDNN's layout for the operator, forward and backward, and keep both copies as long as the
+    executor lives. A Reshape to the same shape leaves that layout before, once, in memory that the executor plans: in
+    front of a ReLU that the convolution alone reads, so that no map is kept in both layouts.
+    """
     sketch = Sketch(graph)
     for i, sources in _chosen(graph, parameters, FEWEST_TRAINED):
-        sketch.nodes[i] = _made(graph, i, sources)
+        source = sources['data'][0]
+        relu = graph.nodes[source].attrs.get('act_type') == 'relu' and sketch.sole_user(source) is not None
+        entry = graph.nodes[source].inputs[0] if relu else sources['data']
+        name = sketch.free_name(f'{graph.nodes[i].name}_plain')
+        plain = (sketch.add(Node('Reshape', name, {'shape': '(0, 0, 0, 0)'}, (entry,), (0,))), 0)
+        if relu:
+            sketch.change(source, (plain,))
+        sketch.nodes[i] = _made(graph, i, sources if relu else {**sources, 'data': plain})
     return sketch.finish(), parameters
 
 
