@@ -111,3 +111,15 @@ def test_names_without_kind_are_no_checkpoint(tmp_path):
     params_file.write(str(tmp_path / 'net-0000.params'), {'weight': np.zeros(1, np.float32)})
     with pytest.raises(UserError, match="parameter 'weight': expected a name that begins with arg: or aux:"):
         checkpoint.load_param(str(tmp_path / 'net'), 0)
+
+
+@pytest.mark.parametrize('storage', ['row_sparse', 'csr'])
+@pytest.mark.parametrize('rows', [0, 1, 4])
+def test_sparse_arrays_become_ordinary_ones(tmp_path, storage, rows):
+    """MXNet saves parameters so where sparse gradients trained them; without rows where none was computed yet."""
+    values = np.zeros((4, 3), np.float32)
+    values[:rows] = np.arange(3 * rows).reshape(rows, 3)
+    path = str(tmp_path / 'net-0000.params')
+    mx.nd.save(path, {'arg:a': mx.nd.array(values).tostype(storage)})
+    args, auxs = checkpoint.read_params(path)
+    assert (args['a'].asnumpy() == values).all() and args['a'].stype == 'default' and auxs == {}

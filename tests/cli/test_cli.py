@@ -92,3 +92,11 @@ def test_a_package_that_is_missing_is_named(capsys):
     assert 'easydict.deep is not installed' in capsys.readouterr().err
     with pytest.raises(ModuleNotFoundError):
         cli.guarded(own)
+
+
+def test_too_little_memory_is_one_sentence(capsys):
+    def main(argv):
+        return bytes(1 << 62)
+
+    assert cli.guarded(main, []) == 2
+    assert capsys.readouterr().err.startswith('error: not enough memory')

@@ -80,7 +80,7 @@ def split_params(arrays: dict, process: bool = False, path: str = '') -> Tuple[d
 
 def split_arrays(arrays: dict, process: bool = False, path: str = '') -> Tuple[dict, dict]:
     """{'arg:<name>' or 'aux:<name>': array} -> ({name: array}, {name: array}); process: see load_param(); path: of the
-    file that they are from, for the error."""
+    file that they are from, for the error. Sparse arrays become ordinary ones."""
     groups, where = {'arg': {}, 'aux': {}}, f'{path}: ' if path else ''
     for key, array in arrays.items():
         kind, _, name = key.partition(':')
@@ -89,7 +89,7 @@ def split_arrays(arrays: dict, process: bool = False, path: str = '') -> Tuple[d
                 f"{where}parameter '{key}': expected a name that begins with arg: or aux:; it is not a network "
                 f'checkpoint. "dcn doctor {path or "FILE"}" says what it is.'
             )
-        groups[kind][name] = array
+        groups[kind][name] = array.dense() if isinstance(array, params_file.SparseArray) else array
     args = groups['arg']
     if process:
         args.update({name.replace('_test', ''): args[name] for name in list(args) if '_test' in name})

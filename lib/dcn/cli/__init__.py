@@ -61,6 +61,9 @@ def guarded(main: Callable, argv: Optional[list] = None) -> int:
         # nobody reads any more, as after "| head": end without a word, with the status of that signal
         _to_nowhere(sys.stdout, sys.stderr)
         return 141
+    except MemoryError:
+        print('error: not enough memory for what was asked; take smaller files or images', file=sys.stderr)
+        return 2
     except ModuleNotFoundError as error:
         if error.name is None or error.name.split('.')[0] == 'dcn':
             raise
