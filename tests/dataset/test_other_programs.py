@@ -608,3 +608,9 @@ def test_boxes_of_any_number_are_named(coco, box):
     content(coco)['annotations'][0]['bbox'] = box
     coco.write()
     assert any('"bbox" is' in what for what in whats(coco.cfg()))
+
+
+def test_an_annotation_file_of_a_disks_size_is_not_read_to_its_end(coco):
+    with open(coco.path('train2014'), 'wb') as stream:
+        stream.truncate(1 << 40)
+    assert whats(coco.cfg())[0] == 'the annotations have more than 8589934592 bytes'

@@ -10,6 +10,7 @@ import itertools
 import json
 import logging
 import math
+import os
 from collections import Counter
 from typing import Any, Callable, Hashable, Iterable, NamedTuple
 
@@ -58,6 +59,7 @@ class Field(NamedTuple):
 
 
 _REQUIRED = object()
+MOST_BYTES = 1 << 33  # of a file; the largest of COCO has half a billion
 MOST_LETTERS = 4096  # of a name; no file system takes longer paths
 
 
@@ -166,6 +168,9 @@ def category_names(path: str) -> list[str]:
 def _key(path):
     key = cache.ContentKey('coco table 4')
     try:
+        if os.path.getsize(path) > MOST_BYTES:
+            what = f'the annotations have more than {MOST_BYTES} bytes'
+            raise DataError(path, None, what, 'leave outlines and masks out, or make several sets of them')
         key.add_file(path)
     except OSError as error:
         raise DataError(
