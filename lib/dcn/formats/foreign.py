@@ -100,10 +100,10 @@ def kind(head: bytes) -> str:
         return 'a PyTorch file'
     if _PICKLE.match(head):
         return 'a Python pickle (never opened: it could run code)'
-    head = _as_utf8(head)
-    if _SVG.match(head):
+    text = _as_utf8(head)
+    if _SVG.match(text):
         return 'an SVG drawing'
-    if _HTML.match(head):
+    if _HTML.match(text):
         return 'a web page (HTML or XML), as servers send it in place of a download'
     if code(head) == 'safetensors':
         return 'a safetensors file'
