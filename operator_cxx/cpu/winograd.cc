@@ -5,10 +5,9 @@
 // points a product of matrices follows, filters x channels by channels x tiles (gemm.h), then A' m A and rows of pixels
 // again. Each of the three steps is shared among the threads, and what is summed in which order follows from the shape
 // alone.
-#include "winograd_tiles.h"
-
 #include "kernels.h"
 #include "status.h"
+#include "winograd_tiles.h"
 
 namespace dcn {
 namespace {
@@ -154,8 +153,9 @@ void winograd::pack(const dcn_winograd_shape& shape, const float* weight, bool t
       for (int r = 0; r < kRows; ++r) {
         const int filter = block * kRows + r;
         for (int c = 0; c < count && filter < filters; ++c) {
-          const float* from = weight + (turned ? ptrdiff_t(first + c) * filters + filter
-                                               : ptrdiff_t(filter) * channels + first + c) * 9;
+          const float* from =
+              weight +
+              (turned ? ptrdiff_t(first + c) * filters + filter : ptrdiff_t(filter) * channels + first + c) * 9;
           for (int tap = 0; tap < 9; ++tap) g[tap][c] = from[turned ? 8 - tap : tap];
         }
         if (filter < filters) {

@@ -60,8 +60,7 @@ void transform_gradient_rows(const Plan& plan, const float* plane, int top, floa
     for (int i = 0; i < kTile; ++i) {
       y[i] = top + i < plan.shape.height ? S::load_some(plane + ptrdiff_t(top + i) * width + x, real) : Vector{};
     }
-    winograd_out_gradient(y[0], y[1], y[2], y[3],
-                          [&](int i, Vector value) { S::store(lines + i * line + x, value); });
+    winograd_out_gradient(y[0], y[1], y[2], y[3], [&](int i, Vector value) { S::store(lines + i * line + x, value); });
   }
   for (int i = 0; i < kSide; ++i) std::fill(lines + i * line + std::min(end, line), lines + (i + 1) * line, 0.0f);
 }
@@ -98,9 +97,10 @@ void transform_channels(const GradientPlan& plan, const float* image, int first_
     }
     for (int column = 0; column < plan.columns; column += S::kLanes) {
       const int tile = row * plan.columns + column, chunk = tile / kMostTiles;
-      float* to = data + (ptrdiff_t(chunk * (plan.channels / kPanel<float>) + panel) * plan.depth + tile % kMostTiles) *
-                             kPanel<float> +
-                  first_channel % kPanel<float>;
+      float* to =
+          data +
+          (ptrdiff_t(chunk * (plan.channels / kPanel<float>)+panel) * plan.depth + tile % kMostTiles) * kPanel<float> +
+          first_channel % kPanel<float>;
       for (int i = 0; i < kSide; ++i) {
         Vector square[kSide][S::kLanes] = {};
         for (int c = 0; c < real; ++c) {
@@ -140,8 +140,7 @@ void transform_products(const GradientPlan& plan, const float* products, bool ad
     for (int j = 0; j < kSide; ++j) {
       Vector m[kSide];
       for (int i = 0; i < kSide; ++i) m[i] = S::load(products + (i * kSide + j) * plan.products_point + first);
-      winograd_weight_gradient(m[0], m[1], m[2], m[3], m[4], m[5],
-                               [&](int i, Vector value) { half[i][j] = value; });
+      winograd_weight_gradient(m[0], m[1], m[2], m[3], m[4], m[5], [&](int i, Vector value) { half[i][j] = value; });
     }
     float taps[9][S::kLanes];
     for (int i = 0; i < 3; ++i) {

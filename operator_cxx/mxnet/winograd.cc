@@ -15,8 +15,9 @@ struct WinogradParam : public dmlc::Parameter<WinogradParam> {
     DMLC_DECLARE_FIELD(num_filter).set_lower_bound(1).describe("Filters.");
     DMLC_DECLARE_FIELD(no_bias).set_default(false).describe("Whether there is no bias.");
     DMLC_DECLARE_FIELD(relu).set_default(false).describe("Whether a ReLU follows; without gradients.");
-    DMLC_DECLARE_FIELD(packed).set_default(false).describe("Whether weights are as dcn_winograd_pack makes them; without "
-                                                           "gradients.");
+    DMLC_DECLARE_FIELD(packed).set_default(false).describe(
+        "Whether weights are as dcn_winograd_pack makes them; without "
+        "gradients.");
   }
 };
 
