@@ -36,7 +36,8 @@ class _Loader(yaml.SafeLoader):
 
     def __init__(self, stream: str) -> None:
         super().__init__(stream)
-        self._pairs, self._flat = 0, set()  # pairs that merge keys (<<) brought; ids of mappings that have theirs
+        self._pairs = 0  # that merge keys (<<) brought
+        self._flat: set[int] = set()  # ids of mappings that have theirs
 
     def fetch_flow_collection_start(self, TokenClass: Any) -> None:
         if self.flow_level >= DEEPEST:  # PyYAML's time grows with the square of the depth
