@@ -302,9 +302,8 @@ def test_what_is_not_known_is_named(build, sentence, sym):
 
 
 @pytest.mark.parametrize('no_bias', [False, True])
-def test_wide_convolutions_of_testing_go_to_winograds_operator(no_bias, sym, operators):
-    """Their outputs are MXNet's; they see when weights change; gradients and products in half precision are
-    PyTorch's own."""
+def test_wide_convolutions_go_to_winograds_operator(no_bias, sym, operators):
+    """Outputs and gradients are MXNet's; testing sees when weights change; half precision is PyTorch's own."""
     from dcn.formats import symbol_json
     from dcn.torch import Network
 
@@ -318,13 +317,26 @@ def test_wide_convolutions_of_testing_go_to_winograds_operator(no_bias, sym, ope
         with torch.inference_mode():
             return network()['c_output'].numpy()
 
-    direct = network()['c_output']
-    assert direct.requires_grad
-    largest = float(direct.detach().abs().max())
-    (expected,), _, _ = in_mxnet(build, arrays, {}, is_train=False)
-    found = outputs()
-    assert 0 < np.abs(found - direct.detach().numpy()).max(), 'another algorithm rounds otherwise'
+    (expected,), slopes, _ = in_mxnet(build, arrays, {})
+    largest, found = np.abs(expected).max(), outputs()
+    direct = torch.nn.functional.conv2d(*map(torch.from_numpy, arrays.values()), padding=1).numpy()
+    assert 0 < np.abs(found - direct).max(), 'another algorithm rounds otherwise'
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * largest)
+
+    trained = network()['c_output']
+    np.testing.assert_array_equal(trained.detach().numpy(), found)
+    network.x.requires_grad_(False)  # what lies below is frozen
+    for names in ([*shapes][1:], [*shapes]):
+        network.x.requires_grad_('x' in names)
+        network.zero_grad()
+        network()['c_output'].backward(torch.from_numpy(_head_gradient(expected)))
+        for name in names:
+            slope = network.get_parameter(name).grad.numpy()
+            # the head's numbers, up to 1, nearly cancel in the bias
+            largest_slope = max(1, np.abs(slopes[name]).max())
+            np.testing.assert_allclose(slope, slopes[name], rtol=0, atol=1e-5 * largest_slope)
+        assert 'x' in names or network.x.grad is None
+
     with torch.no_grad():
         network.c_weight.mul_(2)
     without_bias = 0 if no_bias else arrays['c_bias'][:, None, None]

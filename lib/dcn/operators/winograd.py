@@ -9,7 +9,7 @@ import functools
 import numpy as np
 
 from dcn.operators import native
-from dcn.operators.structs import WRITE, WinogradShape, pointer
+from dcn.operators.structs import WRITE, WinogradGradients, WinogradShape, pointer
 
 
 def available() -> bool:
@@ -54,6 +54,23 @@ def forward(shape: WinogradShape, data: int, packed: int, bias: int | None, out:
     arrays = (pointer(address) for address in (data, packed, bias, out))
     status = native.core().dcn_winograd_forward(ctypes.byref(shape), *arrays, WRITE, pointer(work))
     _check(status, f'data ({shape.images}, {shape.channels}, {shape.height}, {shape.width})')
+
+
+def backward_workspace(shape: WinogradShape, gradients: WinogradGradients) -> int:
+    """Bytes of memory that backward() works in."""
+    function = native.core().dcn_winograd_backward_workspace
+    function.restype = ctypes.c_size_t
+    return function(ctypes.byref(shape), ctypes.byref(gradients))
+
+
+def backward(
+    shape: WinogradShape, data: int, weight: int, out_gradient: int, gradients: WinogradGradients, work: int | None
+) -> None:
+    """The gradients that ``gradients`` asks for, of a convolution without ReLU: addresses of dense float32 arrays data
+    (N, C, H, W), weight (F, C, 3, 3) as it is, out_gradient (N, F, H, W), and of backward_workspace() bytes."""
+    arrays = (pointer(address) for address in (data, weight, out_gradient))
+    status = native.core().dcn_winograd_backward(ctypes.byref(shape), *arrays, ctypes.byref(gradients), pointer(work))
+    _check(status, f'gradients of data ({shape.images}, {shape.channels}, {shape.height}, {shape.width})')
 
 
 def _check(status, what):

@@ -12,8 +12,8 @@ from torch import Tensor
 from dcn.errors import UserError
 from dcn.formats.graph import Node
 from dcn.operators import torch as operators
-from dcn.operators.torch.winograd import WinogradConvolution, serves
-from dcn.rewrite.winograd import FEWEST, suits
+from dcn.operators.torch.winograd import KeptConvolution, WinogradConvolution, serves
+from dcn.rewrite.winograd import FEWEST, FEWEST_TRAINED, suits
 from dcn.torch.attributes import Attributes
 from dcn.torch.losses import MakeLoss, SoftmaxOutput, SoftmaxRule
 
@@ -47,16 +47,19 @@ def function_of(node: Node, attributes: Attributes) -> Compute:
 
 @kind('Convolution')
 def convolution(a: Attributes) -> Compute:
-    """Cross-correlation, as in both frameworks; in testing on a CPU by Winograd's operator where dcn.rewrite takes it
-    for the MXNet engine."""
+    """Cross-correlation, as in both frameworks; on a CPU by Winograd's operator where dcn.rewrite takes it for the
+    MXNet engine."""
     a.only('layout', 'None', 'NCHW')
     stride, pad, dilate = a.pair('stride', (1, 1)), a.pair('pad', (0, 0)), a.pair('dilate', (1, 1))
     groups = a.integer('num_group', 1)
-    winograd = WinogradConvolution() if suits((a.pair('kernel'), stride, pad, dilate), groups) else None
+    winograd, kept = suits((a.pair('kernel'), stride, pad, dilate), groups), KeptConvolution()
 
     def compute(data, weight, bias=None):
-        if winograd and min(weight.shape[:2]) >= FEWEST and serves(data, weight):
-            return winograd(data, weight, bias)
+        # a Trainer moves weights by other tensors of the same memory, which their versions do not tell
+        changing = a.training or torch.is_grad_enabled()
+        fewest = FEWEST_TRAINED if changing else FEWEST
+        if winograd and min(weight.shape[:2]) >= fewest and serves(data, weight):
+            return WinogradConvolution.apply(data, weight, bias) if changing else kept(data, weight, bias)
         # with channels last a CPU is faster forward and slower backward (docs/torch.md)
         if data.device.type == 'cpu' and not torch.is_grad_enabled():
             data = data.contiguous(memory_format=torch.channels_last)

@@ -1,50 +1,77 @@
-"""3x3 convolution on the CPU by Winograd's operator of libdcn.so (operator_cxx/include/winograd.h); it has no
-gradients."""
+"""3x3 convolution of stride 1 and pad 1 on the CPU by Winograd's operator of libdcn.so
+(operator_cxx/include/winograd.h)."""
 
-from typing import Optional
+from typing import Any, Optional, Tuple
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from dcn.operators import structs, winograd
 from dcn.operators.torch import kernels
 
 
-class WinogradConvolution:
-    """A convolution of stride 1 and pad 1, for one layer.
-
-    It keeps the layer's weights as the operator reads them, four times as many numbers, until they change.
-    """
+class KeptConvolution:
+    """The convolution for one layer that is not trained: it keeps the layer's weights as the operator reads them, four
+    times as many numbers, until they change."""
 
     def __init__(self) -> None:
         self._kept = None, None, None  # weights, their version, what was made of them
 
     def __call__(self, data: Tensor, weight: Tensor, bias: Optional[Tensor]) -> Tensor:
-        """data (N, C, H, W), weight (F, C, 3, 3), bias (F) or None, float32 -> (N, F, H, W)."""
-        packed = self._packed(weight)
-        data, bias = kernels.dense(torch.float32, data, bias)
-        out = data.new_empty((len(data), len(weight), *data.shape[2:]))
-        shape = structs.WinogradShape(*data.shape, len(weight), 0)
-        memory, (work, _) = kernels.workspace(data, winograd.workspace(shape))
-        winograd.forward(shape, *map(kernels.pointer, (data, packed, bias, out)), work)
-        return out
-
-    def _packed(self, weight):
+        """data (N, C, H, W), weight (F, C, 3, 3), bias (F) or None, float32 -> (N, F, H, W); no gradients."""
         before, version, packed = self._kept
-        if before is not weight or version != weight._version:
-            packed = torch.from_numpy(winograd.pack(weight.detach().numpy()))
+        if weight.is_inference():  # such a tensor does not tell when it changes
+            packed = _packed(weight)
+        elif before is not weight or version != weight._version:
+            packed = _packed(weight)
             self._kept = weight, weight._version, packed
-        return packed
+        return _convolved(data, packed, len(weight), bias)
+
+
+class WinogradConvolution(torch.autograd.Function):
+    """The convolution with gradients: apply(data (N, C, H, W), weight (F, C, 3, 3), bias (F) or None), float32."""
+
+    @staticmethod
+    def forward(ctx: Any, data: Tensor, weight: Tensor, bias: Optional[Tensor]) -> Tensor:
+        data, weight = kernels.dense(torch.float32, data, weight)
+        ctx.save_for_backward(data, weight)
+        return _convolved(data, _packed(weight), len(weight), bias)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, out_gradient: Tensor) -> Tuple[Optional[Tensor], ...]:
+        data, weight = ctx.saved_tensors
+        (out_gradient,) = kernels.dense(torch.float32, out_gradient)
+        shapes = (data.shape, weight.shape, (len(weight),))
+        found = [data.new_empty(shape) if need else None for shape, need in zip(shapes, ctx.needs_input_grad)]
+        requests = [structs.WRITE if need else structs.NULL for need in ctx.needs_input_grad]
+        gradients = structs.WinogradGradients(*map(kernels.pointer, found), *requests)
+        shape = structs.WinogradShape(*data.shape, len(weight), 0)
+        memory, (work, _) = kernels.workspace(data, winograd.backward_workspace(shape, gradients))
+        winograd.backward(shape, *map(kernels.pointer, (data, weight, out_gradient)), gradients, work)
+        return tuple(found)
 
 
 def serves(data: Tensor, weight: Tensor) -> bool:
-    """Whether these tensors can go to the operator: float32 on a CPU, where nobody asks for gradients or for products
-    in half precision."""
+    """Whether these tensors can go to the operator: float32 on a CPU, where nobody asks for products in half
+    precision."""
     return (
         data.device.type == 'cpu'
         and data.dtype == weight.dtype == torch.float32
-        and not torch.is_grad_enabled()
         and not torch.is_autocast_enabled('cpu')
-        and not weight.is_inference()  # such a tensor does not tell when it changes
         and kernels.library('cpu') is not None
     )
+
+
+def _packed(weight):
+    return torch.from_numpy(winograd.pack(weight.detach().numpy()))
+
+
+def _convolved(data, packed, filters, bias):
+    data, bias = kernels.dense(torch.float32, data, bias)
+    out = data.new_empty((len(data), filters, *data.shape[2:]))
+    shape = structs.WinogradShape(*data.shape, filters, 0)
+    memory, (work, _) = kernels.workspace(data, winograd.workspace(shape))
+    winograd.forward(shape, *map(kernels.pointer, (data, packed, bias, out)), work)
+    return out
