@@ -1,7 +1,8 @@
 """Text for a terminal: tables, and names from files made harmless."""
 
+import argparse
 import codecs
-from typing import Any, Collection, List, Optional, Sequence, Tuple
+from typing import Any, Collection, List, NoReturn, Optional, Sequence, Tuple
 
 
 def printable(text: str) -> str:
@@ -12,6 +13,14 @@ def printable(text: str) -> str:
 def printable_lines(text: str) -> str:
     """The same of a text of several lines, whose line breaks and tabs stay."""
     return '\n'.join('\t'.join(map(printable, line.split('\t'))) for line in text.split('\n'))
+
+
+class Parser(argparse.ArgumentParser):
+    """As argparse's, for every command; an argument that it repeats in an error, such as a file's name, cannot steer
+    the terminal."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(printable_lines(message))
 
 
 def wide_encoding(content: bytes) -> Optional[str]:

@@ -1,5 +1,6 @@
 """The command dcn: help that lists every command, one sentence and status 2 for a user's mistakes."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -21,6 +22,15 @@ def test_each_command_explains_itself(name, capsys):
         cli.main([name, '--help'])
     assert stop.value.code == 0
     assert f'usage: dcn {name}' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize('name', sorted(cli.COMMANDS))
+def test_an_argument_that_is_repeated_cannot_steer_the_terminal(name, capsys):
+    for argument in ('--evil\x1b[2J', '--set=\x1b[2J', 'evil\x1b[2J'):
+        with contextlib.suppress(SystemExit):
+            cli.main([name, '--unknown', argument, argument, argument])
+        shown = capsys.readouterr()
+        assert '\x1b' not in shown.err + shown.out
 
 
 def test_unknown_command(capsys):

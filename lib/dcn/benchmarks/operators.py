@@ -28,6 +28,7 @@ from dcn.errors import UserError
 from dcn.files import atomic_write, require_file
 from dcn.paths import ROOT
 from dcn.peers import PACKAGES, python_of
+from dcn.text import Parser
 
 PEERS_FOLDER = build_module().BUILD / 'peers'
 INSIDE = ('own', 'bf16', 'stock', 'dense', 'valid')  # peers within MXNet: dcn.benchmarks.worker
@@ -142,7 +143,7 @@ def available(asked: bool, folder: str | None) -> list[str]:
 
 def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog='dcn bench',
         description="Time the project's operators beside MXNet's, the dense convolution of the same shape and other "
         'libraries. All cases take minutes. Use an idle machine; OMP_NUM_THREADS sets the number of threads.',

@@ -14,6 +14,7 @@ from dcn.config.overriding import (
     override_argument,
 )
 from dcn.files import require_room
+from dcn.text import Parser
 from dcn.visualize import PICTURES
 
 FIRST_RUN = """
@@ -170,9 +171,7 @@ def threshold_argument(parser: argparse.ArgumentParser, default: float) -> None:
 
 def parse(argv: Optional[list], description: str, *groups: Callable) -> Tuple[argparse.Namespace, EasyDict]:
     """Parsed arguments and the configuration they name. groups: functions that add arguments to a parser."""
-    parser = argparse.ArgumentParser(
-        description=description, epilog=FIRST_RUN, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(description=description, epilog=FIRST_RUN, formatter_class=argparse.RawDescriptionHelpFormatter)
     for group in (common_arguments,) + groups:
         group(parser)
     args = parser.parse_args(argv)

@@ -10,7 +10,7 @@ from dcn.config.overriding import override_argument
 from dcn.convert import containers, fitting, torchvision
 from dcn.errors import UserError
 from dcn.files import Inputs
-from dcn.text import printable
+from dcn.text import Parser, printable
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
@@ -53,7 +53,7 @@ RENAMED = {'mxnet': lambda arrays: (fitting.without_prefixes(arrays), []), 'torc
 
 
 def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(
+    made = Parser(
         prog='dcn convert',
         description='Turn a ResNet of Gluon (resnet50_v1, 101, 152), torchvision or Caffe into the ImageNet model that '
         'network.pretrained names. Change the file format: IN is .params, .safetensors, .npz or PyTorch (.pth: '

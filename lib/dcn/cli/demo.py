@@ -14,6 +14,7 @@ from dcn.config import load_config
 from dcn.errors import UserError
 from dcn.files import require_room
 from dcn.paths import in_project
+from dcn.text import Parser
 
 
 class Network(NamedTuple):
@@ -61,7 +62,7 @@ def main(argv: Optional[list] = None) -> None:
 
 
 def parser() -> argparse.ArgumentParser:
-    result = argparse.ArgumentParser(
+    result = Parser(
         prog='dcn demo',
         description='Test two small networks of a family, plain and deformable, which come with the project, on '
         'generated images. Write pictures of their results and of where they sample.',

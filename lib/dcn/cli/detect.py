@@ -9,6 +9,7 @@ from dcn.cli.arguments import network_arguments, photo_arguments, result_argumen
 from dcn.cli.photos import Job, Network, Sight, Videos, chosen_network, each_photo, jobs, shapes_only
 from dcn.cli.records import Records, Table, check_records, records
 from dcn.config.overriding import detection_arguments
+from dcn.text import Parser
 
 SHIPPED = Network(
     'experiments/rfcn/cfgs/shapes_rfcn_dcn_end2end_ohem.yaml', 'experiments/rfcn/shapes/shapes_rfcn_dcn-0000.params'
@@ -34,7 +35,7 @@ def main(argv: Optional[list] = None) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    result = argparse.ArgumentParser(
+    result = Parser(
         prog='dcn detect',
         description='Detect objects on photos and in videos. Prints the boxes and writes each photo with its boxes to '
         '--out.',

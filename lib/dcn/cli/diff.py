@@ -13,7 +13,7 @@ from dcn.inspection.graph.network import describe
 from dcn.inspection.render.differences import checkpoint_lines, checkpoint_summary, graph_lines
 from dcn.inspection.shape_inference import free_inputs
 from dcn.inspection.sources import Source, open_source
-from dcn.text import printable
+from dcn.text import Parser, printable
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
@@ -42,7 +42,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(
+    made = Parser(
         prog='dcn diff',
         description='Compare two networks (symbol JSON, YAML file or symbol name; nodes are paired by name and by '
         'topology) or two checkpoints. "<" is only in the first, ">" only in the second. If they '

@@ -10,7 +10,7 @@ from dcn.errors import UserError
 from dcn.inspection.checkpoint.diagnosis import examine
 from dcn.inspection.render.diagnosis import report_json, report_lines
 from dcn.inspection.sources import open_source
-from dcn.text import printable
+from dcn.text import Parser, printable
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
@@ -28,7 +28,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(
+    made = Parser(
         prog='dcn doctor',
         description='Say which network a checkpoint belongs to, what is wrong with it and what to do with it. '
         'Exit status 1 if something is wrong.',

@@ -11,6 +11,7 @@ from dcn.errors import UserError
 from dcn.export.runtime import PACKAGES, Runtime, certificate_paths, runtime_python, to_openvino
 from dcn.files import Inputs, atomic_write
 from dcn.paths import find
+from dcn.text import Parser
 
 EXAMPLE = """
 example:
@@ -74,7 +75,7 @@ def _files(path):
 
 
 def parser() -> argparse.ArgumentParser:
-    result = argparse.ArgumentParser(
+    result = Parser(
         prog='dcn export',
         description='Write a trained network as a file of standard operations that stock ONNX Runtime or OpenVINO '
         'runs, without MXNet and without this project. Then run both on the same images and write a certificate of the '

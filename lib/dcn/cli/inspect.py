@@ -17,7 +17,7 @@ from dcn.inspection.render.page import write_page
 from dcn.inspection.shape_inference import free_inputs
 from dcn.inspection.sources import PARTS, Source, open_source, symbol_beside
 from dcn.paths import find
-from dcn.text import printable
+from dcn.text import Parser, printable
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
@@ -34,7 +34,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
 
 
 def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(
+    made = Parser(
         prog='dcn inspect',
         description='Show a network (layers, shapes, parameters, multiply-adds, receptive fields) or a checkpoint '
         '(statistics of every tensor). Files are read without MXNet; no code in them is run.',

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
 from typing import Sequence
 
 from dcn.config.families import nearest, synonym
 from dcn.config.keys import Row, markdown, rows
 from dcn.errors import UserError
-from dcn.text import table
+from dcn.text import Parser, table
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog='dcn keys',
         description='Show every key of an experiment file with its default and meaning; with NAME, the keys of that '
         'name or section in full.',

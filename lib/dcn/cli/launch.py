@@ -8,10 +8,11 @@ from dcn.cli import COMMANDS
 from dcn.cli.arguments import positive
 from dcn.errors import UserError
 from dcn.launch.job import Plan, launch, read_hosts
+from dcn.text import Parser
 
 
 def main(argv: Optional[list] = None) -> int:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog='dcn launch',
         usage='dcn launch --workers N [options] -- COMMAND',
         description="Start COMMAND as the workers, servers and scheduler of MXNet's parameter server, on this machine "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 from typing import Any, Sequence
 
@@ -15,7 +14,7 @@ from dcn.dataset.survey import LAYOUTS, Survey, fitting_anchors, fitting_epochs,
 from dcn.errors import UserError
 from dcn.files import atomic_write, require_file
 from dcn.paths import EXPERIMENTS
-from dcn.text import printable
+from dcn.text import Parser, printable
 
 # family -> the paper's deformable network of it, whose settings are the beginning
 TEMPLATES = {
@@ -27,7 +26,7 @@ TEMPLATES = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog='dcn new',
         description='Look at your own data and write an experiment file for it: classes, image sizes, anchors and '
         "epochs that fit, the rest as in the paper's deformable network of the family.",

@@ -17,7 +17,7 @@ from dcn.config.overriding import engine_arguments, graph_argument, override_arg
 from dcn.files import Inputs, atomic_write
 from dcn.loader.photos import find_photos
 from dcn.paths import find
-from dcn.text import printable
+from dcn.text import Parser, printable
 
 
 def main(argv: Optional[list] = None) -> None:
@@ -54,7 +54,7 @@ def main(argv: Optional[list] = None) -> None:
 
 
 def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(
+    made = Parser(
         prog='dcn offsets',
         description="Where the deformable layers of a network look: the paper's effective dilation by object size "
         '(table 2), sampling trees (figure 6), effective receptive fields (figure 5), parts of RoI pooling (figure 7). '

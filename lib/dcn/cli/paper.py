@@ -11,7 +11,7 @@ from dcn.paper.engines import engines_table
 from dcn.paper.experiment import all_about
 from dcn.paper.rows import rows
 from dcn.paper.tables import entries_table, markdown, overview
-from dcn.text import markdown_table, table
+from dcn.text import Parser, markdown_table, table
 
 
 def main(argv: Optional[list] = None) -> int:
@@ -52,7 +52,7 @@ def collected(args: argparse.Namespace) -> List[str]:
 
 
 def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(
+    made = Parser(
         prog='dcn paper',
         description='Show the published results. With ROW, show the commands, data and weights behind one of them, and '
         'the scores of your run beside it, with their confidence interval. With --ledger, collect what made the scores '

@@ -13,7 +13,7 @@ from dcn.errors import UserError
 from dcn.files import Inputs, atomic_write
 from dcn.paper.ablation import chosen, finished
 from dcn.paper.orderings import overview, run_list
-from dcn.text import markdown_table
+from dcn.text import Parser, markdown_table
 
 MARKS = ('<!-- tables of dcn paper shapes -->', '<!-- end of tables -->')
 
@@ -84,7 +84,7 @@ def _train(runs, jobs):
 
 
 def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(
+    made = Parser(
         prog='dcn paper shapes',
         formatter_class=argparse.RawDescriptionHelpFormatter,
         description="Train small networks for the paper's tables 1 and 3 on the generated data set, several seeds each,"

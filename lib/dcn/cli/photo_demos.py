@@ -16,6 +16,7 @@ from dcn.config import load_config
 from dcn.config.overriding import detection_arguments
 from dcn.errors import UserError
 from dcn.paths import find, in_project
+from dcn.text import Parser
 
 SAMPLES = ('chelsea.png', 'coffee.png', 'motorcycle_left.png', 'astronaut.png')
 
@@ -51,7 +52,7 @@ def segmentation_demo(description: str, flag: str, path: str, deformable: Releas
 
 
 def _parser(description, flag, path):
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     photo_arguments(parser, f'output/{path.split("/")[1]}_demo')
     parser.add_argument(f'--{flag}', action='store_true', help='the plain network instead of the deformable one')
     return parser

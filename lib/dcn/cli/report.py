@@ -9,7 +9,7 @@ from typing import Iterator, Sequence
 from dcn.config.loading import load_config, output_folder
 from dcn.errors import UserError
 from dcn.files import Inputs
-from dcn.text import printable
+from dcn.text import Parser, printable
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -37,7 +37,7 @@ def _files(runs: Sequence[str]) -> Iterator[str]:
 
 
 def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(
+    made = Parser(
         prog='dcn report',
         description='Write a page of what a run did: scores with their intervals, kinds of errors, precision and '
         'recall, confusions, the worst images, the course of training, settings. One file; it works offline. Several '

@@ -9,6 +9,7 @@ from easydict import EasyDict
 from dcn.cli.arguments import network_arguments, photo_arguments, result_arguments
 from dcn.cli.photos import Job, Network, Sight, Videos, chosen_network, each_photo, jobs, shapes_only
 from dcn.cli.records import Records, Table, check_records, records
+from dcn.text import Parser
 
 SHIPPED = Network(
     'experiments/deeplab/cfgs/shapes_deeplab_dcn.yaml', 'experiments/deeplab/shapes/shapes_deeplab_dcn-0000.params'
@@ -34,7 +35,7 @@ def main(argv: Optional[list] = None) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    result = argparse.ArgumentParser(
+    result = Parser(
         prog='dcn segment',
         description='Semantic segmentation of photos and videos. Writes two pictures of each photo to --out: '
         'seg_NAME.png, whose pixel values are class numbers, shown in the colours of the classes; and '

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import functools
 from typing import Sequence
 
@@ -13,11 +12,11 @@ from dcn.config import load_config
 from dcn.config.overriding import override_argument
 from dcn.dataset.checks import Statistics
 from dcn.dataset.validate import examine, image_sets
-from dcn.text import printable
+from dcn.text import Parser, printable
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog='dcn validate',
         description='Check the training and test data of an experiment before training: '
         'broken boxes, missing or unreadable images, unknown classes, ids listed twice. One problem per line: '

@@ -9,6 +9,7 @@ from dcn.errors import UserError
 from dcn.export.runtime import Runtime, certificate_paths
 from dcn.files import Inputs
 from dcn.paths import find
+from dcn.text import Parser
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
@@ -41,7 +42,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
 
 
 def parser() -> argparse.ArgumentParser:
-    result = argparse.ArgumentParser(
+    result = Parser(
         prog='dcn verify',
         description='Run an exported file and the MXNet engine on the same images, and write the certificate beside '
         'the file again. The file names its experiment file and checkpoint; say where they are if they have moved.',
