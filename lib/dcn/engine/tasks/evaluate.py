@@ -78,10 +78,10 @@ def run_test(
 def _read(graph, params):
     """(parameters, SHA-256, position) of one and the same file, in whose place a training may put another meanwhile;
     one line where it was written in the middle of its epoch."""
-    digest = None
-    while digest != sha256(params):
-        digest = sha256(params)
+    before, digest = None, sha256(params)
+    while before != digest:
         arrays, position = graph.read_parameters(params), checkpoint.position(params)
+        before, digest = digest, sha256(params)
     if position and position['batch']:
         LOG.info(
             f'{params} was written in the middle of an epoch, after {position["batch"]} of its {position["batches"]} '
