@@ -39,6 +39,15 @@ class Statistics(NamedTuple):
     shapes: np.ndarray
 
 
+def sharing(paths: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str, str]]:
+    """(image, the one before it, path) for each of (image, path) whose path one before it has."""
+    first: dict[str, str] = {}
+    for image_id, path in paths:
+        other = first.setdefault(path, image_id)
+        if other != image_id:
+            yield image_id, other, path
+
+
 def shared_fault(image_id: str, other: str, path: str) -> tuple[str, str]:
     """(what, todo) for two images that are read from the file ``path``."""
     return f'the images {other} and {image_id} are both read from {path}', 'correct a name, or restore the missing file'
@@ -65,12 +74,12 @@ class Checks:
     def shared_files(self) -> Iterator[Problem]:
         """Images that are read from one file, as names that differ in the case of letters, or in folders that are not
         there, may be."""
-        first: dict[str, str] = {}
+        listed: dict[str, tuple[str, int | None]] = {}
         for _, image_id, file, line in self.places():
-            path = self.data.image_path(image_id)
-            other = first.setdefault(path, image_id)
-            if other != image_id and os.path.isfile(path):
-                yield Problem(file, line, *shared_fault(image_id, other, path))
+            listed.setdefault(image_id, (file, line))
+        for found in sharing((image_id, self.data.image_path(image_id)) for image_id in listed):
+            if os.path.isfile(found[-1]):
+                yield Problem(*listed[found[0]], *shared_fault(*found))
 
     def image_problems(self, image_id: str) -> Iterable[Problem]:
         """Faults of one image and its annotation; decodes the image, about 10 ms."""
@@ -83,16 +92,17 @@ class Checks:
         file: str,
         line: int | None,
         who: str = 'the annotated size',
+        tell_turned: bool = True,
     ) -> list[Problem]:
         """Faults of the image itself, whose annotation in ``file`` gives it ``size`` (width, height) or none.
 
-        who: a word for that size.
+        who: a word for that size; tell_turned: see ImageReader.problems().
         """
         try:
             path = self.data.existing_image(image_id)
         except DataError as error:
             return [error.problem]
-        return self.data.reader.problems(path, size, file, line, who)
+        return self.data.reader.problems(path, size, file, line, who, tell_turned)
 
     def statistics(self) -> Statistics | None:
         """Of the set, after image_problems() of all images; None where it cannot be read."""

@@ -23,7 +23,7 @@ import numpy as np
 from easydict import EasyDict
 
 from dcn.dataset import coco_file
-from dcn.dataset.checks import Place, shared_fault
+from dcn.dataset.checks import Place, shared_fault, sharing
 from dcn.dataset.class_names import COCO_CLASSES, listed_names
 from dcn.dataset.coco_checks import CocoChecks
 from dcn.dataset.images import ImageReader
@@ -112,11 +112,8 @@ class COCO(IMDB):
         """Records of all images, without crowds and with cleaned boxes; an image without boxes has an empty record."""
         self._check_faults()
         paths = [self.existing_image(image_id) for image_id in self.image_ids]
-        first: dict[str, str] = {}
-        for image_id, path in zip(self.image_ids, paths):
-            other = first.setdefault(path, image_id)
-            if other != image_id:
-                raise DataError(self.annotation_path, None, *shared_fault(image_id, other, path))
+        for found in sharing(zip(self.image_ids, paths)):
+            raise DataError(self.annotation_path, None, *shared_fault(*found))
         widths, heights = self._sides()
         owners, boxes, classes = self._objects(widths, heights)
         cuts = np.searchsorted(owners, np.arange(1, self.num_images))

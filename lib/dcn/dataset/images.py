@@ -25,7 +25,7 @@ from PIL import BmpImagePlugin, Image, JpegImagePlugin, PngImagePlugin, TiffImag
 
 from dcn.config.kinds import MOST_SIDE
 from dcn.dataset.problems import DataError, Problem
-from dcn.formats.foreign import kind
+from dcn.formats.foreign import LFS, RAW, kind
 
 LOG = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ _OPENERS: tuple[tuple[bytes, Callable[..., Image.Image]], ...] = (
     (b'MM\0*', TiffImagePlugin.TiffImageFile),
     (b'RIFF', WebPImagePlugin.WebPImageFile),  # sounds and films begin so as well: see _opener()
 )
-_TIFF, _PNG, _JPEG = (b'II*\0', b'MM\0*'), b'\x89PNG\r\n\x1a\n', b'\xff\xd8'
+_TIFF, PNG, _JPEG = (b'II*\0', b'MM\0*'), b'\x89PNG\r\n\x1a\n', b'\xff\xd8'
 # what PIL raises for a broken file
 PIL_ERRORS = (OSError, SyntaxError, ValueError, TypeError, KeyError, OverflowError, Image.DecompressionBombError)
 # EXIF orientation -> how stored pixels (H, W, ...) become upright; 1 leaves them alone
@@ -106,10 +106,18 @@ class ImageReader:
             LOG.warning('%s: %s; %s (said once; dcn validate lists all such photos)', path, *_turned(orientation))
         return turn(image, orientation) if self.upright else image
 
-    def problems(self, path: str, size: tuple[int, int] | None, file: str, line: int | None, who: str) -> list[Problem]:
+    def problems(
+        self,
+        path: str,
+        size: tuple[int, int] | None,
+        file: str,
+        line: int | None,
+        who: str,
+        tell_turned: bool = True,
+    ) -> list[Problem]:
         """What `dcn validate` says of the image at ``path``, whose annotation in ``file`` gives it ``size`` (w, h).
 
-        who: a word for the annotated size.
+        who: a word for the annotated size; tell_turned: whether a photo that its EXIF turns is a problem by itself.
         """
         try:
             content = read_file(path)
@@ -121,14 +129,20 @@ class ImageReader:
         fault = self._size_fault(header, size, who, image)
         if fault:
             return [Problem(file, line, *fault)]
-        if header.orientation != 1 and not self.decided:
+        if tell_turned and header.orientation != 1 and not self.decided:
             return [Problem(path, None, *_turned(header.orientation))]
         return []
+
+    def is_turned(self, path: str, size: tuple[int, int]) -> bool:
+        """Whether the image at ``path`` would have ``size`` (width, height) if it were read the other way: upright in
+        place of as stored, or as stored."""
+        header = read_header(path)
+        return size != header.size(self.upright) and size == header.size(not self.upright)
 
     def label_fault(self, path: str, size: tuple[int, int]) -> tuple[str, str]:
         """(what, todo) for a label map of ``size`` (width, height), which is not that of its image at ``path``."""
         header = read_header(path)
-        if size == header.size(not self.upright):
+        if self.is_turned(path, size):
             return self._size_fault(header, size, 'the label map', path, 'it belongs')
         (width, height), found = size, header.size(self.upright)
         what = f'the label map has {width} x {height} pixels, but {path} has {found[0]} x {found[1]}'
@@ -219,7 +233,7 @@ def decode(content: bytes, path: str) -> np.ndarray:
             what = 'the pixels of this TIFF file are floating-point numbers, whose range nothing tells'
             raise DataError(path, None, what, 'write whole numbers of 8 or 16 bits')
         pixels = _tiff_as_stored(content)
-    elif content.startswith(_PNG):
+    elif content.startswith(PNG):
         pixels = _png_pixels(content)
     elif content.startswith(_JPEG):
         pixels = _jpeg_pixels(content)
@@ -287,8 +301,8 @@ def _lacks_its_end(content: bytes) -> bool:
 def _cause(content: bytes, verb: str = 'decoded') -> tuple[str, str]:
     """(what, todo) for the content of a file that cannot be decoded."""
     word = kind(content[:512])
-    if _opener(content) is None or 'camera' in word:  # raw photos of some cameras are TIFF files by their first bytes
-        todo = 'fetch it with "git lfs pull"' if 'Git LFS' in word else f'replace or convert it; expected {FORMATS}'
+    if _opener(content) is None or word == RAW:  # raw photos of some cameras are TIFF files by their first bytes
+        todo = 'fetch it with "git lfs pull"' if word == LFS else f'replace or convert it; expected {FORMATS}'
         return f'the image cannot be {verb}: it is {word}, not an image that OpenCV reads', todo
     # PIL does not tell where a library has set LOAD_TRUNCATED_IMAGES, as gluoncv does
     cut_off = _lacks_its_end(content)

@@ -9,11 +9,11 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from dcn.dataset.images import PIL_ERRORS, limit_fault, open_image
+from dcn.dataset.images import PIL_ERRORS, PNG, limit_fault, open_image
 from dcn.dataset.problems import DataError
 from dcn.evaluation.segmentation import IGNORED
 from dcn.files import atomic_write
-from dcn.formats.foreign import kind
+from dcn.formats.foreign import LFS, kind
 
 ILLEGAL = -1  # what a table holds for a value that must not occur
 
@@ -41,15 +41,14 @@ def read_values(path: str) -> np.ndarray:
                 fault = limit_fault(*image.size)
                 if fault:
                     raise DataError(path, None, *fault)
-                kind, mode, values = image.format, image.mode, np.array(image)
+                written_as, mode, values = image.format, image.mode, np.array(image)
     except PIL_ERRORS as error:
         if isinstance(error, DataError):
             raise
         raise DataError(path, None, *_undecoded(path, error)) from None
-    if kind != 'PNG':
-        raise DataError(
-            path, None, f'the label map is a {kind} file, expected PNG', 'write it as PNG; a JPEG changes class numbers'
-        )
+    if written_as != 'PNG':
+        what = f'the label map is a {written_as} file, expected PNG'
+        raise DataError(path, None, what, 'write it as PNG; a JPEG changes class numbers')
     if mode in ('LA', 'RGB', 'RGBA'):
         values, mode = _one_channel(values, mode)
     if mode not in _MODES:
@@ -71,9 +70,10 @@ def read_values(path: str) -> np.ndarray:
 def _undecoded(path, error):
     """(what, todo) for a file that PIL does not decode."""
     with open(path, 'rb') as stream:
-        word = kind(stream.read(512))
-    if word != 'a PNG image':
-        return f'the label map is no PNG but {word}', 'fetch it with "git lfs pull"' if 'LFS' in word else 'replace it'
+        head = stream.read(512)
+    word = kind(head)
+    if not head.startswith(PNG):
+        return f'the label map is no PNG but {word}', 'fetch it with "git lfs pull"' if word == LFS else 'replace it'
     why = 'it is cut off' if 'truncat' in str(error).lower() else 'the file is damaged'
     return f'the label map cannot be decoded: {why}', 'replace the file'
 

@@ -25,15 +25,14 @@ class SegmentationChecks(Checks):
             self._labelled = True  # some are missing: told image by image
 
     def image_problems(self, image_id: str) -> list[Problem]:
-        problems = self.of_image(image_id, None, self.data.label_path(image_id), None)
         try:
             size = self.data.reader.size(self.data.existing_image(image_id))
             self._sizes.append(size)
         except DataError:
             size = None
-        labels = self._label_problems(image_id, size) if self._labelled else []
-        if any('EXIF' in problem.what for problem in labels):
-            problems = [problem for problem in problems if 'EXIF' not in problem.what]  # the label map decides
+        labels, turned = self._label_problems(image_id, size) if self._labelled else ([], False)
+        # where the label map lies the other way, it says so itself
+        problems = self.of_image(image_id, None, self.data.label_path(image_id), None, tell_turned=not turned)
         return problems + labels
 
     def statistics(self) -> Statistics | None:
@@ -50,18 +49,20 @@ class SegmentationChecks(Checks):
         )
 
     def _label_problems(self, image_id, size):
-        """``size``: (width, height) of the image, or None if it cannot be read."""
+        """(problems, whether the label map is as large as the image turned the other way). ``size``: (width, height) of
+        the image, or None if it cannot be read."""
         data, path = self.data, self.data.label_path(image_id)
         if not os.path.isfile(path):
-            return [data.missing_label(image_id).problem]
-        problems = []
+            return [data.missing_label(image_id).problem], False
+        problems, turned = [], False
         try:
             values = read_values(path)
             if size and size != values.shape[::-1]:
-                fault = data.reader.label_fault(data.image_path(image_id), values.shape[::-1])
-                problems.append(Problem(path, None, *fault))
+                image, given = data.image_path(image_id), values.shape[::-1]
+                problems.append(Problem(path, None, *data.reader.label_fault(image, given)))
+                turned = data.reader.is_turned(image, given)
             classes = to_classes(values, data.label_table(path), path)
             self.pixels += np.bincount(classes.ravel(), minlength=256)
         except DataError as error:
             problems.append(error.problem)
-        return problems
+        return problems, turned

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Iterable
+from typing import Iterable, Sequence
 
 from dcn.dataset.paths import SUFFIXES, FolderNames, decoded, inside
 from dcn.dataset.problems import DataError, at
@@ -44,21 +44,23 @@ class VocFolder:
         path = os.path.join(place, image_id + next(iter(suffixes)))
         return path if os.path.isfile(path) else self._names.find(place, image_id, suffixes) or path
 
-    def missing(self, path: str, what: str, image_id: str) -> DataError:
-        """The error for the file ``path`` of an image of the list."""
+    def missing(self, path: str, what: str, image_id: str, suffixes: Sequence[str] = ()) -> DataError:
+        """The error for the file ``path`` of an image of the list, which might have any of ``suffixes``."""
         listed = f'{what}, listed at {at(self.list_path, self._line_of[image_id])}'
         alike = map(os.path.basename, self._names.others(os.path.dirname(path), _stem(path)))
         others = [other for other in alike if other != os.path.basename(path)]
         if others:
-            expected = f'expected {", ".join(SUFFIXES)}' if 'image' in what else f'expected {os.path.basename(path)}'
-            return DataError(path, None, f'{listed}; there is {" and ".join(others)}', f'convert it; {expected}')
+            expected = ', '.join(suffixes) or os.path.basename(path)
+            return DataError(
+                path, None, f'{listed}; there is {" and ".join(others)}', f'convert it; expected {expected}'
+            )
         return DataError(path, None, listed, 'restore it or take its id out of the list')
 
     def existing_image(self, image_id: str) -> str:
         """``image_path``, or the error if there is no such file."""
         path = self.image_path(image_id)
         if not os.path.exists(path):
-            raise self.missing(path, 'the image is missing', image_id)
+            raise self.missing(path, 'the image is missing', image_id, SUFFIXES)
         return path
 
     def _image_id(self, row):

@@ -3,7 +3,8 @@
 import codecs
 import re
 
-_RAW = 'a raw photo, as the camera stored it'
+RAW = 'a raw photo, as the camera stored it'
+LFS = 'a Git LFS pointer, not the file itself'
 _SIGNATURES = (
     (b'PK\x03\x04', 'a zip archive (.npz, a PyTorch file, or a packed download)'),
     (b'PK\x05\x06', 'an empty zip archive'),
@@ -29,10 +30,10 @@ _SIGNATURES = (
     (b'\x76\x2f\x31\x01', 'an OpenEXR image'),
     (b'qoif', 'a QOI image'),
     (b'\0\0\1\0', 'an icon (.ico)'),
-    (b'FUJIFILMCCD-RAW', _RAW),
-    (b'IIRO', _RAW),
-    (b'IIRS', _RAW),
-    (b'IIU\0', _RAW),
+    (b'FUJIFILMCCD-RAW', RAW),
+    (b'IIRO', RAW),
+    (b'IIRS', RAW),
+    (b'IIU\0', RAW),
     (b'%!PS', 'a PostScript file'),
     (b'\0\5\x16\7', 'what macOS keeps about another file (its name begins with ._)'),
     (b'/annex/objects/', 'a git-annex pointer, not the file itself'),
@@ -56,7 +57,7 @@ _BRANDS = {
     b'heis': 'a HEIC photo, as iPhones write them',
     b'hevm': 'a HEIC photo, as iPhones write them',
     b'hevs': 'a HEIC photo, as iPhones write them',
-    b'crx ': _RAW,
+    b'crx ': RAW,
     b'avif': 'an AVIF image',
     b'avis': 'an AVIF image',
     b'qt  ': 'a QuickTime film',
@@ -79,19 +80,28 @@ def code(head: bytes) -> str:
 
 def kind(head: bytes) -> str:
     """A noun phrase for the file that begins with ``head`` (its first bytes, 512 are plenty)."""
+    return _known(head) or _text(head)
+
+
+def is_known(head: bytes) -> bool:
+    """Whether kind() tells by more than its letters what begins with ``head``."""
+    return _known(head) is not None
+
+
+def _known(head):
     if not head:
         return 'an empty file'
     for signature, word in _SIGNATURES:
         if head.startswith(signature):
             return word
     if head.startswith((b'II*\0', b'MM\0*')):
-        return _RAW if head[8:10] == b'CR' else 'a TIFF image'
+        return RAW if head[8:10] == b'CR' else 'a TIFF image'
     if head.startswith((b'II+\0', b'MM\0+')):
         return 'a BigTIFF image'
     if head.startswith(b'RIFF'):
         return _RIFF.get(head[8:12], 'a RIFF file')
     if _LFS.match(head):
-        return 'a Git LFS pointer, not the file itself'
+        return LFS
     if head[4:8] == b'ftyp':
         return _BRANDS.get(head[8:12], 'an MP4 film')
     if head.startswith(_PARAMS):
@@ -111,7 +121,7 @@ def kind(head: bytes) -> str:
         return 'a tar archive'
     if not any(head):
         return 'a file that begins with zeros (a download that stopped?)'
-    return _text(head)
+    return None
 
 
 def _as_utf8(head):
