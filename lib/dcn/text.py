@@ -23,14 +23,20 @@ class Parser(argparse.ArgumentParser):
         super().error(printable_lines(message))
 
 
-def wide_encoding(content: bytes) -> Optional[str]:
-    """'UTF-16' or 'UTF-32' for text of that encoding, which may lack a byte order mark; None for anything else."""
+def wide_text(content: bytes) -> Optional[str]:
+    """A noun phrase for text in UTF-16 or UTF-32, which may lack a byte order mark; None for anything else."""
     if content.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
-        return 'UTF-32'
-    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return 'UTF-16'
+        return 'UTF-32 text'
     even, odd = set(content[:512:2]), set(content[1:512:2])
-    return 'UTF-16' if even == {0} and 0 not in odd or odd == {0} and 0 not in even else None
+    marked = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    if marked or even == {0} and 0 not in odd or odd == {0} and 0 not in even:
+        return 'UTF-16 text, as PowerShell writes it'
+    return None
+
+
+def undecodable(error: UnicodeDecodeError) -> Tuple[int, str]:
+    """(line, byte) of what cannot be decoded, such as (2, 'fc')."""
+    return error.object.count(b'\n', 0, error.start) + 1, f'{error.object[error.start]:02x}'
 
 
 def table(head: Sequence[object], rows: Sequence[Sequence[object]], right: Collection[int] = ()) -> List[str]:

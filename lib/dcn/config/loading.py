@@ -13,7 +13,7 @@ from dcn.config.families import FAMILIES, lookup, nearest, synonym
 from dcn.config.yaml_text import parse_yaml
 from dcn.errors import UserError
 from dcn.paths import find
-from dcn.text import wide_encoding
+from dcn.text import undecodable, wide_text
 
 
 def load_config(path: str, overrides: Sequence[str] = ()) -> EasyDict:
@@ -65,16 +65,14 @@ def _read(path):
     try:
         with open(path, 'rb') as stream:
             content = stream.read()
-        wide = wide_encoding(content)
-        if wide:
-            by = ', as PowerShell writes it' * (wide == 'UTF-16')
-            raise UserError(f'this is {wide} text{by}; save it as UTF-8.')
+        if wide_text(content):
+            raise UserError(f'this is {wide_text(content)}; save it as UTF-8.')
         given = parse_yaml(content.decode('utf-8-sig'))
     except OSError as error:
         raise UserError(f'{path}: cannot be read ({error.strerror}); give the path of a YAML file.') from None
     except UnicodeDecodeError as error:
-        line = content.count(b'\n', 0, error.start) + 1
-        found = f'line {line} holds the byte {content[error.start]:02x}'
+        line, byte = undecodable(error)
+        found = f'line {line} holds the byte {byte}'
         raise UserError(f'{path}: not a YAML file in UTF-8 ({found}); save it as UTF-8.') from None
     except UserError as error:
         raise UserError(f'{path}: {error}') from None

@@ -11,6 +11,7 @@ from xml.parsers import expat
 from dcn.dataset.images import MOST_SIDE
 from dcn.dataset.problems import DataError
 from dcn.formats.foreign import kind
+from dcn.text import undecodable
 
 
 class Object(NamedTuple):
@@ -90,9 +91,9 @@ def _malformed(content, error):
     try:
         content.decode()
     except UnicodeDecodeError as fault:
-        line = content.count(b'\n', 0, fault.start) + 1
+        line, byte = undecodable(fault)
         if line <= error.lineno and not content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-            what = f'the annotation is not UTF-8, beginning with the byte {content[fault.start]:02x}'
+            what = f'the annotation is not UTF-8, beginning with the byte {byte}'
             return line, what, 'save it as UTF-8, or declare its encoding'
     reason = expat.ErrorString(error.code)
     return error.lineno, f'the annotation is not well-formed XML ({reason})', 'repair or replace the file'

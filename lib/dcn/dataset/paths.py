@@ -7,8 +7,8 @@ import unicodedata
 from typing import Iterable
 
 from dcn.dataset.problems import DataError
-from dcn.formats.foreign import kind
-from dcn.text import wide_encoding
+from dcn.formats.foreign import is_known, kind
+from dcn.text import undecodable, wide_text
 
 # of image files, in the order in which they are looked for; letters of any case
 SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.jpe', '.jfif')
@@ -66,18 +66,17 @@ def inside(name: str) -> str | None:
 
 def decoded(content: bytes, path: str, what: str) -> str:
     """The text of a file, without a byte order mark; DataError for ``what`` ('the image list') if it is none."""
-    wide = wide_encoding(content)
-    if wide:
-        by = ', as PowerShell writes it' * (wide == 'UTF-16')
-        raise DataError(path, None, f'{what} is {wide} text{by}', 'save it as UTF-8')
+    if wide_text(content):
+        raise DataError(path, None, f'{what} is {wide_text(content)}', 'save it as UTF-8')
     try:
         text = content.decode('utf-8-sig')
     except UnicodeDecodeError as error:
-        word, line = kind(content[:512]), content.count(b'\n', 0, error.start) + 1
-        if word.startswith(('bytes', 'a text', 'a JSON text')) and min(content) > 8:
-            what = f'{what} is not UTF-8, beginning with the byte {content[error.start]:02x}'
+        line, byte = undecodable(error)
+        if not is_known(content[:512]) and min(content) > 8:
+            what = f'{what} is not UTF-8, beginning with the byte {byte}'
             raise DataError(path, line, what, 'save it as UTF-8') from None
-        raise DataError(path, None, f'{what} is no UTF-8 text but {word}', 'unpack or replace it') from None
+        found = kind(content[:512])
+        raise DataError(path, None, f'{what} is no UTF-8 text but {found}', 'unpack or replace it') from None
     if '\0' in text:
         line = text.count('\n', 0, text.index('\0')) + 1
         raise DataError(path, line, f'{what} holds a null character', 'repair the file or download it again')
