@@ -1,8 +1,9 @@
-"""setup.sh: which build of MXNet it takes on which machine. Nothing is installed: nvidia-smi and Python are
-stand-ins."""
+"""setup.sh: which build of MXNet it takes on which machine, and what its tests need. Nothing is installed: nvidia-smi
+and Python are stand-ins."""
 
 import shutil
 import subprocess
+import sys
 
 import pytest
 
@@ -98,3 +99,15 @@ def test_pytorch_is_installed_where_it_is_asked_for_and_missing(machine, tmp_pat
     process = machine(None, 'install_torch')
     assert process.returncode == 0, process.stderr
     assert 'pip install' not in (tmp_path / 'python').read_text()
+
+
+def test_the_tests_are_collected_without_pytorch(repository):
+    """`./setup.sh test` runs where only `./setup.sh` did: the files that need PyTorch are skipped, none is an error."""
+    files = sorted(str(p) for p in (repository / 'tests').rglob('test_*.py') if 'torch' in p.read_text('utf-8'))
+    code = (
+        "import sys; sys.modules['torch'] = None\n"
+        "import pytest; sys.exit(pytest.main(['--collect-only', '-q', '-p', 'no:cacheprovider', *sys.argv[1:]]))"
+    )
+    done = subprocess.run([sys.executable, '-c', code, *files], cwd=repository, text=True, capture_output=True)
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert 'tests/torch' in ''.join(files) and "could not import 'torch'" in done.stdout

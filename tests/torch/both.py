@@ -1,8 +1,48 @@
-"""A network run by both engines on the same filled parameters."""
+"""Networks of all families, and one run by PyTorch on the parameters that tests.graphs.runs fills in for MXNet.
+
+No test: machines without PyTorch import it too.
+"""
 
 import numpy as np
 
+from tests.graphs.conftest import DEEPLAB, DEEPLAB_DCN, FASTER, FASTER_DCN, FPN, FPN_DCN, VOC, VOC_DCN
 from tests.graphs.filling import parameter
+from tests.graphs.runs import pictured
+from tests.graphs.steps import train_arrays
+
+PLAIN = (VOC, FASTER, FPN, DEEPLAB)
+DEFORMABLE = (VOC_DCN, FASTER_DCN, FPN_DCN, DEEPLAB_DCN)
+V2 = ('network.deform_rule=v2',)
+MODULATED = ('network.modulated=true', 'network.deformable=[res3,res4,res5]', 'network.roi_pooling=modulated')
+CASES = [(stem, ()) for stem in (*PLAIN, *DEFORMABLE)] + [
+    (stem, rule if 'deeplab' not in stem else [text for text in rule if 'roi_pooling' not in text])
+    for stem in DEFORMABLE
+    for rule in (V2, MODULATED)
+]
+IDS = [f'{stem}{"-" if rule else ""}{"modulated" if len(rule) > 1 else "v2" if rule else ""}' for stem, rule in CASES]
+# fewer RoIs than NMS leaves, so that nothing is filled up at random, and all of them train
+TRAINED = (
+    'TRAIN.RPN_POST_NMS_TOP_N=4',
+    'TRAIN.BATCH_ROIS=-1',
+    'TRAIN.BG_THRESH_LO=0.0',
+    'TRAIN.ENABLE_OHEM=true',
+    'TRAIN.BATCH_IMAGES=2',
+)
+
+
+def training_inputs(made, stem, images=2):
+    """Images that differ, with an object each, and anchors of all three labels."""
+    data = np.concatenate([pictured(96, 128)['data'][:, :, :, :: (1, -1)[i % 2]] for i in range(images)])
+    if stem.startswith('deeplab'):
+        label = np.random.default_rng(0).integers(0, 21, (images, 1, 96, 128)).astype(np.float32)
+        label[:, :, :10] = 255
+        return {'data': data, 'label': label}
+    info = np.float32([[96, 128, 1.0]] * images)
+    made.infer_shape({'data': data.shape, 'im_info': info.shape, 'gt_boxes': (images, 3, 5)})
+    names = ('data', 'im_info', 'gt_boxes', 'label', 'bbox_target', 'bbox_weight')
+    inputs = train_arrays({name: made.arg_shape_dict[name] for name in names})
+    inputs['label'] = np.random.default_rng(1).integers(-1, 2, inputs['label'].shape).astype(np.float32)
+    return dict(inputs, data=data, im_info=info)
 
 
 def torch_network(network, inputs, fixed=(), params=None):

@@ -25,7 +25,7 @@ def made():
     from dcn.config import load_config, symbol_class
     from tests.graphs.conftest import DEEPLAB_DCN, FASTER_DCN, FPN_DCN, VOC_DCN
     from tests.graphs.steps import small
-    from tests.torch.test_outputs import TRAINED
+    from tests.torch.both import TRAINED
 
     found = {}
     for stem in (VOC_DCN, FASTER_DCN, FPN_DCN, DEEPLAB_DCN):

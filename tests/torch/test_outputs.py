@@ -3,22 +3,13 @@
 import numpy as np
 import pytest
 
-from tests.graphs.conftest import DEEPLAB, DEEPLAB_DCN, FASTER, FASTER_DCN, FPN, FPN_DCN, VOC, VOC_DCN, network  # noqa: F401
+from tests.graphs.conftest import DEEPLAB_DCN, FASTER_DCN, FPN_DCN, VOC_DCN, network  # noqa: F401
 from tests.graphs.runs import pictured
 from tests.graphs.runs import run as run_mxnet
-from tests.graphs.steps import small, train_arrays
+from tests.graphs.steps import small
+from tests.torch.both import CASES, IDS, TRAINED, run, training_inputs
 
-torch = pytest.importorskip('torch')
-PLAIN = (VOC, FASTER, FPN, DEEPLAB)
-DEFORMABLE = (VOC_DCN, FASTER_DCN, FPN_DCN, DEEPLAB_DCN)
-V2 = ('network.deform_rule=v2',)
-MODULATED = ('network.modulated=true', 'network.deformable=[res3,res4,res5]', 'network.roi_pooling=modulated')
-CASES = [(stem, ()) for stem in (*PLAIN, *DEFORMABLE)] + [
-    (stem, rule if 'deeplab' not in stem else [text for text in rule if 'roi_pooling' not in text])
-    for stem in DEFORMABLE
-    for rule in (V2, MODULATED)
-]
-IDS = [f'{stem}{"-" if rule else ""}{"modulated" if len(rule) > 1 else "v2" if rule else ""}' for stem, rule in CASES]
+pytest.importorskip('torch')
 # DESIGN.md: RoIs in pixels, probabilities, box deltas
 TOLERANCES = {'rois_output': 0.01, 'bbox_pred_reshape_output': 5e-4}
 
@@ -37,38 +28,11 @@ def compare(found, expected, tolerances=TOLERANCES):
 
 @pytest.mark.parametrize('stem, rule', CASES, ids=IDS)
 def test_outputs(stem, rule, network):
-    from tests.torch.both import run
-
     _, made = network(stem, [*small(stem), *rule], False)
     inputs = pictured(96, 128)
     if stem.startswith('deeplab'):
         inputs = {'data': inputs['data']}
     compare(run(made, inputs)[0], run_mxnet(made, inputs)[0])
-
-
-# fewer RoIs than NMS leaves, so that nothing is filled up at random, and all of them train
-TRAINED = (
-    'TRAIN.RPN_POST_NMS_TOP_N=4',
-    'TRAIN.BATCH_ROIS=-1',
-    'TRAIN.BG_THRESH_LO=0.0',
-    'TRAIN.ENABLE_OHEM=true',
-    'TRAIN.BATCH_IMAGES=2',
-)
-
-
-def training_inputs(made, stem, images=2):
-    """Images that differ, with an object each, and anchors of all three labels."""
-    data = np.concatenate([pictured(96, 128)['data'][:, :, :, :: (1, -1)[i % 2]] for i in range(images)])
-    if stem.startswith('deeplab'):
-        label = np.random.default_rng(0).integers(0, 21, (images, 1, 96, 128)).astype(np.float32)
-        label[:, :, :10] = 255
-        return {'data': data, 'label': label}
-    info = np.float32([[96, 128, 1.0]] * images)
-    made.infer_shape({'data': data.shape, 'im_info': info.shape, 'gt_boxes': (images, 3, 5)})
-    names = ('data', 'im_info', 'gt_boxes', 'label', 'bbox_target', 'bbox_weight')
-    inputs = train_arrays({name: made.arg_shape_dict[name] for name in names})
-    inputs['label'] = np.random.default_rng(1).integers(-1, 2, inputs['label'].shape).astype(np.float32)
-    return dict(inputs, data=data, im_info=info)
 
 
 @pytest.mark.parametrize('stem, rule', CASES, ids=IDS)
@@ -79,8 +43,6 @@ def test_outputs_and_gradients_of_a_training_step(stem, rule, network):
 
 
 def same_step(made, inputs):
-    from tests.torch.both import run
-
     found, gradients = run(made, inputs, gradients=True)
     expected, expected_gradients = run_mxnet(made, inputs, gradients=True)
     compare(found, expected, {'rpn_bbox_loss_output': 1e-3, 'bbox_loss_reshape_output': 1e-3})
@@ -117,7 +79,6 @@ def test_resnet_101_against_stock_mxnet(stem, network, monkeypatch):
 
     from tests.graphs import make_outputs
     from tests.graphs.test_outputs import TOLERANCES as ALLOWED
-    from tests.torch.both import run
 
     monkeypatch.setattr(make_outputs, 'run', run)
     golden = json.loads(make_outputs.GOLDEN.read_text())[stem]

@@ -5,7 +5,7 @@ import pytest
 
 from tests.graphs.conftest import DEEPLAB_DCN, FASTER_DCN, FPN_DCN, VOC_DCN, network  # noqa: F401
 from tests.graphs.steps import small
-from tests.torch.test_outputs import CASES, IDS, MODULATED, TRAINED, training_inputs
+from tests.torch.both import CASES, IDS, MODULATED, TRAINED, training_inputs
 
 torch = pytest.importorskip('torch')
 FIXED = ('conv1', 'bn_conv1', 'res2', 'bn2', 'gamma', 'beta')
