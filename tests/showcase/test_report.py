@@ -173,15 +173,37 @@ def test_a_checkpoint_and_the_folder_of_a_set_lead_to_the_same(runs, tmp_path):
     )
     assert by_folder.entry == by_params.entry and by_folder.training == by_params.training == by_set.training
     # one that lies elsewhere is known by its bytes
-    copied = str(shutil.copy(params, tmp_path / 'else-0000.params'))
+    (tmp_path / 'else').mkdir()
+    copied = str(shutil.copy(params, tmp_path / 'else' / 'net-0000.params'))
     assert find([copied], runs)[0].entry == by_folder.entry
     moved = shutil.copytree(os.path.join(runs, 'good'), tmp_path / 'runs [of May]' / 'good')
     in_brackets = find([str(moved)])[0]
     assert in_brackets.training == by_folder.training and in_brackets.entry == by_folder.entry
     assert find([copied], str(tmp_path / 'runs [of May]'))[0].entry == by_folder.entry
     shutil.rmtree(moved.parent)
-    with pytest.raises(UserError, match=r'found neither; test it first: dcn test --cfg FILE --params .*else-0000'):
+    with pytest.raises(UserError, match=r'found neither; test it first: dcn test --cfg FILE --params .*else/net-0000'):
         find([copied], str(tmp_path))
+
+
+def test_scores_of_another_that_are_damaged_do_not_end_the_search(runs, tmp_path):
+    good = find([os.path.join(runs, 'good')])[0]
+    moved = shutil.copytree(os.path.join(runs, 'good'), tmp_path / 'good')
+    beside = tmp_path / 'another' / '2007_test'
+    beside.mkdir(parents=True)
+    (beside / 'scores.json').write_text('{"cfg": 5}')
+    (tmp_path / 'else').mkdir()
+    params = str(shutil.copy(moved / '2007_train' / 'net-0007.params', tmp_path / 'else' / 'net-0000.params'))
+    run = find([params], str(tmp_path))[0]
+    assert run.entry == good.entry and run.notes == [
+        'No log of its training: it was trained elsewhere, or before training wrote NAME-training.jsonl beside its '
+        'checkpoints.'
+    ]
+    # where nothing is found, one of them may have been its own
+    shutil.rmtree(moved)
+    with pytest.raises(
+        UserError, match=r'found neither; test it first.*another/2007_test/scores\.json: not the scores'
+    ):
+        find([params], str(tmp_path))
 
 
 def test_what_is_missing_is_said(data, tmp_path, repository):

@@ -99,18 +99,29 @@ def _of_checkpoint(path, output):
     digest, folder = sha256(path), os.path.dirname(os.path.abspath(path))
     places = [os.path.join(glob.escape(os.path.dirname(folder)), '*'), os.path.join(glob.escape(output), '**')]
     entry = tested = None
+    passed_over = []  # what another has left there need not be the scores of a test
     for place in places:
         for file in sorted(glob.glob(os.path.join(place, '*scores.json'), recursive=True), key=os.path.getmtime):
-            if (found := ledger.read_entry(file)).get('checkpoint_sha256') == digest:
+            try:
+                found = ledger.read_entry(file)
+            except (UserError, OSError) as error:
+                passed_over.append(str(error))
+                continue
+            if found.get('checkpoint_sha256') == digest:
                 entry, tested = found, os.path.dirname(file)
     log = history.history_path(re.sub(r'-\d+\.params$', '', path))
     log = log if os.path.isfile(log) else None
     if entry is None and log is None:
         raise UserError(
             f'{path}: expected a test of this checkpoint below {output}, or the log of its training beside it, found '
-            f'neither; test it first: dcn test --cfg FILE --params {path}'
+            f'neither; test it first: dcn test --cfg FILE --params {path}' + _told(passed_over)
         )
-    return [_run(path, log, entry, tested)]
+    run = _run(path, log, entry, tested)
+    return [run if entry else run._replace(notes=[*run.notes, *passed_over])]
+
+
+def _told(passed_over):
+    return f' ({"; ".join(passed_over)})' if passed_over else ''
 
 
 def _run(folder, log, entry, tested):
