@@ -167,6 +167,18 @@ int dcn_winograd_backward(const dcn_winograd_shape* shape, const float* data, co
   return kernels().winograd_backward(shape, data, weight, out_gradient, gradients, workspace);
 }
 
+int dcn_folded_norm_forward(const dcn_folded_norm_shape* shape, const dcn_folded_norm_values* values, float* out_weight,
+                            float* out_bias, const int requests[2]) {
+  return kernels().folded_norm_forward(shape, values, out_weight, out_bias, requests);
+}
+
+int dcn_folded_norm_backward(const dcn_folded_norm_shape* shape, const dcn_folded_norm_values* values,
+                             const float* out_weight_gradient, const float* out_bias_gradient, float* weight,
+                             float* gamma, float* beta, const int requests[3]) {
+  return kernels().folded_norm_backward(shape, values, out_weight_gradient, out_bias_gradient, weight, gamma, beta,
+                                        requests);
+}
+
 int dcn_contrib_proposal(const dcn_contrib_proposal_shape* shape, const float* ratios, const float* scales,
                          const float* cls_prob, const float* bbox_pred, const float* im_info, float* rois,
                          float* scores, const int requests[2]) {

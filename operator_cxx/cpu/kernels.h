@@ -8,6 +8,7 @@
 #include "../include/contrib_proposal.h"
 #include "../include/deformable_convolution.h"
 #include "../include/deformable_psroi_pooling.h"
+#include "../include/folded_norm.h"
 #include "../include/nms.h"
 #include "../include/psroi_pooling.h"
 #include "../include/roi_pooling.h"
@@ -30,6 +31,8 @@
   USE(winograd_forward)                  \
   USE(winograd_backward_workspace)       \
   USE(winograd_backward)                 \
+  USE(folded_norm_forward)               \
+  USE(folded_norm_backward)              \
   USE(contrib_proposal)                  \
   USE(nms)                               \
   USE(soft_nms)                          \

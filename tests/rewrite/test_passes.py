@@ -105,7 +105,7 @@ def test_training(which, network):
     made = Filled(network, which, is_train=True)
     trained = [name for name in made.graph.arguments() if name in made.parameters and 'upsampling' not in name]
     outputs, gradients = computed(made.graph, made.parameters, made.inputs, trained)
-    graph, parameters = rewrite.for_training(made.graph, made.parameters, winograd=False)
+    graph, parameters = rewrite.for_training(made.graph, made.parameters, own=False)
     assert counts(graph)['broadcast_add'] == 0 and counts(graph)[FUSED] == 0
     found, found_gradients = computed(graph, parameters, made.inputs, trained)
     assert_close(found, outputs)

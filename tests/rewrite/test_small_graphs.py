@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dcn.formats import symbol_json
-from dcn.rewrite.batch_norm import folded
+from dcn.rewrite.batch_norm import FOLDED, folded, folded_in_training
 from dcn.rewrite.onednn import fused
 from dcn.rewrite.sums import sums_by_element
 
@@ -154,3 +154,42 @@ def test_a_map_added_to_its_own_convolution():
     graph, _ = fused(read(mx.sym.Activation(layer + data, act_type='relu')), {})
     found, _ = computed(graph, {'one_weight': np.full((1, 1, 1, 1), 3.0)}, {'data': np.ones((1, 1, 2, 2))})
     np.testing.assert_allclose(found[0], 4)
+
+
+def trained(**changes):
+    """A convolution with batch norm, published and as it is trained; ``changes``: options of the batch norm."""
+    import mxnet as mx
+
+    data = mx.sym.Variable('data')
+    one = mx.sym.Convolution(data, kernel=(1, 1), num_filter=4, no_bias=True, name='one')
+    two = mx.sym.BatchNorm(one, name='two', **{'use_global_stats': True, 'fix_gamma': False, **changes})
+    graph = read(two)
+    parameters = {'one_weight': np.ones((4, 3, 1, 1), np.float32)}
+    return graph, folded_in_training(graph, parameters)[0]
+
+
+def test_frozen_batch_norm_goes_in_training_and_what_it_reads_stays():
+    published, graph = trained()
+    assert operators_of(graph) == [FOLDED, 'Convolution']
+    assert graph.arguments() == published.arguments() and graph.auxiliary() == published.auxiliary()
+
+
+@pytest.mark.parametrize('changes', [{'use_global_stats': False}, {'axis': 3}, {'output_mean_var': True}])
+def test_batch_norm_that_is_trained_stays(changes):
+    assert operators_of(trained(**changes)[1]) == ['Convolution', 'BatchNorm']
+
+
+def test_a_map_that_is_an_output_keeps_its_batch_norm_in_training():
+    import mxnet as mx
+
+    one = mx.sym.Convolution(mx.sym.Variable('data'), kernel=(1, 1), num_filter=4, no_bias=True, name='one')
+    graph = read(mx.sym.Group([mx.sym.BatchNorm(one, use_global_stats=True), one]))
+    for parameters in ({'one_weight': np.ones((4, 3, 1, 1), np.float32)}, {}):
+        assert 'BatchNorm' in operators_of(folded_in_training(graph, parameters)[0])
+
+
+@pytest.mark.parametrize('dtype', [np.float16, np.float64])
+def test_only_float32_is_folded_in_training(dtype):
+    published, _ = trained()
+    graph, _ = folded_in_training(published, {'one_weight': np.ones((4, 3, 1, 1), dtype)})
+    assert operators_of(graph) == ['Convolution', 'BatchNorm']

@@ -8,6 +8,7 @@ import pytest
 from dcn import rewrite
 from dcn.formats import symbol_json
 from dcn.operators import winograd
+from dcn.rewrite.batch_norm import FOLDED
 from dcn.rewrite.onednn import FUSED
 from dcn.rewrite.winograd import FEWEST, FEWEST_TRAINED, WINOGRAD, in_winograd, trained_in_winograd
 from tests.rewrite.test_passes import NAMES
@@ -48,9 +49,10 @@ def test_every_family_in_training(which, network, monkeypatch):
     monkeypatch.setattr('dcn.rewrite.winograd.FEWEST_TRAINED', 1)
     made = Filled(network, which, is_train=True)
     trained = [name for name in made.graph.arguments() if name in made.parameters and 'upsampling' not in name]
-    graph, parameters = rewrite.for_training(made.graph, made.parameters, winograd=True)
+    graph, parameters = rewrite.for_training(made.graph, made.parameters, own=True)
     assert counts(graph)[WINOGRAD] + counts(graph)['Convolution'] == counts(made.graph)['Convolution']
     assert counts(graph)[WINOGRAD] > 0 and parameters == made.parameters
+    assert counts(graph)['BatchNorm'] == 0 < counts(graph)[FOLDED] == counts(made.graph)['BatchNorm']
     assert graph.arguments() == made.graph.arguments()
     outputs, gradients = computed(made.graph, made.parameters, made.inputs, trained)
     found, found_gradients = computed(graph, parameters, made.inputs, trained)

@@ -12,7 +12,7 @@ from typing import Callable
 import numpy as np
 
 from dcn.formats.graph import Graph
-from dcn.rewrite.batch_norm import folded
+from dcn.rewrite.batch_norm import folded, folded_in_training
 from dcn.rewrite.bfloat16 import in_bfloat16
 from dcn.rewrite.onednn import fused
 from dcn.rewrite.sums import sums_by_element
@@ -37,8 +37,9 @@ def for_inference(
     return fused(*(in_winograd(graph, parameters, pack) if pack else (graph, parameters)))
 
 
-def for_training(graph: Graph, parameters: dict, winograd: bool) -> tuple[Graph, dict]:
-    """What a graph is trained as; of the ``parameters`` shape and dtype are read alone. winograd: let 3x3 convolutions
-    run by Winograd's operator. MXNet's fused nodes keep copies of their weights, so nothing is fused here."""
+def for_training(graph: Graph, parameters: dict, own: bool) -> tuple[Graph, dict]:
+    """What a graph is trained as; of the ``parameters`` shape and dtype are read alone. own: let the project's
+    operators for a CPU take frozen batch norm into filters, and compute 3x3 convolutions by Winograd's algorithm.
+    MXNet's fused nodes keep copies of their weights, so nothing is fused here."""
     graph, parameters = sums_by_element(graph, parameters)
-    return trained_in_winograd(graph, parameters) if winograd else (graph, parameters)
+    return trained_in_winograd(*folded_in_training(graph, parameters)) if own else (graph, parameters)

@@ -12,9 +12,11 @@ from typing import Iterator, NamedTuple
 import numpy as np
 
 from dcn.formats.attributes import Attributes
-from dcn.formats.graph import Graph
+from dcn.formats.graph import Graph, Node
 from dcn.formats.operators import input_names
 from dcn.rewrite.sketch import CONVOLUTIONS, Sketch, without_unread
+
+FOLDED = '_contrib_FoldedBatchNorm'  # operator_cxx/include/folded_norm.h
 
 
 class _Pair(NamedTuple):
@@ -22,10 +24,11 @@ class _Pair(NamedTuple):
 
     convolution: int
     norm: int
-    weight: str
-    inputs: tuple[tuple[int, int], ...]  # the convolution's, without a bias
-    scale: np.ndarray  # (filters,) float64
-    shift: np.ndarray  # (filters,) float64, what the convolution's own bias becomes included
+    sources: dict[str, tuple[int, int]]  # the convolution's inputs {name: (node, output)}, weight and bias last
+
+    @property
+    def before_bias(self) -> tuple[tuple[int, int], ...]:
+        return tuple(entry for name, entry in self.sources.items() if name != 'bias')
 
 
 def folded(graph: Graph, parameters: dict) -> tuple[Graph, dict]:
@@ -36,17 +39,52 @@ def folded(graph: Graph, parameters: dict) -> tuple[Graph, dict]:
     several layers share.
     """
     sketch, changed = Sketch(graph), dict(parameters)
-    for pair in _pairs(graph, sketch, parameters):
-        weight = changed[pair.weight]
-        changed[pair.weight] = _times(weight, pair.scale)
+    for pair in _pairs(graph, sketch):
+        norm = graph.nodes[pair.norm]
+        weight, bias = (graph.nodes[pair.sources[key][0]].name if key in pair.sources else None for key in _TRAINED)
+        names = [graph.nodes[source].name for source, _ in norm.inputs[1:]]
+        if any(name not in parameters for name in [weight, *names, *([bias] if bias else [])]):
+            continue
+        scale, shift = _scale_and_shift(norm.typed_attrs, [parameters[name] for name in names])
+        if bias:
+            shift = shift + scale * parameters[bias]
+        dtype = changed[weight].dtype
+        changed[weight] = _times(changed[weight], scale)
         bias = sketch.free_name(graph.nodes[pair.convolution].name + '_bias')
-        changed[bias] = pair.shift.astype(weight.dtype)
-        sketch.change(pair.convolution, (*pair.inputs, (sketch.add_variable(bias), 0)), no_bias='False')
+        changed[bias] = shift.astype(dtype)
+        entry = (sketch.add_variable(bias), 0)
+        sketch.change(pair.convolution, (*pair.before_bias, entry), no_bias='False')
         sketch.replace(pair.norm, pair.convolution)
     return without_unread(sketch.finish(), changed)
 
 
-def _pairs(graph: Graph, sketch: Sketch, parameters: dict) -> Iterator[_Pair]:
+def folded_in_training(graph: Graph, parameters: dict) -> tuple[Graph, dict]:
+    """For training on a CPU, where the statistics are frozen: an operator makes filters and bias anew in each step and
+    takes their gradients back, so that parameters and gradients are those of the published graph. Batch norm keeps the
+    map that it reads for the backward pass, although the convolution's own input would do. Of the ``parameters`` shape
+    and dtype are read alone.
+    """
+    sketch = Sketch(graph)
+    for pair in _pairs(graph, sketch):
+        norm, weight = graph.nodes[pair.norm], parameters.get(graph.nodes[pair.sources['weight'][0]].name)
+        if weight is None or weight.dtype != np.float32 or 'bias' in pair.sources:
+            continue
+        if not norm.typed_attrs.truth('use_global_stats'):
+            continue
+        inputs = (pair.sources['weight'], *norm.inputs[1:])
+        attrs = {key: norm.attrs[key] for key in ('eps', 'fix_gamma') if key in norm.attrs}
+        made = Node(FOLDED, sketch.free_name(f'{norm.name}_folded'), attrs, inputs, (0, 0, 0, 1, 1), 2)
+        made_at = sketch.add(made)
+        entries = {**pair.sources, 'weight': (made_at, 0), 'bias': (made_at, 1)}
+        sketch.change(pair.convolution, tuple(entries.values()), no_bias='False')
+        sketch.replace(pair.norm, pair.convolution)
+    return sketch.finish(), parameters
+
+
+_TRAINED = ('weight', 'bias')
+
+
+def _pairs(graph: Graph, sketch: Sketch) -> Iterator[_Pair]:
     for norm, node in enumerate(graph.nodes):
         if node.op != 'BatchNorm':
             continue
@@ -57,17 +95,9 @@ def _pairs(graph: Graph, sketch: Sketch, parameters: dict) -> Iterator[_Pair]:
         convolution = graph.nodes[at]
         if convolution.op not in CONVOLUTIONS or sketch.sole_user(at) != norm:
             continue
-        slots = input_names(convolution.op, convolution.attrs)
-        sources = dict(zip(slots, convolution.inputs))
-        names = [graph.nodes[source].name for source, _ in node.inputs[1:]]
-        weight = graph.nodes[sources['weight'][0]].name
-        wanted = [weight, *names] + ([graph.nodes[sources['bias'][0]].name] if 'bias' in sources else [])
-        if sketch.sole_user(sources['weight'][0]) != at or any(name not in parameters for name in wanted):
-            continue
-        scale, shift = _scale_and_shift(attrs, [parameters[name] for name in names])
-        if 'bias' in sources:
-            shift = shift + scale * parameters[wanted[-1]]
-        yield _Pair(at, norm, weight, convolution.inputs[: slots.index('weight') + 1], scale, shift)
+        sources = dict(zip(input_names(convolution.op, convolution.attrs), convolution.inputs))
+        if sketch.sole_user(sources['weight'][0]) == at:
+            yield _Pair(at, norm, sources)
 
 
 def _scale_and_shift(attrs: Attributes, values) -> tuple[np.ndarray, np.ndarray]:

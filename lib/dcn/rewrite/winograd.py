@@ -8,6 +8,7 @@ import numpy as np
 
 from dcn.formats.graph import Graph, Node
 from dcn.formats.operators import input_names
+from dcn.rewrite.batch_norm import FOLDED
 from dcn.rewrite.sketch import Sketch, without_unread
 
 WINOGRAD = '_contrib_WinogradConvolution'
@@ -65,11 +66,17 @@ def _chosen(graph, parameters, fewest):
     for i, node in enumerate(graph.nodes):
         if node.op == 'Convolution':
             sources = dict(zip(input_names(node.op, node.attrs), node.inputs))
-            attrs, weight = node.typed_attrs, parameters.get(graph.nodes[sources['weight'][0]].name)
+            attrs, weight = node.typed_attrs, parameters.get(_weight_of(graph, sources['weight'][0]))
             if weight is None or weight.dtype != np.float32 or min(weight.shape[:2]) < fewest:
                 continue
             if suits(attrs.window(), attrs.integer('num_group', 1)):
                 yield i, sources
+
+
+def _weight_of(graph, i):
+    """Name of the variable that node ``i`` is, or from which it makes weights of the same shape."""
+    node = graph.nodes[i]
+    return (graph.nodes[node.inputs[0][0]] if node.op == FOLDED else node).name
 
 
 def _made(graph, i, sources, **attrs):
