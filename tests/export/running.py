@@ -7,6 +7,7 @@ import pytest
 
 from dcn.errors import UserError
 from dcn.export.builder import Builder
+from dcn.export.model import options_for
 from dcn.export.runtime import Runtime, runtime_python, to_openvino
 from dcn.formats.attributes import Attributes
 
@@ -25,7 +26,7 @@ def evaluate(build, opset=19, **inputs):
 def evaluate_in_runtime(build, folder, dtypes, package='onnxruntime', **inputs):
     """The same by ONNX Runtime or, as the ``package``, openvino; ``dtypes`` of the results, ``folder`` for the file."""
     need_runtime(package)
-    model = _part(build, inputs, 19, dtypes)
+    model = _part(build, inputs, 19, dtypes, options_for(package).iou_slack)
     if package == 'openvino':
         path = os.path.join(folder, 'part.xml')
         to_openvino(model, path, half=False, peers=PEERS)
@@ -38,11 +39,11 @@ def evaluate_in_runtime(build, folder, dtypes, package='onnxruntime', **inputs):
     return [found[f'result{k}'] for k in range(len(dtypes))]
 
 
-def _part(build, inputs, opset, dtypes):
+def _part(build, inputs, opset, dtypes, iou_slack=0.0):
     """A model without Builder.model(), whose checker wants the shapes of results."""
     import onnx
 
-    b = Builder(opset)
+    b = Builder(opset, iou_slack=iou_slack)
     values = build(b, *(b.input(name, array.dtype, array.shape) for name, array in inputs.items()))
     for k, value in enumerate(values):
         b.output(f'result{k}', value, dtypes[k] if dtypes else np.float32)

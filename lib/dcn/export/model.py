@@ -42,7 +42,7 @@ class Options(NamedTuple):
 def options_for(runtime: str, **options: Any) -> Options:
     """The Options of a file for 'onnxruntime' or 'openvino'; the latter drops clipped boxes whose IoU is 0.7, say, to
     the last digit."""
-    return Options(iou_slack=1e-6 if runtime == 'openvino' else 0.0, **options)
+    return Options(iou_slack=1e-7 if runtime == 'openvino' else 0.0, **options)
 
 
 def onnx_model(trained: Trained, options: Options = Options()) -> Any:
