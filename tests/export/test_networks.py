@@ -168,6 +168,21 @@ def test_a_file_that_differs_is_refused(tmp_path, monkeypatch, capsys):
     assert path.exists() and 'THE RESULTS DIFFER' in (tmp_path / 'net.certificate.txt').read_text()
 
 
+def test_a_file_that_is_wrong_in_its_first_run_alone_is_refused(tmp_path, monkeypatch):
+    need_runtime('onnxruntime')
+    from dcn.export.runtime import Runtime
+
+    run, runs = Runtime.run, []
+
+    def spoiled(self, inputs):
+        found, seconds = run(self, inputs)
+        runs.append(seconds)
+        return dict(found, classes=found['classes'] + (len(runs) == 1)), seconds
+
+    monkeypatch.setattr(Runtime, 'run', spoiled)
+    assert main(['export', *shipped('faster_rcnn'), '--images', '2', *peers(), str(tmp_path / 'net.onnx')]) == 2
+
+
 def test_the_file_explains_itself(tmp_path):
     onnx = pytest.importorskip('onnx', reason='the package onnx is not installed')
     from dcn.export.model import Options, onnx_model

@@ -103,9 +103,9 @@ def fpn_roi_pooling(b: Builder, attrs: Attributes, inputs: Sequence[str], shapes
         values = pool.plain() if not layers else pool.deformed(layers[each * level : each * (level + 1)], attrs)
         pooled.append(b.slice(values, 0, 0, -1))
         places.append(own)
-    # the RoIs' own order: place k of the sorted list is where RoI k is found
+    # the RoIs' own order: where RoI k is found
     order = b('Concat', *places, axis=0)
-    back = b('TopK', order, b.reshape(b.size(order, 0), 1), outputs=2, largest=0)[1]
+    back = b('ScatterElements', order, order, b.range(b.size(order, 0), np.int64))
     return [b('Gather', b('Concat', *pooled, axis=0), back)]
 
 
