@@ -107,20 +107,21 @@ def test_eq5_bins_that_end_between_two_cells_have_the_cells_of_the_operator(tmp_
     assert np.abs(found - expected).max() < 1e-5
 
 
+@pytest.mark.parametrize('runtime', ['reference', 'onnxruntime', 'openvino'])
 @pytest.mark.parametrize(
     'group, bins, part, classes', [(3, 3, 3, 2), (1, 3, 3, 1), (2, 4, 2, 1), (3, 3, 3, None), (1, 2, 2, None)]
 )
-def test_eq6_deformable_psroi_pooling(group, bins, part, classes):
-    rng, outputs = random(5), 4
-    data, rois = rng.normal(size=(1, outputs * group * group, 8, 11)).astype(np.float32), _rois(9)
-    arrays, shapes = {'data': data, 'rois': rois}, [data.shape, rois.shape]
+def test_eq6_deformable_psroi_pooling(tmp_path, runtime, group, bins, part, classes):
+    # the evaluator takes milliseconds for each cell of a map
+    (height, width), scale, outputs = ((2, 3), 1 / 64, 2) if runtime == 'reference' else ((8, 11), 1 / 16, 4)
+    rng = random(5)
+    data, rois = rng.normal(size=(1, outputs * group * group, height, width)).astype(np.float32), _rois(9)
+    arrays = {'data': data, 'rois': rois}
     trans = None
     if classes:
-        trans = rng.normal(0, 2, (9, 2 * classes, part, part)).astype(np.float32)
-        arrays['trans'] = trans
-        shapes.append(trans.shape)
+        trans = arrays['trans'] = rng.normal(0, 2, (9, 2 * classes, part, part)).astype(np.float32)
     settings = dict(
-        spatial_scale=0.0625,
+        spatial_scale=scale,
         output_dim=outputs,
         group_size=group,
         pooled_size=bins,
@@ -129,13 +130,56 @@ def test_eq6_deformable_psroi_pooling(group, bins, part, classes):
         trans_std=0.1,
     )
     expected = reference.deformable_psroi_pooling(data, rois, trans, **settings)
-    attrs = attributes(**settings, no_trans=not classes)
-    (found,) = evaluate(
-        lambda b, *names: deformable.deformable_psroi_pooling(b, attrs, names, shapes),
-        opset=21,  # the evaluator knows the operation under its newer name alone
-        **arrays,
-    )
+    found = _deformable_psroi_pooling(tmp_path, runtime, arrays, no_trans=not classes, **settings)
     assert np.abs(found - expected).max() < 2e-5
+
+
+def _deformable_psroi_pooling(folder, runtime, arrays, **settings):
+    attrs, shapes = attributes(**settings), [array.shape for array in arrays.values()]
+
+    def build(b, *names):
+        return deformable.deformable_psroi_pooling(b, attrs, names, shapes)
+
+    # the evaluator knows the operations of opset 21 alone
+    if runtime == 'reference':
+        return evaluate(build, opset=21, **arrays)[0]
+    return evaluate_in_runtime(build, folder, [np.float32], runtime, **arrays)[0]
+
+
+@pytest.mark.parametrize('runtime', ['onnxruntime', 'openvino'])
+@pytest.mark.parametrize('stride', [4, 16])
+def test_eq6_bins_that_begin_or_end_on_the_border_keep_their_samples(operators, tmp_path, runtime, stride):
+    """As those of all RoIs that were cut at the sides of the image: a sample lost there changes a mean by a fourth."""
+    rng, size = random(11), np.array([41, 29])
+    data = rng.normal(size=(1, 2, *size[::-1])).astype(np.float32)
+    low, high = np.sort(rng.uniform(0, size * stride - 1, (2, 1000, 2)).astype(np.float32), axis=0)
+    low, high = (
+        np.where(rng.random(low.shape) < 0.5, 0, low),
+        np.where(rng.random(low.shape) < 0.5, size * stride - 1, high),
+    )
+    rois = np.concatenate([np.zeros((len(low), 1)), low, high], axis=1).astype(np.float32)
+    settings = dict(
+        spatial_scale=1 / stride, output_dim=2, group_size=1, pooled_size=7, sample_per_part=4, no_trans=True
+    )
+    arrays = {'data': data, 'rois': rois}
+    expected = mx.nd.contrib.DeformablePSROIPooling(*map(mx.nd.array, arrays.values()), **settings).asnumpy()
+    found = _deformable_psroi_pooling(tmp_path, runtime, arrays, **settings)
+    assert np.abs(found - expected).max() < 2e-5
+
+
+@pytest.mark.parametrize('runtime', ['onnxruntime', 'openvino'])
+def test_eq6_bins_that_are_nowhere_have_no_samples(operators, tmp_path, runtime):
+    """Offsets of a network that has diverged."""
+    rng = random(12)
+    arrays = {
+        'data': rng.normal(size=(1, 4, 8, 11)).astype(np.float32),
+        'rois': _rois(9),
+        'trans': rng.choice([0, 1, 1e9, -1e30, np.nan, np.inf, -np.inf], (9, 2, 3, 3)).astype(np.float32),
+    }
+    settings = dict(spatial_scale=1 / 16, output_dim=4, group_size=1, pooled_size=3, sample_per_part=3, trans_std=0.1)
+    expected = mx.nd.contrib.DeformablePSROIPooling(*map(mx.nd.array, arrays.values()), **settings).asnumpy()
+    found = _deformable_psroi_pooling(tmp_path, runtime, arrays, **settings)
+    assert np.abs(found - expected).max() < 2e-5 and (expected == 0).any() and (expected != 0).any()
 
 
 def test_levels_of_rois_at_powers_of_two_and_between(operators):
@@ -271,6 +315,22 @@ def test_suppression_counts_corners_as_inclusive():
             scores=scores,
         )
         assert len(found) == kept == len(nms(np.column_stack([boxes[0], scores[0, 0]]), threshold))
+
+
+@pytest.mark.parametrize('runtime', ['onnxruntime', 'openvino'])
+@pytest.mark.parametrize('further, kept', [(-0.0007, 2), (0, 2), (0.0007, 1)])
+def test_suppression_at_the_threshold(tmp_path, runtime, further, kept):
+    """IoU 0.7 to the last digit, and 7e-7 to either side of it."""
+    boxes = np.array([[[0, 0, 999, 9], [0, 0, 699 + further, 9]]], np.float32)
+    (found,) = evaluate_in_runtime(
+        lambda b, boxes, scores: [proposals.suppressed(b, boxes, scores, 9, 0.7, 0)],
+        tmp_path,
+        [np.int64],
+        runtime,
+        boxes=boxes,
+        scores=np.array([[[0.9, 0.8]]], np.float32),
+    )
+    assert len(found) == kept == len(nms(np.column_stack([boxes[0], [0.9, 0.8]]).astype(np.float32), 0.7))
 
 
 @pytest.mark.parametrize('runtime', ['reference', 'onnxruntime', 'openvino'])

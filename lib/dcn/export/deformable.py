@@ -1,7 +1,7 @@
 """Deformable convolution and deformable RoI pooling as ONNX (Dai et al., ICCV 2017; Zhu et al., CVPR 2019).
 
-ONNX samples by one rule, zeros outside the map. Other rules are written into the inputs: positions are clamped into the
-map beforehand, and a mask says which samples count.
+DeformConv samples by one rule, zeros outside the map. The other rule is written into its inputs: positions are clamped
+into the map beforehand, and a mask says which samples count. RoI pooling is RoiAlign, a RoI for each bin.
 """
 
 from typing import List, NamedTuple, Optional, Sequence
@@ -12,6 +12,9 @@ from dcn.export.builder import Builder
 from dcn.export.layers import spread
 from dcn.export.rois import roi_sides
 from dcn.formats.attributes import Attributes
+
+NEAR = 2e-7  # cells, times the length of a bin where that is more: above the rounding of RoiAlign's first position
+FAR = 1e6  # cells: outside of every map
 
 
 def deformable_convolution(b: Builder, attrs: Attributes, inputs: Sequence[str]) -> List[str]:
@@ -107,45 +110,37 @@ def pooled_bins(b: Builder, data: str, rois: str, trans: Optional[str], how: Bin
     """Deformable position-sensitive pooling (eq. 6) with the offsets ``trans`` (R, 2K, part, part), undeformed where
     that is None: (R, D, P, P).
 
-    Everything is laid out as (K, bin y, bin x, R, sample y, sample x), so that the maps that a bin reads are the batch
-    of one GridSample.
+    Every bin is a RoI of one bin for RoiAlign, which takes the mean of S x S samples. RoiAlign counts those that it
+    drops, too, as zeros, so its means are divided again. It drops samples more than a cell outside of the map, where
+    the operator allows half a cell: on a map with twice the cells a side, interpolated between, the two are the same.
     """
-    outputs, bins, samples, classes = how.outputs, how.bins, how.samples, how.classes
-    height, width = b.length(data, 2), b.length(data, 3)
+    bins, samples, classes, each = how.bins, how.samples, how.classes, how.outputs // how.classes
     offsets = _offsets(b, trans, how) if trans else (None, None)
     sides = roi_sides(b, rois, how.scale, np.float32(0.5), bins)
-    # (K, P, P, R, S) along x, and along y
-    x, inside_x = _samples(b, sides[0], offsets[0], how, width, (1, 1, bins, 1))
-    y, inside_y = _samples(b, sides[1], offsets[1], how, height, (1, bins, 1, 1))
-    across, down = np.array([4], np.int64), np.array([5], np.int64)
-    x, inside_x = (b('Unsqueeze', value, across) for value in (x, inside_x))
-    y, inside_y = (b('Unsqueeze', value, down) for value in (y, inside_y))
-    mask = b.cast(b('And', inside_x, inside_y), np.float32)
-    whole = b('Shape', b('Add', x, y))
-    grid = b(
-        'Concat',
-        *(b('Unsqueeze', b('Expand', value, whole), np.array([6], np.int64)) for value in (x, y)),
-        axis=6,
+    x = _samples(b, sides[0], offsets[0], how, b.length(data, 3), (1, 1, 1, bins))
+    y = _samples(b, sides[1], offsets[1], how, b.length(data, 2), (1, 1, bins, 1))
+    whole = b.shape(b.size(rois, 0), classes, bins, bins)
+    corners = [b.reshape(b('Expand', value, whole), -1, 1) for value in (x[0], y[0], x[1], y[1])]
+    maps, which = _maps(b, data, how)
+    found = b(
+        'RoiAlign',
+        maps,
+        b('Concat', *corners, axis=1),
+        b.reshape(b('Expand', which, whole), -1),
+        output_height=1,
+        output_width=1,
+        sampling_ratio=samples,
+        spatial_scale=2.0,
+        coordinate_transformation_mode='half_pixel',
     )
-    maps, batch = _maps(b, data, how)
-    count = samples * samples
-    mode = 'bilinear' if b.opset < 20 else 'linear'  # its name changed
-    found = b('GridSample', maps, b.reshape(grid, batch, -1, count, 2), mode=mode, align_corners=1)
-    mask = b.reshape(b('Expand', mask, whole), batch, 1, -1, count)
-    last = np.array([3], np.int64)
-    total = b('ReduceSum', b('Mul', found, mask), last, keepdims=0)
-    number = b('ReduceSum', mask, last, keepdims=0)
-    mean = b('Div', total, b('Max', number, np.float32(1)))  # no sample: the total is 0
-    each = outputs // classes
-    if how.group == 1:  # (K, each, P * P * R)
-        mean = b('Transpose', b.reshape(mean, classes, each, bins, bins, -1), perm=[4, 0, 1, 2, 3])
-    else:  # (K * P * P, each, R)
-        mean = b('Transpose', b.reshape(mean, classes, bins, bins, each, -1), perm=[4, 0, 3, 1, 2])
-    return b.reshape(mean, -1, outputs, bins, bins)
+    number = b.reshape(b('Expand', b('Mul', x[2], y[2]), whole), -1, 1)
+    weight = b('Div', np.float32(samples * samples), b('Max', number, np.float32(1)))  # no sample: the mean is 0
+    mean = b.reshape(b('Mul', b.reshape(found, -1, each), weight), -1, classes, bins * bins, each)
+    return b.reshape(b('Transpose', mean, perm=[0, 1, 3, 2]), -1, how.outputs, bins, bins)
 
 
 def _offsets(b, trans, how):
-    """Offsets of the bins along x and along y, (K, P, P, R), in sides of the RoI."""
+    """Offsets of the bins along x and along y, (R, K, P, P), in sides of the RoI."""
     part = how.part or how.bins
     trans = b.reshape(trans, -1, how.classes, 2, part, part)
     if part != how.bins:
@@ -153,38 +148,48 @@ def _offsets(b, trans, how):
         cells = np.arange(how.bins, dtype=np.float32) / np.float32(how.bins) * np.float32(part)
         for axis in (3, 4):
             trans = b('Gather', trans, np.minimum(cells.astype(np.int64), part - 1), axis=axis)
-    trans = b('Mul', b('Transpose', trans, perm=[2, 1, 3, 4, 0]), np.float32(how.std))
-    return b.column(trans, 0, 0), b.column(trans, 0, 1)
+    trans = b('Mul', trans, np.float32(how.std))
+    return b.column(trans, 2, 0), b.column(trans, 2, 1)
 
 
 def _samples(b, side, offsets, how, size, shape):
-    """Where samples lie along one axis, as GridSample counts (-1 to 1), (K, P, P, R, S), and whether they count."""
-    start, length, bin_length = side  # (R,)
+    """For the bins along one axis, (R, K, P, P) or what spreads to it: where RoiAlign is to begin and to end, so that
+    it samples as the operator does, and how many of the S samples count."""
+    start, length, bin_length = (b.reshape(value, -1, 1, 1, 1) for value in side)
     first = b('Add', b('Mul', np.arange(how.bins, dtype=np.float32).reshape(shape), bin_length), start)
     if offsets:
         first = b('Add', first, b('Mul', offsets, length))
-    step = b.reshape(b('Div', bin_length, np.float32(how.samples)), -1, 1)
-    steps = b('Mul', np.arange(how.samples, dtype=np.float32), step)
+    step = b('Div', bin_length, np.float32(how.samples))
+    steps = b('Mul', np.arange(how.samples, dtype=np.float32), b('Unsqueeze', step, np.array([4], np.int64)))
     position = b('Add', b('Unsqueeze', first, np.array([4], np.int64)), steps)
-    last = b('Sub', size, np.float32(1))
     low = b('GreaterOrEqual', position, np.float32(-0.5))
-    inside = b('And', low, b('LessOrEqual', position, b('Add', last, np.float32(0.5))))
-    position = b.clip(position, np.float32(0), last)
-    whole = b('Max', last, np.float32(1))  # a map of one cell
-    return b('Sub', b('Div', b('Mul', position, np.float32(2)), whole), np.float32(1)), inside
+    inside = b('And', low, b('LessOrEqual', position, b('Sub', size, np.float32(0.5))))
+    number = b('ReduceSum', b.cast(inside, np.float32), np.array([4], np.int64), keepdims=0)
+    # RoIs often begin on the border itself, where RoiAlign's rounding may lose the sample
+    least = b('Sub', b('Mul', b('Max', bin_length, np.float32(1)), np.float32(NEAR)), np.float32(0.5))
+    first = b('Where', b('GreaterOrEqual', first, np.float32(-0.5)), b('Max', first, least), first)
+    # its samples are half a step further; a quarter of a cell is what half_pixel takes off, on the finer map half
+    begin = b('Add', b('Sub', first, b('Mul', step, np.float32(0.5))), np.float32(0.25))
+    end = b('Add', begin, bin_length)
+    finite = b('Less', b('Abs', end), np.float32(FAR))  # no place in the map would follow from anything else
+    return (*(b('Where', finite, value, np.float32(-FAR)) for value in (begin, end)), number)
 
 
 def _maps(b, data, how):
-    """The maps as a batch: (K, each, h, w) where all bins read the same ones, else (K * P * P, each, h, w)."""
+    """The maps that bins read as a batch, with twice the cells a side: (K, D / K, 2h - 1, 2w - 1) where all bins read
+    the same ones, else (K * P * P, ...); and which of them each bin reads, (1, K, P or 1, P or 1) int64."""
     classes, group, bins = how.classes, how.group, how.bins
     each = how.outputs // classes
     height, width = b.size(data, 2), b.size(data, 3)
-    if group == 1:
-        return b('Reshape', data, b.shape(classes, each, height, width)), classes
-    maps = b('Reshape', data, b.shape(classes, each, group * group, height, width))
-    if group != bins:
-        cells = np.arange(bins) * group // bins
-        maps = b('Gather', maps, (cells[:, None] * group + cells).reshape(-1), axis=2)
-    maps = b('Transpose', maps, perm=[0, 2, 1, 3, 4])
-    batch = classes * bins * bins
-    return b('Reshape', maps, b.shape(batch, each, height, width)), batch
+    number = classes if group == 1 else classes * bins * bins
+    which = np.arange(number).reshape(1, classes, *((1, 1) if group == 1 else (bins, bins)))
+    if group != 1:
+        data = b('Reshape', data, b.shape(classes, each, group * group, height, width))
+        if group != bins:
+            cells = np.arange(bins) * group // bins
+            data = b('Gather', data, (cells[:, None] * group + cells).reshape(-1), axis=2)
+        data = b('Transpose', data, perm=[0, 2, 1, 3, 4])
+    maps = b('Reshape', data, b.shape(number, each, height, width))
+    finer = [b('Sub', b('Mul', side, np.int64(2)), np.int64(1)) for side in (height, width)]
+    sizes = b.shape(number, each, *finer)
+    return b('Resize', maps, None, None, sizes, mode='linear', coordinate_transformation_mode='align_corners'), which
