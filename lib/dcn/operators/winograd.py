@@ -13,7 +13,7 @@ from dcn.operators.structs import WRITE, WinogradGradients, WinogradShape, point
 
 
 def available() -> bool:
-    """Whether MXNet has the operator, and the project's operators are in use."""
+    """Whether MXNet has the operators that passes put into graphs, and the project's operators are in use."""
     return 'own' in native.status().values() and _known()
 
 
@@ -21,7 +21,10 @@ def available() -> bool:
 def _known():
     import mxnet as mx
 
-    return '_contrib_WinogradConvolution' in mx.operator.get_all_registered_operators()
+    # an older build has not all of them
+    return {'_contrib_WinogradConvolution', '_contrib_FoldedBatchNorm'} <= set(
+        mx.operator.get_all_registered_operators()
+    )
 
 
 def pack(weight: np.ndarray) -> np.ndarray:
