@@ -84,6 +84,7 @@ class DeviceExecutors:
             while self._cache and self._full(_values(shapes)):
                 self._cache.popitem(last=False)
             if self._on_cpu:
+                mx.nd.waitall()  # arrays that are given up go only when the engine has done with them
                 _trim()
             self._cache[key] = self._bind(shapes)
         self._cache.move_to_end(key)
