@@ -45,21 +45,34 @@ def training_inputs(made, stem, images=2):
     return dict(inputs, data=data, im_info=info)
 
 
+def filled(network, inputs, params=None):
+    """(arg_params, aux_params) of a dcn.symbols.network.Network, filled in, or from ``params`` {name: array}."""
+    network.infer_shape({name: value.shape for name, value in inputs.items()})
+    return tuple(
+        {
+            name: params[name] if params and name in params else parameter(name, shape)
+            for name, shape in shapes.items()
+            if name not in inputs
+        }
+        for shapes in (network.arg_shape_dict, network.aux_shape_dict)
+    )
+
+
 def torch_network(network, inputs, fixed=(), params=None):
-    """The graph of a dcn.symbols.network.Network as PyTorch module, its parameters filled, or ``params`` {name:
-    array}."""
+    """The graph of a network as PyTorch module, with parameters as by `filled`."""
     from dcn.formats import symbol_json
     from dcn.torch import Network
 
-    network.infer_shape({name: value.shape for name, value in inputs.items()})
-    filled = {
-        name: (params or {}).get(name, None) if name in (params or {}) else parameter(name, shape)
-        for name, shape in {**network.arg_shape_dict, **network.aux_shape_dict}.items()
-        if name not in inputs
-    }
-    args = {name: filled[name] for name in network.arg_shape_dict if name in filled}
-    auxs = {name: filled[name] for name in network.aux_shape_dict}
-    return Network(symbol_json.loads(network.sym.tojson()), args, auxs, fixed)
+    return Network(symbol_json.loads(network.sym.tojson()), *filled(network, inputs, params), fixed)
+
+
+def predicted(network, inputs):
+    """{output name: array} as the engine tests the network: rewritten."""
+    import torch
+
+    from dcn.torch.predictor import Predictor
+
+    return Predictor(network.sym, torch.device('cpu'), *filled(network, inputs)).predict(inputs)
 
 
 def run(network, inputs, gradients=False):

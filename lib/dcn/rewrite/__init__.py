@@ -26,8 +26,8 @@ def for_inference(
     bfloat16: bool = False,
     pack: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> tuple[Graph, dict]:
-    """What a graph is run as where nothing is trained. onednn: fuse for MXNet's convolutions on a CPU; bfloat16: and
-    let those of features run in bfloat16; pack: else let 3x3 ones run by Winograd's operator, for which it packs
+    """What a graph is run as where nothing is trained. onednn: fuse for convolutions on a CPU; bfloat16: and let those
+    of features run in bfloat16, in MXNet; pack: else let 3x3 ones run by Winograd's operator, for which it packs
     weights (dcn.operators.winograd)."""
     graph, parameters = folded(*sums_by_element(graph, parameters))
     if not onednn:

@@ -1,4 +1,4 @@
-"""Convolution, sum and ReLU as one node, for MXNet's oneDNN on CPUs.
+"""Convolution, sum and ReLU as one node, for oneDNN on CPUs: MXNet's, and PyTorch's (dcn.torch.fused).
 
 MXNet 1.9.1 computes ``_sg_mkldnn_conv``, a node that holds the small graph that it stands for: a convolution, and after
 it a ReLU, or a sum with another map and perhaps a ReLU. With MXNET_SUBGRAPH_BACKEND=MKLDNN it builds such nodes itself,

@@ -6,7 +6,7 @@ import ast
 from typing import TYPE_CHECKING, Any, Sequence
 
 from dcn.errors import UserError
-from dcn.formats.graph import Node
+from dcn.formats.graph import Graph, Node
 
 if TYPE_CHECKING:
     from torch import nn
@@ -28,6 +28,11 @@ class Attributes:
     def place(self) -> str:
         """How errors call the node."""
         return f'node {self._node.name}, operator {self._node.op}'
+
+    @property
+    def graphs(self) -> tuple[Graph, ...]:
+        """The graphs that the node holds."""
+        return self._node.subgraphs
 
     def text(self, name: str, default: str | None = None) -> str:
         found = self._node.attrs.get(name, default)

@@ -12,9 +12,11 @@ from torch import Tensor
 from dcn.errors import UserError
 from dcn.formats.graph import Node
 from dcn.operators import torch as operators
-from dcn.operators.torch.winograd import KeptConvolution, WinogradConvolution, serves
-from dcn.rewrite.winograd import FEWEST, FEWEST_TRAINED, suits
+from dcn.operators.torch.winograd import WinogradConvolution, packed_convolution, serves
+from dcn.rewrite.onednn import FUSED
+from dcn.rewrite.winograd import FEWEST_TRAINED, WINOGRAD, suits
 from dcn.torch.attributes import Attributes
+from dcn.torch.fused import FusedConvolution
 from dcn.torch.losses import MakeLoss, SoftmaxOutput, SoftmaxRule
 
 Compute = Callable[..., Union[Tensor, Sequence[Tensor]]]  # of a node's inputs
@@ -47,25 +49,35 @@ def function_of(node: Node, attributes: Attributes) -> Compute:
 
 @kind('Convolution')
 def convolution(a: Attributes) -> Compute:
-    """Cross-correlation, as in both frameworks; on a CPU by Winograd's operator where dcn.rewrite takes it for the
-    MXNet engine."""
+    """Cross-correlation, as in both frameworks; trained on a CPU by Winograd's operator where dcn.rewrite takes it for
+    the MXNet engine."""
     a.only('layout', 'None', 'NCHW')
     stride, pad, dilate = a.pair('stride', (1, 1)), a.pair('pad', (0, 0)), a.pair('dilate', (1, 1))
     groups = a.integer('num_group', 1)
-    winograd, kept = suits((a.pair('kernel'), stride, pad, dilate), groups), KeptConvolution()
+    winograd = suits((a.pair('kernel'), stride, pad, dilate), groups)
 
     def compute(data, weight, bias=None):
-        # a Trainer moves weights by other tensors of the same memory, which their versions do not tell
-        changing = a.training or torch.is_grad_enabled()
-        fewest = FEWEST_TRAINED if changing else FEWEST
-        if winograd and min(weight.shape[:2]) >= fewest and serves(data, weight):
-            return WinogradConvolution.apply(data, weight, bias) if changing else kept(data, weight, bias)
+        trained = a.training or torch.is_grad_enabled()
+        if winograd and trained and min(weight.shape[:2]) >= FEWEST_TRAINED and serves(data, weight):
+            return WinogradConvolution.apply(data, weight, bias)
         # with channels last a CPU is faster forward and slower backward (docs/torch.md)
         if data.device.type == 'cpu' and not torch.is_grad_enabled():
             data = data.contiguous(memory_format=torch.channels_last)
         return F.conv2d(data, weight, bias, stride, pad, dilate, groups)
 
     return compute
+
+
+@kind(FUSED)
+def fused_convolution(a: Attributes) -> Compute:
+    return FusedConvolution(*a.graphs)
+
+
+@kind(WINOGRAD)
+def winograd_convolution(a: Attributes) -> Compute:
+    filters, relu = a.integer('num_filter'), a.flag('relu')
+    a.only('packed', 'True')
+    return lambda data, packed, bias=None: packed_convolution(data, packed, bias, filters, relu)
 
 
 @kind('Deconvolution')

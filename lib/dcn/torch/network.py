@@ -51,7 +51,7 @@ class Network(nn.Module):
                 self.register_parameter(name, nn.Parameter(_tensor(arg_params[name]), requires_grad=trained))
         for name in auxiliary:
             self.register_buffer(name, _tensor(aux_params[name]))
-        self.output_names = [_output_name(graph, *head) for head in graph.heads]
+        self.output_names = [output_name(graph, *head) for head in graph.heads]
         self._steps = _plan(graph, self)
 
     @classmethod
@@ -116,7 +116,7 @@ def _plan(graph, network):
     return steps
 
 
-def _output_name(graph, index, output):
+def output_name(graph: Graph, index: int, output: int) -> str:
     """As MXNet names outputs: <node>_output, or <node>_<name of the output> where the operator has several."""
     node = graph.nodes[index]
     if node.is_variable:
@@ -139,7 +139,11 @@ def output_names(node: Node) -> Sequence[str]:
     return ['output']
 
 
+def as_numpy(array: np.ndarray | mx.nd.NDArray) -> np.ndarray:
+    """An array of NumPy or MXNet."""
+    return array.asnumpy() if hasattr(array, 'asnumpy') else np.asarray(array)
+
+
 def _tensor(array):
     """float32 (a copy) of an array of NumPy or MXNet."""
-    array = array.asnumpy() if hasattr(array, 'asnumpy') else np.asarray(array)
-    return torch.from_numpy(np.array(array, np.float32))
+    return torch.from_numpy(np.array(as_numpy(array), np.float32))

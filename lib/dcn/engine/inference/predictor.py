@@ -91,7 +91,7 @@ def _predictor(engine, symbol, device, arg_params, aux_params):
         return Predictor(symbol, device, arg_params, aux_params, engine.rewrite, engine.bfloat16)
     from dcn.torch.predictor import Predictor as TorchPredictor
 
-    return TorchPredictor(symbol, device, arg_params, aux_params, engine.bfloat16)
+    return TorchPredictor(symbol, device, arg_params, aux_params, engine.rewrite, engine.bfloat16)
 
 
 def each_image(

@@ -11,22 +11,15 @@ from dcn.operators import structs, winograd
 from dcn.operators.torch import kernels
 
 
-class KeptConvolution:
-    """The convolution for one layer that is not trained: it keeps the layer's weights as the operator reads them, four
-    times as many numbers, until they change."""
-
-    def __init__(self) -> None:
-        self._kept = None, None, None  # weights, their version, what was made of them
-
-    def __call__(self, data: Tensor, weight: Tensor, bias: Optional[Tensor]) -> Tensor:
-        """data (N, C, H, W), weight (F, C, 3, 3), bias (F) or None, float32 -> (N, F, H, W); no gradients."""
-        before, version, packed = self._kept
-        if weight.is_inference():  # such a tensor does not tell when it changes
-            packed = _packed(weight)
-        elif before is not weight or version != weight._version:
-            packed = _packed(weight)
-            self._kept = weight, weight._version, packed
-        return _convolved(data, packed, len(weight), bias)
+def packed_convolution(data: Tensor, packed: Tensor, bias: Optional[Tensor], filters: int, relu: bool) -> Tensor:
+    """data (N, C, H, W), weights as dcn.operators.winograd.pack gives them, bias (F) or None, float32
+    -> (N, F, H, W), with ReLU or without; no gradients."""
+    data, bias = kernels.dense(torch.float32, data, bias)
+    out = data.new_empty((len(data), filters, *data.shape[2:]))
+    shape = structs.WinogradShape(*data.shape, filters, int(relu))
+    memory, (work, _) = kernels.workspace(data, winograd.workspace(shape))
+    winograd.forward(shape, *map(kernels.pointer, (data, packed, bias, out)), work)
+    return out
 
 
 class WinogradConvolution(torch.autograd.Function):
@@ -36,7 +29,8 @@ class WinogradConvolution(torch.autograd.Function):
     def forward(ctx: Any, data: Tensor, weight: Tensor, bias: Optional[Tensor]) -> Tensor:
         data, weight = kernels.dense(torch.float32, data, weight)
         ctx.save_for_backward(data, weight)
-        return _convolved(data, _packed(weight), len(weight), bias)
+        packed = torch.from_numpy(winograd.pack(weight.detach().numpy()))
+        return packed_convolution(data, packed, bias, len(weight), relu=False)
 
     @staticmethod
     @once_differentiable
@@ -62,16 +56,3 @@ def serves(data: Tensor, weight: Tensor) -> bool:
         and not torch.is_autocast_enabled('cpu')
         and kernels.library('cpu') is not None
     )
-
-
-def _packed(weight):
-    return torch.from_numpy(winograd.pack(weight.detach().numpy()))
-
-
-def _convolved(data, packed, filters, bias):
-    data, bias = kernels.dense(torch.float32, data, bias)
-    out = data.new_empty((len(data), filters, *data.shape[2:]))
-    shape = structs.WinogradShape(*data.shape, filters, 0)
-    memory, (work, _) = kernels.workspace(data, winograd.workspace(shape))
-    winograd.forward(shape, *map(kernels.pointer, (data, packed, bias, out)), work)
-    return out
