@@ -109,3 +109,24 @@ def test_wide_convolutions_go_to_winograds_operator(relu, operators):
     (expected,) = predictor(symbol, arrays, rewrite=False).predict({'data': data}).values()
     assert (found.min() == 0) == relu
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+
+
+def test_one_change_of_layout_for_several_readers(operators):
+    """Winograd's output goes to two 1x1 layers with channels last; where the graph gives it out too, as it is."""
+    import mxnet as mx
+
+    wide = mx.sym.Convolution(mx.sym.Variable('data'), kernel=(3, 3), pad=(1, 1), num_filter=128, name='wide')
+    readers = [mx.sym.Convolution(wide, kernel=(1, 1), num_filter=n, no_bias=True, name=f'r{n}') for n in (6, 12)]
+    draw = np.random.default_rng(5)
+    shapes = {'wide_weight': (128, 128, 3, 3), 'wide_bias': (128,), 'r6_weight': (6, 128, 1, 1)}
+    shapes['r12_weight'] = (12, 128, 1, 1)
+    arrays = {name: draw.normal(0, 1, shape).astype(np.float32) for name, shape in shapes.items()}
+    data = draw.normal(0, 1, (1, 128, 6, 10)).astype(np.float32)
+    for outputs, layouts in ((readers, ['NHWC']), ([*readers, wide], ['NCHW'])):
+        made = predictor(mx.sym.Group(outputs), arrays)
+        graph = made._network.graph
+        found = [node.attrs.get('__layout__', 'NCHW') for node in graph.nodes if 'Winograd' in node.op]
+        assert found == layouts
+        expected = predictor(mx.sym.Group(outputs), arrays, rewrite=False).predict({'data': data})
+        for name, array in made.predict({'data': data}).items():
+            np.testing.assert_allclose(array, expected[name], rtol=0, atol=1e-5 * np.abs(expected[name]).max())

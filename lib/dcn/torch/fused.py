@@ -7,11 +7,30 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dcn.formats.graph import Graph
+from dcn.rewrite.onednn import FUSED
+from dcn.rewrite.winograd import WINOGRAD
 from dcn.torch.attributes import Attributes
+
+LAYOUT = '__layout__'  # of a node's output in memory; see handed_on()
 
 # PyTorch's own compiler calls these two; a build of PyTorch without oneDNN lacks them
 _PACK = getattr(torch._C._nn, 'mkldnn_reorder_conv2d_weight', None)
 _FUSED = getattr(torch.ops.mkldnn, '_convolution_pointwise', None) if torch.backends.mkldnn.is_available() else None
+
+
+def handed_on(graph: Graph) -> Graph:
+    """``graph``, with Winograd's nodes told to put channels last where fused convolutions alone read the output, so
+    that several of them do not each do so."""
+    users: dict[int, list[str]] = {}
+    for node in graph.nodes:
+        for source, _ in node.inputs:
+            users.setdefault(source, []).append(node.op)
+    heads = {source for source, _ in graph.heads}
+    nodes = list(graph.nodes)
+    for i, node in enumerate(nodes):
+        if node.op == WINOGRAD and i not in heads and set(users.get(i, ())) == {FUSED}:
+            nodes[i] = node._replace(attrs={**node.attrs, LAYOUT: 'NHWC'})
+    return graph._replace(nodes=tuple(nodes))
 
 
 class FusedConvolution:

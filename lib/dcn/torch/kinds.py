@@ -16,7 +16,7 @@ from dcn.operators.torch.winograd import WinogradConvolution, packed_convolution
 from dcn.rewrite.onednn import FUSED
 from dcn.rewrite.winograd import FEWEST_TRAINED, WINOGRAD, suits
 from dcn.torch.attributes import Attributes
-from dcn.torch.fused import FusedConvolution
+from dcn.torch.fused import LAYOUT, FusedConvolution
 from dcn.torch.losses import MakeLoss, SoftmaxOutput, SoftmaxRule
 
 Compute = Callable[..., Union[Tensor, Sequence[Tensor]]]  # of a node's inputs
@@ -77,7 +77,13 @@ def fused_convolution(a: Attributes) -> Compute:
 def winograd_convolution(a: Attributes) -> Compute:
     filters, relu = a.integer('num_filter'), a.flag('relu')
     a.only('packed', 'True')
-    return lambda data, packed, bias=None: packed_convolution(data, packed, bias, filters, relu)
+    channels_last = a.only(LAYOUT, 'NCHW', 'NHWC') == 'NHWC'
+
+    def compute(data, packed, bias=None):
+        out = packed_convolution(data, packed, bias, filters, relu)
+        return out.contiguous(memory_format=torch.channels_last) if channels_last else out
+
+    return compute
 
 
 @kind('Deconvolution')
@@ -178,7 +184,7 @@ def upsampling(a: Attributes) -> Compute:
     a.only('sample_type', 'nearest')
     a.only('num_args', '1')
     scale = a.integer('scale')
-    return lambda data: data.repeat_interleave(scale, 2).repeat_interleave(scale, 3)
+    return lambda data: F.interpolate(data, scale_factor=scale, mode='nearest')
 
 
 @kind('Crop')

@@ -12,6 +12,7 @@ from dcn.operators import winograd
 from dcn.operators.torch import kernels
 from dcn.rewrite import for_inference
 from dcn.torch.devices import keep_memory
+from dcn.torch.fused import handed_on
 from dcn.torch.network import Network, Serialised, as_numpy, output_name
 
 
@@ -72,4 +73,4 @@ def _rewritten(graph, arg_params, aux_params, device, bfloat16):
     pack = winograd.pack if cpu and not bfloat16 and kernels.library('cpu') is not None else None
     arrays = {name: as_numpy(array) for name, array in {**arg_params, **aux_params}.items()}
     graph, arrays = for_inference(graph, arrays, onednn=cpu, pack=pack)
-    return graph, arrays, {name: arrays[name] for name in graph.auxiliary() if name in arrays}
+    return handed_on(graph), arrays, {name: arrays[name] for name in graph.auxiliary() if name in arrays}
