@@ -7,7 +7,13 @@ MXNet is the reference: every operator here computes what MXNet 1.9.1 does, and 
 another. Importing this package needs PyTorch and no MXNet.
 """
 
+import os
+
 import dcn.operators.torch  # noqa: F401  (first: one sentence where PyTorch is missing)
 from dcn.torch.network import Network
+
+# PyTorch reads it with its first tensor: memory of large maps comes in large pages, which take a hundredth of the page
+# faults (docs/torch.md)
+os.environ.setdefault('THP_MEM_ALLOC_ENABLE', '1')
 
 __all__ = ['Network']
