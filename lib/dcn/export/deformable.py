@@ -111,32 +111,34 @@ def pooled_bins(b: Builder, data: str, rois: str, trans: Optional[str], how: Bin
     that is None: (R, D, P, P).
 
     Every bin is a RoI of one bin for RoiAlign, which takes the mean of S x S samples. RoiAlign counts those that it
-    drops, too, as zeros, so its means are divided again. It drops samples more than a cell outside of the map, where
-    the operator allows half a cell: on a map with twice the cells a side, interpolated between, the two are the same.
+    drops, too, as zeros, so its means are divided by those of a map of ones. It drops samples more than a cell outside
+    of the map, where the operator allows half a cell: on a map with twice the cells a side, interpolated between, the
+    two are the same.
     """
-    bins, samples, classes, each = how.bins, how.samples, how.classes, how.outputs // how.classes
+    bins, classes, each = how.bins, how.classes, how.outputs // how.classes
     offsets = _offsets(b, trans, how) if trans else (None, None)
     sides = roi_sides(b, rois, how.scale, np.float32(0.5), bins)
-    x = _samples(b, sides[0], offsets[0], how, b.length(data, 3), (1, 1, 1, bins))
-    y = _samples(b, sides[1], offsets[1], how, b.length(data, 2), (1, 1, bins, 1))
+    x = _ends(b, sides[0], offsets[0], how, (1, 1, 1, bins))
+    y = _ends(b, sides[1], offsets[1], how, (1, 1, bins, 1))
     whole = b.shape(b.size(rois, 0), classes, bins, bins)
     corners = [b.reshape(b('Expand', value, whole), -1, 1) for value in (x[0], y[0], x[1], y[1])]
+    corners = b('Concat', *corners, axis=1)
     maps, which = _maps(b, data, how)
-    found = b(
-        'RoiAlign',
-        maps,
-        b('Concat', *corners, axis=1),
-        b.reshape(b('Expand', which, whole), -1),
+    which = b.reshape(b('Expand', which, whole), -1)
+    ones = b('Expand', np.ones((1, 1, 1, 1), np.float32), b.shape(1, 1, b.size(maps, 2), b.size(maps, 3)))
+    settings = dict(
         output_height=1,
         output_width=1,
-        sampling_ratio=samples,
+        sampling_ratio=how.samples,
         spatial_scale=2.0,
         coordinate_transformation_mode='half_pixel',
     )
-    number = b.reshape(b('Expand', b('Mul', x[2], y[2]), whole), -1, 1)
-    weight = b('Div', np.float32(samples * samples), b('Max', number, np.float32(1)))  # no sample: the mean is 0
-    mean = b.reshape(b('Mul', b.reshape(found, -1, each), weight), -1, classes, bins * bins, each)
-    return b.reshape(b('Transpose', mean, perm=[0, 1, 3, 2]), -1, how.outputs, bins, bins)
+    mean = b.reshape(b('RoiAlign', maps, corners, which, **settings), -1, each)
+    share = b.reshape(b('RoiAlign', ones, corners, b('Mul', which, np.int64(0)), **settings), -1, 1)
+    # no sample: the mean is 0
+    mean = b('Div', mean, b('Max', share, np.float32(0.5 / how.samples**2)))
+    mean = b('Transpose', b.reshape(mean, -1, classes, bins * bins, each), perm=[0, 1, 3, 2])
+    return b.reshape(mean, -1, how.outputs, bins, bins)
 
 
 def _offsets(b, trans, how):
@@ -152,27 +154,22 @@ def _offsets(b, trans, how):
     return b.column(trans, 2, 0), b.column(trans, 2, 1)
 
 
-def _samples(b, side, offsets, how, size, shape):
-    """For the bins along one axis, (R, K, P, P) or what spreads to it: where RoiAlign is to begin and to end, so that
-    it samples as the operator does, and how many of the S samples count."""
+def _ends(b, side, offsets, how, shape):
+    """Where RoiAlign is to begin and to end along one axis, so that it samples as the operator does: for every bin,
+    (R, K, P, P) or what spreads to it."""
     start, length, bin_length = (b.reshape(value, -1, 1, 1, 1) for value in side)
     first = b('Add', b('Mul', np.arange(how.bins, dtype=np.float32).reshape(shape), bin_length), start)
     if offsets:
         first = b('Add', first, b('Mul', offsets, length))
-    step = b('Div', bin_length, np.float32(how.samples))
-    steps = b('Mul', np.arange(how.samples, dtype=np.float32), b('Unsqueeze', step, np.array([4], np.int64)))
-    position = b('Add', b('Unsqueeze', first, np.array([4], np.int64)), steps)
-    low = b('GreaterOrEqual', position, np.float32(-0.5))
-    inside = b('And', low, b('LessOrEqual', position, b('Sub', size, np.float32(0.5))))
-    number = b('ReduceSum', b.cast(inside, np.float32), np.array([4], np.int64), keepdims=0)
     # RoIs often begin on the border itself, where RoiAlign's rounding may lose the sample
     least = b('Sub', b('Mul', b('Max', bin_length, np.float32(1)), np.float32(NEAR)), np.float32(0.5))
     first = b('Where', b('GreaterOrEqual', first, np.float32(-0.5)), b('Max', first, least), first)
     # its samples are half a step further; a quarter of a cell is what half_pixel takes off, on the finer map half
-    begin = b('Add', b('Sub', first, b('Mul', step, np.float32(0.5))), np.float32(0.25))
+    half_step = b('Mul', bin_length, np.float32(0.5 / how.samples))
+    begin = b('Add', b('Sub', first, half_step), np.float32(0.25))
     end = b('Add', begin, bin_length)
     finite = b('Less', b('Abs', end), np.float32(FAR))  # no place in the map would follow from anything else
-    return (*(b('Where', finite, value, np.float32(-FAR)) for value in (begin, end)), number)
+    return [b('Where', finite, value, np.float32(-FAR)) for value in (begin, end)]
 
 
 def _maps(b, data, how):
