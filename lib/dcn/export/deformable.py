@@ -4,7 +4,7 @@ DeformConv samples by one rule, zeros outside the map. The other rule is written
 into the map beforehand, and a mask says which samples count. RoI pooling is RoiAlign, a RoI for each bin.
 """
 
-from typing import List, NamedTuple, Optional, Sequence
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 
@@ -121,12 +121,12 @@ def pooled_bins(b: Builder, data: str, rois: str, trans: Optional[str], how: Bin
     x = _ends(b, sides[0], offsets[0], how, (1, 1, 1, bins))
     y = _ends(b, sides[1], offsets[1], how, (1, 1, bins, 1))
     whole = b.shape(b.size(rois, 0), classes, bins, bins)
-    corners = [b.reshape(b('Expand', value, whole), -1, 1) for value in (x[0], y[0], x[1], y[1])]
-    corners = b('Concat', *corners, axis=1)
+    edges = [b.reshape(b('Expand', value, whole), -1, 1) for value in (x[0], y[0], x[1], y[1])]
+    corners = b('Concat', *edges, axis=1)
     maps, which = _maps(b, data, how)
     which = b.reshape(b('Expand', which, whole), -1)
     ones = b('Expand', np.ones((1, 1, 1, 1), np.float32), b.shape(1, 1, b.size(maps, 2), b.size(maps, 3)))
-    settings = dict(
+    settings: Dict[str, Any] = dict(
         output_height=1,
         output_width=1,
         sampling_ratio=how.samples,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -14,8 +16,10 @@ from dcn.torch.attributes import Attributes
 LAYOUT = '__layout__'  # of a node's output in memory; see handed_on()
 
 # PyTorch's own compiler calls these two; a build of PyTorch without oneDNN lacks them
-_PACK = getattr(torch._C._nn, 'mkldnn_reorder_conv2d_weight', None)
-_FUSED = getattr(torch.ops.mkldnn, '_convolution_pointwise', None) if torch.backends.mkldnn.is_available() else None
+_PACK: Any = getattr(torch._C._nn, 'mkldnn_reorder_conv2d_weight', None)
+_FUSED: Any = (
+    getattr(torch.ops.mkldnn, '_convolution_pointwise', None) if torch.backends.mkldnn.is_available() else None
+)
 
 
 def handed_on(graph: Graph) -> Graph:
