@@ -70,7 +70,9 @@ def convolution(a: Attributes) -> Compute:
 
 @kind(FUSED)
 def fused_convolution(a: Attributes) -> Compute:
-    return FusedConvolution(*a.graphs)
+    (graph,) = a.graphs
+    (inner,) = (node for node in graph.nodes if node.op == 'Convolution')
+    return FusedConvolution(graph, convolution(Attributes(inner)))
 
 
 @kind(WINOGRAD)

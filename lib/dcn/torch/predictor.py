@@ -71,6 +71,7 @@ def _rewritten(graph, arg_params, aux_params, device, bfloat16):
     """(graph, arg_params, aux_params) to run in place of those given."""
     cpu = device.type == 'cpu'
     pack = winograd.pack if cpu and not bfloat16 and kernels.library('cpu') is not None else None
-    arrays = {name: as_numpy(array) for name, array in {**arg_params, **aux_params}.items()}
+    read = {node.name for node in graph.nodes if node.is_variable}
+    arrays = {name: as_numpy(array) for name, array in {**arg_params, **aux_params}.items() if name in read}
     graph, arrays = for_inference(graph, arrays, onednn=cpu, pack=pack)
     return handed_on(graph), arrays, {name: arrays[name] for name in graph.auxiliary() if name in arrays}

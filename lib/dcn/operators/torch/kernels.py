@@ -46,6 +46,13 @@ def computable(tensor: torch.Tensor) -> torch.Tensor:
     return tensor if tensor.dtype in _COMPUTED.get(tensor.device.type, ()) else tensor.float()
 
 
+def in_float32_on_cpu(*tensors: Optional[torch.Tensor]) -> bool:
+    """Whether the tensors, but for None, are float32 on a CPU, and nobody asks for products in half precision."""
+    return not torch.is_autocast_enabled('cpu') and all(
+        tensor is None or (tensor.device.type == 'cpu' and tensor.dtype == torch.float32) for tensor in tensors
+    )
+
+
 def code(tensor: torch.Tensor) -> int:
     """The dcn_dtype of ``tensor``."""
     return _DTYPES[tensor.dtype]

@@ -48,11 +48,5 @@ class WinogradConvolution(torch.autograd.Function):
 
 
 def serves(data: Tensor, weight: Tensor) -> bool:
-    """Whether these tensors can go to the operator: float32 on a CPU, where nobody asks for products in half
-    precision."""
-    return (
-        data.device.type == 'cpu'
-        and data.dtype == weight.dtype == torch.float32
-        and not torch.is_autocast_enabled('cpu')
-        and kernels.library('cpu') is not None
-    )
+    """Whether these tensors can go to the operator."""
+    return kernels.in_float32_on_cpu(data, weight) and kernels.library('cpu') is not None
