@@ -41,17 +41,16 @@ def folded(graph: Graph, parameters: dict) -> tuple[Graph, dict]:
     sketch, changed = Sketch(graph), dict(parameters)
     for pair in _pairs(graph, sketch):
         norm = graph.nodes[pair.norm]
-        weight, bias = (graph.nodes[pair.sources[key][0]].name if key in pair.sources else None for key in _TRAINED)
+        weight, *given = (graph.nodes[pair.sources[key][0]].name for key in ('weight', 'bias') if key in pair.sources)
         names = [graph.nodes[source].name for source, _ in norm.inputs[1:]]
-        if any(name not in parameters for name in [weight, *names, *([bias] if bias else [])]):
+        if any(name not in parameters for name in (weight, *given, *names)):
             continue
         scale, shift = _scale_and_shift(norm.typed_attrs, [parameters[name] for name in names])
-        if bias:
+        for bias in given:
             shift = shift + scale * parameters[bias]
-        dtype = changed[weight].dtype
         changed[weight] = _times(changed[weight], scale)
         bias = sketch.free_name(graph.nodes[pair.convolution].name + '_bias')
-        changed[bias] = shift.astype(dtype)
+        changed[bias] = shift.astype(changed[weight].dtype)
         entry = (sketch.add_variable(bias), 0)
         sketch.change(pair.convolution, (*pair.before_bias, entry), no_bias='False')
         sketch.replace(pair.norm, pair.convolution)
@@ -79,9 +78,6 @@ def folded_in_training(graph: Graph, parameters: dict) -> tuple[Graph, dict]:
         sketch.change(pair.convolution, tuple(entries.values()), no_bias='False')
         sketch.replace(pair.norm, pair.convolution)
     return sketch.finish(), parameters
-
-
-_TRAINED = ('weight', 'bias')
 
 
 def _pairs(graph: Graph, sketch: Sketch) -> Iterator[_Pair]:

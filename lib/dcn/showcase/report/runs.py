@@ -112,16 +112,13 @@ def _of_checkpoint(path, output):
     log = history.history_path(re.sub(r'-\d+\.params$', '', path))
     log = log if os.path.isfile(log) else None
     if entry is None and log is None:
+        unread = f' ({"; ".join(passed_over)})' if passed_over else ''
         raise UserError(
             f'{path}: expected a test of this checkpoint below {output}, or the log of its training beside it, found '
-            f'neither; test it first: dcn test --cfg FILE --params {path}' + _told(passed_over)
+            f'neither; test it first: dcn test --cfg FILE --params {path}{unread}'
         )
     run = _run(path, log, entry, tested)
     return [run if entry else run._replace(notes=[*run.notes, *passed_over])]
-
-
-def _told(passed_over):
-    return f' ({"; ".join(passed_over)})' if passed_over else ''
 
 
 def _run(folder, log, entry, tested):
