@@ -183,6 +183,15 @@ def test_a_file_that_is_wrong_in_its_first_run_alone_is_refused(tmp_path, monkey
     assert main(['export', *shipped('faster_rcnn'), '--images', '2', *peers(), str(tmp_path / 'net.onnx')]) == 2
 
 
+def test_a_file_that_a_runtime_never_finishes_loading_is_one_sentence(tmp_path, monkeypatch, capsys):
+    need_runtime('onnxruntime')
+    from dcn.export import runtime
+
+    monkeypatch.setattr(runtime, 'LONGEST', 0.01)
+    sentence = error([*shipped('faster_rcnn'), '--images', '2', *peers(), str(tmp_path / 'net.onnx')], capsys)
+    assert 'the runtime has not loaded it after 0 s; report it' in sentence
+
+
 def test_the_file_explains_itself(tmp_path):
     onnx = pytest.importorskip('onnx', reason='the package onnx is not installed')
     from dcn.export.model import Options, onnx_model

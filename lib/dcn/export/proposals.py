@@ -72,10 +72,14 @@ def _cells(b, probability, deltas, base, stride, size):
     deltas = b('Reshape', deltas, b.shape(count, 4, rows, columns))
     deltas = b.reshape(b('Transpose', deltas, perm=[2, 3, 0, 1]), -1, 4)
     y, x = (
-        b('Mul', b.reshape(b.range(number, np.float64), *shape), np.float64(stride))
-        for number, shape in ((rows, (-1, 1, 1, 1)), (columns, (1, -1, 1, 1)))
+        b('Mul', b.reshape(b.range(number, np.int64), *shape), np.array(per_cell))
+        for number, shape, per_cell in (
+            (rows, (-1, 1, 1, 1), (0, stride, 0, stride)),
+            (columns, (1, -1, 1, 1), (stride, 0, stride, 0)),
+        )
     )
-    anchors = b('Add', b('Add', base, b('Mul', x, np.array([1.0, 0, 1, 0]))), b('Mul', y, np.array([0, 1.0, 0, 1])))
+    # whole numbers until base is added: with a map of known size, OpenVINO goes on for ever over two such sums in a row
+    anchors = b('Add', base, b.cast(b('Add', x, y), np.float64))
     return b.reshape(scores, -1), deltas, b.reshape(anchors, -1, 4)
 
 

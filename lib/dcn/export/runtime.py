@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 from typing import Any, Dict, Mapping, Optional, Tuple
 
 import numpy as np
@@ -16,6 +17,7 @@ from dcn.files import named, require_room
 from dcn.peers import python_of
 
 PACKAGES = {'.onnx': 'onnxruntime', '.xml': 'openvino'}
+LONGEST = 600.0  # seconds that loading a file may take
 
 
 def certificate_paths(path: str) -> Tuple[str, str]:
@@ -52,7 +54,7 @@ class Runtime:
         self._requests: Any = self._process.stdin
         self._answers: Any = self._process.stdout
         self.pid = self._process.pid
-        self.about = self._answer()
+        self.about = self._loaded()
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> Tuple[Dict[str, np.ndarray], float]:
         """Outputs {name: array} for ``inputs`` {name: array}, and the seconds that the runtime took."""
@@ -77,6 +79,22 @@ class Runtime:
 
     def __exit__(self, *error):
         self.close()
+
+    def _loaded(self):
+        """The first answer, or an error where none comes: a runtime may go on for ever to simplify a graph."""
+        limit = threading.Timer(LONGEST, self._process.kill)
+        limit.start()
+        try:
+            return self._answer()
+        except UserError:
+            if limit.is_alive():
+                raise
+            raise UserError(
+                f'{self.path}: the runtime has not loaded it after {LONGEST:.0f} s; report it, and use '
+                'another version of the runtime meanwhile'
+            ) from None
+        finally:
+            limit.cancel()
 
     def _answer(self):
         line = self._answers.readline()
