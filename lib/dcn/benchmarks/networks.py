@@ -13,7 +13,7 @@ import json
 import os
 import sys
 import tempfile
-from typing import NamedTuple, Sequence
+from typing import Any, NamedTuple, Sequence
 
 import numpy as np
 
@@ -143,10 +143,10 @@ def _started(peer, network, scratch, folder):
     precision = 'bf16' if _BFLOAT16 in network.changes else 'f32'
     if precision == 'bf16' and peer != 'openvino':
         raise UserError('float32 only')
-    return _Library(peer, _exported(network, peer, scratch, folder), folder, network.size, precision)
+    return _Library(peer, exported(network, peer, scratch, folder), folder, network.size, precision)
 
 
-def _exported(network, library, folder, peers):
+def exported(network: Network, library: str, folder: str, peers: str | None) -> str:
     """Path of the file of a test network for a library: photo in, boxes or classes out, of one size."""
     if network.training:
         raise UserError('an exported file cannot be trained')
@@ -173,7 +173,7 @@ class _Library(Asked):
     def __init__(self, name, path, folder, size, precision):
         from dcn.export.runtime import Runtime
 
-        self.name, self._inputs = name, {'image': _photo(size)}
+        self.name, self._inputs = name, {'image': photo_of(size)}
         self._runtime = Runtime(path, folder, int(os.environ['OMP_NUM_THREADS']), precision)
         self.pid, self.version = self._runtime.pid, self._runtime.about['runtime']
         self._runtime.run(self._inputs)  # what is allocated and compiled at first does not count
@@ -188,11 +188,11 @@ class _Library(Asked):
 
 def prepared(network: Network, peer: str) -> Call:
     """A Call: photo in, boxes or classes out; or a training step on one image. It has been made once."""
-    changes = {'own': (), 'torch': ('engine.name=torch',)}
-    cfg = _configuration(network, *changes.get(peer, ('engine.rewrite=false',)))
+    changes = {'own': (), 'torch': ('engine.name=torch',)}.get(peer, ('engine.rewrite=false',))
+    cfg = _configuration(network, *changes)
     if cfg.engine.bfloat16:
         _need_bfloat16()
-    call = _training(cfg, network.size) if network.training else _testing(cfg, network.size)
+    call = _training(cfg, network.size) if network.training else _testing(network, *changes)
     call.run()
     if call.wait:
         call.wait()
@@ -216,20 +216,24 @@ def _configuration(network, *changes):
     return load_config(str(ROOT / network.cfg), [*network.changes, *common, *changes])
 
 
-def _photo(size):
-    """(height, width, 3) uint8"""
+def photo_of(size: tuple[int, int]) -> np.ndarray:
+    """(height, width, 3) uint8 of noise."""
     return np.random.default_rng(0).integers(0, 256, (*size, 3)).astype(np.uint8)
 
 
-def _testing(cfg, size) -> Call:
+def tester(network: Network, *changes: str) -> Any:
+    """Its Detector or Segmenter, with first values as weights and ``changes`` of the configuration."""
     from dcn.engine import Detector, Segmenter
 
-    params, photo = _tested(cfg, size), _photo(size)
-    if _segments(cfg):
-        segmenter = Segmenter(cfg, params)
-        return Call(lambda: segmenter.segment(photo), lambda: {'classes': segmenter.segment(photo)}, None)
-    detector = Detector(cfg, params)
-    return Call(lambda: detector.detect(photo), lambda: detector.detect(photo)._asdict(), None)
+    cfg = _configuration(network, *changes)
+    return (Segmenter if _segments(cfg) else Detector)(cfg, _tested(cfg, network.size))
+
+
+def _testing(network, *changes) -> Call:
+    made, photo = tester(network, *changes), photo_of(network.size)
+    if _segments(made.cfg):
+        return Call(lambda: made.segment(photo), lambda: {'classes': made.segment(photo)}, None)
+    return Call(lambda: made.detect(photo), lambda: made.detect(photo)._asdict(), None)
 
 
 def _segments(cfg):

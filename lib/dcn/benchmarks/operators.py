@@ -18,6 +18,7 @@ from typing import Any, Sequence
 
 import numpy as np
 
+from dcn.benchmarks import layers as bench_layers
 from dcn.benchmarks import networks as bench_networks
 from dcn.benchmarks import report as bench_report
 from dcn.benchmarks.cases import CASES, Case, directions, inputs
@@ -151,11 +152,12 @@ def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         'what',
         nargs='?',
-        choices=('ops', 'networks'),
+        choices=('ops', 'networks', 'layers'),
         default='ops',
         metavar='WHAT',
         help='ops: operators; networks: whole networks, rewritten, as published, on stock operators, by the engine '
-        'torch, and with --peers in OpenVINO and ONNX Runtime (default %(default)s)',
+        'torch, and with --peers in OpenVINO and ONNX Runtime; layers: their convolutions one by one, with --peers '
+        'beside those of OpenVINO (default %(default)s)',
     )
     parser.add_argument(
         '--rounds', type=int, default=15, metavar='N', help='timings of each case and peer (default %(default)s)'
@@ -195,6 +197,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.what == 'networks':
         seconds = args.seconds or bench_networks.SECONDS
         bench_networks.run(args.only, args.rounds, args.json, args.peers, seconds, args.against)
+        return
+    if args.what == 'layers':
+        bench_layers.run(args.only, args.rounds, args.json, args.peers)
         return
     names = chosen(CASES, args.only, args.rounds)
     if args.check and args.peers is None:

@@ -1,16 +1,17 @@
 """Runs an exported file in a Python that has its runtime, and NumPy, but needs nothing of this project.
 
-    python runner.py MODEL THREADS PRECISION
+    python runner.py MODEL THREADS PRECISION [--counters]
 
 loads the model, prints a line of JSON about it, and then answers each line ``IN.npz OUT.npz`` on its standard input:
-the arrays of the first are the inputs, those of the second become the outputs, and a line with the seconds is printed.
+the arrays of the first are the inputs, those of the second become the outputs, and a line with the seconds is printed,
+with --counters also with those of each operator, which OpenVINO alone can tell.
 """
 
 import json
 import os
 import sys
 import time
-from typing import Dict
+from typing import Any, Dict
 
 import numpy as np
 
@@ -36,13 +37,13 @@ class OnnxRuntime:
 class OpenVino:
     """An OpenVINO file, .xml with its .bin, in OpenVINO; precision: 'f32' or 'bf16', where the processor has it."""
 
-    def __init__(self, path: str, threads: int, precision: str):
+    def __init__(self, path: str, threads: int, precision: str, counters: bool = False):
         import openvino
 
         core = openvino.Core()
         model = core.read_model(path)
-        settings = {'INFERENCE_PRECISION_HINT': precision, 'INFERENCE_NUM_THREADS': threads}
-        self._model = core.compile_model(model, 'CPU', settings)
+        settings = {'INFERENCE_PRECISION_HINT': precision, 'INFERENCE_NUM_THREADS': threads, 'PERF_COUNT': counters}
+        self._request = core.compile_model(model, 'CPU', settings).create_infer_request()
         self.version = f'openvino {openvino.__version__}'
         about = model.get_rt_info('dcn').value if model.has_rt_info('dcn') else {}
         self.metadata = {key: str(getattr(value, 'value', value)) for key, value in about.items()}
@@ -50,18 +51,27 @@ class OpenVino:
         self._names = [item.any_name for item in model.outputs]
 
     def run(self, inputs: Dict[str, np.ndarray]) -> Dict[str, np.ndarray]:
-        results = self._model(inputs)
+        results = self._request.infer(inputs)
         return {name: results[name] for name in self._names}
+
+    def counters(self) -> Dict[str, Any]:
+        """{operator's name: (type, seconds)} of the last run."""
+        found = self._request.profiling_info
+        return {entry.node_name: (entry.node_type, entry.real_time.total_seconds()) for entry in found}
 
 
 def _shape(partial):
     return [item.get_length() if item.is_static else None for item in partial]
 
 
-def main(path: str, threads: str, precision: str) -> None:
+def main(path: str, threads: str, precision: str, counters: str = '') -> None:
     """The program, with its arguments."""
+    runtime: Any
     try:
-        runtime = OpenVino(path, int(threads), precision) if path.endswith('.xml') else OnnxRuntime(path, int(threads))
+        if path.endswith('.xml'):
+            runtime = OpenVino(path, int(threads), precision, bool(counters))
+        else:
+            runtime = OnnxRuntime(path, int(threads))
     except Exception as error:
         print(json.dumps({'error': f'{type(error).__name__}: {error}'}), flush=True)
         return
@@ -79,7 +89,8 @@ def main(path: str, threads: str, precision: str) -> None:
             continue
         seconds = time.perf_counter() - start
         np.savez(found, **outputs)
-        print(json.dumps({'seconds': seconds}), flush=True)
+        answer = {'seconds': seconds, **({'counters': runtime.counters()} if counters else {})}
+        print(json.dumps(answer), flush=True)
 
 
 if __name__ == '__main__':

@@ -30,11 +30,19 @@ class Runtime:
     """An exported file, loaded: ``run(inputs)`` gives {name: array} and the seconds. Close it, or use ``with``.
 
     path: a .onnx or .xml file; peers: folder of environments (lib/dcn/peers.py makes them), or None for this Python;
-    precision: of OpenVINO, 'f32' or 'bf16'. ``about``: runtime, its version, the file's metadata, inputs {name: shape};
-    ``pid``: its process.
+    precision: of OpenVINO, 'f32' or 'bf16'; counters: whether OpenVINO times each of its operators. ``about``: runtime,
+    its version, the file's metadata, inputs {name: shape}; ``pid``: its process; ``counters``: {operator's name:
+    (type, seconds)} of the last run, where asked for.
     """
 
-    def __init__(self, path: str, peers: Optional[str] = None, threads: int = 1, precision: str = 'f32'):
+    def __init__(
+        self,
+        path: str,
+        peers: Optional[str] = None,
+        threads: int = 1,
+        precision: str = 'f32',
+        counters: bool = False,
+    ):
         package = PACKAGES.get(os.path.splitext(path)[1])
         if package is None:
             raise UserError(f'{path}: expected a file .onnx or .xml, as dcn export writes them; name one of those')
@@ -43,7 +51,14 @@ class Runtime:
         self.path = path
         self._folder = tempfile.TemporaryDirectory()
         self._process = subprocess.Popen(
-            [str(runtime_python(package, peers)), runner.__file__, os.path.abspath(path), str(threads), precision],
+            [
+                str(runtime_python(package, peers)),
+                runner.__file__,
+                os.path.abspath(path),
+                str(threads),
+                precision,
+                *['--counters'] * counters,
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -55,6 +70,7 @@ class Runtime:
         self._answers: Any = self._process.stdout
         self.pid = self._process.pid
         self.about = self._loaded()
+        self.counters: Dict[str, Any] = {}
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> Tuple[Dict[str, np.ndarray], float]:
         """Outputs {name: array} for ``inputs`` {name: array}, and the seconds that the runtime took."""
@@ -63,7 +79,8 @@ class Runtime:
             np.savez(given, **inputs)
         self._requests.write(json.dumps([given, found]) + '\n')
         self._requests.flush()
-        seconds = self._answer()['seconds']
+        answer = self._answer()
+        self.counters, seconds = answer.get('counters', {}), answer['seconds']
         with np.load(found) as arrays:
             return {name: arrays[name] for name in arrays.files}, seconds
 
