@@ -163,6 +163,9 @@ struct Block {
   }
 };
 
+// Channels of a strip.
+constexpr int kStripVectors = 4, kStrip = kStripVectors * kLanes;
+
 // One bin on one plane: where its samples lie, and the sums and gradients over them. Lanes beyond the bin are read from
 // whatever follows in the array, and dropped by their weight.
 template <typename T>
@@ -191,6 +194,33 @@ struct Bin {
       all += weighted<T>(columns, block.column_weights);
     });
     return sum<T>(all);
+  }
+
+  // The same for the channels of a strip, whose cells (height, width, kStrip) lie side by side; the sums are added in
+  // the same order, so that they have the same bits.
+  void totals(const T* cells, int width, T* result) const {
+    Lanes<T> all[kLanes][kStripVectors] = {};
+    for_blocks([&](const Block<T>& block) {
+      T weights[kLanes];
+      store<T>(weights, block.column_weights, kLanes);
+      for (int j = 0; j < kLanes; ++j) {
+        if (weights[j] == T(0)) continue;
+        Lanes<T> column[kStripVectors] = {};
+        for (int i = 0; i < block.rows; ++i) {
+          if (block.row_weights[i] == T(0)) continue;
+          const T* cell = cells + ((block.y + i) * ptrdiff_t(width) + block.x + j) * kStrip;
+          for (int v = 0; v < kStripVectors; ++v) {
+            column[v] += block.row_weights[i] * load(cell + v * kLanes, kLanes);
+          }
+        }
+        for (int v = 0; v < kStripVectors; ++v) all[j][v] += column[v] * weights[j];
+      }
+    });
+    for (int v = 0; v < kStripVectors; ++v) {
+      const Lanes<T> even = (all[0][v] + all[4][v]) + (all[2][v] + all[6][v]),
+                     odd = (all[1][v] + all[5][v]) + (all[3][v] + all[7][v]);
+      store<T>(result + v * kLanes, even + odd, kLanes);
+    }
   }
 
   // Adds what one block gives to the sums by 8 columns.
@@ -320,6 +350,91 @@ inline ptrdiff_t plane_of(const dcn_deformable_psroi_shape& s, int image, int ou
          group_cell(pw, s.group_size, s.pooled_size);
 }
 
+// Whether the forward pass goes by strips of channels. Where all bins read the same map, the weights of a bin are those
+// of every channel of its class: they are computed once for a strip, not once for a plane. The cells of the map have to
+// be laid side by side for it, and a bin costs as much as some twenty of them.
+template <typename T>
+bool in_strips(const dcn_deformable_psroi_shape& s, const SortedRois<T>& sorted) {
+  const ptrdiff_t bins = ptrdiff_t(sorted.roi.size()) * s.pooled_size * s.pooled_size;
+  return s.group_size == 1 && s.output_dim / std::max(s.trans_classes, 1) >= kLanes &&
+         20 * bins >= ptrdiff_t(s.images) * s.height * s.width;
+}
+
+// `count` planes of `size` cells as (size, kStrip); what is beyond `count` is 0.
+template <typename T>
+void lay_side_by_side(const T* planes, ptrdiff_t size, int count, T* cells) {
+  constexpr ptrdiff_t kAtOnce = 64;
+  for (ptrdiff_t begin = 0; begin < size; begin += kAtOnce) {
+    const ptrdiff_t end = std::min(size, begin + kAtOnce);
+    for (int c = 0; c < kStrip; ++c) {
+      for (ptrdiff_t i = begin; i < end; ++i) cells[i * kStrip + c] = c < count ? planes[c * size + i] : T(0);
+    }
+  }
+}
+
+// Pools `count` channels of one class, from `channel` on, for the RoIs of an image.
+template <typename T>
+void forward_strip(const dcn_deformable_psroi_shape& s, const SortedRois<T>& sorted, const T* cells, const T* trans,
+                   int image, int channel, int count, T* out, T* top_count, const int* requests) {
+  const int size = s.pooled_size, category = s.trans_classes ? channel / (s.output_dim / s.trans_classes) : 0;
+  std::vector<Lanes<T>> positions(2 * s.sample_per_part);
+  Bands<T> down, across;
+  down.positions = positions.data();
+  across.positions = positions.data() + s.sample_per_part;
+  T totals[kStrip];
+  for (int first = sorted.begin[image]; first < sorted.begin[image + 1]; first += kLanes) {
+    const int rois = std::min(kLanes, sorted.begin[image + 1] - first);
+    for (int bin = 0; bin < size * size; ++bin) {
+      const int ph = bin / size, pw = bin % size;
+      Lanes<T> offset_y = {}, offset_x = {};
+      for (int lane = 0; s.trans_classes && lane < rois; ++lane) {
+        const TransPlace at = trans_place(s, sorted.roi[first + lane], category, sorted.parts[ph], sorted.parts[pw]);
+        offset_y[lane] = trans[at.y] * T(s.trans_std);
+        offset_x[lane] = trans[at.x] * T(s.trans_std);
+      }
+      down.place(sorted.down.first_sample(first, ph, offset_y), load(sorted.down.step.data() + first, kLanes),
+                 s.sample_per_part, s.height);
+      across.place(sorted.across.first_sample(first, pw, offset_x), load(sorted.across.step.data() + first, kLanes),
+                   s.sample_per_part, s.width);
+      const Lanes<T> counts = down.count * across.count;
+      for (int lane = 0; lane < rois; ++lane) {
+        const T samples = counts[lane];
+        if (samples > T(0)) {
+          const Bin<T> pooled = {{down, lane, s.sample_per_part}, {across, lane, s.sample_per_part}};
+          pooled.totals(cells, s.width, totals);
+        }
+        const size_t place = (size_t(sorted.roi[first + lane]) * s.output_dim + channel) * size * size + bin;
+        for (int c = 0; c < count; ++c) {
+          const size_t at = place + size_t(c) * size * size;
+          if (requests[0] != DCN_NULL) assign(requests[0], out + at, samples > T(0) ? totals[c] / samples : T(0));
+          if (requests[1] != DCN_NULL) assign(requests[1], top_count + at, samples);
+        }
+      }
+    }
+  }
+}
+
+template <typename T>
+void forward_in_strips(const dcn_deformable_psroi_shape& s, const SortedRois<T>& sorted, const T* data, const T* trans,
+                       T* out, T* top_count, const int* requests) {
+  const ptrdiff_t plane_size = ptrdiff_t(s.height) * s.width;
+  const ptrdiff_t bins = ptrdiff_t(s.rois) * s.output_dim * s.pooled_size * s.pooled_size;
+  const int threads = bins > kSerialBins ? max_threads() : 1;
+  const int classes = std::max(s.trans_classes, 1), per_class = s.output_dim / classes;
+  const int strips = (per_class + kStrip - 1) / kStrip;
+  std::vector<std::vector<T>> cells(threads);
+  parallel_for(s.images * classes * strips, threads, [&](int item, int thread) {
+    const int image = item / (classes * strips), category = item / strips % classes;
+    if (sorted.begin[image] == sorted.begin[image + 1]) return;
+    const int before = item % strips * kStrip, channel = category * per_class + before;
+    const int count = std::min(kStrip, per_class - before);
+    cells[thread].resize(plane_size * kStrip);
+    lay_side_by_side(data + (ptrdiff_t(image) * s.channels + channel) * plane_size, plane_size, count,
+                     cells[thread].data());
+    forward_strip(s, sorted, cells[thread].data(), trans, image, channel, count, out, top_count, requests);
+  });
+}
+
 template <typename T>
 void forward(const dcn_deformable_psroi_shape& s, const T* data, const T* rois, const T* trans, T* out, T* top_count,
              const int* requests) {
@@ -332,6 +447,7 @@ void forward(const dcn_deformable_psroi_shape& s, const T* data, const T* rois, 
     zero_for(requests[0], out + r * per_roi, per_roi);
     zero_for(requests[1], top_count + r * per_roi, per_roi);
   }
+  if (in_strips(s, sorted)) return forward_in_strips(s, sorted, data, trans, out, top_count, requests);
   for_rows(s, sorted, [&](Row<T>* row, int image, int output, int group_row, int begin, int end) {
     for (int ph = begin; ph < end; ++ph) {
       load_offsets(s, sorted, trans, image, output, ph, row);

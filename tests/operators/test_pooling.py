@@ -54,6 +54,33 @@ def _many_whole_boxes():
     return case._replace(inputs=dict(case.inputs, rois=rois), out_grad=out_grad)
 
 
+@pytest.mark.parametrize('dtype', [np.float32, np.float64])
+def test_channels_side_by_side_have_the_bits_of_planes(dtype, need_own):
+    """Where all bins read one map, channels of a class are pooled in strips, few of them plane by plane."""
+    import mxnet as mx
+
+    rng, classes, each, few = np.random.default_rng(3), 2, 35, 5
+    data = rng.normal(size=(2, classes * each, 13, 17)).astype(dtype)
+    data[:, :, 5, 6] = np.nan
+    corners = np.sort(rng.uniform(-30, 300, (19, 2, 2)), axis=1).reshape(-1, 4)
+    rois = np.column_stack([rng.integers(-1, 3, 19), corners]).astype(dtype)
+    trans = rng.normal(size=(19, 2 * classes, 3, 3)).astype(dtype)
+    trans[4, 1, 2, 2] = np.nan
+    rule = dict(spatial_scale=1 / 16, group_size=1, pooled_size=7, part_size=3, sample_per_part=3, trans_std=0.3)
+
+    def pooled(data, trans):
+        arrays = (mx.nd.array(array, dtype=dtype) for array in (data, rois, trans))
+        return mx.nd.contrib.DeformablePSROIPooling(*arrays, output_dim=data.shape[1], **rule).asnumpy()
+
+    planes = [
+        pooled(data[:, begin : begin + few], trans[:, 2 * (begin // each) :][:, :2])
+        for begin in range(0, classes * each, few)
+    ]
+    found = pooled(data, trans)
+    assert np.isnan(found).any() and (found == 0).any()
+    assert found.tobytes() == np.concatenate(planes, axis=1).tobytes()
+
+
 # ---- requests ----
 
 

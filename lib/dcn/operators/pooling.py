@@ -55,7 +55,7 @@ class DeformableRoiPooling:
         if _core() is None:
             pooled = reference.deformable_psroi_pooling(data, rois, trans, **self._geometry(data))
             return pooled.astype(np.float32)
-        out, count = (np.empty((len(rois), data.shape[1], self._size, self._size), np.float32) for _ in range(2))
+        out = np.empty((len(rois), data.shape[1], self._size, self._size), np.float32)
         _call(
             'dcn_deformable_psroi_pooling_forward',
             self._shape(data, rois, trans),
@@ -63,8 +63,8 @@ class DeformableRoiPooling:
             rois,
             trans,
             out,
-            count,
-            [WRITE, WRITE],
+            None,
+            [WRITE, 0],
         )
         return out
 
