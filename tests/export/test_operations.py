@@ -366,6 +366,21 @@ def test_photos_are_resized_bit_by_bit_as_opencv_does(shape, short, longest, str
     assert float(found) == scale
 
 
+@pytest.mark.parametrize('shape, short', [((1201, 1303), 1100), ((1000, 9001), 1000)])
+def test_photos_are_resized_bit_by_bit_in_openvino_too(tmp_path, shape, short):
+    """Which divides whole numbers in single precision: one pixel in a million was another."""
+    image = random(10).integers(0, 256, (*shape, 3)).astype(np.uint8)
+    expected, _ = network_input(image, short, 1200, 0, [0, 0, 0])
+    data, _, _ = evaluate_in_runtime(
+        lambda b, image: preprocessing.network_input(b, image, short, 1200, 0, [0, 0, 0]),
+        tmp_path,
+        [np.float32] * 2 + [np.float64],
+        'openvino',
+        image=image,
+    )
+    assert np.array_equal(data, expected['data'])
+
+
 @pytest.mark.parametrize('largest', [1, 0])
 def test_equal_values_keep_their_order_in_openvino(tmp_path, largest):
     """Beside NumPy's stable sort: many ties and none, all of them or some, ties where the last one is cut."""

@@ -82,8 +82,17 @@ def _interpolated(b, pixels, axis, length, count, ratio):
         if axis == 1:
             parts.append(b('Mul', values, weight))
         else:
-            parts.append(b('Div', b('Mul', b('Div', values, np.int32(16)), weight), np.int32(1 << 16)))
+            parts.append(_product(b, b('Div', values, np.int32(16)), weight))
     return b('Add', *parts)
+
+
+def _product(b, values, weight):
+    """values * weight / 2^16, rounded down. The product has up to 26 bits, and OpenVINO divides in single precision: in
+    two steps the numbers stay below 2^24."""
+    byte = np.int32(256)
+    upper = b('Div', values, byte)
+    lower = b('Div', b('Mul', b('Sub', values, b('Mul', upper, byte)), weight), byte)
+    return b('Div', b('Add', b('Mul', upper, weight), lower), byte)
 
 
 def _padded(b, pixels, target, stride):
