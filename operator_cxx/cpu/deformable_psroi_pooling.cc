@@ -1,5 +1,5 @@
 // Deformable position-sensitive RoI pooling on the CPU. The sampling rule is in deformable_psroi_pooling.h, the way of
-// walking in roi_planes.h.
+// walking in roi_planes.h; where all bins read the same map, the forward pass goes by strips of channels (in_strips).
 //
 // The S x S samples of a bin are a grid, so their bilinear weights separate: the sum over samples is
 //     sum over rows y, columns x of  weight_y[y] * weight_x[x] * plane[y][x]
