@@ -66,6 +66,7 @@ def test_times_of_a_trace_are_in_the_order_of_the_run():
     assert {name: [round(1e6 * time) for time in times] for name, times in found.items()} == {'b': [2], 'a': [4, 6]}
 
 
-def test_training_steps_have_no_layers_to_time():
+@pytest.mark.parametrize('only', ['training step', 'bfloat16'])
+def test_neither_training_steps_nor_bfloat16_have_layers_to_time(only):
     with pytest.raises(UserError, match='expected a case that is tested, found training steps'):
-        layers.run('training step', 1, None)
+        layers.run(only, 1, None)

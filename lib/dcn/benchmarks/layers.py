@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from dcn.benchmarks import networks as bench_networks
 from dcn.benchmarks import report as bench_report
-from dcn.benchmarks.networks import CASES, Network
+from dcn.benchmarks.networks import BFLOAT16, CASES, Network
 from dcn.benchmarks.rounds import chosen
 from dcn.errors import UserError
 from dcn.export.runtime import Runtime, runtime_python
@@ -26,7 +26,7 @@ from dcn.formats import symbol_json
 from dcn.formats.operators import input_names
 from dcn.paths import ROOT
 from dcn.rewrite.onednn import FUSED
-from dcn.rewrite.winograd import WINOGRAD
+from dcn.rewrite.winograd import WINDOW, WINOGRAD
 from dcn.text import table
 
 WORDS = {
@@ -55,9 +55,13 @@ def run(only: str, rounds: int, path: str | None, folder: str | None = None, cas
 
     folder: of the environment of OpenVINO, which is left out without it.
     """
-    names = [name for name in chosen(cases, only, rounds) if not cases[name].training]
+    names = chosen(cases, only, rounds)
+    names = [name for name in names if not cases[name].training and BFLOAT16 not in cases[name].changes]
     if not names:
-        raise UserError(f'--only {only}: expected a case that is tested, found training steps; see dcn bench networks')
+        raise UserError(
+            f'--only {only}: expected a case that is tested, found training steps or bfloat16 alone; '
+            'see dcn bench networks'
+        )
     if folder is not None:
         runtime_python('openvino', folder)  # or a sentence that says how to get it
     os.environ.setdefault('OMP_NUM_THREADS', str(len(os.sched_getaffinity(0))))
@@ -121,7 +125,8 @@ def _own(network, rounds):
         text=True,
     )
     if done.returncode:
-        raise UserError(f'the process that times the layers ended: {done.stderr.strip().splitlines()[-1]}')
+        why = done.stderr.strip() or f'status {done.returncode}'
+        raise UserError(f'the process that times the layers ended: {why.splitlines()[-1]}')
     answer = json.loads(done.stdout.splitlines()[-1])
     for name, (layer, seconds) in answer['layers'].items():
         answer['layers'][name] = Layer(*(tuple(x) if isinstance(x, list) else x for x in layer)), seconds
@@ -217,7 +222,7 @@ def _convolutions(symbol, executor):
         inner = next(n for n in node.subgraphs[0].nodes if n.op == 'Convolution') if node.op == FUSED else node
         slots = input_names(inner.op, inner.attrs) or ('data', 'weight')
         data, weight = (graph.nodes[node.inputs[slots.index(slot)][0]].name for slot in ('data', 'weight'))
-        window = ((3, 3), (1, 1), (1, 1), (1, 1)) if node.op == WINOGRAD else inner.typed_attrs.window()
+        window = WINDOW if node.op == WINOGRAD else inner.typed_attrs.window()
         source, result = shape_of.get(f'{data}_output', shape_of.get(data)), shape_of[f'{node.name}_output']
         layer = Layer(WORDS[node.op], window[0], window[1], window[3], source[1], result[1], result[2:])
         found.append((node.op, node.name, weight.partition('_weight')[0], layer))

@@ -43,11 +43,11 @@ _VOC = 'experiments/{0}/cfgs/resnet_v1_101_voc0712_{1}.yaml'
 _FPN = 'experiments/fpn/cfgs/resnet_v1_101_coco_trainval_fpn_{0}end2end_ohem.yaml'
 _DEEPLAB = 'experiments/deeplab/cfgs/deeplab_resnet_v1_101_cityscapes_segmentation_{0}.yaml'
 _ONE_SCALE = ('SCALES=[[800,1280]]', 'TEST_SCALES=[[800,1280]]', 'TEST.USE_SOFTNMS=false')  # what a file can hold
-_BFLOAT16 = 'engine.bfloat16=true'
+BFLOAT16 = 'engine.bfloat16=true'
 _RFCN_DCN = _VOC.format('rfcn', 'rfcn_dcn_end2end_ohem')
 CASES = {
     'Deformable R-FCN 600x1000': Network(_RFCN_DCN, (600, 1000)),
-    'Deformable R-FCN 600x1000, bfloat16': Network(_RFCN_DCN, (600, 1000), (_BFLOAT16,)),
+    'Deformable R-FCN 600x1000, bfloat16': Network(_RFCN_DCN, (600, 1000), (BFLOAT16,)),
     'R-FCN 600x1000': Network(_VOC.format('rfcn', 'rfcn_end2end_ohem'), (600, 1000)),
     'Faster R-CNN 600x1000': Network(_VOC.format('faster_rcnn', 'rcnn_end2end'), (600, 1000)),
     'Deformable Faster R-CNN 600x1000': Network(_VOC.format('faster_rcnn', 'rcnn_dcn_end2end'), (600, 1000)),
@@ -140,7 +140,7 @@ def _times(name, network, rounds, seconds, peers, folder):
 def _started(peer, network, scratch, folder):
     if peer in PEERS:
         return Peer(peer, 'dcn.benchmarks.networks')
-    precision = 'bf16' if _BFLOAT16 in network.changes else 'f32'
+    precision = 'bf16' if BFLOAT16 in network.changes else 'f32'
     if precision == 'bf16' and peer != 'openvino':
         raise UserError('float32 only')
     return _Library(peer, exported(network, peer, scratch, folder), folder, network.size, precision)
@@ -188,11 +188,11 @@ class _Library(Asked):
 
 def prepared(network: Network, peer: str) -> Call:
     """A Call: photo in, boxes or classes out; or a training step on one image. It has been made once."""
-    changes = {'own': (), 'torch': ('engine.name=torch',)}.get(peer, ('engine.rewrite=false',))
-    cfg = _configuration(network, *changes)
+    changes = {'own': (), 'torch': ('engine.name=torch',)}
+    cfg = _configuration(network, *changes.get(peer, ('engine.rewrite=false',)))
     if cfg.engine.bfloat16:
         _need_bfloat16()
-    call = _training(cfg, network.size) if network.training else _testing(network, *changes)
+    call = _training(cfg, network.size) if network.training else _testing(cfg, network.size)
     call.run()
     if call.wait:
         call.wait()
@@ -221,17 +221,20 @@ def photo_of(size: tuple[int, int]) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (*size, 3)).astype(np.uint8)
 
 
-def tester(network: Network, *changes: str) -> Any:
-    """Its Detector or Segmenter, with first values as weights and ``changes`` of the configuration."""
+def tester(network: Network) -> Any:
+    """Its Detector or Segmenter, with first values as weights."""
+    return _tester(_configuration(network), network.size)
+
+
+def _tester(cfg, size):
     from dcn.engine import Detector, Segmenter
 
-    cfg = _configuration(network, *changes)
-    return (Segmenter if _segments(cfg) else Detector)(cfg, _tested(cfg, network.size))
+    return (Segmenter if _segments(cfg) else Detector)(cfg, _tested(cfg, size))
 
 
-def _testing(network, *changes) -> Call:
-    made, photo = tester(network, *changes), photo_of(network.size)
-    if _segments(made.cfg):
+def _testing(cfg, size) -> Call:
+    made, photo = _tester(cfg, size), photo_of(size)
+    if _segments(cfg):
         return Call(lambda: made.segment(photo), lambda: {'classes': made.segment(photo)}, None)
     return Call(lambda: made.detect(photo), lambda: made.detect(photo)._asdict(), None)
 

@@ -14,7 +14,7 @@ from dcn.rewrite.sketch import Sketch, without_unread
 WINOGRAD = '_contrib_WinogradConvolution'
 FEWEST = 128  # channels and filters: with less, oneDNN's direct products are as fast
 FEWEST_TRAINED = 64  # the same where gradients are computed
-_WINDOW = ((3, 3), (1, 1), (1, 1), (1, 1))  # kernel, stride, pad, dilate
+WINDOW = ((3, 3), (1, 1), (1, 1), (1, 1))  # kernel, stride, pad, dilate
 
 
 def in_winograd(graph: Graph, parameters: dict, pack: Callable[[np.ndarray], np.ndarray]) -> tuple[Graph, dict]:
@@ -37,7 +37,7 @@ def in_winograd(graph: Graph, parameters: dict, pack: Callable[[np.ndarray], np.
 
 def suits(window: tuple, groups: int) -> bool:
     """Whether the operator computes convolutions of a window (kernel, stride, pad, dilate) in so many groups."""
-    return window == _WINDOW and groups == 1
+    return window == WINDOW and groups == 1
 
 
 def trained_in_winograd(graph: Graph, parameters: dict) -> tuple[Graph, dict]:
