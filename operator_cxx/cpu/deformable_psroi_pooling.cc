@@ -199,7 +199,7 @@ struct Bin {
   // The same for the channels of a strip, whose cells (height, width, kStrip) lie side by side; the sums are added in
   // the same order, so that they have the same bits.
   void totals(const T* cells, int width, T* result) const {
-    Lanes<T> all[kLanes][kStripVectors] = {};
+    Lanes<T> all[kStripVectors][kLanes] = {};
     for_blocks([&](const Block<T>& block) {
       T weights[kLanes];
       store<T>(weights, block.column_weights, kLanes);
@@ -213,14 +213,10 @@ struct Bin {
             column[v] += block.row_weights[i] * load(cell + v * kLanes, kLanes);
           }
         }
-        for (int v = 0; v < kStripVectors; ++v) all[j][v] += column[v] * weights[j];
+        for (int v = 0; v < kStripVectors; ++v) all[v][j] += column[v] * weights[j];
       }
     });
-    for (int v = 0; v < kStripVectors; ++v) {
-      const Lanes<T> even = (all[0][v] + all[4][v]) + (all[2][v] + all[6][v]),
-                     odd = (all[1][v] + all[5][v]) + (all[3][v] + all[7][v]);
-      store<T>(result + v * kLanes, even + odd, kLanes);
-    }
+    for (int v = 0; v < kStripVectors; ++v) store<T>(result + v * kLanes, sum_of_eight(all[v]), kLanes);
   }
 
   // Adds what one block gives to the sums by 8 columns.
@@ -258,6 +254,32 @@ inline TransPlace trans_place(const dcn_deformable_psroi_shape& s, int roi, int 
   return {x, x + parts};  // x before y: the other way round than the offsets of a deformable convolution
 }
 
+// The samples of one bin in each of eight RoIs, along both axes.
+template <typename T>
+struct Samples {
+  std::vector<Lanes<T>> positions;  // room for 2 * S
+  Bands<T> down, across;
+
+  explicit Samples(int per_axis) : positions(2 * per_axis) {}
+
+  // Bin (ph, pw) in the sorted RoIs from n on, offset by a fraction of their size; returns how many samples count.
+  Lanes<T> place(const dcn_deformable_psroi_shape& s, const SortedRois<T>& sorted, int n, int ph, int pw,
+                 const Lanes<T>& offset_y, const Lanes<T>& offset_x) {
+    down.positions = positions.data();
+    across.positions = positions.data() + s.sample_per_part;
+    down.place(sorted.down.first_sample(n, ph, offset_y), load(sorted.down.step.data() + n, kLanes), s.sample_per_part,
+               s.height);
+    across.place(sorted.across.first_sample(n, pw, offset_x), load(sorted.across.step.data() + n, kLanes),
+                 s.sample_per_part, s.width);
+    return down.count * across.count;
+  }
+
+  Bin<T> bin(int lane) const {
+    const int per_axis = int(positions.size() / 2);
+    return {{down, lane, per_axis}, {across, lane, per_axis}};
+  }
+};
+
 // What one thread works on: all bins of one row of one output channel, column by column, RoIs side by side. Arrays
 // of (P columns, RoIs of the image), since in trans and in the outputs these lie far apart.
 template <typename T>
@@ -266,14 +288,11 @@ struct Row {
   std::vector<T> offset_y, offset_x;  // in units of the RoI's size
   std::vector<T> first, second;       // results, or gradients and slopes
   std::vector<T> grad;
-  std::vector<Lanes<T>> positions;  // room for 2 * S samples
-  Bands<T> down, across;
+  Samples<T> samples;
 
   Row(const dcn_deformable_psroi_shape& s, int most_rois)
-      : rois(0), stride((most_rois + kLanes - 1) / kLanes * kLanes), positions(2 * s.sample_per_part) {
+      : rois(0), stride((most_rois + kLanes - 1) / kLanes * kLanes), samples(s.sample_per_part) {
     for (auto* field : {&offset_y, &offset_x, &first, &second, &grad}) field->resize(size_t(stride) * s.pooled_size);
-    down.positions = positions.data();
-    across.positions = positions.data() + s.sample_per_part;
   }
 };
 
@@ -331,15 +350,10 @@ void for_bins(const dcn_deformable_psroi_shape& s, const SortedRois<T>& sorted, 
     const int index = sorted.begin[image] + n, place = pw * row->stride + n;
     const Lanes<T> offset_y = load(row->offset_y.data() + place, kLanes),
                    offset_x = load(row->offset_x.data() + place, kLanes);
-    row->down.place(sorted.down.first_sample(index, ph, offset_y), load(sorted.down.step.data() + index, kLanes),
-                    s.sample_per_part, s.height);
-    row->across.place(sorted.across.first_sample(index, pw, offset_x), load(sorted.across.step.data() + index, kLanes),
-                      s.sample_per_part, s.width);
-    const Lanes<T> count = row->down.count * row->across.count;
+    const Lanes<T> count = row->samples.place(s, sorted, index, ph, pw, offset_y, offset_x);
     for (int lane = 0; lane < std::min(kLanes, row->rois - n); ++lane) {
       if (!wanted(place + lane)) continue;
-      const Bin<T> bin = {{row->down, lane, s.sample_per_part}, {row->across, lane, s.sample_per_part}};
-      each(index + lane, place + lane, bin, count[lane]);
+      each(index + lane, place + lane, row->samples.bin(lane), count[lane]);
     }
   }
 }
@@ -372,15 +386,12 @@ void lay_side_by_side(const T* planes, ptrdiff_t size, int count, T* cells) {
   }
 }
 
-// Pools `count` channels of one class, from `channel` on, for the RoIs of an image.
+// Pools `count` channels of a class, from `channel` on, for the RoIs of an image.
 template <typename T>
 void forward_strip(const dcn_deformable_psroi_shape& s, const SortedRois<T>& sorted, const T* cells, const T* trans,
-                   int image, int channel, int count, T* out, T* top_count, const int* requests) {
-  const int size = s.pooled_size, category = s.trans_classes ? channel / (s.output_dim / s.trans_classes) : 0;
-  std::vector<Lanes<T>> positions(2 * s.sample_per_part);
-  Bands<T> down, across;
-  down.positions = positions.data();
-  across.positions = positions.data() + s.sample_per_part;
+                   int image, int category, int channel, int count, T* out, T* top_count, const int* requests) {
+  const int size = s.pooled_size;
+  Samples<T> samples(s.sample_per_part);
   T totals[kStrip];
   for (int first = sorted.begin[image]; first < sorted.begin[image + 1]; first += kLanes) {
     const int rois = std::min(kLanes, sorted.begin[image + 1] - first);
@@ -392,22 +403,15 @@ void forward_strip(const dcn_deformable_psroi_shape& s, const SortedRois<T>& sor
         offset_y[lane] = trans[at.y] * T(s.trans_std);
         offset_x[lane] = trans[at.x] * T(s.trans_std);
       }
-      down.place(sorted.down.first_sample(first, ph, offset_y), load(sorted.down.step.data() + first, kLanes),
-                 s.sample_per_part, s.height);
-      across.place(sorted.across.first_sample(first, pw, offset_x), load(sorted.across.step.data() + first, kLanes),
-                   s.sample_per_part, s.width);
-      const Lanes<T> counts = down.count * across.count;
+      const Lanes<T> counts = samples.place(s, sorted, first, ph, pw, offset_y, offset_x);
       for (int lane = 0; lane < rois; ++lane) {
-        const T samples = counts[lane];
-        if (samples > T(0)) {
-          const Bin<T> pooled = {{down, lane, s.sample_per_part}, {across, lane, s.sample_per_part}};
-          pooled.totals(cells, s.width, totals);
-        }
+        const T counted = counts[lane];
+        if (counted > T(0)) samples.bin(lane).totals(cells, s.width, totals);
         const size_t place = (size_t(sorted.roi[first + lane]) * s.output_dim + channel) * size * size + bin;
         for (int c = 0; c < count; ++c) {
           const size_t at = place + size_t(c) * size * size;
-          if (requests[0] != DCN_NULL) assign(requests[0], out + at, samples > T(0) ? totals[c] / samples : T(0));
-          if (requests[1] != DCN_NULL) assign(requests[1], top_count + at, samples);
+          if (requests[0] != DCN_NULL) assign(requests[0], out + at, counted > T(0) ? totals[c] / counted : T(0));
+          if (requests[1] != DCN_NULL) assign(requests[1], top_count + at, counted);
         }
       }
     }
@@ -431,7 +435,7 @@ void forward_in_strips(const dcn_deformable_psroi_shape& s, const SortedRois<T>&
     cells[thread].resize(plane_size * kStrip);
     lay_side_by_side(data + (ptrdiff_t(image) * s.channels + channel) * plane_size, plane_size, count,
                      cells[thread].data());
-    forward_strip(s, sorted, cells[thread].data(), trans, image, channel, count, out, top_count, requests);
+    forward_strip(s, sorted, cells[thread].data(), trans, image, category, channel, count, out, top_count, requests);
   });
 }
 
@@ -444,8 +448,8 @@ void forward(const dcn_deformable_psroi_shape& s, const T* data, const T* rois, 
   const size_t per_roi = size_t(s.output_dim) * s.pooled_size * s.pooled_size;
   for (int r = 0; r < s.rois; ++r) {
     if (roi_image(rois[5 * size_t(r)], s.images) >= 0) continue;
-    zero_for(requests[0], out + r * per_roi, per_roi);
-    zero_for(requests[1], top_count + r * per_roi, per_roi);
+    if (requests[0] != DCN_NULL) zero_for(requests[0], out + r * per_roi, per_roi);  // else it may be null
+    if (requests[1] != DCN_NULL) zero_for(requests[1], top_count + r * per_roi, per_roi);
   }
   if (in_strips(s, sorted)) return forward_in_strips(s, sorted, data, trans, out, top_count, requests);
   for_rows(s, sorted, [&](Row<T>* row, int image, int output, int group_row, int begin, int end) {

@@ -30,10 +30,14 @@ inline Lanes<T> counting(int first) {
   return steps + T(first);
 }
 
-// Sum in a fixed order.
+// Sum of eight in a fixed order: of numbers, or of vectors lane by lane.
+template <typename Eight>
+inline auto sum_of_eight(const Eight& v) {
+  return ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7]));
+}
 template <typename T>
 inline T sum(const Lanes<T>& v) {
-  return ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7]));
+  return sum_of_eight(v);
 }
 
 // What `load` and `store` do for less than eight numbers. Apart and not inlined, so that the usual case stays in a
